@@ -1,0 +1,75 @@
+// swift-tools-version:6.1
+import PackageDescription
+
+/// The house has four floors and arrows only point down; `Tests/ArchitectureTests` holds them.
+///
+///     floor 4   gatewatch
+///     floor 3   Ingestion      Reports
+///     floor 2   AccessLogs     EgressPolicy     FlowStore
+///     floor 1   Flows
+let package = Package(
+  name: "Gatewatch",
+  products: [
+    .executable(name: "gatewatch", targets: ["gatewatch"])
+  ],
+  dependencies: [
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .target(name: "Flows"),
+    .target(name: "AccessLogs", dependencies: ["Flows"]),
+    .target(name: "EgressPolicy", dependencies: ["Flows", .product(name: "Yams", package: "Yams")]),
+    .target(
+      name: "FlowStore",
+      dependencies: [
+        "Flows", .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ],
+      plugins: ["EmbedQueries"]),
+    .target(
+      name: "Ingestion",
+      dependencies: [
+        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .target(name: "Reports", dependencies: ["FlowStore", "Flows"], plugins: ["EmbedQueries"]),
+    .executableTarget(
+      name: "gatewatch",
+      dependencies: [
+        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Ingestion", "Reports",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Yams", package: "Yams"),
+      ]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .executableTarget(name: "embed-queries"),
+    .plugin(
+      name: "EmbedQueries", capability: .buildTool(), dependencies: ["embed-queries"],
+      path: "Sources/EmbedQueries"),
+    .testTarget(name: "FlowsTests", dependencies: ["Flows"]),
+    .testTarget(name: "AccessLogsTests", dependencies: ["AccessLogs", "Flows"]),
+    .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"]),
+    .testTarget(
+      name: "FlowStoreTests",
+      dependencies: ["FlowStore", "Flows", .product(name: "GRDB", package: "GRDB.swift")]),
+    .testTarget(
+      name: "IngestionTests",
+      dependencies: ["Ingestion", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib"]),
+    .testTarget(name: "ReportsTests", dependencies: ["Reports", "FlowStore", "Flows"]),
+    .testTarget(name: "ArchitectureTests"),
+    .testTarget(name: "EndToEndTests", dependencies: ["gatewatch"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system && target.type != .plugin {
+  target.swiftSettings =
+    (target.swiftSettings ?? []) + [
+      .enableUpcomingFeature("ExistentialAny"),
+      .enableUpcomingFeature("MemberImportVisibility"),
+      .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+}

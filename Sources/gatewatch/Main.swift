@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct Gatewatch: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "gatewatch")
+}
