@@ -7,6 +7,7 @@ enum ASCII {
   static let escape: UInt8 = 0x1B
   static let space: UInt8 = 0x20
   static let quote: UInt8 = 0x22
+  static let dollar: UInt8 = 0x24
   static let percent: UInt8 = 0x25
   static let star: UInt8 = 0x2A
   static let plus: UInt8 = 0x2B
@@ -35,6 +36,14 @@ enum ASCII {
 
   @inline(__always) static func isDigit(_ byte: UInt8) -> Bool { byte &- 0x30 <= 9 }
   @inline(__always) static func isLetter(_ byte: UInt8) -> Bool { (byte | 0x20) &- 0x61 <= 25 }
+
+  @inline(__always) static func isUpper(_ byte: UInt8) -> Bool { byte &- 0x41 <= 25 }
+  @inline(__always) static func isLower(_ byte: UInt8) -> Bool { byte &- 0x61 <= 25 }
+  /// Letters, digits and `_`: the bytes of operator, variable and code names.
+  static func isName(_ byte: UInt8) -> Bool { isDigit(byte) || isLetter(byte) || byte == underscore }
+  static func isBlank(_ byte: UInt8) -> Bool {
+    byte == space || byte == tab || byte == newline || byte == carriageReturn
+  }
 
   /// 0...15 for a hexadecimal digit, 255 for anything else.
   @inline(__always) static func hexValue(_ byte: UInt8) -> UInt8 {

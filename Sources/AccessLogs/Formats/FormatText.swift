@@ -64,24 +64,3 @@ struct FormatText {
     return index
   }
 }
-
-/// The bytes the format languages are written with.
-enum ASCII {
-  static let tab: UInt8 = 0x09
-  static let newline: UInt8 = 0x0A
-  static let carriageReturn: UInt8 = 0x0D
-  static let space: UInt8 = 0x20
-  static let quote: UInt8 = 0x22
-  static let dollar: UInt8 = 0x24
-  static let percent: UInt8 = 0x25
-  static let backslash: UInt8 = 0x5C
-
-  static func isDigit(_ byte: UInt8) -> Bool { byte >= 0x30 && byte <= 0x39 }
-  static func isUpper(_ byte: UInt8) -> Bool { byte >= 0x41 && byte <= 0x5A }
-  static func isLower(_ byte: UInt8) -> Bool { byte >= 0x61 && byte <= 0x7A }
-  /// Letters, digits and `_`: the bytes of operator, variable and code names.
-  static func isName(_ byte: UInt8) -> Bool { isDigit(byte) || isUpper(byte) || isLower(byte) || byte == 0x5F }
-  static func isBlank(_ byte: UInt8) -> Bool {
-    byte == space || byte == tab || byte == newline || byte == carriageReturn
-  }
-}
