@@ -227,7 +227,10 @@ private struct SquidCompiler {
     case (UInt8(ascii: "\"")?, _), (nil, .quotes): field.escaping = .backslash
     case (UInt8(ascii: "[")?, _), (UInt8(ascii: "#")?, _), (nil, .brackets): field.escaping = .percent
     case (UInt8(ascii: "/")?, _): field.escaping = .shell
-    case (nil, .bare): field.escaping = code.isForeign ? .percent : .raw
+    case (nil, .bare):
+      // Control bytes, spaces and the like are encoded and percent signs are not: of a URL, whose own encoding stays, that
+      // cannot be undone; of other texts it nearly can.
+      field.escaping = code.isForeign && code.role != .url && code.role != .path ? .percent : .raw
     default: field.escaping = .raw
     }
     guard code.isForeign else { return }

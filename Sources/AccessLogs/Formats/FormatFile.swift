@@ -30,41 +30,90 @@ public enum FormatFile {
 
   /// Every `logformat NAME ...` of a squid.conf, in the order of the file; a line may go on after a `\` at its end.
   public static func squidConf(_ text: String) throws(FormatError) -> [SquidDefinition] {
-    var definitions: [SquidDefinition] = []
-    let bytes = Array(text.utf8)
-    var index = 0
-    var line = 1
-    while index < bytes.count {
-      let start = index
-      let startLine = line
-      var content: [UInt8] = []
-      var isContinued = false
-      // A continued line is joined without its backslash; blanks that open the next one stay, as in Squid.
-      repeat {
-        let end = bytes[index...].firstIndex(of: ASCII.newline) ?? bytes.count
-        var piece = bytes[index..<end]
-        if piece.last == ASCII.carriageReturn { piece.removeLast() }
-        isContinued = piece.last == ASCII.backslash && end < bytes.count
-        if isContinued { piece.removeLast() }
-        content.append(contentsOf: piece)
-        index = min(end + 1, bytes.count)
-        line += 1
-      } while isContinued && index < bytes.count
+    var reader = SquidConfReader(text)
+    return try reader.definitions()
+  }
+}
+
+/// Reads a squid.conf as Squid does (squid `src/cache_cf.cc`): a line that continues another loses the blanks it begins with,
+/// and comments and empty lines between the two are passed over.
+private struct SquidConfReader {
+  private let source: String
+  private let bytes: [UInt8]
+  private var index = 0
+  private var line = 0
+
+  init(_ source: String) {
+    self.source = source
+    bytes = Array(source.utf8)
+  }
+
+  mutating func definitions() throws(FormatError) -> [FormatFile.SquidDefinition] {
+    var found: [FormatFile.SquidDefinition] = []
+    while let (content, start, firstLine) = nextLogicalLine() {
       let words = content.split(maxSplits: 2, omittingEmptySubsequences: true) { ASCII.isBlank($0) }
       guard let directive = words.first, directive.elementsEqual("logformat".utf8) else { continue }
       guard words.count == 3 else {
         throw FormatError(
-          format: text, range: start..<max(start, min(index, bytes.count)),
-          message: "logformat without \(words.count == 1 ? "a name" : "a format")",
-          help: "write logformat NAME FORMAT")
+          format: source, range: start..<min(start + content.count, bytes.count),
+          message: "logformat without \(words.count == 1 ? "a name" : "a format")", help: "write logformat NAME FORMAT")
       }
-      let format = words[2].drop { ASCII.isBlank($0) }
-      definitions.append(
-        SquidDefinition(
+      let format = unquoted(words[2].drop { ASCII.isBlank($0) })
+      found.append(
+        FormatFile.SquidDefinition(
           name: String(decoding: words[1], as: UTF8.self), format: String(decoding: format, as: UTF8.self),
-          line: startLine))
+          line: firstLine))
     }
-    return definitions
+    return found
+  }
+
+  /// A line with what continues it, where it begins, and its number; nil at the end of the file.
+  private mutating func nextLogicalLine() -> (content: [UInt8], start: Int, line: Int)? {
+    var content: [UInt8] = []
+    var start = index
+    var firstLine = 0
+    while index < bytes.count {
+      let begin = index
+      let end = bytes[begin...].firstIndex(of: ASCII.newline) ?? bytes.count
+      index = min(end + 1, bytes.count)
+      line += 1
+      var piece = bytes[begin..<end]
+      if piece.last == ASCII.carriageReturn { piece.removeLast() }
+      guard let first = piece.first, first != UInt8(ascii: "#") else { continue }
+      if firstLine == 0 {
+        start = begin
+        firstLine = line
+      } else {
+        piece = piece.drop { ASCII.isBlank($0) }
+      }
+      content.append(contentsOf: piece)
+      guard content.last == ASCII.backslash else { break }
+      content.removeLast()
+    }
+    guard firstLine > 0 else { return nil }
+    while let last = content.last, ASCII.isBlank(last) { content.removeLast() }
+    return (content, start, firstLine)
+  }
+
+  /// A format may stand in quotes as a whole (Squid 3.4 and later); a format that merely begins with one does not.
+  private func unquoted(_ format: ArraySlice<UInt8>) -> [UInt8] {
+    guard let quote = format.first, quote == ASCII.quote || quote == UInt8(ascii: "'") else { return Array(format) }
+    var content: [UInt8] = []
+    var rest = format.dropFirst()
+    while let byte = rest.popFirst() {
+      if byte == quote { return rest.isEmpty ? content : Array(format) }
+      guard byte == ASCII.backslash, let escaped = rest.popFirst() else {
+        content.append(byte)
+        continue
+      }
+      switch escaped {
+      case UInt8(ascii: "n"): content.append(ASCII.newline)
+      case UInt8(ascii: "r"): content.append(ASCII.carriageReturn)
+      case UInt8(ascii: "t"): content.append(ASCII.tab)
+      default: content.append(escaped)
+      }
+    }
+    return Array(format)
   }
 }
 

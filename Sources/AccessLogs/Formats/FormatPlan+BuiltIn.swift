@@ -114,6 +114,12 @@ extension FormatPlan {
           http: false)
       },
       compiled("nginx-combined", "nginx http, combined") { () throws(FormatError) in try nginx(combined, http: true) },
+      // Two spaces before the status.
+      compiled("nginx-main-istio", "nginx http, main of Istio's egress tasks") { () throws(FormatError) in
+        try nginx(
+          #"$remote_addr - $remote_user [$time_local]  $status "$request" $body_bytes_sent "$http_referer" "#
+            + #""$http_user_agent" "$http_x_forwarded_for""#, http: true)
+      },
       compiled("nginx-main", "nginx http, main (Docker image)") { () throws(FormatError) in
         try nginx(combined + #" "$http_x_forwarded_for""#, http: true)
       },

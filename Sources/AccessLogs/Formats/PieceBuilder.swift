@@ -36,6 +36,11 @@ struct PieceBuilder {
     }
     literal = []
     pieces.removeLast()
+    // The literal before it is the one being collected again.
+    if case .literal(let bytes)? = pieces.last {
+      literal = bytes
+      pieces.removeLast()
+    }
     return field
   }
 
