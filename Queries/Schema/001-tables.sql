@@ -27,6 +27,7 @@ create table log (
   formats text,                       -- comma list of the formats met
   read integer not null default 0, stored integer not null default 0,
   rejected integer not null default 0, skipped integer not null default 0,
+  pruned integer not null default 0,     -- of the stored flows, those removed since
   first_ms integer, last_ms integer,  -- earliest start, latest end of its flows
   first_read_at_ms integer, last_read_at_ms integer,
   note text                           -- truncated, rewritten, copied from, ...
@@ -95,19 +96,24 @@ create table line_count (             -- rejected by reason, skipped by kind, st
 ) without rowid;
 
 -- The judgement (see Sources/Flows/Judgement.swift): rewritten whenever the policy or the dictionaries change.
-create table policy_interval (id integer primary key, from_ms integer not null, until_ms integer not null);
+create table policy_interval (
+  from_ms integer primary key,        -- the look-up of a flow's start: the last interval that began before it
+  until_ms integer not null, id integer not null
+);
 create table route_verdict (
   -- interval * 2^40 + source class * 2^20 + destination class
   key integer primary key,
   role text not null, path text not null, bypass text, severity text not null, context text not null,
+  context_key integer not null,       -- number of the context * 2^40, first half of the key of outcome_verdict
   rule text not null, assumption text, exception integer, warnings text,
   next_hop text, next_hop_from_ms integer, next_hop_until_ms integer
 );
 create table outcome_verdict (
+  key integer primary key,            -- number of the context * 2^40 + outcome
   context text not null, outcome integer not null,
   result text not null, reason text, left_hop integer not null, duplicate_view integer not null,
-  primary key (context, outcome)
-) without rowid;
+  never_clears integer not null       -- the line is too doubtful for an exception to allow its bypass
+);
 create table assumption (id integer primary key, text text not null);
 create table policy_exception (
   id integer primary key, label text not null, owner text, reason text, expires_ms integer

@@ -1,5 +1,9 @@
--- Every flow with its verdict, by ids: the one place where facts and judgement meet. Reports start here and join
--- what they show; columns that nobody asks for cost nothing (SQLite drops left joins on keys that are not used).
+-- Every flow with its verdict, by ids: the one place where facts and judgement meet. The other views and the reports
+-- start here and join what they show; columns that nobody asks for cost nothing (SQLite drops left joins on keys that
+-- are not used). Every look-up is by row id.
+--
+-- A flow whose source or destination has no class yet (the reading was stopped before the judging) has role, path and
+-- outcome 'unknown': it is listed by unproven_flow and is nobody's proof.
 create view judged_flow as
 select
   f.id,
@@ -17,17 +21,29 @@ select
   f.line,
   s.log as log_id,
   coalesce(rv.role, 'unknown') as role,
-  -- a blocked or unsent flow has path none, whatever way it would have taken
-  case when ov.left_hop = 0 then 'none' else coalesce(rv.path, 'unknown') end as path,
-  coalesce(ov.result, 'ok') as outcome,
+  -- A blocked or unsent flow has path none, whatever way it would have taken; a line that can be read in more than one
+  -- way proves no path.
+  case
+    when ov.left_hop = 0 then 'none'
+    when ov.never_clears = 1 and rv.bypass is null then 'unknown'
+    else coalesce(rv.path, 'unknown')
+  end as path,
+  coalesce(ov.result, 'unknown') as outcome,
   ov.reason as reason,
   case when ov.left_hop = 0 then null else rv.bypass end as bypass,
-  case when ov.left_hop = 0 then null else rv.exception end as exception_id,
-  case when ov.left_hop = 0 or rv.exception is not null then 'info' else coalesce(rv.severity, 'info') end as severity,
+  -- The policy's exception that allows this bypass; a doubtful line is allowed by none.
+  case when ov.left_hop = 0 or ov.never_clears = 1 then null else rv.exception end as exception_id,
+  case
+    when ov.left_hop = 0 then 'info'
+    when rv.exception is not null and ov.never_clears = 0 then 'info'
+    else coalesce(rv.severity, 'info')
+  end as severity,
   rv.rule as rule,
   case when ov.left_hop = 0 then null else rv.assumption end as assumption,
   rv.warnings as verdict_warnings,
-  -- 1 when this is the line to count: no duplicate view, and the next hop's log was not read for this time
+  coalesce(ov.duplicate_view, 0) as duplicate_view,
+  coalesce(ov.never_clears, 0) as never_clears,
+  -- 1 when this is the line to count: no second view of a flow, and the next hop's log was not read for this time.
   case
     when ov.duplicate_view = 1 then 0
     when ov.left_hop = 0 or rv.next_hop_from_ms is null then 1
@@ -37,6 +53,7 @@ select
 from flow f
 join source s on s.id = f.source
 join destination d on d.id = f.destination
-left join policy_interval i on f.started_at_ms >= i.from_ms and f.started_at_ms < i.until_ms
+-- Intervals do not overlap (the store sees to it), so this finds at most one.
+left join policy_interval i on i.from_ms <= f.started_at_ms and i.until_ms > f.started_at_ms
 left join route_verdict rv on rv.key = i.id * 1099511627776 + s.class * 1048576 + d.class
-left join outcome_verdict ov on ov.context = rv.context and ov.outcome = f.outcome;
+left join outcome_verdict ov on ov.key = rv.context_key + f.outcome;

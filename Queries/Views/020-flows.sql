@@ -2,7 +2,8 @@
 create view flows as
 select
   j.id,
-  strftime('%Y-%m-%dT%H:%M:%S', j.started_at_ms / 1000, 'unixepoch')
+  -- Whole seconds are rounded down, also before 1970.
+  strftime('%Y-%m-%dT%H:%M:%S', (j.started_at_ms - ((j.started_at_ms % 1000) + 1000) % 1000) / 1000, 'unixepoch')
     || printf('.%03dZ', ((j.started_at_ms % 1000) + 1000) % 1000) as started_at,
   j.started_at_ms,
   j.duration_ms,
@@ -15,7 +16,8 @@ select
   coalesce(s.name, s.pod) as source,
   d.host,
   nullif(d.port, 0) as port,
-  coalesce(d.upstream_ip, d.dialled_ip) as destination_ip,
+  -- Where the bytes went; when none were sent, what a sidecar's workload dialled (a gateway is dialled itself).
+  coalesce(d.upstream_ip, case when j.role = 'sidecar' then d.dialled_ip end) as destination_ip,
   o.protocol,
   o.method,
   o.status,
@@ -30,12 +32,26 @@ select
   d.route_name,
   o.flags as response_flags,
   case when j.request_hash is null then null else printf('%016x', j.request_hash) end as request_id,
+  -- Hops are not joined yet.
   null as journey,
-  -- TODO by the store's owner: comma list of the line's warnings (bits of o.warnings) and j.verdict_warnings
-  j.verdict_warnings as warnings
+  -- The line's own warnings, bit by bit as `Warnings.names` lists them, then those of the verdict.
+  nullif(
+    substr(
+      case when o.warnings & 1 then ',ambiguous-columns' else '' end
+        || case when o.warnings & 2 then ',truncated' else '' end
+        || case when o.warnings & 4 then ',sni-invalid' else '' end
+        || case when o.warnings & 8 then ',host-mismatch' else '' end
+        || case when o.warnings & 16 then ',xff-source' else '' end
+        || case when o.warnings & 32 then ',host-is-address' else '' end
+        || case when o.warnings & 64 then ',time-assumed' else '' end
+        || case when o.warnings & 128 then ',number-invalid' else '' end
+        || case when o.warnings & 256 then ',zone-assumed' else '' end
+        || coalesce(',' || j.verdict_warnings, ''),
+      2),
+    '') as warnings
 from judged_flow j
 join source s on s.id = j.source_id
-join log l on l.id = j.log_id
 join destination d on d.id = j.destination_id
-join outcome o on o.id = j.outcome_id
+left join log l on l.id = j.log_id
+left join outcome o on o.id = j.outcome_id
 left join path_template t on t.id = j.path_template_id;

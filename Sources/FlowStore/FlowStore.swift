@@ -1,1 +1,197 @@
-import Flows
+internal import Dispatch
+internal import GRDB
+internal import GRDBSQLite
+internal import Glibc
+
+/// The one writer of a store: rows, reading positions and verdicts go through here, in transactions the caller ends.
+///
+///     let store = try FlowStore(path: "gatewatch.db")
+///     log.id = try store.insert(log: log)
+///     try store.append(batch, log: log.id, firstLine: 1, position: 0)
+///     try store.update(log: log)
+///     try store.commit()
+///
+/// The first write after a commit opens a transaction; what lies between two commits is in the file wholly or not at all.
+/// After an error, `rollback()` returns to the last commit; parsers must then start their dictionaries anew.
+///
+/// Holds the store's lock for its life (see `WriterLock`). Calls from several threads are safe, one after the other.
+public final class FlowStore: @unchecked Sendable {  // all state below is touched inside `queue` only
+  /// As opened, with symbolic links resolved.
+  public let path: String
+  private let queue: DatabaseQueue
+  private var lock: WriterLock?
+  var writer: BatchWriter
+
+  /// Called with a name before each write; a test throws from it to stand for a failing disk.
+  var beforeWrite: ((String) throws(StoreError) -> Void)?
+
+  /// Bytes of WAL after which a commit also moves them into the database file: four times what SQLite takes by itself
+  /// for small writers, since a large WAL costs readers little and a checkpoint waits for the disk.
+  static let walLimit: Int64 = 64 << 20
+  /// Page cache in KiB; a transaction larger than this spills into the WAL early, which is only slower.
+  private static let cacheKiB = 65_536
+  /// A flow row is some 40 bytes: larger pages mean fewer inner pages and a sixth less time per row than 4 KiB (measured).
+  private static let pageSize = 16_384
+
+  /// Opens the store, creating it (for this user alone) where there is none.
+  /// - Parameter wait: how long to wait for another writer to end.
+  public init(path: String, wait: Duration = .zero) throws(StoreError) {
+    let path = FlowStore.resolved(path)
+    let header = try FileHeader(path: path)
+    try header?.requireStore(path: path)
+    let lock = try WriterLock(database: path, wait: wait)
+    // Looked at again under the lock: another writer may just have made it.
+    try FileHeader(path: path)?.requireStore(path: path)
+    try FlowStore.createFile(path)
+    do {
+      var configuration = Configuration()
+      configuration.allowsUnsafeTransactions = true  // a transaction stays open over several calls
+      configuration.foreignKeysEnabled = false
+      configuration.label = "gatewatch.store"
+      configuration.busyMode = .timeout(5)  // only readers are about; they block a checkpoint's end, never a write
+      let queue = try DatabaseQueue(path: path, configuration: configuration)
+      writer = try queue.writeWithoutTransaction { db in
+        try FlowStore.tune(db)
+        try Schema.migrate(db, path: path)
+        try db.execute(sql: "pragma journal_mode = wal")
+        try db.execute(sql: "pragma synchronous = normal")
+        try Schema.refreshViews(db)
+        return try BatchWriter(db)
+      }
+      self.queue = queue
+    } catch let error as StoreError {
+      throw error
+    } catch let error as DatabaseError {
+      throw error.resultCode == .SQLITE_NOTADB ? .notADatabase(path: path) : StoreError(error)
+    } catch {
+      throw .file(path: path, reason: "\(error)")
+    }
+    self.path = path
+    self.lock = lock
+  }
+
+  deinit { close() }
+
+  private static func tune(_ db: Database) throws {
+    // Before the first page is written; a store that exists keeps its own.
+    try db.execute(sql: "pragma page_size = \(pageSize)")
+    try db.execute(sql: "pragma cache_size = -\(cacheKiB)")
+    try db.execute(sql: "pragma temp_store = memory")
+    // Nothing secret is deleted; Debian's build overwrites deleted content by default.
+    try db.execute(sql: "pragma secure_delete = off")
+    try db.execute(sql: "pragma mmap_size = 0")
+    try db.execute(sql: "pragma wal_autocheckpoint = 0")
+    try db.execute(sql: "pragma journal_size_limit = \(walLimit)")
+    try db.execute(sql: "pragma trusted_schema = off")
+  }
+
+  /// Two names of one file must lead to one lock.
+  private static func resolved(_ path: String) -> String {
+    if let real = realpath(path, nil) {
+      defer { free(real) }
+      return String(cString: real)
+    }
+    let name = path.split(separator: "/").last.map(String.init) ?? path
+    let folder = path.contains("/") ? String(path[..<path.lastIndex(of: "/")!]) : "."
+    guard let real = realpath(folder.isEmpty ? "/" : folder, nil) else { return path }
+    defer { free(real) }
+    return String(cString: real) + "/" + name
+  }
+
+  /// SQLite gives the WAL and its index the mode of the database file; so this file's mode is all it needs, and the
+  /// process's umask stays as it is.
+  private static func createFile(_ path: String) throws(StoreError) {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    if descriptor >= 0 {
+      Glibc.close(descriptor)
+    } else if errno != EEXIST {
+      throw .file(path: path, reason: "cannot create: \(systemMessage())")
+    }
+  }
+
+  // MARK: Transactions
+
+  /// Something was written since the last commit.
+  public var isInTransaction: Bool {
+    queue.writeWithoutTransaction { sqlite3_get_autocommit($0.sqliteConnection!) == 0 }
+  }
+
+  /// Opens a transaction unless one is open; every write does this by itself.
+  public func begin() throws(StoreError) {
+    try write("begin") { _ throws(StoreError) in }
+  }
+
+  public func commit() throws(StoreError) {
+    try access { db throws(StoreError) in
+      guard db.isInsideTransaction else { return }
+      try self.beforeWrite?("commit")
+      try db.run("commit")
+      self.writer.commit()
+      self.checkpointIfLarge(db)
+    }
+  }
+
+  /// Returns to the last commit. Parsers must start their dictionaries anew.
+  public func rollback() throws(StoreError) {
+    try access { db throws(StoreError) in
+      // Some errors (disk full, I/O) have SQLite roll back by itself.
+      if db.isInsideTransaction { try db.run("rollback") }
+      try self.writer.forget(db)
+    }
+  }
+
+  /// Runs `body` inside the open transaction, opening one first.
+  func write<Result>(_ name: String, _ body: (Database) throws(StoreError) -> Result) throws(StoreError) -> Result {
+    try access { db throws(StoreError) in
+      try self.beforeWrite?(name)
+      if !db.isInsideTransaction { try db.run("begin immediate") }
+      return try body(db)
+    }
+  }
+
+  /// Runs `body` on the connection, and gives GRDB's errors our names.
+  func access<Result>(_ body: (Database) throws(StoreError) -> Result) throws(StoreError) -> Result {
+    do {
+      return try queue.writeWithoutTransaction { try body($0) }
+    } catch let error as StoreError {
+      throw error
+    } catch let error as DatabaseError {
+      throw StoreError(error)
+    } catch {
+      throw .file(path: path, reason: "\(error)")
+    }
+  }
+
+  /// A reader may hold the WAL's end back; then the next commit tries again.
+  private func checkpointIfLarge(_ db: Database) {
+    var status = stat()
+    guard stat(path + "-wal", &status) == 0, Int64(status.st_size) >= FlowStore.walLimit else { return }
+    sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_PASSIVE, nil, nil)
+  }
+
+  /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.
+  public func close() {
+    guard lock != nil else { return }
+    queue.writeWithoutTransaction { db in
+      if db.isInsideTransaction { try? db.execute(sql: "rollback") }
+      writer.finalize()
+      sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+    }
+    try? queue.close()
+    lock = nil
+  }
+}
+
+extension Database {
+  /// One statement without parameters or answer.
+  func run(_ sql: String) throws(StoreError) {
+    do { try execute(sql: sql) } catch let error as DatabaseError { throw StoreError(error) } catch {
+      throw .sqlite(code: 1, message: "\(error)", sql: sql)
+    }
+  }
+
+  func statement(_ sql: String, isKept: Bool = false) throws(StoreError) -> Statement {
+    guard let connection = sqliteConnection else { throw .sqlite(code: 21, message: "the store is closed", sql: sql) }
+    return try Statement(sql, on: connection, isKept: isKept)
+  }
+}

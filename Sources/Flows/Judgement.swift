@@ -88,12 +88,19 @@ public struct OutcomeVerdict: Hashable, Sendable {
   public var left: Bool
   /// A second view of a flow that another line already counts (bumped CONNECT, periodic record): stored, left out of totals.
   public var isDuplicateView: Bool
+  /// The line's columns can be read in more than one way: whatever it seems to say, it never clears a finding. Where the
+  /// route shows no bypass, such a flow's path reads `unknown`; `left` stays true so that a bypass stays one.
+  public var neverClears: Bool
 
-  public init(outcome: OutcomeKind, reason: String? = nil, left: Bool = true, isDuplicateView: Bool = false) {
+  public init(
+    outcome: OutcomeKind, reason: String? = nil, left: Bool = true, isDuplicateView: Bool = false,
+    neverClears: Bool = false
+  ) {
     self.outcome = outcome
     self.reason = reason
     self.left = left
     self.isDuplicateView = isDuplicateView
+    self.neverClears = neverClears
   }
 }
 

@@ -1,0 +1,45 @@
+-- Traffic of which nobody can say whether it passed the gateway: it is no finding, and it is no all-clear either.
+-- `why` is the first that holds of:
+--   not-judged         the store was read before verdicts were written
+--   ambiguous-columns  the line can be read in more than one way
+--   path-unknown       neither the addresses nor the policy say where it went
+--   assumption         the path rests on what `assumption` says, which no line and no policy proves
+--   source-unproven    a proxy's line whose client no sidecar's or gateway's line accounts for
+-- Flows that are a bypass for certain are in bypass_flow instead; what was never sent needs no proof.
+create view unproven_flow as
+select
+  j.id,
+  j.started_at_ms,
+  j.started_at_ms / 1000 as started_at_epoch,
+  j.source_id,
+  j.destination_id,
+  j.outcome_id,
+  j.source_port,
+  j.bytes_sent,
+  j.bytes_received,
+  j.line,
+  j.log_id,
+  j.role,
+  j.path,
+  j.outcome,
+  j.rule,
+  j.assumption,
+  j.verdict_warnings,
+  case
+    when j.rule is null then 'not-judged'
+    when j.never_clears = 1 then 'ambiguous-columns'
+    when j.path = 'unknown' then 'path-unknown'
+    when j.assumption is not null then 'assumption'
+    else 'source-unproven'
+  end as why,
+  j.counted
+from judged_flow j
+where j.path <> 'none'
+  and j.bypass is null
+  and j.duplicate_view = 0
+  and (
+    j.path = 'unknown'
+    or j.never_clears = 1
+    or j.assumption is not null
+    or instr(',' || j.verdict_warnings || ',', ',source-unproven,') > 0
+  );

@@ -1,0 +1,26 @@
+public import Flows
+internal import GRDB
+
+extension FlowStore {
+  /// Rejected lines whose text is kept, of one log: enough to see what is wrong with it. Counting goes on.
+  public static let maxRejectedPerLog = 1_000
+  /// Rejected lines whose text is kept, of all logs: at 4 KiB each, at most 400 MB.
+  public static let maxRejected = 100_000
+
+  /// Stores the rows of a batch and what they refer to, inside the open transaction.
+  ///
+  /// - Parameters:
+  ///   - log: row id of the log that all of the batch comes from; stands in for the ordinal in its sources.
+  ///   - firstLine: number of the first line the batch was parsed from.
+  ///   - position: where that line begins, in bytes of the decompressed log.
+  ///   - parser: which parser filled the batch, when there are several; each has local ids of its own.
+  public func append(
+    _ batch: FlowBatch, log: Int64, firstLine: Int64, position: Int64, parser: Int = 0
+  ) throws(StoreError) {
+    try write("append") { db throws(StoreError) in
+      try self.writer.append(
+        batch, log: log, firstLine: firstLine, position: position, parser: parser, on: db,
+        beforeWrite: self.beforeWrite)
+    }
+  }
+}

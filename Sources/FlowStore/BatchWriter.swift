@@ -1,0 +1,211 @@
+internal import Flows
+internal import GRDB
+internal import GRDBSQLite
+
+/// The hot half of the store: the rows of a batch and the dictionary entries they need.
+///
+/// Keeps, per parser, the row id of each local dictionary id, and the statements; nothing else grows with what was read.
+final class BatchWriter {
+  /// Row ids by local id.
+  private struct IdMaps {
+    var sources: [Int64] = []
+    var destinations: [Int64] = []
+    var outcomes: [Int64] = []
+    var pathTemplates: [Int64] = []
+  }
+
+  private var maps: [Int: IdMaps] = [:]
+  private let content: UnsafeMutablePointer<BatchTable.Content>
+  private var statements: Statements?
+  private var keptRejected: [Int64: Int] = [:]
+  private var keptRejectedTotal = 0
+  private(set) var isJudged = false
+
+  private struct Statements {
+    let sources, destinations, outcomes, pathTemplates: DictionaryTable
+    let rows, mark, count, rejected: Statement
+  }
+
+  init(_ db: Database) throws(StoreError) {
+    content = .allocate(capacity: 1)
+    content.initialize(to: BatchTable.Content())
+    guard let connection = db.sqliteConnection else { preconditionFailure("a connection that was just opened") }
+    try BatchTable.register(on: connection, content: content)
+    let columns = BatchTable.columns.joined(separator: ", ")
+    statements = Statements(
+      sources: try DictionaryTable("source", kind: 1, columns: Source.storedColumns, on: db),
+      destinations: try DictionaryTable("destination", kind: 2, columns: Destination.storedColumns, on: db),
+      outcomes: try DictionaryTable("outcome", kind: 3, columns: Outcome.storedColumns, on: db),
+      pathTemplates: try DictionaryTable("path_template", kind: 4, columns: ["path"], on: db),
+      rows: try db.statement(
+        "insert into flow (\(columns)) select \(columns) from \(BatchTable.name)", isKept: true),
+      mark: try db.statement(
+        "insert or replace into line_mark (log, line, position) values (?, ?, ?)", isKept: true),
+      count: try db.statement(
+        """
+        insert into line_count (log, what, name, count) values (?, ?, ?, ?)
+        on conflict (log, what, name) do update set count = count + excluded.count
+        """, isKept: true),
+      rejected: try db.statement(
+        "insert into rejected_line (log, line, reason, detail, text) values (?, ?, ?, ?, ?)", isKept: true))
+    try forget(db)
+  }
+
+  deinit {
+    content.deinitialize(count: 1)
+    content.deallocate()
+  }
+
+  /// Statements must go before the connection does.
+  func finalize() { statements = nil }
+
+  func commit() {}
+
+  /// After a rollback nothing is known of what the file holds.
+  func forget(_ db: Database) throws(StoreError) {
+    maps.removeAll()
+    keptRejected.removeAll()
+    let kept = try db.statement("select log, count(*) from rejected_line group by log order by log")
+    while try kept.step() { keptRejected[kept.int(0)] = Int(kept.int(1)) }
+    keptRejectedTotal = keptRejected.values.reduce(0, +)
+    let flag = try db.statement("select value from meta where key = 'judged'")
+    isJudged = try flag.step() && flag.text(0) == "1"
+  }
+
+  func setJudged(_ judged: Bool, on db: Database) throws(StoreError) {
+    guard judged != isJudged else { return }
+    try db.statement("insert or replace into meta (key, value) values ('judged', ?)")
+      .run(.text(judged ? "1" : "0"))
+    isJudged = judged
+  }
+
+  func append(
+    _ batch: FlowBatch, log: Int64, firstLine: Int64, position: Int64, parser: Int, on db: Database,
+    beforeWrite: ((String) throws(StoreError) -> Void)?
+  ) throws(StoreError) {
+    guard let statements else { throw .sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil) }
+    guard batch.linesRead > 0 || !batch.newSources.isEmpty else { return }
+    try resolve(batch, log: log, parser: parser, statements, on: db, beforeWrite)
+    if batch.count > 0 {
+      try beforeWrite?("rows")
+      try insertRows(of: batch, maps[parser]!, statements.rows)
+    }
+    if batch.linesRead > 0 {
+      try beforeWrite?("line mark")
+      try statements.mark.run(.integer(log), .integer(firstLine), .integer(position))
+    }
+    try beforeWrite?("line counts")
+    try count("stored", batch.storedByFormat, log: log, statements)
+    try count("rejected", batch.rejectedByReason, log: log, statements)
+    try count("skipped", batch.skippedByKind, log: log, statements)
+    try keep(batch.rejected, log: log, statements, beforeWrite)
+  }
+
+  /// Gives every new dictionary entry of the batch its row.
+  private func resolve(
+    _ batch: FlowBatch, log: Int64, parser: Int, _ statements: Statements, on db: Database,
+    _ beforeWrite: ((String) throws(StoreError) -> Void)?
+  ) throws(StoreError) {
+    // Taken out and put back, so that the arrays are grown in place.
+    var ids = maps.removeValue(forKey: parser) ?? IdMaps()
+    defer { maps[parser] = ids }
+    var hasNew = false
+
+    func add<Entry>(
+      _ entries: [Entry], from first: Int32, to map: inout [Int64], _ table: DictionaryTable, _ values: (Entry) -> [Value]
+    ) throws(StoreError) {
+      guard !entries.isEmpty else { return }
+      // A lower number than expected: the parser has started its dictionary anew.
+      guard first >= 0, Int(first) <= map.count else { throw .unknownEntry(kind: table.name, id: map.count) }
+      map.removeLast(map.count - Int(first))
+      map.reserveCapacity(Int(first) + entries.count)
+      for entry in entries {
+        try beforeWrite?(table.name)
+        let (id, isNew) = try table.id(of: values(entry), on: db)
+        map.append(id)
+        hasNew = hasNew || isNew
+      }
+    }
+
+    try add(batch.newSources, from: batch.firstNewSource, to: &ids.sources, statements.sources) {
+      $0.storedValues(log: log)
+    }
+    try add(
+      batch.newDestinations, from: batch.firstNewDestination, to: &ids.destinations, statements.destinations
+    ) { $0.storedValues }
+    try add(batch.newOutcomes, from: batch.firstNewOutcome, to: &ids.outcomes, statements.outcomes) {
+      $0.storedValues
+    }
+    let needsJudgement = hasNew
+    try add(
+      batch.newPathTemplates, from: batch.firstNewPathTemplate, to: &ids.pathTemplates, statements.pathTemplates
+    ) { [.text($0)] }
+    if needsJudgement { try setJudged(false, on: db) }
+  }
+
+  private func insertRows(of batch: FlowBatch, _ ids: IdMaps, _ insert: Statement) throws(StoreError) {
+    precondition(batch.count <= batch.capacity)
+    // One pass over the ids here, so that the table's columns need no checks.
+    for index in 0..<batch.count {
+      let row = batch.rows + index
+      guard row.pointee.source >= 0, Int(row.pointee.source) < ids.sources.count else {
+        throw .unknownEntry(kind: "source", id: Int(row.pointee.source))
+      }
+      guard row.pointee.destination >= 0, Int(row.pointee.destination) < ids.destinations.count else {
+        throw .unknownEntry(kind: "destination", id: Int(row.pointee.destination))
+      }
+      guard row.pointee.outcome >= 0, Int(row.pointee.outcome) < ids.outcomes.count else {
+        throw .unknownEntry(kind: "outcome", id: Int(row.pointee.outcome))
+      }
+      guard Int(row.pointee.pathTemplate) < ids.pathTemplates.count else {
+        throw .unknownEntry(kind: "path_template", id: Int(row.pointee.pathTemplate))
+      }
+    }
+    // The pointers are valid inside these closures only, and so is the table's content.
+    let failure: StoreError? = ids.sources.withUnsafeBufferPointer { sources in
+      ids.destinations.withUnsafeBufferPointer { destinations in
+        ids.outcomes.withUnsafeBufferPointer { outcomes in
+          ids.pathTemplates.withUnsafeBufferPointer { pathTemplates in
+            content.pointee = BatchTable.Content(
+              rows: UnsafePointer(batch.rows), count: batch.count, sources: sources.baseAddress,
+              destinations: destinations.baseAddress, outcomes: outcomes.baseAddress,
+              pathTemplates: pathTemplates.baseAddress)
+            defer { content.pointee = BatchTable.Content() }
+            do throws(StoreError) {
+              while try insert.step() {}
+              return nil
+            } catch {
+              return error
+            }
+          }
+        }
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  private func count(
+    _ what: String, _ counts: [String: Int], log: Int64, _ statements: Statements
+  ) throws(StoreError) {
+    for (name, count) in counts where count != 0 {
+      try statements.count.run(.integer(log), .text(what), .text(name), .integer(Int64(count)))
+    }
+  }
+
+  private func keep(
+    _ lines: [RejectedLine], log: Int64, _ statements: Statements,
+    _ beforeWrite: ((String) throws(StoreError) -> Void)?
+  ) throws(StoreError) {
+    for line in lines {
+      guard keptRejected[log, default: 0] < FlowStore.maxRejectedPerLog,
+        keptRejectedTotal < FlowStore.maxRejected
+      else { return }
+      try beforeWrite?("rejected line")
+      try statements.rejected.run(
+        .integer(log), .integer(line.line), .text(line.reason), line.detail.isEmpty ? .null : .text(line.detail),
+        .text(String(decoding: line.text.prefix(RejectedLine.maxText), as: UTF8.self)))
+      keptRejected[log, default: 0] += 1
+      keptRejectedTotal += 1
+    }
+  }
+}

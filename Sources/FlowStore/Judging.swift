@@ -1,0 +1,230 @@
+public import Flows
+internal import GRDB
+
+/// What a policy is asked about: everything in the store that is not a single flow.
+public struct StoredFacts: Sendable {
+  /// Sources by row id, with the path and the declared role of the log that holds their lines.
+  public var sources: [(id: Int64, source: Source, logPath: String, declaredRole: Role?)] = []
+  public var destinations: [(id: Int64, destination: Destination)] = []
+  public var outcomes: [(id: Int64, outcome: Outcome)] = []
+  /// The time each log's flows cover, Unix milliseconds, both ends inclusive; logs without flows are left out.
+  public var logs: [LogSpan] = []
+}
+
+extension OutcomeContext {
+  /// First half of the key of a row in `outcome_verdict`; the order of `allCases` is kept by the store's version.
+  var key: Int64 { Int64(OutcomeContext.allCases.firstIndex(of: self)!) << 40 }
+}
+
+extension FlowStore {
+  /// Verdicts are there for everything stored, by the present policy. False after a batch brought new sources,
+  /// destinations or outcomes, after a log's time span or declared role changed, and after `setPolicy` with another text.
+  public var isJudged: Bool {
+    (try? access { _ in self.writer.isJudged }) ?? false
+  }
+
+  /// Hash of the policy of the last `apply`; empty for zero configuration, nil before the first.
+  public var judgedPolicyHash: String? {
+    get throws(StoreError) { try meta("policy_hash") }
+  }
+
+  public var policyText: String? {
+    get throws(StoreError) { try meta("policy_text") }
+  }
+
+  /// Where the policy's text was read from.
+  public var policyFile: String? {
+    get throws(StoreError) { try meta("policy_file") }
+  }
+
+  /// Keeps the text of the policy that the store is judged by; nil for zero configuration.
+  public func setPolicy(text: String?, file: String?) throws(StoreError) {
+    let before = try policyText
+    try write("policy") { db throws(StoreError) in
+      let set = try db.statement("insert or replace into meta (key, value) values (?, ?)")
+      try set.run("policy_text", Value(text))
+      try set.run("policy_file", Value(file))
+      if before != text { try self.writer.setJudged(false, on: db) }
+    }
+  }
+
+  func meta(_ key: String) throws(StoreError) -> String? {
+    try access { db throws(StoreError) in
+      let row = try db.statement("select value from meta where key = ?")
+      row.bind(key, at: 1)
+      return try row.step() ? row.text(0) : nil
+    }
+  }
+
+  public func facts() throws(StoreError) -> StoredFacts {
+    try access { db throws(StoreError) in
+      var facts = StoredFacts()
+      let sources = try db.statement(
+        """
+        select s.id, l.path, l.declared_role, \(Source.storedColumns.map { "s.\($0)" }.joined(separator: ", "))
+        from source s
+        left join log l on l.id = s.log
+        order by s.id
+        """)
+      while try sources.step() {
+        guard let source = Source(sources, from: 3) else { continue }
+        facts.sources.append(
+          (
+            sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
+          ))
+      }
+      let destinations = try db.statement(
+        "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination order by id")
+      while try destinations.step() {
+        guard let destination = Destination(destinations, from: 1) else { continue }
+        facts.destinations.append((destinations.int(0), destination))
+      }
+      let outcomes = try db.statement(
+        "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
+      while try outcomes.step() { facts.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
+      let logs = try db.statement(
+        "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
+      while try logs.step() { facts.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
+      return facts
+    }
+  }
+
+  /// Writes a judgement inside the open transaction; from its commit on, the views show it.
+  ///
+  /// Classes are written where they differ, verdicts only when any of them differs from what the store holds.
+  public func apply(_ judgement: Judgement) throws(StoreError) {
+    try write("judgement") { db throws(StoreError) in
+      try self.applyClasses(of: judgement, on: db)
+      let present = Self.hash(of: judgement)
+      let stored = try db.statement("select value from meta where key = 'judgement'")
+      let isSame = try stored.step() && stored.text(0) == present
+      stored.reset()
+      let setMeta = try db.statement("insert or replace into meta (key, value) values (?, ?)")
+      if !isSame {
+        try self.applyVerdicts(of: judgement, on: db)
+        try setMeta.run("judgement", .text(present))
+        try setMeta.run("policy_hash", .text(judgement.policyHash))
+      }
+      try self.beforeWrite?("judged")
+      try self.writer.setJudged(true, on: db)
+    }
+  }
+
+  private func applyClasses(of judgement: Judgement, on db: Database) throws(StoreError) {
+    let sources = try db.statement(
+      "update source set class = ?1, name = ?2 where id = ?3 and (class is not ?1 or name is not ?2)")
+    for entry in judgement.sourceClasses {
+      precondition(entry.class >= 0 && entry.class < 1 << 20, "a source class has 20 bits")
+      try beforeWrite?("source class")
+      try sources.run(Value(entry.class), Value(entry.name), .integer(entry.source))
+    }
+    let destinations = try db.statement(
+      "update destination set class = ?1 where id = ?2 and class is not ?1")
+    for entry in judgement.destinationClasses {
+      precondition(entry.class >= 0 && entry.class < 1 << 20, "a destination class has 20 bits")
+      try beforeWrite?("destination class")
+      try destinations.run(Value(entry.class), .integer(entry.destination))
+    }
+  }
+
+  private func applyVerdicts(of judgement: Judgement, on db: Database) throws(StoreError) {
+    let intervals = judgement.intervals.sorted { $0.fromMs < $1.fromMs }
+    for (one, next) in zip(intervals, intervals.dropFirst()) {
+      precondition(one.untilMs <= next.fromMs, "two intervals overlap: a flow would be counted twice")
+    }
+    try beforeWrite?("verdicts")
+    for table in ["policy_interval", "route_verdict", "outcome_verdict", "assumption", "policy_exception"] {
+      try db.run("delete from \(table)")
+    }
+    let interval = try db.statement("insert into policy_interval (from_ms, until_ms, id) values (?, ?, ?)")
+    for entry in intervals {
+      precondition(entry.id >= 0 && entry.id < 1 << 22, "an interval's number has 22 bits")
+      try interval.run(.integer(entry.fromMs), .integer(entry.untilMs), Value(entry.id))
+    }
+    let route = try db.statement(
+      """
+      insert into route_verdict (
+        key, role, path, bypass, severity, context, context_key, rule, assumption, exception, warnings, next_hop,
+        next_hop_from_ms, next_hop_until_ms)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+      """)
+    for entry in judgement.routes {
+      try beforeWrite?("route verdict")
+      let verdict = entry.verdict
+      let key = Int64(entry.interval) << 40 | Int64(entry.sourceClass) << 20 | Int64(entry.destinationClass)
+      try route.run(
+        .integer(key), .text(verdict.role.rawValue), .text(verdict.path.rawValue), Value(verdict.bypass?.rawValue),
+        .text(verdict.severity.rawValue), .text(verdict.context.rawValue), .integer(verdict.context.key),
+        .text(verdict.rule), Value(verdict.assumption), Value(verdict.exception),
+        verdict.warnings.isEmpty ? .null : .text(verdict.warnings.joined(separator: ",")),
+        Value(verdict.nextHop?.rawValue), Value(verdict.nextHopFromMs), Value(verdict.nextHopUntilMs))
+    }
+    let ending = try db.statement(
+      """
+      insert into outcome_verdict (key, context, outcome, result, reason, left_hop, duplicate_view, never_clears)
+      values (?, ?, ?, ?, ?, ?, ?, ?)
+      """)
+    for entry in judgement.endings {
+      try beforeWrite?("outcome verdict")
+      precondition(entry.outcome >= 0 && entry.outcome < 1 << 40, "an outcome's row id has 40 bits")
+      try ending.run(
+        .integer(entry.context.key | entry.outcome), .text(entry.context.rawValue), .integer(entry.outcome),
+        .text(entry.verdict.outcome.rawValue), Value(entry.verdict.reason), .integer(entry.verdict.left ? 1 : 0),
+        .integer(entry.verdict.isDuplicateView ? 1 : 0), .integer(entry.verdict.neverClears ? 1 : 0))
+    }
+    let assumption = try db.statement("insert into assumption (text) values (?)")
+    for text in judgement.assumptions { try assumption.run(.text(text)) }
+    let exception = try db.statement(
+      "insert into policy_exception (id, label, owner, reason, expires_ms) values (?, ?, ?, ?, ?)")
+    for (index, entry) in judgement.exceptions.enumerated() {
+      try exception.run(
+        Value(index), .text(entry.label), .text(entry.owner), .text(entry.reason), Value(entry.expiresMs))
+    }
+  }
+
+  /// Of everything `applyVerdicts` writes.
+  private static func hash(of judgement: Judgement) -> String {
+    var hasher = StableHash()
+    hasher.combine(judgement.policyHash)
+    for interval in judgement.intervals {
+      hasher.combine(Int64(interval.id))
+      hasher.combine(interval.fromMs)
+      hasher.combine(interval.untilMs)
+    }
+    hasher.combine(Int64(judgement.routes.count))
+    for route in judgement.routes {
+      hasher.combine(Int64(route.interval) << 40 | Int64(route.sourceClass) << 20 | Int64(route.destinationClass))
+      let verdict = route.verdict
+      hasher.combine(verdict.role.rawValue)
+      hasher.combine(verdict.path.rawValue)
+      hasher.combine(verdict.bypass?.rawValue)
+      hasher.combine(verdict.severity.rawValue)
+      hasher.combine(verdict.context.rawValue)
+      hasher.combine(verdict.rule)
+      hasher.combine(verdict.assumption)
+      hasher.combine(verdict.exception.map(Int64.init))
+      for warning in verdict.warnings { hasher.combine(warning) }
+      hasher.combine(verdict.nextHop?.rawValue)
+      hasher.combine(verdict.nextHopFromMs)
+      hasher.combine(verdict.nextHopUntilMs)
+    }
+    hasher.combine(Int64(judgement.endings.count))
+    for ending in judgement.endings {
+      hasher.combine(ending.context.rawValue)
+      hasher.combine(ending.outcome)
+      hasher.combine(ending.verdict.outcome.rawValue)
+      hasher.combine(ending.verdict.reason)
+      hasher.combine(
+        Int64(ending.verdict.left ? 1 : 0) | (ending.verdict.isDuplicateView ? 2 : 0)
+          | (ending.verdict.neverClears ? 4 : 0))
+    }
+    for text in judgement.assumptions { hasher.combine(text) }
+    for exception in judgement.exceptions {
+      hasher.combine(exception.label)
+      hasher.combine(exception.owner)
+      hasher.combine(exception.reason)
+      hasher.combine(exception.expiresMs)
+    }
+    return hasher.hexadecimal
+  }
+}

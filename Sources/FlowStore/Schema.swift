@@ -1,0 +1,46 @@
+internal import GRDB
+
+/// The tables, step by step, and the views, as they stand in `Queries/Schema` and `Queries/Views`.
+///
+/// `NNN-*.sql` brings a store from version NNN-1 to NNN, each in a transaction of its own with the version. Views hold
+/// no facts: they are made anew whenever their text differs from the one the store was left with.
+enum Schema {
+  static let steps: [(version: Int, name: String, sql: String)] = EmbeddedQueries.all.compactMap { name, sql in
+    guard name.hasPrefix("Schema/"), let version = Int(name.dropFirst("Schema/".count).prefix(3)) else { return nil }
+    return (version, name, sql)
+  }
+  static let views: [(name: String, sql: String)] = EmbeddedQueries.all.filter { $0.name.hasPrefix("Views/") }
+
+  /// The version this program writes.
+  static let version = steps.last?.version ?? 0
+
+  static func migrate(_ db: Database, path: String) throws {
+    let found = try Int.fetchOne(db, sql: "pragma user_version") ?? 0
+    guard found <= version else { throw StoreError.newerSchema(path: path, found: found, known: version) }
+    for step in steps where step.version > found {
+      try db.inTransaction(.immediate) {
+        try db.execute(sql: step.sql)
+        try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
+        try db.execute(sql: "pragma user_version = \(step.version)")
+        return .commit
+      }
+    }
+  }
+
+  static func refreshViews(_ db: Database) throws {
+    var hasher = StableHash()
+    for view in views { hasher.combine(view.sql) }
+    let present = hasher.hexadecimal
+    let stored = try String.fetchOne(db, sql: "select value from meta where key = 'views'")
+    guard stored != present else { return }
+    try db.inTransaction(.immediate) {
+      for name in try String.fetchAll(db, sql: "select name from sqlite_schema where type = 'view' order by name") {
+        try db.execute(sql: "drop view \"\(name.replacing("\"", with: "\"\""))\"")
+      }
+      for view in views { try db.execute(sql: view.sql) }
+      try db.execute(
+        sql: "insert or replace into meta (key, value) values ('views', ?)", arguments: [present])
+      return .commit
+    }
+  }
+}

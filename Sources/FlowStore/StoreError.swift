@@ -1,0 +1,66 @@
+internal import GRDB
+
+/// What kept the store from doing what it was asked, in words for people.
+public enum StoreError: Error, Sendable, Equatable {
+  /// Another process is the writer; `pid` when it left its number in the lock file.
+  case locked(path: String, pid: Int32?)
+  case missing(path: String)
+  case notADatabase(path: String)
+  /// An SQLite file of another program.
+  case notAStore(path: String)
+  case newerSchema(path: String, found: Int, known: Int)
+  /// The operating system said no to a file.
+  case file(path: String, reason: String)
+  /// The target of a snapshot exists already.
+  case exists(path: String)
+  /// SQLite failed; `code` is its extended result code.
+  case sqlite(code: Int32, message: String, sql: String?)
+  /// A query was given an argument that it has no parameter for.
+  case unknownArgument(name: String, available: [String])
+  /// A query of a user asked for what guarded queries may not do, or for too much.
+  case refused(reason: String)
+  /// A batch refers to dictionary entries that the store was never given, or lost by a rollback.
+  case unknownEntry(kind: String, id: Int)
+
+  init(_ error: DatabaseError) {
+    self = .sqlite(
+      code: error.extendedResultCode.rawValue, message: error.message ?? "unknown error", sql: error.sql)
+  }
+
+  /// The disk or the store's size limit is full; what was committed before is intact.
+  public var isFull: Bool {
+    if case .sqlite(let code, _, _) = self { code & 0xFF == 13 } else { false }
+  }
+}
+
+extension StoreError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .locked(let path, let pid):
+      let owner = pid.map { "process \($0)" } ?? "another process"
+      return "\(path): \(owner) is writing to it; wait for it to end, or use --wait SECONDS"
+    case .missing(let path):
+      return "\(path): no such database; create it with: gatewatch ingest --db \(path) LOGS..."
+    case .notADatabase(let path):
+      return "\(path): not an SQLite database; nothing was changed"
+    case .notAStore(let path):
+      return "\(path): a database of another program; nothing was changed; name another file with --db"
+    case .newerSchema(let path, let found, let known):
+      return
+        "\(path): written by a newer gatewatch (schema \(found), this one knows \(known)); nothing was changed; update gatewatch"
+    case .file(let path, let reason):
+      return "\(path): \(reason)"
+    case .exists(let path):
+      return "\(path): exists already; remove it or name another file"
+    case .sqlite(let code, let message, let sql):
+      return "database error \(code): \(message)" + (sql.map { "; in: \($0)" } ?? "")
+    case .unknownArgument(let name, let available):
+      let list = available.isEmpty ? "it has none" : "it has " + available.joined(separator: ", ")
+      return "the query has no parameter \(name); \(list)"
+    case .refused(let reason):
+      return "query refused: \(reason)"
+    case .unknownEntry(let kind, let id):
+      return "a batch names \(kind) \(id), which this store was not given; restart the parser after a rollback"
+    }
+  }
+}
