@@ -1,5 +1,3 @@
-internal import Glibc
-
 /// Compares the content of a file with all logs that begin with the same line, in one pass over the file.
 ///
 ///     log     |----rung----rung----rung----consumed|
@@ -55,9 +53,7 @@ struct ContentMatch {
       if count == 0 { break }
       let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
       let start = hash.length
-      if let newline = memrchr(bytes.baseAddress!, 0x0A, count) {
-        lastLineEnd = start + UInt64(UnsafeRawPointer(newline) - bytes.baseAddress!) + 1
-      }
+      if let newline = bytes.lastIndex(of: 0x0A) { lastLineEnd = start + UInt64(newline) + 1 }
       var done = 0
       while let next = candidates.filter(\.isOpen).map(\.nextCheck).min(), next <= start + UInt64(count) {
         let end = Int(next - start)

@@ -124,6 +124,12 @@ struct Discovery {
     return inReadingOrder(siblings)
   }
 
+  static func size(of path: String) -> Int64 {
+    var status = stat()
+    guard path != standardInput, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return 0 }
+    return Int64(status.st_size)
+  }
+
   private static func resolved(_ path: String) -> String {
     guard let real = realpath(path, nil) else { return path }
     defer { free(real) }

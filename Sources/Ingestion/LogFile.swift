@@ -35,57 +35,44 @@ final class LogFile {
   init(path: String, limits: IngestLimits) throws(ReadError) {
     self.path = path
     self.limits = limits
-    ownsDescriptor = path != Discovery.standardInput
-    descriptor = ownsDescriptor ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : STDIN_FILENO
-    guard descriptor >= 0 else { throw ReadError(message: "cannot open: \(systemMessage(errno))") }
+    let ownsDescriptor = path != Discovery.standardInput
+    let descriptor = ownsDescriptor ? open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : STDIN_FILENO
+    self.ownsDescriptor = ownsDescriptor
+    self.descriptor = descriptor
+    raw = .allocate(byteCount: LogFile.rawSize, alignment: 16)
+    let memory = raw
     var status = stat()
-    guard fstat(descriptor, &status) == 0 else {
-      let message = "cannot open: \(systemMessage(errno))"
-      if ownsDescriptor { close(descriptor) }
-      throw ReadError(message: message)
-    }
-    guard status.st_mode & S_IFMT != S_IFDIR else {
-      if ownsDescriptor { close(descriptor) }
-      throw ReadError(message: "is a folder")
+    guard descriptor >= 0, fstat(descriptor, &status) == 0 else {
+      let code = errno
+      (size, modifiedNs, identity, isCompressed) = (0, 0, nil, false)
+      throw ReadError(message: "cannot open: \(systemMessage(code))")
     }
     // `gatewatch ingest - < access.log` is a file all the same, unless something was read of it already.
     let isFile = status.st_mode & S_IFMT == S_IFREG && lseek(descriptor, 0, SEEK_CUR) == 0
     identity = isFile ? FileIdentity(status) : nil
     size = isFile ? Int64(status.st_size) : 0
     modifiedNs = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
-    raw = .allocate(byteCount: LogFile.rawSize, alignment: 16)
-    var isGzip = false
-    var peeked = 0
-    var isPeekAtEnd = false
-    var failure: ReadError?
     // A pipe may give its first two bytes one by one.
-    while peeked < LogFile.gzipMagic.count, !isPeekAtEnd {
-      let count = LogFile.retrying { read(descriptor, raw.baseAddress! + peeked, raw.count - peeked) }
+    while rawEnd < LogFile.gzipMagic.count, !isRawAtEnd {
+      let held = rawEnd
+      let count = LogFile.retrying { Glibc.read(descriptor, memory.baseAddress! + held, memory.count - held) }
       if count < 0 {
-        failure = ReadError(message: "cannot read: \(systemMessage(errno))")
-        break
+        let code = errno
+        isCompressed = false
+        throw ReadError(message: "cannot read: \(systemMessage(code))")
       }
-      isPeekAtEnd = count == 0
-      peeked += count
-      if isFile { break }
+      isRawAtEnd = count == 0
+      rawEnd += count
     }
-    if peeked >= LogFile.gzipMagic.count { isGzip = raw.prefix(2).elementsEqual(LogFile.gzipMagic) }
-    isCompressed = isGzip
-    if isGzip { inflater = Inflater() }
-    rawEnd = peeked
-    isRawAtEnd = isPeekAtEnd
-    bytesRead = Int64(peeked)
-    if let failure {
-      raw.deallocate()
-      if ownsDescriptor { close(descriptor) }
-      throw failure
-    }
+    isCompressed = rawEnd >= LogFile.gzipMagic.count && memory.prefix(2).elementsEqual(LogFile.gzipMagic)
+    if isCompressed { inflater = Inflater() }
+    bytesRead = Int64(rawEnd)
     if isFile { try rewind() }
   }
 
   deinit {
     raw.deallocate()
-    if ownsDescriptor { close(descriptor) }
+    if ownsDescriptor && descriptor >= 0 { close(descriptor) }
   }
 
   /// Fills `buffer` as far as it goes; 0 at the end.

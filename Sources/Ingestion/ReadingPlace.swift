@@ -97,15 +97,13 @@ extension LogRegistry {
   private func firstLine(of file: LogFile, chunkBytes: Int) throws(ReadError) -> ConsumedPrefix.Rung? {
     try file.rewind()
     // A line is some hundred bytes: a page at first, so that a folder of many small files costs little.
-    var buffer = [UInt8](repeating: 0, count: min(chunkBytes, 4096))
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(chunkBytes, 4096), alignment: 16)
+    defer { buffer.deallocate() }
     var hash = RunningHash()
     while true {
-      let (count, newline) = try buffer.withUnsafeMutableBytes { bytes throws(ReadError) -> (Int, Int?) in
-        let count = try file.read(into: bytes)
-        let newline = bytes[..<count].firstIndex(of: 0x0A)
-        hash.update(UnsafeRawBufferPointer(rebasing: bytes[..<(newline.map { $0 + 1 } ?? count)]))
-        return (count, newline)
-      }
+      let count = try file.read(into: buffer)
+      let newline = buffer[..<count].firstIndex(of: 0x0A)
+      hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<(newline.map { $0 + 1 } ?? count)]))
       if newline != nil { return ConsumedPrefix.Rung(position: hash.length, digest: hash.digest) }
       if count == 0 {
         // A log that ended without a newline and was read as final has its end for a first line.

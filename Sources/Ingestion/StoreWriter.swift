@@ -76,6 +76,12 @@ final class StoreWriter: @unchecked Sendable {
   /// Row id of a log, once a parcel of it was stored.
   func rowID(_ ordinal: Int64) -> Int64? { rowIDs[ordinal] }
 
+  /// The store failed outside of a parcel; only where parcels are taken on the caller's thread.
+  func fail(_ error: StoreError) {
+    precondition(isInline)
+    failure = failure ?? error
+  }
+
   private func take(_ parcel: Parcel) {
     if failure == nil {
       do throws(StoreError) { try keep(parcel) } catch {
