@@ -99,7 +99,6 @@ private struct SquidCompiler {
       builder.append(literal: [ASCII.percent])
       return
     }
-    let codeStart = index
     let (name, code) = try takeCode(start: start)
     let trailing = index
     if directive.argument == nil {
@@ -117,7 +116,15 @@ private struct SquidCompiler {
         FormatField(role: .protocol, name: "HTTP/" + text.string(range), syntax: .protocol), range: range)
       return
     }
-    try builder.append(try field(code, name: name, directive, range: range, codeStart: codeStart), range: range)
+    // `%ts%03tu` is milliseconds since 1970 in one number.
+    if name == "tu", directive.isZeroPadded, directive.width == 3,
+      var time = builder.removeTail(literal: "", where: { $0.time == .epochSeconds })
+    {
+      time.name += text.string(range)
+      time.time = TimeFormat(parts: [.epochMilliseconds])
+      return try builder.append(time, range: range)
+    }
+    try builder.append(try field(code, name: name, directive, range: range), range: range)
   }
 
   private var peek: UInt8? { index < text.bytes.count ? text.bytes[index] : nil }
@@ -183,7 +190,7 @@ private struct SquidCompiler {
   // MARK: - Fields
 
   private func field(
-    _ code: SquidCode, name: String, _ directive: Directive, range: Range<Int>, codeStart: Int
+    _ code: SquidCode, name: String, _ directive: Directive, range: Range<Int>
   ) throws(FormatError) -> FormatField {
     var field = FormatField(role: code.role, name: text.string(range), syntax: code.syntax, unit: code.unit)
     setEscaping(&field, code, directive)
@@ -246,7 +253,10 @@ private struct SquidCompiler {
 
   /// `Name` or `Name:element`; without an argument it is the whole header block.
   private func setHeader(_ field: inout FormatField, _ argument: String, isRequest: Bool) {
-    if argument.isEmpty { field.syntax = .text }
+    if argument.isEmpty {
+      field.syntax = .text
+      field.mayBeEmpty = true
+    }
     guard isRequest else { return }
     switch argument.lowercased() {
     case "user-agent": field.role = .userAgent
