@@ -21,6 +21,11 @@ extension FormatPlan {
     plan.notUnderstood = compiler.notUnderstood
     return plan
   }
+
+  /// The variable of nginx's own that one of `notUnderstood` was perhaps meant to be: `$status` for `$stauts`.
+  public static func suggestion(forNotUnderstood variable: String) -> String? {
+    nearMiss(of: variable.filter { !"${}".contains($0) }, in: NginxVariable.knownNames).map { "$\($0)" }
+  }
 }
 
 /// One walk over a string with variables: `$name` or `${name}`.
