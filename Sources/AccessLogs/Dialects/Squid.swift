@@ -7,8 +7,8 @@ extension FormatPlan {
   }
 
   /// `isBuiltIntoSquid`: one of the formats that Squid prints with code of its own instead of its format strings
-  /// (squid `src/log/FormatSquidNative.cc`, `FormatHttpdCombined.cc`, ...). Headers come out raw there, and user names
-  /// never hold white space.
+  /// (squid `src/log/FormatSquidNative.cc`, `FormatHttpdCombined.cc`, ...). Headers come out raw there; user names,
+  /// which whoever authenticates can choose, keep their spaces in either case.
   static func squid(
     _ format: String, name: String, about: String, isBuiltIntoSquid: Bool
   ) throws(FormatError) -> FormatPlan {
@@ -193,7 +193,7 @@ private struct SquidCompiler {
     _ code: SquidCode, name: String, _ directive: Directive, range: Range<Int>
   ) throws(FormatError) -> FormatField {
     var field = FormatField(role: code.role, name: text.string(range), syntax: code.syntax, unit: code.unit)
-    setEscaping(&field, code, directive)
+    setEscaping(&field, code, name: name, directive)
     let hasWidth = (directive.width ?? 0) > 1 && !directive.isZeroPadded
     field.padded = hasWidth && !directive.isLeftAligned
     field.paddedAtEnd = hasWidth && directive.isLeftAligned
@@ -228,7 +228,7 @@ private struct SquidCompiler {
   }
 
   /// The escaping that the format names, or that the quotes or brackets around the code call for, or the code's own.
-  private func setEscaping(_ field: inout FormatField, _ code: SquidCode, _ directive: Directive) {
+  private func setEscaping(_ field: inout FormatField, _ code: SquidCode, name: String, _ directive: Directive) {
     guard code.isForeign || code.syntax == .token else { return }
     switch (directive.encoding, context) {
     case (UInt8(ascii: "\"")?, _), (nil, .quotes): field.escaping = .backslash
@@ -243,12 +243,15 @@ private struct SquidCompiler {
     guard code.isForeign else { return }
     // Only `#`, and `(nil, .bare)` which is like it, encode spaces.
     let keepsSpaces = directive.encoding.map { $0 != UInt8(ascii: "#") } ?? (context != .bare)
-    if isBuiltIntoSquid {
-      if context != .brackets, directive.encoding == nil { field.escaping = .raw }
+    if isBuiltIntoSquid, directive.encoding == nil, context != .brackets {
+      field.escaping = .raw
+      // White space is taken out of URLs; headers may hold anything.
       if code.argument == .header { field.syntax = .text }
     } else if keepsSpaces {
       field.syntax = .text
     }
+    // Two names stand side by side in `common`: one of them has to end somewhere, and ident's is hardly ever there.
+    if isBuiltIntoSquid, name == "ui" { field.syntax = .token }
   }
 
   /// `Name` or `Name:element`; without an argument it is the whole header block.
