@@ -86,6 +86,13 @@ struct BatchMaker {
 }
 
 extension FlowStore {
+  func setting(_ pragma: String) throws -> String? {
+    try access { db throws(StoreError) in
+      let row = try db.statement("pragma \(pragma)")
+      return try row.step() ? row.text(0) : nil
+    }
+  }
+
   /// Stores one batch of a log and its checkpoint, as ingestion does.
   func store(_ batch: FlowBatch, into log: inout LogRecord, parser: Int = 0) throws {
     if log.id == 0 { log.id = try insert(log: log) }

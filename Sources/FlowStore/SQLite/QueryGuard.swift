@@ -30,7 +30,7 @@ final class QueryGuard {
   /// Pragmas that answer without an argument and change something with one.
   private static let barePragmas: Set<String> = [
     "user_version", "application_id", "page_count", "page_size", "freelist_count", "schema_version", "encoding",
-    "journal_mode", "data_version",
+    "data_version",
   ]
   /// Functions that reach outside the statement, or take memory by the argument.
   private static let functions: Set<String> = [
