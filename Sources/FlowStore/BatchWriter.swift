@@ -110,7 +110,8 @@ final class BatchWriter {
     var hasNew = false
 
     func add<Entry>(
-      _ entries: [Entry], from first: Int32, to map: inout [Int64], _ table: DictionaryTable, _ values: (Entry) -> [Value]
+      _ entries: [Entry], from first: Int32, to map: inout [Int64], _ table: DictionaryTable,
+      _ values: (Entry) -> [Value]
     ) throws(StoreError) {
       guard !entries.isEmpty else { return }
       // A lower number than expected: the parser has started its dictionary anew.

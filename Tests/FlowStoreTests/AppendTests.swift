@@ -182,7 +182,9 @@ struct AppendTests {
     var maker = BatchMaker()
     var log = LogRecord(path: "'; drop table flow; --\u{0}\u{1b}[2J")
     let batch = maker.batch(count: 1, sources: 1, destinations: 1)
-    let nasty = ["<script>alert(1)</script>", "a\u{0}b", "\u{202E}moc", "'\"`;", String(repeating: "x", count: 100_000)]
+    let nasty = [
+      "<script>alert(1)</script>", "a\u{0}b", "\u{202E}moc", "'\"`;", String(repeating: "x", count: 100_000),
+    ]
     batch.newDestinations = nasty.map { Destination(host: $0) }
     try store.store(batch, into: &log)
     try store.commit()

@@ -114,8 +114,12 @@ struct OpeningTests {
     var bytes = try Data(contentsOf: URL(fileURLWithPath: folder.path()))
     bytes[68] = 0
     try bytes.write(to: URL(fileURLWithPath: folder.path("other.db")))
-    #expect(throws: StoreError.notAStore(path: folder.path("other.db"))) { try FlowStore(path: folder.path("other.db")) }
-    #expect(throws: StoreError.notAStore(path: folder.path("other.db"))) { try FlowReader(path: folder.path("other.db")) }
+    #expect(throws: StoreError.notAStore(path: folder.path("other.db"))) {
+      try FlowStore(path: folder.path("other.db"))
+    }
+    #expect(throws: StoreError.notAStore(path: folder.path("other.db"))) {
+      try FlowReader(path: folder.path("other.db"))
+    }
     #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path("other.db"))) == bytes)
   }
 

@@ -48,11 +48,13 @@ struct ReaderTests {
       try reader.rows("select :a, :b, :c, :d, :e, :f, :g", arguments: values).rows == [
         [nil, .integer(.min), .real(0.5), "t\u{0}x", .blob([0, 255]), "", .blob([])]
       ])
-    #expect(try reader.rows("select typeof(:f), typeof(:g)", arguments: ["f": "", "g": .blob([])]).rows
-      == [["text", "blob"]])
+    #expect(
+      try reader.rows("select typeof(:f), typeof(:g)", arguments: ["f": "", "g": .blob([])]).rows
+        == [["text", "blob"]])
   }
 
-  @Test("a parameter without an argument is NULL; an argument without a parameter is an error that lists those there are")
+  @Test(
+    "a parameter without an argument is NULL; an argument without a parameter is an error that lists those there are")
   func parameters() throws {
     let folder = try ScratchFolder()
     let reader = try Self.reader(in: folder)
@@ -122,7 +124,13 @@ struct ReaderTests {
     let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select sum(i) from n"
     #expect(throws: StoreError.refused(reason: "it took too long, or was interrupted")) { try reader.rows(endless) }
     #expect(try reader.value("select 1") == 1)
-    #expect(throws: StoreError.self) { try reader.rows("select printf('%.*c', 100000000, 'x')") }
+    #expect(throws: StoreError.self) {
+      try reader.rows(
+        """
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < 30000)
+        select group_concat(printf('%1000d', i)) from n
+        """)
+    }
     #expect(throws: StoreError.self) { try reader.rows("select '" + String(repeating: "x", count: 2 << 20) + "'") }
     #expect(throws: StoreError.self) { try reader.rows(String(repeating: "(", count: 5_000)) }
     #expect(throws: StoreError.self) {
@@ -146,10 +154,10 @@ struct ReaderTests {
     let folder = try ScratchFolder()
     let reader = try Self.reader(in: folder, guarded: QueryLimits())
     do {
-      _ = try reader.rows("select nothing from flow")
+      _ = try reader.rows("select absent from flow")
       Issue.record("ran")
     } catch let error as StoreError {
-      #expect(error.description == "database error 1: no such column: nothing; in: select nothing from flow")
+      #expect(error.description == "database error 1: no such column: absent; in: select absent from flow")
     }
   }
 
@@ -211,7 +219,8 @@ struct UpkeepTests {
     #expect(
       try FileManager.default.attributesOfItem(atPath: folder.path("group.db"))[.posixPermissions] as? Int == 0o640)
     let copy = try FlowReader(path: target)
-    #expect(try copy.rows("select * from flows order by id").rows == reader.rows("select * from flows order by id").rows)
+    #expect(
+      try copy.rows("select * from flows order by id").rows == reader.rows("select * from flows order by id").rows)
     #expect(try copy.check() == [])
     #expect(throws: StoreError.self) { try reader.snapshot(to: folder.path("missing/copy.db")) }
     let names = try FileManager.default.contentsOfDirectory(atPath: folder.url.path).sorted()

@@ -44,7 +44,8 @@ struct BatchMaker {
     for number in self.destinations.count..<max(destinations, self.destinations.count) {
       batch.newDestinations.append(
         Destination(
-          host: "host-\(number).example.com", hostOrigin: .authority, port: 443, traffic: number % 2 == 0 ? .http : .tcp,
+          host: "host-\(number).example.com", hostOrigin: .authority, port: 443,
+          traffic: number % 2 == 0 ? .http : .tcp,
           authority: "host-\(number).example.com", cluster: "PassthroughCluster",
           upstream: Endpoint(ip: "203.0.113.\(number)", port: 443),
           dialled: Endpoint(ip: "203.0.113.\(number)", port: 443)))
@@ -113,7 +114,8 @@ extension FlowStore {
 
 /// Passthrough for all flows, except where a test says otherwise.
 func judgement(
-  of facts: StoredFacts, route: RouteVerdict? = nil, ending: (Outcome) -> OutcomeVerdict = { _ in OutcomeVerdict(outcome: .ok) }
+  of facts: StoredFacts, route: RouteVerdict? = nil,
+  ending: (Outcome) -> OutcomeVerdict = { _ in OutcomeVerdict(outcome: .ok) }
 ) -> Judgement {
   var judgement = Judgement()
   judgement.policyHash = "cafe"

@@ -20,7 +20,8 @@ struct ViewTests {
   }
 
   private static func apply(
-    _ route: RouteVerdict?, to store: FlowStore, ending: (Outcome) -> OutcomeVerdict = { _ in OutcomeVerdict(outcome: .ok) }
+    _ route: RouteVerdict?, to store: FlowStore,
+    ending: (Outcome) -> OutcomeVerdict = { _ in OutcomeVerdict(outcome: .ok) }
   ) throws {
     try store.apply(judgement(of: store.facts(), route: route, ending: ending))
     try store.commit()
@@ -75,14 +76,17 @@ struct ViewTests {
           ["none", "blocked", "registry-only-http", nil, "workload-of-sleep-0", 2],
           ["passthrough", "ok", nil, "passthrough", "workload-of-sleep-0", 2],
         ])
-    #expect(try reader.rows("select id, severity, allowed from bypass_flow order by id").rows
-      == [[1, "critical", 0], [3, "critical", 0]])
-    #expect(try reader.rows("select id, reason from blocked_flow order by id").rows
-      == [[2, "registry-only-http"], [4, "registry-only-http"]])
+    #expect(
+      try reader.rows("select id, severity, allowed from bypass_flow order by id").rows
+        == [[1, "critical", 0], [3, "critical", 0]])
+    #expect(
+      try reader.rows("select id, reason from blocked_flow order by id").rows
+        == [[2, "registry-only-http"], [4, "registry-only-http"]])
     #expect(try reader.value("select count(*) from unproven_flow") == 0)
     // A flow that never left has no latency to a destination.
-    #expect(try reader.rows("select id, host, path, vantage from latency_flow order by id").rows
-      == [[1, "host-0.example.com", "passthrough", "sidecar"], [3, "host-0.example.com", "passthrough", "sidecar"]])
+    #expect(
+      try reader.rows("select id, host, path, vantage from latency_flow order by id").rows
+        == [[1, "host-0.example.com", "passthrough", "sidecar"], [3, "host-0.example.com", "passthrough", "sidecar"]])
   }
 
   @Test("an exception allows a bypass, except of a line with ambiguous columns")
@@ -174,7 +178,7 @@ struct ViewTests {
     var judgement = judgement(of: try store.facts())
     let largest = 1 << 20 - 1
     judgement.sourceClasses = [(1, largest, nil), (2, 1, nil)]
-    judgement.destinationClasses = [(1, 0, ), (2, largest), (3, 1)]
+    judgement.destinationClasses = [(1, 0,), (2, largest), (3, 1)]
     judgement.routes = [(largest, 0), (1, largest), (largest, 1), (1, 0), (largest, largest), (1, 1)].map {
       Judgement.Route(
         interval: 0, sourceClass: $0, destinationClass: $1,
@@ -184,9 +188,10 @@ struct ViewTests {
     try store.apply(judgement)
     try store.commit()
     #expect(
-      try FlowReader(path: folder.path()).rows("select rule from judged_flow order by id").rows.map { $0[0] } == [
-        "\(largest)/0", "1/\(largest)", "\(largest)/1", "1/0", "\(largest)/\(largest)", "1/1",
-      ].map { Value.text($0) })
+      try FlowReader(path: folder.path()).rows("select rule from judged_flow order by id").rows.map { $0[0] }
+        == [
+          "\(largest)/0", "1/\(largest)", "\(largest)/1", "1/0", "\(largest)/\(largest)", "1/1",
+        ].map { Value.text($0) })
   }
 
   @Test("another judgement replaces the first, and the same one writes nothing")

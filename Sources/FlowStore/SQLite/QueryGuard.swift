@@ -48,6 +48,9 @@ final class QueryGuard {
     sqlite3_limit(connection, SQLITE_LIMIT_COMPOUND_SELECT, 50)
     sqlite3_limit(connection, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
     sqlite3_limit(connection, SQLITE_LIMIT_WORKER_THREADS, 0)
+    // The table form of a pragma (pragma_table_info) is declared on its first use, which the authorizer would take for
+    // a change of the schema.
+    for pragma in QueryGuard.pragmas { _ = try? Statement("select 1 from pragma_\(pragma)", on: connection) }
     sqlite3_set_authorizer(
       connection,
       { _, action, first, second, _, _ in
