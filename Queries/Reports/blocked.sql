@@ -1,0 +1,45 @@
+-- title: Traffic that a policy refused
+-- about: One line per reason, host and source. A destination that answered 403 by itself is not here, nor a
+--    failure of the network.
+-- parameter: since_ms  first millisecond to include (Unix time)
+-- parameter: until_ms  first millisecond no longer included
+-- parameter: host      glob over the host, lower case
+-- parameter: sources   JSON list of source ids
+-- column: reason     text   the rule that refused
+-- column: host       text   where it wanted to go
+-- column: port       number port at the destination
+-- column: source     text   workload, pod or address
+-- column: role       text   the proxy that refused
+-- column: flows      count  flows
+-- column: first_seen first  earliest start
+-- column: last_seen  last   latest start
+with refused as materialized (
+  select
+    reason,
+    role,
+    source_id,
+    destination_id,
+    count(*) as flows,
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
+  from blocked_flow b
+  where (:since_ms is null or b.started_at_ms >= :since_ms)
+    and (:until_ms is null or b.started_at_ms < :until_ms)
+    and (:host is null or b.destination_id in (select id from destination where host glob :host))
+    and (:sources is null or b.source_id in (select value from json_each(:sources)))
+  group by reason, role, source_id, destination_id
+)
+select
+  r.reason,
+  d.host,
+  nullif(d.port, 0) as port,
+  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  r.role,
+  sum(r.flows) as flows,
+  min(r.first_seen) as first_seen,
+  max(r.last_seen) as last_seen
+from refused r
+join source s on s.id = r.source_id
+join destination d on d.id = r.destination_id
+group by r.reason, d.host, d.port, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), r.role
+order by sum(r.flows) desc, r.reason, d.host, d.port, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), r.role;

@@ -1,0 +1,60 @@
+-- title: Who sent traffic
+-- about: One line per workload, pod or address, each flow counted once. Traffic inside the mesh is left out
+--    unless --path internal asks for it. A gateway or proxy stands here where the log of the hop before
+--    it was not read.
+-- parameter: since_ms  first millisecond to include (Unix time)
+-- parameter: until_ms  first millisecond no longer included
+-- parameter: host      glob over the host, lower case
+-- parameter: sources   JSON list of source ids
+-- parameter: path      comma list of paths
+-- parameter: outcome   comma list of outcomes
+-- column: source     text   workload, pod or address
+-- column: flows      count  requests and connections
+-- column: hosts      number distinct hosts
+-- column: sent       bytes  bytes towards the hosts
+-- column: received   bytes  bytes from the hosts
+-- column: bypass     count  flows around the gateway that no exception allows
+-- column: blocked    count  refused by a policy
+-- column: failed     count  failed, timed out or broken by the mesh
+-- column: first_seen first  earliest start
+-- column: last_seen  last   latest start
+-- column: seen_by    text   roles of the proxies that logged it
+with route as materialized (
+  select
+    source_id,
+    destination_id,
+    role,
+    outcome,
+    bypass is not null and exception_id is null as is_bypass,
+    count(*) as flows,
+    sum(bytes_sent) as sent,
+    sum(bytes_received) as received,
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
+  from counted_flow c
+  where (:since_ms is null or c.started_at_ms >= :since_ms)
+    and (:until_ms is null or c.started_at_ms < :until_ms)
+    and (:host is null or c.destination_id in (select id from destination where host glob :host))
+    and (:sources is null or c.source_id in (select value from json_each(:sources)))
+    and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
+    and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)
+    and (:path is not null or c.path <> 'internal')
+  group by source_id, destination_id, role, outcome, is_bypass
+)
+select
+  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  sum(r.flows) as flows,
+  count(distinct d.host) as hosts,
+  sum(r.sent) as sent,
+  sum(r.received) as received,
+  sum(case when r.is_bypass then r.flows else 0 end) as bypass,
+  sum(case when r.outcome = 'blocked' then r.flows else 0 end) as blocked,
+  sum(case when r.outcome in ('failed', 'timeout', 'mesh-fault') then r.flows else 0 end) as failed,
+  min(r.first_seen) as first_seen,
+  max(r.last_seen) as last_seen,
+  group_concat(distinct r.role) as seen_by
+from route r
+join source s on s.id = r.source_id
+join destination d on d.id = r.destination_id
+group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
+order by sum(r.flows) desc, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?');

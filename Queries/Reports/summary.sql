@@ -1,0 +1,99 @@
+-- title: What left, which way, and how it ended
+-- about: Every flow once, at the hop closest to its destination. The parts total, path, outcome and role each
+--    add up to the same number; bypass and unproven are looked at line by line, also at earlier hops.
+-- rows: all
+-- parameter: since_ms  first millisecond to include (Unix time)
+-- parameter: until_ms  first millisecond no longer included
+-- parameter: host      glob over the host, lower case
+-- parameter: sources   JSON list of source ids
+-- parameter: path      comma list of paths
+-- parameter: outcome   comma list of outcomes
+-- column: part       text   what the line belongs to
+-- column: what       text   the word of that part
+-- column: flows      number flows
+-- column: share      number of all flows, in percent
+-- column: sent       bytes  bytes towards the destinations
+-- column: received   bytes  bytes from the destinations
+-- column: first_seen first  earliest start
+-- column: last_seen  last   latest start
+with tally as materialized (
+  select
+    role,
+    path,
+    outcome,
+    bypass,
+    exception_id is not null as allowed,
+    counted,
+    duplicate_view,
+    case
+      when path = 'none' or bypass is not null or duplicate_view = 1 then null
+      when rule is null then 'not-judged'
+      when never_clears = 1 then 'ambiguous-columns'
+      when path = 'unknown' then 'path-unknown'
+      when assumption is not null then 'assumption'
+      when instr(',' || verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
+    end as unproven,
+    count(*) as flows,
+    sum(bytes_sent) as sent,
+    sum(bytes_received) as received,
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
+  from judged_flow j
+  where (:since_ms is null or j.started_at_ms >= :since_ms)
+    and (:until_ms is null or j.started_at_ms < :until_ms)
+    and (:host is null or j.destination_id in (select id from destination where host glob :host))
+    and (:sources is null or j.source_id in (select value from json_each(:sources)))
+    and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
+    and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
+  group by role, path, outcome, bypass, allowed, counted, duplicate_view, unproven
+),
+parts as (
+  select 1 as place, 'total' as part, 'flows' as what, flows, sent, received, first_seen, last_seen
+  from tally
+  where counted = 1
+  union all
+  select 2, 'path', path, flows, sent, received, first_seen, last_seen
+  from tally
+  where counted = 1
+  union all
+  select 3, 'outcome', outcome, flows, sent, received, first_seen, last_seen
+  from tally
+  where counted = 1
+  union all
+  select 4, 'role', role, flows, sent, received, first_seen, last_seen
+  from tally
+  where counted = 1
+  union all
+  select 5, 'bypass', bypass, flows, sent, received, first_seen, last_seen
+  from tally
+  where bypass is not null
+    and allowed = 0
+    and duplicate_view = 0
+  union all
+  select 6, 'bypass allowed', bypass, flows, sent, received, first_seen, last_seen
+  from tally
+  where bypass is not null
+    and allowed = 1
+    and duplicate_view = 0
+  union all
+  select 7, 'unproven', unproven, flows, sent, received, first_seen, last_seen
+  from tally
+  where unproven is not null
+  union all
+  select 8, 'not counted', case when duplicate_view = 1 then 'second views' else 'earlier hops' end,
+    flows, sent, received, first_seen, last_seen
+  from tally
+  where counted = 0
+)
+select
+  part,
+  what,
+  sum(flows) as flows,
+  round(100.0 * sum(flows) / nullif((select sum(flows) from tally where counted = 1), 0), 1) as share,
+  sum(sent) as sent,
+  sum(received) as received,
+  min(first_seen) as first_seen,
+  max(last_seen) as last_seen
+from parts
+group by place, part, what
+order by place, flows desc, what;

@@ -1,0 +1,45 @@
+-- title: Traffic over time
+-- about: Flows per hour (UTC), each counted once; --param by=day or by=minute for another step. Steps without
+--    flows are left out.
+-- rows: all
+-- parameter: since_ms  first millisecond to include (Unix time)
+-- parameter: until_ms  first millisecond no longer included
+-- parameter: host      glob over the host, lower case
+-- parameter: sources   JSON list of source ids
+-- parameter: path      comma list of paths
+-- parameter: outcome   comma list of outcomes
+-- parameter: by        day, hour (unless given) or minute
+-- column: starts   time   start of the step
+-- column: flows    count  flows
+-- column: ok       count  went well
+-- column: blocked  count  refused by a policy
+-- column: failed   count  failed or broken by the mesh
+-- column: timeouts count  given up on
+-- column: other    count  client gone, challenges, noise, not judged
+-- column: bypass   count  around the gateway, no exception allows it
+-- column: sent     bytes  bytes towards the destinations
+-- column: received bytes  bytes from the destinations
+with step as (
+  select case coalesce(:by, 'hour') when 'day' then 86400000 when 'hour' then 3600000 when 'minute' then 60000 end as ms
+)
+select
+  c.started_at_ms - ((c.started_at_ms % step.ms) + step.ms) % step.ms as starts,
+  count(*) as flows,
+  sum(c.outcome = 'ok') as ok,
+  sum(c.outcome = 'blocked') as blocked,
+  sum(c.outcome in ('failed', 'mesh-fault')) as failed,
+  sum(c.outcome = 'timeout') as timeouts,
+  sum(c.outcome not in ('ok', 'blocked', 'failed', 'mesh-fault', 'timeout')) as other,
+  sum(c.bypass is not null and c.exception_id is null) as bypass,
+  sum(c.bytes_sent) as sent,
+  sum(c.bytes_received) as received
+from counted_flow c
+cross join step
+where (:since_ms is null or c.started_at_ms >= :since_ms)
+  and (:until_ms is null or c.started_at_ms < :until_ms)
+  and (:host is null or c.destination_id in (select id from destination where host glob :host))
+  and (:sources is null or c.source_id in (select value from json_each(:sources)))
+  and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
+  and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)
+group by starts
+order by starts;

@@ -1,0 +1,88 @@
+public import FlowStore
+public import Flows
+
+/// What is asked about: the limits that all reports share, as the parameters their SQL declares.
+///
+/// | parameter | value |
+/// |---|---|
+/// | `since_ms` | first millisecond to include (Unix time) |
+/// | `until_ms` | first millisecond no longer included |
+/// | `host` | glob over the host, lower case |
+/// | `sources` | JSON list of the row ids of the sources meant |
+/// | `path`, `outcome` | comma list of words |
+///
+/// One that is not set is NULL: no limit.
+public struct Filters: Sendable, Equatable {
+  public var sinceMs: Int64?
+  public var untilMs: Int64?
+  /// A glob; host names are stored in lower case.
+  public var host: String?
+  public var source: SourcePattern?
+  public var paths: [Path] = []
+  public var outcomes: [OutcomeKind] = []
+
+  public init() {}
+
+  /// Names and values as typed, for headings.
+  public var described: [(name: String, value: String)] {
+    var list: [(String, String)] = []
+    if let sinceMs { list.append(("since", Quantities.iso(sinceMs))) }
+    if let untilMs { list.append(("until", Quantities.iso(untilMs))) }
+    if let host { list.append(("host", host)) }
+    if let source { list.append(("source", source.text)) }
+    if !paths.isEmpty { list.append(("path", paths.map(\.rawValue).joined(separator: ","))) }
+    if !outcomes.isEmpty { list.append(("outcome", outcomes.map(\.rawValue).joined(separator: ","))) }
+    return list
+  }
+
+  /// The arguments of `query`; a filter that is set and that the query does not take is an error, never ignored.
+  public func arguments(for query: Query, in store: FlowReader) throws -> [String: Value] {
+    var arguments: [String: Value] = [:]
+    func set(_ parameter: String, _ value: Value?, option: String) throws(ReportError) {
+      guard query.takes(parameter) else {
+        guard value == nil else {
+          throw ReportError("report \(query.name) has no filter --\(option)", help: "leave --\(option) out")
+        }
+        return
+      }
+      arguments[parameter] = value ?? .null
+    }
+    try set("since_ms", sinceMs.map { .integer($0) }, option: "since")
+    try set("until_ms", untilMs.map { .integer($0) }, option: "until")
+    try set("host", host.map { .text($0.lowercased()) }, option: "host")
+    try set("path", paths.isEmpty ? nil : .text(paths.map(\.rawValue).joined(separator: ",")), option: "path")
+    try set(
+      "outcome", outcomes.isEmpty ? nil : .text(outcomes.map(\.rawValue).joined(separator: ",")), option: "outcome")
+    let ids = try query.takes("sources") ? source.map { try Filters.ids(of: $0, in: store) } : source.map { _ in [] }
+    try set("sources", ids.map { .text("[" + $0.map(String.init).joined(separator: ",") + "]") }, option: "source")
+    return arguments
+  }
+
+  /// The sources whose workload, pod or address the pattern means. The pod of a sidecar is known by the proxy's own
+  /// address, which no client can write; the logged client address counts only where it was not taken from a header.
+  static func ids(of pattern: SourcePattern, in store: FlowReader) throws -> [Int64] {
+    let sql = """
+      select
+        id,
+        case when client_forwarded = 0 then client_ip end as client,
+        case when shape like 'outbound%' or shape = 'not-sent' then proxy_ip end as proxy,
+        :glob is not null and (
+          name glob :glob
+          or pod glob :glob
+          or namespace || '/' || pod glob :glob
+          or (client_forwarded = 0 and client_ip glob :glob)
+          or ((shape like 'outbound%' or shape = 'not-sent') and proxy_ip glob :glob)
+        ) as is_named
+      from source
+      order by id
+      """
+    var ids: [Int64] = []
+    try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
+      let isMeant =
+        pattern.isNetwork
+        ? [row[1].text, row[2].text].contains { $0.map(pattern.contains) ?? false } : row[3].integer == 1
+      if isMeant, let id = row[0].integer { ids.append(id) }
+    }
+    return ids
+  }
+}

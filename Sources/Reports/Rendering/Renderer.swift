@@ -1,0 +1,111 @@
+public import FlowStore
+
+/// The ways an answer can be written.
+public enum OutputFormat: String, Sendable, CaseIterable {
+  case table, json, ndjson, csv, markdown
+}
+
+/// What stands above an answer.
+public struct Heading: Sendable {
+  /// The query's name; empty for a query typed by the user.
+  public var name: String
+  public var title: String
+  /// Filters and parameters that were set.
+  public var parameters: [(name: String, value: String)]
+  /// What was read, in one sentence, because an answer is only as good as that; nil for raw queries.
+  public var coverage: String?
+  public var columns: [Query.Column]
+
+  public init(
+    name: String = "", title: String = "", parameters: [(name: String, value: String)] = [], coverage: String? = nil,
+    columns: [Query.Column]
+  ) {
+    self.name = name
+    self.title = title
+    self.parameters = parameters
+    self.coverage = coverage
+    self.columns = columns
+  }
+}
+
+/// What stands below an answer.
+public struct Footing: Sendable {
+  /// The sums of the rows that the limit cut off; nil when all rows are there.
+  public var others: (rows: Int, values: [Value])?
+  /// Sentences the reader needs to judge the answer.
+  public var notes: [String]
+
+  public init(others: (rows: Int, values: [Value])? = nil, notes: [String] = []) {
+    self.others = others
+    self.notes = notes
+  }
+}
+
+/// Takes the finished text, piece by piece.
+public typealias TextSink = (String) throws -> Void
+
+/// One output format: told the heading, then each row, then the footing; writes as early as its layout allows.
+public protocol Renderer {
+  mutating func begin(_ heading: Heading) throws
+  mutating func row(_ values: [Value]) throws
+  mutating func end(_ footing: Footing) throws
+}
+
+/// How text may look where it goes.
+public struct Appearance: Sendable {
+  /// Columns of the terminal; nil where nothing has to fit (a pipe, a file).
+  public var width: Int?
+  public var hasColours: Bool
+  /// CSV exactly as stored, for programs: without protection against formulas and control characters.
+  public var keepsCSVRaw: Bool
+
+  public init(width: Int? = nil, hasColours: Bool = false, keepsCSVRaw: Bool = false) {
+    self.width = width
+    self.hasColours = hasColours
+    self.keepsCSVRaw = keepsCSVRaw
+  }
+}
+
+extension OutputFormat {
+  public func renderer(_ appearance: Appearance, to sink: @escaping TextSink) -> any Renderer {
+    switch self {
+    case .table: TextTable(appearance: appearance, sink: sink)
+    case .json: JSONDocument(sink: sink)
+    case .ndjson: NDJSON(sink: sink)
+    case .csv: CSV(isRaw: appearance.keepsCSVRaw, sink: sink)
+    case .markdown: Markdown(sink: sink)
+    }
+  }
+}
+
+extension Value {
+  /// As text for formats without types of their own: times in ISO 8601, bytes in hexadecimal; nil for NULL.
+  func plain(_ kind: Query.Kind) -> String? {
+    switch self {
+    case .null: nil
+    case .integer(let number): kind.isTime ? Quantities.iso(number) : String(number)
+    case .real(let number): kind == .share ? Quantities.fixed(number, digits: 6) : plainReal(number)
+    case .text(let text): text
+    case .blob(let bytes): "0x" + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+  }
+
+  var isNumber: Bool {
+    switch self {
+    case .integer, .real: true
+    default: false
+    }
+  }
+}
+
+/// Whole numbers without `.0`, so that a percentile of 12 ms reads 12.
+func plainReal(_ number: Double) -> String {
+  guard number.isFinite else { return "\(number)" }
+  if number == number.rounded(), abs(number) < 1e15 { return String(Int64(number)) }
+  return "\(number)"
+}
+
+extension Query.Kind {
+  var isTime: Bool { self == .time || self == .first || self == .last }
+  var isRightAligned: Bool { self != .text }
+}

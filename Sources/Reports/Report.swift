@@ -1,0 +1,108 @@
+public import FlowStore
+
+/// One question put to a store and written down: heading, rows, the sum of the rows that were cut off, notes.
+///
+///     let report = try Report(catalogue.report(named: "bypass"), filters: filters)
+///     try report.write(from: store, with: OutputFormat.table.renderer(appearance, to: sink))
+public struct Report: Sendable {
+  public let query: Query
+  public var filters: Filters
+  /// Parameters beyond the filters, as typed.
+  public var parameters: [String: String]
+  /// Rows to show; those beyond it are summed up. nil shows all.
+  public var limit: Int?
+
+  /// Rows of a table on a terminal unless the user asks otherwise; the sums of the others stand below.
+  public static let tableLimit = 25
+
+  public init(_ query: Query, filters: Filters = Filters(), parameters: [String: String] = [:], limit: Int? = nil) {
+    self.query = query
+    self.filters = filters
+    self.parameters = parameters
+    self.limit = limit
+  }
+
+  /// - Parameter standing: the coverage above and the statement below; nil writes the rows alone.
+  public func write(from store: FlowReader, with renderer: any Renderer, standing: Standing? = nil) throws {
+    var renderer = renderer
+    let arguments = try arguments(in: store)
+    let given = filters.described + parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    var columns: [Query.Column] = []
+    var others: OtherRows?
+    var shown = 0
+    try store.query(
+      query.sql, arguments: arguments,
+      columns: { names in
+        columns = names.map(query.column)
+        try renderer.begin(
+          Heading(
+            name: query.name, title: query.title, parameters: given, coverage: standing?.coverage, columns: columns))
+      },
+      row: { values in
+        if let limit, shown >= limit {
+          if others == nil { others = OtherRows(columns: columns) }
+          others?.add(values)
+        } else {
+          shown += 1
+          try renderer.row(values)
+        }
+      })
+    let notes = standing?.notes(for: query.name) ?? []
+    try renderer.end(Footing(others: others.map { ($0.count, $0.values) }, notes: notes))
+  }
+
+  /// Filters and parameters as the query's arguments.
+  private func arguments(in store: FlowReader) throws -> [String: Value] {
+    var arguments = try filters.arguments(for: query, in: store)
+    for (name, text) in parameters {
+      guard query.takes(name) else {
+        let names = query.parameters.map(\.name)
+        throw ReportError(
+          "\(query.name) has no parameter \"\(TerminalText.safe(name))\"",
+          help: nearMiss(name, in: names).map { "did you mean \"\($0)\"?" }
+            ?? (names.isEmpty ? "it has none" : "it has \(names.joined(separator: ", "))"))
+      }
+      if query.name == "timeline", name == "by", !["day", "hour", "minute"].contains(text) {
+        throw ReportError("by=\(TerminalText.safe(text)) is not known", help: "write by=day, by=hour or by=minute")
+      }
+      arguments[name] = Report.value(text)
+    }
+    return arguments
+  }
+
+  /// A whole number as one, so that it compares with integer columns; all else is text.
+  static func value(_ text: String) -> Value {
+    Int64(text).map { .integer($0) } ?? .text(text)
+  }
+}
+
+/// The rows that a limit cut off, as one row: counts, bytes and shares added, times widened, the rest empty.
+struct OtherRows {
+  private let columns: [Query.Column]
+  private(set) var count = 0
+  private(set) var values: [Value]
+
+  init(columns: [Query.Column]) {
+    self.columns = columns
+    values = columns.map { _ in .null }
+  }
+
+  mutating func add(_ row: [Value]) {
+    count += 1
+    for (index, column) in columns.enumerated() {
+      switch (column.kind, values[index], row[index]) {
+      case (.count, .integer(let sum), .integer(let more)), (.bytes, .integer(let sum), .integer(let more)):
+        // A sum beyond 2^63 cannot come from real logs; a forged one stays at the limit.
+        let (total, isOver) = sum.addingReportingOverflow(more)
+        values[index] = .integer(isOver ? (more > 0 ? .max : .min) : total)
+      case (.share, .real(let sum), let more):
+        values[index] = .real(sum + (more.real ?? 0))
+      case (.first, .integer(let early), .integer(let other)): values[index] = .integer(min(early, other))
+      case (.last, .integer(let late), .integer(let other)): values[index] = .integer(max(late, other))
+      case (.count, .null, _), (.bytes, .null, _), (.share, .null, _), (.first, .null, _), (.last, .null, _):
+        values[index] = row[index]
+      default: break
+      }
+    }
+  }
+}

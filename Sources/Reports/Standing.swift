@@ -1,0 +1,172 @@
+public import FlowStore
+
+/// What an answer rests on: what was read, and what stands against "nothing bypassed".
+///
+/// A false all-clear is the worst thing the program can say; so it is said here and nowhere else, only together with its
+/// coverage, and never while anything is unproven, assumed, rejected or missing.
+public struct Standing: Sendable, Equatable {
+
+  public private(set) var logs = 0
+  public private(set) var read: Int64 = 0
+  public private(set) var stored: Int64 = 0
+  public private(set) var rejected: Int64 = 0
+  public private(set) var skipped: Int64 = 0
+  public private(set) var firstMs: Int64?
+  public private(set) var lastMs: Int64?
+  public private(set) var isJudged = false
+  /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
+  public private(set) var bypassed: (flows: Int64, allowed: Int64)? {
+    get { bypassCount.map { ($0.flows, $0.allowed) } }
+    set { bypassCount = newValue.map { Counts(flows: $0.flows, allowed: $0.allowed) } }
+  }
+  private struct Counts: Sendable, Equatable {
+    var flows: Int64
+    var allowed: Int64
+  }
+  private var bypassCount: Counts?
+  /// What stands against an all-clear, one sentence each.
+  public private(set) var doubts: [String] = []
+  /// What was assumed, as the judgement says it.
+  public private(set) var assumptions: [String] = []
+
+  /// Assumptions that are named in full below a report; the rest are counted.
+  static let namedAssumptions = 5
+
+  /// Reads what every report needs; with `findings`, also counts bypass and unproven flows, within the same limits of
+  /// time, host and source as the report.
+  public init(of store: FlowReader, filters: Filters = Filters(), findings: Bool) throws {
+    try store.query(
+      """
+      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending)
+      from log
+      """
+    ) { row in
+      logs = Int(row[0].integer ?? 0)
+      read = row[1].integer ?? 0
+      stored = row[2].integer ?? 0
+      rejected = row[3].integer ?? 0
+      skipped = row[4].integer ?? 0
+      firstMs = row[5].integer
+      lastMs = row[6].integer
+    }
+    try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
+    try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
+    guard findings else { return }
+    try countFindings(in: store, filters: filters)
+  }
+
+  private mutating func countFindings(in store: FlowReader, filters: Filters) throws {
+    let query = try QueryHeader.parse(Standing.findings, file: "standing")
+    var limits = filters
+    // What is asked is what stands against an all-clear in this time and place, whichever way or end is shown above.
+    limits.paths = []
+    limits.outcomes = []
+    let arguments = try limits.arguments(for: query, in: store)
+    var bypass: Int64 = 0
+    var allowed: Int64 = 0
+    var unproven: [(why: String, flows: Int64)] = []
+    try store.query(query.sql, arguments: arguments) { row in
+      let flows = row[1].integer ?? 0
+      switch row[0].text {
+      case "bypass": bypass = flows
+      case "allowed": allowed = flows
+      case let why: unproven.append((why ?? "", flows))
+      }
+    }
+    bypassed = (bypass, allowed)
+    weigh(unproven)
+  }
+
+  private mutating func weigh(_ unproven: [(why: String, flows: Int64)]) {
+    if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
+    if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
+    for (why, flows) in unproven {
+      let count = flows == 1 ? "1 flow" : "\(Quantities.grouped(flows)) flows"
+      switch why {
+      case "not-judged": doubts.append("\(count) without a verdict")
+      case "ambiguous-columns": doubts.append("\(count) whose lines can be read in more than one way")
+      case "path-unknown": doubts.append("\(count) on an unknown path")
+      case "assumption": doubts.append("\(count) whose path rests on an assumption")
+      case "source-unproven": doubts.append("\(count) at a proxy whose client no other log accounts for")
+      default: doubts.append("\(count): \(why)")
+      }
+    }
+    if rejected > 0 {
+      doubts.append(
+        "\(Quantities.grouped(rejected)) rejected \(rejected == 1 ? "line" : "lines") (see: gatewatch report rejected)")
+    }
+    if !assumptions.isEmpty {
+      doubts.append(
+        "\(assumptions.count) \(assumptions.count == 1 ? "assumption" : "assumptions") (see: gatewatch report assumptions)"
+      )
+    }
+  }
+
+  /// One pass over the flows: bypass, allowed bypass, and unproven by reason.
+  private static let findings = """
+    -- title: What stands for and against an all-clear
+    -- parameter: since_ms  first millisecond to include (Unix time)
+    -- parameter: until_ms  first millisecond no longer included
+    -- parameter: host      glob over the host, lower case
+    -- parameter: sources   JSON list of source ids
+    with proof as (
+      select case when allowed then 'allowed' else 'bypass' end as what, started_at_ms, destination_id, source_id
+      from bypass_flow
+      union all
+      select why, started_at_ms, destination_id, source_id
+      from unproven_flow
+    )
+    select what, count(*) as flows
+    from proof p
+    where (:since_ms is null or p.started_at_ms >= :since_ms)
+      and (:until_ms is null or p.started_at_ms < :until_ms)
+      and (:host is null or p.destination_id in (select id from destination where host glob :host))
+      and (:sources is null or p.source_id in (select value from json_each(:sources)))
+    group by what
+    order by what
+    """
+
+  // MARK: In words
+
+  /// What was read, in one sentence.
+  public var coverage: String {
+    guard logs > 0 else { return "no log was read" }
+    var text = "\(Quantities.grouped(Int64(logs))) \(logs == 1 ? "log" : "logs"), \(Quantities.grouped(read)) lines read"
+    text += " = \(Quantities.grouped(stored)) stored + \(Quantities.grouped(rejected)) rejected + \(Quantities.grouped(skipped)) skipped"
+    if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
+    return text
+  }
+
+  /// Whether traffic went around the gateway, as far as the logs that were read can tell.
+  public var statement: String? {
+    guard let bypassed else { return nil }
+    if bypassed.flows > 0 {
+      let text = "\(Quantities.grouped(bypassed.flows)) \(bypassed.flows == 1 ? "flow" : "flows") left around the egress gateway"
+      return doubts.isEmpty ? text : text + "; and perhaps more: " + doubts.joined(separator: "; ")
+    }
+    if doubts.isEmpty { return "no bypass found in what was read: \(coverage); what no log holds, no report can see" }
+    return "no bypass is proven, but this is no all-clear: " + doubts.joined(separator: "; ")
+  }
+
+  /// The sentences below a report.
+  func notes(for report: String) -> [String] {
+    var notes: [String] = []
+    if !isJudged, logs > 0, statement == nil {
+      notes.append("lines were stored after the last judging: run gatewatch ingest or gatewatch report again")
+    }
+    if let statement { notes.append(statement) }
+    if let allowed = bypassed?.allowed, allowed > 0 {
+      notes.append("\(Quantities.grouped(allowed)) \(allowed == 1 ? "flow" : "flows") around the gateway allowed by exceptions of the policy")
+    }
+    if statement != nil {
+      for assumption in assumptions.prefix(Standing.namedAssumptions) { notes.append("assumed: \(assumption)") }
+      if assumptions.count > Standing.namedAssumptions {
+        notes.append("and \(assumptions.count - Standing.namedAssumptions) more: gatewatch report assumptions")
+      }
+    }
+    return notes
+  }
+
+  /// Reports whose reader looks for bypass, and so must be told what stands against an all-clear.
+  public static func isAsked(by report: String) -> Bool { ["summary", "bypass", "unproven"].contains(report) }
+}
