@@ -15,7 +15,7 @@ final class DictionaryTable {
   private let insertKey: Statement
 
   init(
-    _ name: String, kind: Int64, columns: [String], on db: Database, hash: @escaping ([Value]) -> Int64 = stableHash
+    _ name: String, kind: Int64, columns: [String], on db: Database, hash: @escaping ([Value]) -> Int64
   ) throws(StoreError) {
     self.hash = hash
     self.name = name
@@ -57,8 +57,8 @@ final class DictionaryTable {
     return (id, true)
   }
 
-  static func stableHash(_ values: [Value]) -> Int64 {
-    var hasher = StableHash()
+  static func hash(_ values: [Value], seed: UInt64) -> Int64 {
+    var hasher = StableHash(seed: seed)
     for value in values {
       switch value {
       case .integer(let number): hasher.combine(Optional(number))

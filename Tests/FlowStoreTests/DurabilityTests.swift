@@ -16,9 +16,16 @@ struct DurabilityTests {
     for table in tables.compactMap({ $0[0].text }) {
       let columns = try reader.rows("select name from pragma_table_info('\(table)') order by cid").rows
       let list = columns.compactMap { $0[0].text }.joined(separator: ", ")
-      try reader.query("select \(list) from \(table) order by \(list)") { lines.append("\(table): \($0)") }
+      try reader.query("select \(list) from \(table) order by \(list)") { row in
+        // The seed and what follows from it differ from store to store.
+        if table == "dictionary_key" {
+          lines.append("\(table): \(row[0]) \(row[2])")
+        } else if row[0] != "hash_seed" {
+          lines.append("\(table): \(row)")
+        }
+      }
     }
-    return lines
+    return lines.sorted()
   }
 
   /// One whole piece of work: batches, checkpoints, a judgement, one transaction.

@@ -200,14 +200,36 @@ struct ViewTests {
     let store = try Self.store(in: folder, flows: 2)
     try Self.apply(nil, to: store)
     let reader = try FlowReader(path: folder.path())
+    let first = try store.meta("judgement")
     let changes = { try store.access { db throws(StoreError) in db.totalChangesCount } }
     let before = try changes()
     try Self.apply(nil, to: store)
     #expect(try changes() == before)
+    #expect(try store.meta("judgement") == first)
     try Self.apply(RouteVerdict(role: .gateway, path: .gateway, context: .egress, rule: "r"), to: store)
     #expect(try reader.rows("select distinct role, path from flows").rows == [["gateway", "gateway"]])
     #expect(try reader.value("select count(*) from route_verdict") == 1)
     #expect(try store.judgedPolicyHash == "cafe")
+  }
+
+  @Test("a source that changes its class makes another judgement, a new source does not")
+  func reclassified() throws {
+    let folder = try ScratchFolder()
+    let store = try Self.store(in: folder, flows: 4, sources: 2)
+    var judgement = judgement(of: try store.facts())
+    var known = judgement
+    known.sourceClasses.removeLast()
+    try store.apply(known)
+    let first = try store.meta("judgement")
+    try store.apply(judgement)
+    #expect(try store.meta("judgement") == first)
+    judgement.sourceClasses[0].class = 5
+    try store.apply(judgement)
+    let second = try store.meta("judgement")
+    #expect(second != first)
+    judgement.destinationClasses[0].class = 5
+    try store.apply(judgement)
+    #expect(try store.meta("judgement") != second)
   }
 
   @Test("new sources, another policy or a longer log void the judgement in the same transaction")
