@@ -244,7 +244,8 @@ struct Topology: Sendable {
       let own = addresses.parse(fact.source.proxyIP)
       switch fact.source.proxy {
       case .envoy:
-        guard let own, gatewayProxies.contains(own), [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
+        guard let own, gatewayProxies.contains(own),
+          [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
         include(span, own, &gatewaySpans)
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:
