@@ -76,6 +76,21 @@ import Testing
     }
   }
 
+  @Test("a global IPv6 address that wrote lines is a pod; a public IPv4 address has to be declared")
+  func publicPods() {
+    let facts = Facts()
+    func passthrough(_ ip: String) -> Destination {
+      Destination(cluster: "PassthroughCluster", upstream: Endpoint(ip: ip, port: 80))
+    }
+    let ipv6 = facts.add(sidecar(), passthrough("2001:db8::7"))
+    let ipv4 = facts.add(sidecar(), passthrough("203.0.113.7"))
+    #expect(facts.route(ipv6).bypass == .passthrough)
+    facts.add(sidecar("2001:db8::7"), passthrough("203.0.113.1"))
+    facts.add(sidecar("203.0.113.7"), passthrough("203.0.113.1"))
+    #expect(facts.route(ipv6).rule == "mesh-observed")
+    #expect(facts.route(ipv4).bypass == .passthrough)
+  }
+
   @Test("the client of an inbound line is in the mesh only if its certificate says so")
   func clientsOfInboundLines() {
     let facts = Facts()
