@@ -50,7 +50,7 @@ let package = Package(
       name: "EmbedQueries", capability: .buildTool(), dependencies: ["embed-queries"],
       path: "Sources/EmbedQueries"),
     .testTarget(name: "FlowsTests", dependencies: ["Flows"]),
-    .testTarget(name: "AccessLogsTests", dependencies: ["AccessLogs", "Flows"]),
+    .testTarget(name: "AccessLogsTests", dependencies: ["AccessLogs", "Flows"], exclude: ["Fixtures"]),
     .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"]),
     .testTarget(
       name: "FlowStoreTests",

@@ -59,8 +59,6 @@ final class BatchWriter {
   /// Statements must go before the connection does.
   func finalize() { statements = nil }
 
-  func commit() {}
-
   /// After a rollback nothing is known of what the file holds.
   func forget(_ db: Database) throws(StoreError) {
     maps.removeAll()

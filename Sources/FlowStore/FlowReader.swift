@@ -28,15 +28,19 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
       queue = try DatabaseQueue(path: path, configuration: configuration)
       queryGuard = try queue.writeWithoutTransaction { db in
         try db.execute(sql: "pragma cache_size = -\(FlowReader.cacheKiB)")
-        try db.execute(sql: "pragma temp_store = memory")
+        // Large sorts go to a file, so that memory stays within bounds whatever is asked.
+        try db.execute(sql: "pragma temp_store = file")
         try db.execute(sql: "pragma mmap_size = 0")
         try db.execute(sql: "pragma trusted_schema = off")
-        try db.execute(sql: "pragma query_only = on")
         let found = try Int.fetchOne(db, sql: "pragma user_version") ?? 0
         guard found <= Schema.version else {
           throw StoreError.newerSchema(path: path, found: found, known: Schema.version)
         }
-        guard found > 0 else { throw StoreError.missing(path: path) }
+        guard found == Schema.version else {
+          throw StoreError.olderSchema(path: path, found: found, known: Schema.version)
+        }
+        try Schema.overlayViews(db)
+        try db.execute(sql: "pragma query_only = on")
         let connection = db.sqliteConnection!
         try SQLFunctions.register(on: connection)
         guard let limits else { return nil }

@@ -126,7 +126,6 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       guard db.isInsideTransaction else { return }
       try self.beforeWrite?("commit")
       try db.run("commit")
-      self.writer.commit()
       self.checkpointIfLarge(db)
     }
   }

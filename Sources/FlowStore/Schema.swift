@@ -27,20 +27,36 @@ enum Schema {
     }
   }
 
-  static func refreshViews(_ db: Database) throws {
+  /// Tells this program's views from another's.
+  static let viewsHash: String = {
     var hasher = StableHash()
     for view in views { hasher.combine(view.sql) }
-    let present = hasher.hexadecimal
-    let stored = try String.fetchOne(db, sql: "select value from meta where key = 'views'")
-    guard stored != present else { return }
+    return hasher.hexadecimal
+  }()
+
+  static func hasPresentViews(_ db: Database) throws -> Bool {
+    try String.fetchOne(db, sql: "select value from meta where key = 'views'") == viewsHash
+  }
+
+  static func refreshViews(_ db: Database) throws {
+    guard try !hasPresentViews(db) else { return }
     try db.inTransaction(.immediate) {
       for name in try String.fetchAll(db, sql: "select name from sqlite_schema where type = 'view' order by name") {
         try db.execute(sql: "drop view \"\(name.replacing("\"", with: "\"\""))\"")
       }
       for view in views { try db.execute(sql: view.sql) }
       try db.execute(
-        sql: "insert or replace into meta (key, value) values ('views', ?)", arguments: [present])
+        sql: "insert or replace into meta (key, value) values ('views', ?)", arguments: [viewsHash])
       return .commit
+    }
+  }
+
+  /// For a reader of a store that another version of this program left: this one's views, on this connection only, in
+  /// front of those in the file.
+  static func overlayViews(_ db: Database) throws {
+    guard try !hasPresentViews(db) else { return }
+    for view in views {
+      try db.execute(sql: view.sql.replacing("create view ", with: "create temp view ", maxReplacements: 1))
     }
   }
 }

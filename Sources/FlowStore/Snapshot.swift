@@ -64,7 +64,7 @@ extension FlowReader {
   }
 
   /// Each statement's rows are problems.
-  private static let checks: [(sql: String, problem: ([String]) -> String)] = [
+  private static let checks: [(sql: String, problem: @Sendable ([String]) -> String)] = [
     (
       """
       with flows_of_log as (
@@ -125,8 +125,9 @@ extension FlowReader {
     var status = stat()
     guard lstat(target, &status) != 0 else { throw .exists(path: target) }
     var template = Array((target + ".XXXXXX").utf8CString)
-    let descriptor = mkostemp(&template, O_CLOEXEC)
+    let descriptor = mkstemp(&template)
     guard descriptor >= 0 else { throw .file(path: target, reason: "cannot create: \(systemMessage())") }
+    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
     let temporary = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     defer {
       Glibc.close(descriptor)

@@ -9,6 +9,8 @@ public enum StoreError: Error, Sendable, Equatable {
   /// An SQLite file of another program.
   case notAStore(path: String)
   case newerSchema(path: String, found: Int, known: Int)
+  /// Readers change nothing, so they cannot bring an older store up to date.
+  case olderSchema(path: String, found: Int, known: Int)
   /// The operating system said no to a file.
   case file(path: String, reason: String)
   /// The target of a snapshot exists already.
@@ -48,6 +50,9 @@ extension StoreError: CustomStringConvertible {
     case .newerSchema(let path, let found, let known):
       return
         "\(path): written by a newer gatewatch (schema \(found), this one knows \(known)); nothing was changed; update gatewatch"
+    case .olderSchema(let path, let found, let known):
+      return
+        "\(path): written by an older gatewatch (schema \(found), this one reads \(known)); the next ingest brings it up to date"
     case .file(let path, let reason):
       return "\(path): \(reason)"
     case .exists(let path):

@@ -11,6 +11,8 @@ public struct FormatPlan: Sendable, Hashable {
   /// The format string as its author wrote it, in the proxy's own language.
   public var source: String
   public var body: Body
+  /// Directives that are legal but unknown here (variables of nginx that a `map` or a module defines): read over, not kept.
+  public var notUnderstood: [String] = []
 
   public enum Body: Sendable, Hashable {
     /// One line is these pieces one after the other; two `field` pieces never touch unless `FormatField.endsItself`.
@@ -54,6 +56,8 @@ public struct FormatField: Sendable, Hashable {
   public var time: TimeFormat?
   /// Leading spaces belong to the padding (Squid's `%6tr`).
   public var padded: Bool
+  /// Trailing spaces belong to the padding (Squid's `%-6tr`).
+  public var paddedAtEnd = false
   /// The proxy cuts the value at this many bytes (`:N`, `.max`): a value of exactly this length may be a stump.
   public var maxLength: Int?
   /// The column may be an empty string (nginx `escape=json|none`, Envoy `omit_empty_values`, header values).

@@ -1,0 +1,79 @@
+internal import Flows
+internal import Glibc
+
+/// Addresses as proxies print them, and their canonical text.
+enum Addresses {
+  /// Splits `ip:port`, `[v6]:port`, `v6:port` (nginx prints no brackets) at the last colon.
+  ///
+  /// Port 0 when there is none. The address part keeps its brackets off. Checks the port's digits only.
+  @inline(__always) static func split(_ slice: Slice) -> (ip: Slice, port: UInt16)? {
+    var p = slice.end
+    var port: UInt32 = 0
+    var scale: UInt32 = 1
+    while p > slice.start {
+      let byte = p[-1]
+      if byte &- 0x30 > 9 { break }
+      if scale > 10_000 { return nil }
+      port = port &+ UInt32(byte &- 0x30) &* scale
+      scale = scale &* 10
+      p -= 1
+    }
+    guard p > slice.start + 1, p[-1] == ASCII.colon, p < slice.end, port <= 65535 else { return nil }
+    var ip = Slice(slice.start, p - 1)
+    if ip[0] == ASCII.openBracket {
+      guard ip.end[-1] == ASCII.closeBracket, ip.count > 2 else { return nil }
+      ip = Slice(ip.start + 1, ip.end - 1)
+    }
+    return (ip, UInt16(port))
+  }
+
+  /// Canonical text of an IPv4 or IPv6 address; nil when it is neither. IPv4-mapped addresses become IPv4, zones go.
+  static func canonical(_ slice: Slice) -> String? {
+    guard slice.count >= 2, slice.count <= 64 else { return nil }
+    var text = slice
+    if text[0] == ASCII.openBracket, text.end[-1] == ASCII.closeBracket { text = Slice(text.start + 1, text.end - 1) }
+    if let zone = text.firstIndex(of: ASCII.percent) { text = text.prefix(zone) }
+    guard text.count < 46 else { return nil }
+    return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { buffer -> String? in
+      let characters = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
+      memcpy(characters, text.start, text.count)
+      characters[text.count] = 0
+      let binary = buffer.baseAddress! + 64
+      if inet_pton(AF_INET, characters, binary) == 1 {
+        return print(AF_INET, binary, buffer)
+      }
+      guard inet_pton(AF_INET6, characters, binary) == 1 else { return nil }
+      let b = binary.assumingMemoryBound(to: UInt8.self)
+      let isMapped = (0..<10).allSatisfy { b[$0] == 0 } && b[10] == 0xFF && b[11] == 0xFF
+      return isMapped ? print(AF_INET, binary + 12, buffer) : print(AF_INET6, binary, buffer)
+    }
+  }
+
+  private static func print(_ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer)
+    -> String?
+  {
+    let text = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
+    guard inet_ntop(family, binary, text, 48) != nil else { return nil }
+    return String(cString: text)
+  }
+
+  /// `ip:port` with a canonical address; a bare address gets port 0.
+  static func endpoint(_ slice: Slice) -> Endpoint? {
+    if let (ip, port) = split(slice), let text = canonical(ip) { return Endpoint(ip: text, port: port) }
+    if let text = canonical(slice) { return Endpoint(ip: text, port: 0) }
+    return nil
+  }
+
+  /// What Envoy can print as an address: `ip:port`, a unix path, `envoy://...`, or nothing.
+  static func isEnvoyAddress(_ slice: Slice) -> Bool {
+    if slice.isMissing { return true }
+    if endpoint(stripScheme(slice)) != nil { return true }
+    return slice[0] == ASCII.slash || slice[0] == ASCII.at || slice.hasPrefix("envoy://")
+  }
+
+  /// Old Envoys printed `tcp://10.0.0.1:80`.
+  static func stripScheme(_ slice: Slice) -> Slice { slice.hasPrefix("tcp://") ? slice.dropFirst(6) : slice }
+
+  /// 127.0.0.0/8 or ::1, as text.
+  static func isLoopback(_ ip: Slice) -> Bool { ip.hasPrefix("127.") || ip.equals("::1") }
+}

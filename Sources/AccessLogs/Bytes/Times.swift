@@ -1,0 +1,272 @@
+internal import Glibc
+
+/// Calendar arithmetic in UTC, proleptic Gregorian.
+enum Calendar {
+  /// Days since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
+  static func days(year: Int64, month: Int64, day: Int64) -> Int64 {
+    let y = month <= 2 ? year - 1 : year
+    let era = (y >= 0 ? y : y - 399) / 400
+    let yearOfEra = y - era * 400
+    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
+    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+    return era * 146_097 + dayOfEra - 719_468
+  }
+
+  static func daysInMonth(year: Int64, month: Int64) -> Int64 {
+    switch month {
+    case 4, 6, 9, 11: 30
+    case 2: (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 29 : 28
+    default: 31
+    }
+  }
+
+  static func year(ofUnixMs ms: Int64) -> Int64 {
+    // days_to_civil, reduced to the year.
+    let z = (ms >= 0 ? ms : ms - 86_399_999) / 86_400_000 + 719_468
+    let era = (z >= 0 ? z : z - 146_096) / 146_097
+    let dayOfEra = z - era * 146_097
+    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    return yearOfEra + era * 400 + (dayOfYear >= 306 ? 1 : 0)
+  }
+}
+
+/// Reads times of one format, remembering the last date so that a line costs a few digit checks.
+struct TimeReader {
+  private let format: TimeFormat
+  private let isISO8601Milliseconds: Bool
+  private let hasFraction: Bool
+  /// The last ten bytes of date and their midnight in Unix milliseconds (ISO form only).
+  private var lastDate: (UInt64, UInt16) = (0, 0)
+  private var lastMidnight: Int64 = 0
+  /// The last whole value (formats without a fraction repeat for a second at a time).
+  private var lastText: [UInt8] = []
+  private var lastValue: Int64 = 0
+  /// For formats without a day or year: Unix milliseconds of a moment close to the lines, from the file or the wrapper.
+  var reference: Int64 = 0
+
+  init(_ format: TimeFormat) {
+    self.format = format
+    isISO8601Milliseconds = format == .iso8601Milliseconds
+    hasFraction = format.parts.contains {
+      if case .fraction = $0 { return true }
+      return $0 == .epochSeconds || $0 == .epochMilliseconds
+    }
+  }
+
+  /// Unix milliseconds; `p` moves behind the value; nil when the bytes are no time of this format.
+  @inline(__always) mutating func read(_ p: inout Bytes, to end: Bytes) -> Int64? {
+    if isISO8601Milliseconds, let value = readISO(&p, to: end) { return value }
+    return readGeneral(&p, to: end)
+  }
+
+  /// `2016-04-15T20:17:00.310Z`
+  @inline(__always) private mutating func readISO(_ p: inout Bytes, to end: Bytes) -> Int64? {
+    guard end - p >= 24, p[10] == ASCII.upperT, p[23] == ASCII.upperZ else { return nil }
+    let date = (Scan.load(p), UnsafeRawPointer(p + 8).loadUnaligned(as: UInt16.self))
+    if date != lastDate {
+      guard let midnight = Self.midnight(p) else { return nil }
+      lastDate = date
+      lastMidnight = midnight
+    }
+    // "20:17:00" and ".310" as two checks of digits in place.
+    let clock = Scan.load(p + 11) ^ 0x3030_3A30_303A_3030
+    guard ((clock &+ 0x7676_7F76_767F_7676) | clock) & Scan.highs == 0, p[19] == ASCII.dot else { return nil }
+    @inline(__always) func digit(_ i: Int) -> Int64 { Int64(p[i] &- ASCII.zero) }
+    let hour = digit(11) &* 10 &+ digit(12)
+    let minute = digit(14) &* 10 &+ digit(15)
+    let second = digit(17) &* 10 &+ digit(18)
+    guard hour < 24, minute < 60, second <= 60,
+      ASCII.isDigit(p[20]), ASCII.isDigit(p[21]), ASCII.isDigit(p[22])
+    else { return nil }
+    let milliseconds = digit(20) &* 100 &+ digit(21) &* 10 &+ digit(22)
+    p += 24
+    return lastMidnight &+ ((hour &* 60 &+ minute) &* 60 &+ second) &* 1000 &+ milliseconds
+  }
+
+  private static func midnight(_ p: Bytes) -> Int64? {
+    func number(_ from: Int, _ count: Int) -> Int64? {
+      var value: Int64 = 0
+      for i in from..<(from + count) {
+        guard ASCII.isDigit(p[i]) else { return nil }
+        value = value * 10 + Int64(p[i] - ASCII.zero)
+      }
+      return value
+    }
+    guard let year = number(0, 4), p[4] == ASCII.minus, let month = number(5, 2), p[7] == ASCII.minus,
+      let day = number(8, 2), 1...12 ~= month, 1...Calendar.daysInMonth(year: year, month: month) ~= day
+    else { return nil }
+    return Calendar.days(year: year, month: month, day: day) * 86_400_000
+  }
+
+  @inline(never) private mutating func readGeneral(_ p: inout Bytes, to end: Bytes) -> Int64? {
+    if !hasFraction, !lastText.isEmpty, end - p >= lastText.count,
+      lastText.withUnsafeBufferPointer({ memcmp($0.baseAddress!, p, $0.count) == 0 })
+    {
+      p += lastText.count
+      return lastValue
+    }
+    let start = p
+    guard let value = Self.read(format.parts, &p, to: end, reference: reference) else { return nil }
+    if !hasFraction {
+      lastText = Array(UnsafeBufferPointer(start: start, count: p - start))
+      lastValue = value
+    }
+    return value
+  }
+
+  private static let months: [StaticString] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+  ]
+
+  /// The interpreter behind all formats; `reference` lends the year or the day to formats that have none.
+  static func read(_ parts: [TimeFormat.Part], _ p: inout Bytes, to end: Bytes, reference: Int64) -> Int64? {
+    var year: Int64?
+    var month: Int64 = 1
+    var day: Int64 = 1
+    var hasDay = false
+    var yearDay: Int64?
+    var hour: Int64 = 0
+    var isPM: Bool?
+    var minute: Int64 = 0
+    var second: Int64 = 0
+    var fraction: Int64 = 0
+    var offset: Int64 = 0
+    var epoch: Int64?
+
+    func number(_ count: Int, _ p: inout Bytes) -> Int64? {
+      guard end - p >= count else { return nil }
+      var value: Int64 = 0
+      for _ in 0..<count {
+        guard ASCII.isDigit(p.pointee) else { return nil }
+        value = value &* 10 &+ Int64(p.pointee &- ASCII.zero)
+        p += 1
+      }
+      return value
+    }
+
+    for part in parts {
+      switch part {
+      case .literal(let bytes):
+        guard end - p >= bytes.count else { return nil }
+        for byte in bytes {
+          guard p.pointee == byte else { return nil }
+          p += 1
+        }
+      case .year4:
+        guard let value = number(4, &p) else { return nil }
+        year = value
+      case .year2:
+        guard let value = number(2, &p) else { return nil }
+        year = value < 70 ? 2000 + value : 1900 + value  // strptime's rule
+      case .month2:
+        guard let value = number(2, &p), 1...12 ~= value else { return nil }
+        month = value
+      case .monthName:
+        guard end - p >= 3 else { return nil }
+        let name = Slice(p, p + 3)
+        guard let index = months.firstIndex(where: { name.equals($0) }) else { return nil }
+        month = Int64(index + 1)
+        p += 3
+      case .weekdayName:
+        guard end - p >= 3, ASCII.isLetter(p[0]), ASCII.isLetter(p[1]), ASCII.isLetter(p[2]) else { return nil }
+        p += 3
+      case .day2, .dayPadded:
+        if part == .dayPadded, p < end, p.pointee == ASCII.space {
+          p += 1
+          guard let value = number(1, &p), value > 0 else { return nil }
+          day = value
+        } else {
+          guard let value = number(2, &p), 1...31 ~= value else { return nil }
+          day = value
+        }
+        hasDay = true
+      case .yearDay3:
+        guard let value = number(3, &p), 1...366 ~= value else { return nil }
+        yearDay = value
+        hasDay = true
+      case .hour2:
+        guard let value = number(2, &p), value < 24 else { return nil }
+        hour = value
+      case .hour12:
+        guard let value = number(2, &p), 1...12 ~= value else { return nil }
+        hour = value % 12
+      case .amPm:
+        guard end - p >= 2 else { return nil }
+        isPM = p[0] | 0x20 == 0x70
+        p += 2
+      case .minute2:
+        guard let value = number(2, &p), value < 60 else { return nil }
+        minute = value
+      case .second2:
+        guard let value = number(2, &p), value <= 60 else { return nil }
+        second = value
+      case .fraction(let digits):
+        // Milliseconds are kept; finer digits are read over.
+        guard digits > 0, end - p >= digits else { return nil }
+        var value: Int64 = 0
+        for index in 0..<digits {
+          guard ASCII.isDigit(p.pointee) else { return nil }
+          if index < 3 { value = value * 10 + Int64(p.pointee - ASCII.zero) }
+          p += 1
+        }
+        for _ in digits..<max(digits, 3) { value *= 10 }
+        fraction = value
+      case .epochSeconds:
+        guard let value = Numbers.digits(&p, to: end), value < 1 << 41 else { return nil }
+        epoch = value * 1000
+      case .epochMilliseconds:
+        guard let value = Numbers.digits(&p, to: end), value < 1 << 51 else { return nil }
+        epoch = value
+      case .zone:
+        guard let value = zone(&p, to: end) else { return nil }
+        offset = value
+      case .zoneName:
+        while p < end, ASCII.isLetter(p.pointee) { p += 1 }
+      }
+    }
+    if let epoch { return epoch + fraction }
+    if isPM == true { hour += 12 }
+    let clock = ((hour * 60 + minute) * 60 + second) * 1000 + fraction - offset
+    guard hasDay else {
+      // A clock without a day: the day on which it is closest to the reference.
+      let midnight = reference - reference % 86_400_000
+      let candidates = [midnight - 86_400_000 + clock, midnight + clock, midnight + 86_400_000 + clock]
+      return candidates.min { abs($0 - reference) < abs($1 - reference) }
+    }
+    if let yearDay {
+      return (Calendar.days(year: year ?? Calendar.year(ofUnixMs: reference), month: 1, day: 1) + yearDay - 1)
+        * 86_400_000 + clock
+    }
+    guard let year else {
+      // A day without a year (syslog): the year in which it is closest to the reference.
+      let around = Calendar.year(ofUnixMs: reference)
+      let candidates = [around - 1, around, around + 1].map {
+        Calendar.days(year: $0, month: month, day: day) * 86_400_000 + clock
+      }
+      return candidates.min { abs($0 - reference) < abs($1 - reference) }
+    }
+    guard day <= Calendar.daysInMonth(year: year, month: month) else { return nil }
+    return Calendar.days(year: year, month: month, day: day) * 86_400_000 + clock
+  }
+
+  /// `Z`, `+0000`, `+00:00`, `-0700` in milliseconds east of UTC.
+  static func zone(_ p: inout Bytes, to end: Bytes) -> Int64? {
+    guard p < end else { return nil }
+    if p.pointee == ASCII.upperZ {
+      p += 1
+      return 0
+    }
+    guard p.pointee == ASCII.plus || p.pointee == ASCII.minus, end - p >= 5 else { return nil }
+    let sign: Int64 = p.pointee == ASCII.plus ? 1 : -1
+    p += 1
+    var digits: Int64 = 0
+    for index in 0..<4 {
+      if index == 2, p.pointee == ASCII.colon { p += 1 }
+      guard p < end, ASCII.isDigit(p.pointee) else { return nil }
+      digits = digits * 10 + Int64(p.pointee - ASCII.zero)
+      p += 1
+    }
+    return sign * ((digits / 100) * 60 + digits % 100) * 60_000
+  }
+}

@@ -1,0 +1,126 @@
+internal import Flows
+
+/// What the columns of an Envoy line mean; asked once per distinct key, so plain Swift will do.
+enum EnvoyFacts {
+  static func source(_ hop: EnvoyHop, _ fields: borrowing Fields, _ builder: RowBuilder) -> (Source, Warnings)? {
+    var source = Source(log: builder.log, proxy: .envoy, shape: hop.shape)
+    source.clientIsForwarded = hop.clientIsForwarded
+    if !hop.client.ip.isEmpty {
+      guard let ip = Addresses.canonical(hop.client.ip) ?? name(hop.client.ip) else { return nil }
+      source.clientIP = ip
+    }
+    if !hop.proxyIP.isEmpty {
+      guard let ip = Addresses.canonical(hop.proxyIP) ?? name(hop.proxyIP) else { return nil }
+      source.proxyIP = ip
+    }
+    source.namespace = builder.namespace
+    source.pod = builder.pod ?? fields.text(.hostname)
+    source.container = builder.container
+    source.peer = fields.text(.peerURI)
+    return (source, hop.clientIsForwarded ? .xffSource : [])
+  }
+
+  /// Unix paths and `envoy://` addresses stand for themselves; anything else is no address.
+  private static func name(_ slice: Slice) -> String? {
+    Addresses.isEnvoyAddress(slice) && slice.count <= 256 ? slice.string : nil
+  }
+
+  static func destination(_ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool)
+    -> (Destination, Warnings)?
+  {
+    var destination = Destination(traffic: isHTTP ? .http : .tcp, logsUpstream: layout.logsUpstream)
+    var warnings: Warnings = []
+
+    let upstream = Addresses.stripScheme(fields[.upstreamHost])
+    if !upstream.isMissing {
+      if let endpoint = Addresses.endpoint(upstream) {
+        destination.upstream = endpoint
+      } else {
+        guard Addresses.isEnvoyAddress(upstream) else { return nil }
+        destination.upstreamName = bounded(upstream.string)
+      }
+    } else if !fields[.upstreamHostIP].isMissing, let ip = Addresses.canonical(fields[.upstreamHostIP]) {
+      let port = fields.number(.upstreamHostPort)
+      destination.upstream = Endpoint(ip: ip, port: port > 0 && port <= 65535 ? UInt16(port) : 0)
+    }
+    if !hop.dialled.ip.isEmpty {
+      if let ip = Addresses.canonical(hop.dialled.ip) {
+        destination.dialled = Endpoint(ip: ip, port: hop.dialled.port)
+      } else if !Addresses.isEnvoyAddress(hop.dialled.ip) {
+        return nil
+      }
+    }
+
+    // Istio 1.23+ ends the stat name with a semicolon (`EnableDelimitedStatsTagRegex`).
+    var cluster = fields.text(.upstreamCluster)
+    if cluster?.hasSuffix(";") == true { cluster?.removeLast() }
+    destination.cluster = cluster.map(bounded)
+    destination.routeName = fields.text(.routeName).map(bounded)
+
+    let authority = fields.lowercasedText(.authority).map(HostName.init(authority:))
+    destination.authority = authority.map { bounded($0.name) }
+    if let sni = fields.lowercasedText(.serverName) {
+      destination.sni = bounded(sni)
+      if sni.hasPrefix("invalid:") || !HostName.isPlausible(sni) { warnings.insert(.sniInvalid) }
+    }
+
+    let isLoopbackHop = hop.shape == .gatewayToLoopback
+    switch hop.shape {
+    case .gateway: destination.port = destination.upstream?.port ?? authority?.port ?? 0
+    default:
+      destination.port =
+        destination.dialled?.port ?? (isLoopbackHop ? nil : destination.upstream?.port) ?? authority?.port ?? 0
+    }
+    HostName.choose(
+      for: &destination, authority: authority, cluster: cluster,
+      // A sidecar's original destination names the place; a gateway's listener does not.
+      address: hop.shape == .gateway || isLoopbackHop || hop.shape == .inbound
+        ? destination.upstream?.ip : destination.dialled?.ip ?? destination.upstream?.ip,
+      &warnings)
+    return (destination, warnings)
+  }
+
+  static func outcome(_ fields: borrowing Fields, isHTTP: Bool, _ warnings: Warnings) -> Outcome {
+    var outcome = Outcome(warnings: warnings)
+    outcome.protocol = fields.text(.protocol) ?? (isHTTP ? nil : "TCP")
+    outcome.method = fields.text(.method).map { bounded($0) }
+    let status = fields.number(.status)
+    outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
+    outcome.flags = fields.text(.responseFlags).map { bounded($0) }
+    outcome.details = fields.text(.responseDetails).map(withoutAddresses)
+    outcome.termination = fields.text(.terminationDetails).map(withoutAddresses)
+    outcome.failure = fields.text(.transportFailure).map(withoutAddresses)
+    outcome.recordType = fields.text(.accessLogType)
+    return outcome
+  }
+
+  /// Longest text that a dictionary entry keeps of one column; clients write some of them.
+  static let maxText = 512
+
+  static func bounded(_ text: String) -> String {
+    text.utf8.count <= maxText ? text : String(decoding: text.utf8.prefix(maxText - 3), as: UTF8.self) + "..."
+  }
+
+  /// Details can hold the peer's address and port (`remote_address:[fdc4::1]:43671`), different on every line: they become `*`,
+  /// so that thousands of failures are one outcome. The text itself stays in the log.
+  static func withoutAddresses(_ text: String) -> String {
+    guard let range = text.range(ofASCII: "remote_address:") else { return bounded(text) }
+    let tail = text.utf8[range.upperBound...]
+    let rest = tail.drop { $0 != ASCII.bar && $0 != ASCII.closeBrace && $0 != ASCII.comma }
+    return bounded(String(text[..<range.upperBound]) + "*" + String(decoding: rest, as: UTF8.self))
+  }
+}
+
+extension String {
+  /// `range(of:)` for ASCII needles, without Foundation.
+  func range(ofASCII needle: StaticString) -> Range<String.Index>? {
+    let wanted = UnsafeBufferPointer(start: needle.utf8Start, count: needle.utf8CodeUnitCount)
+    guard let first = wanted.first else { return nil }
+    var index = utf8.startIndex
+    while let found = utf8[index...].firstIndex(of: first) {
+      if utf8[found...].starts(with: wanted) { return found..<utf8.index(found, offsetBy: wanted.count) }
+      index = utf8.index(after: found)
+    }
+    return nil
+  }
+}

@@ -1,0 +1,115 @@
+internal import Flows
+
+/// A host as it stands in an authority: name and port apart, lower case, no trailing dot, no user information.
+struct HostName {
+  var name: String
+  var port: UInt16?
+  var isAddress: Bool
+
+  /// `HTTPBIN.test:80`, `user@host`, `[2001:db8::1]:443`, `httpbin.test.`
+  init(authority: String) {
+    var text = Substring(authority.asciiLowercased)
+    if let at = text.lastIndex(of: "@") { text = text[text.index(after: at)...] }
+    var port: UInt16?
+    if text.hasPrefix("["), let close = text.firstIndex(of: "]") {
+      let rest = text[text.index(after: close)...]
+      if rest.hasPrefix(":") { port = UInt16(rest.dropFirst()) }
+      text = text[text.index(after: text.startIndex)..<close]
+    } else if let colon = text.lastIndex(of: ":"), text.firstIndex(of: ":") == colon {
+      // A port that is no port (`:99999`) still does not belong to the name.
+      let digits = text[text.index(after: colon)...]
+      if digits.utf8.allSatisfy({ ASCII.isDigit($0) }) {
+        port = UInt16(digits)
+        text = text[..<colon]
+      }
+    }
+    while text.hasSuffix("."), text.count > 1 { text = text.dropLast() }
+    self.port = port
+    if let canonical = Self.address(String(text)) {
+      name = canonical
+      isAddress = true
+    } else {
+      name = String(text)
+      isAddress = false
+    }
+  }
+
+  /// Canonical text when the host is an IP address.
+  static func address(_ text: String) -> String? {
+    guard let first = text.utf8.first, ASCII.hexValue(first) < 16 || first == ASCII.colon else { return nil }
+    var copy = Array(text.utf8)
+    let count = copy.count
+    copy.append(contentsOf: repeatElement(0, count: 16))
+    return copy.withUnsafeBufferPointer { Addresses.canonical(Slice($0.baseAddress!, $0.baseAddress! + count)) }
+  }
+
+  /// Letters, digits, dots, dashes, underscores and `*`: what a host name, or Istio's `outbound_.80_._.host`, can hold.
+  static func isPlausible(_ host: String) -> Bool {
+    !host.isEmpty && host.utf8.count <= 255
+      && host.utf8.allSatisfy {
+        ASCII.isLetter($0) || ASCII.isDigit($0) || $0 == ASCII.dot || $0 == ASCII.minus || $0 == ASCII.underscore
+          || $0 == ASCII.star || $0 == ASCII.colon
+      }
+  }
+
+  /// The registry host of a cluster name: the last part of `outbound|PORT|SUBSET|HOST` or `outbound_.PORT_.SUBSET_.HOST`.
+  ///
+  /// Source: Istio `pilot/pkg/model/service.go` (`BuildSubsetKey`, `BuildDNSSrvSubsetKey`).
+  static func registryHost(ofCluster cluster: String) -> String? {
+    for (prefix, separator) in [("outbound|", "|"), ("inbound|", "|"), ("outbound_.", "_."), ("inbound_.", "_.")]
+    where cluster.hasPrefix(prefix) {
+      var parts: [Substring] = []
+      var rest = Substring(cluster)
+      while parts.count < 3, let cut = rest.range(ofASCII: separator) {
+        parts.append(rest[..<cut.lowerBound])
+        rest = rest[cut.upperBound...]
+      }
+      guard parts.count == 3, !rest.isEmpty else { return nil }
+      return String(rest).asciiLowercased
+    }
+    return nil
+  }
+
+  /// Fills `host` by the precedence of names (authority, SNI, CONNECT target, cluster host, address) and notes where names
+  /// disagree. A name that the mesh itself made up (`outbound_.80_._.host`) is no host; neither is an address.
+  static func choose(
+    for destination: inout Destination, authority: HostName?, cluster: String?, address: String?, _ warnings: inout Warnings
+  ) {
+    let sni = destination.sni.flatMap { name -> String? in
+      if name.hasPrefix("outbound_.") || name.hasPrefix("inbound_.") || name.hasPrefix("outbound|") || name.hasPrefix("invalid:") {
+        return nil
+      }
+      return HostName(authority: name).name
+    }
+    if let authority, authority.isAddress { warnings.insert(.hostIsAddress) }
+    if let authority, let sni, !authority.isAddress, authority.name != sni { warnings.insert(.hostMismatch) }
+    let clusterHost = cluster.flatMap(registryHost(ofCluster:))
+    if let authority, !authority.isAddress, !authority.name.isEmpty {
+      destination.host = EnvoyFacts.bounded(authority.name)
+      destination.hostOrigin = .authority
+    } else if let sni, !sni.isEmpty {
+      destination.host = EnvoyFacts.bounded(sni)
+      destination.hostOrigin = .sni
+    } else if let clusterHost, !clusterHost.utf8.contains(ASCII.star) {
+      destination.host = EnvoyFacts.bounded(clusterHost)
+      destination.hostOrigin = .cluster
+    } else if let address {
+      destination.host = address
+      destination.hostOrigin = .address
+    } else if let authority, authority.isAddress {
+      destination.host = authority.name
+      destination.hostOrigin = .address
+    }
+  }
+}
+
+extension Substring {
+  func range(ofASCII needle: String) -> Range<Substring.Index>? {
+    var index = startIndex
+    while index < endIndex {
+      if utf8[index...].starts(with: needle.utf8) { return index..<utf8.index(index, offsetBy: needle.utf8.count) }
+      index = utf8.index(after: index)
+    }
+    return nil
+  }
+}

@@ -1,0 +1,127 @@
+internal import Glibc
+
+/// Gives each distinct key (a few slices of a line) a small number, in the order of first sight.
+///
+/// Open addressing, linear probing, half full at most. An entry remembers the whole hash and where the key's bytes lie in an
+/// arena, so a look-up that hits costs one cache line of the table and one comparison with the arena. Nothing is allocated
+/// for a key that is known. When the arena or the table would outgrow its bound, the interner starts anew (`restart`):
+/// memory stays bounded whatever clients invent, and the store resolves the repeated entries.
+struct Interner: ~Copyable {
+  private struct Entry {
+    var hash: UInt64
+    var offset: UInt32
+    var id: Int32
+  }
+
+  private var table: UnsafeMutablePointer<Entry>
+  private var mask: Int
+  private(set) var count = 0
+  private var arena: UnsafeMutablePointer<UInt8>
+  private var arenaUsed = 0
+  private var arenaCapacity: Int
+  let maxCount: Int
+  let maxArena: Int
+
+  init(capacity: Int = 1 << 12, maxCount: Int = 1 << 19, maxArena: Int = 32 << 20) {
+    var size = 16
+    while size < capacity { size *= 2 }
+    table = .allocate(capacity: size)
+    table.initialize(repeating: Entry(hash: 0, offset: 0, id: -1), count: size)
+    mask = size - 1
+    arenaCapacity = 1 << 16
+    arena = .allocate(capacity: arenaCapacity)
+    self.maxCount = maxCount
+    self.maxArena = maxArena
+  }
+
+  deinit {
+    table.deallocate()
+    arena.deallocate()
+  }
+
+  /// The id of the key, or -1. `hash` covers all slices.
+  @inline(__always) func find(_ hash: UInt64, _ slices: UnsafePointer<Slice>, _ n: Int) -> Int32 {
+    var index = Int(truncatingIfNeeded: hash >> 20) & mask
+    while true {
+      let entry = table[index]
+      if entry.id < 0 { return -1 }
+      if entry.hash == hash, matches(entry.offset, slices, n) { return entry.id }
+      index = (index &+ 1) & mask
+    }
+  }
+
+  @inline(__always) private func matches(_ offset: UInt32, _ slices: UnsafePointer<Slice>, _ n: Int) -> Bool {
+    var p = UnsafePointer(arena) + Int(offset)
+    for i in 0..<n {
+      let slice = slices[i]
+      let length = Int(UnsafeRawPointer(p).loadUnaligned(as: UInt32.self))
+      p += 4
+      if length != slice.count || memcmp(p, slice.start, length) != 0 { return false }
+      p += length
+    }
+    return true
+  }
+
+  /// The interner has no room for this key within its bounds: the caller restarts it and tells the batch.
+  func isFull(for slices: UnsafePointer<Slice>, _ n: Int) -> Bool {
+    count + 1 >= maxCount || arenaUsed + bytes(slices, n) + Self.longestKey > maxArena
+  }
+
+  /// One more key may pass the bound; ids stay valid until the owner restarts.
+  var isAlmostFull: Bool { count + 1 >= maxCount || arenaUsed + Self.longestKey > maxArena }
+  /// Keys are columns of one line; their sum is below the longest line.
+  static let longestKey = 1 << 20
+
+  private func bytes(_ slices: UnsafePointer<Slice>, _ n: Int) -> Int {
+    (0..<n).reduce(0) { $0 + slices[$1].count + 4 }
+  }
+
+  /// Adds a key that `find` did not find and returns its id.
+  mutating func add(_ hash: UInt64, _ slices: UnsafePointer<Slice>, _ n: Int) -> Int32 {
+    let needed = bytes(slices, n)
+    while arenaUsed + needed > arenaCapacity { growArena() }
+    let offset = arenaUsed
+    for i in 0..<n {
+      let slice = slices[i]
+      UnsafeMutableRawPointer(arena + arenaUsed).storeBytes(of: UInt32(slice.count), as: UInt32.self)
+      memcpy(arena + arenaUsed + 4, slice.start, slice.count)
+      arenaUsed += 4 + slice.count
+    }
+    if (count + 1) * 2 > mask { growTable() }
+    let id = Int32(count)
+    insert(Entry(hash: hash, offset: UInt32(offset), id: id))
+    count += 1
+    return id
+  }
+
+  /// Forgets all keys; ids start at 0 again.
+  mutating func restart() {
+    for index in 0...mask { table[index].id = -1 }
+    count = 0
+    arenaUsed = 0
+  }
+
+  private mutating func insert(_ entry: Entry) {
+    var index = Int(truncatingIfNeeded: entry.hash >> 20) & mask
+    while table[index].id >= 0 { index = (index &+ 1) & mask }
+    table[index] = entry
+  }
+
+  private mutating func growTable() {
+    let old = table
+    let oldSize = mask + 1
+    table = .allocate(capacity: oldSize * 2)
+    table.initialize(repeating: Entry(hash: 0, offset: 0, id: -1), count: oldSize * 2)
+    mask = oldSize * 2 - 1
+    for index in 0..<oldSize where old[index].id >= 0 { insert(old[index]) }
+    old.deallocate()
+  }
+
+  private mutating func growArena() {
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2)
+    memcpy(larger, arena, arenaUsed)
+    arena.deallocate()
+    arena = larger
+    arenaCapacity *= 2
+  }
+}

@@ -1,0 +1,273 @@
+internal import Glibc
+
+/// A JSON format compiled for the engine: a small table from key to column. Keys may come in any order, be missing, or be
+/// unknown; nothing is allocated per line.
+final class JSONPlan {
+  struct Key {
+    let name: [UInt8]
+    /// The single column that the value is, or nil for an object or a text of several columns.
+    let field: FormatField?
+    let kind: TextPlan.Kind
+    let text: TextPlan?
+    let children: [Key]
+    let timeIndex: Int
+  }
+
+  let plan: FormatPlan
+  let index: Int
+  let keys: [Key]
+  let fields: [FormatField]
+  let roles: Set<FieldRole>
+  private var times: [TimeReader] = []
+  /// Unescaped values of the line at hand.
+  private let scratch: UnsafeMutablePointer<UInt8>
+  private var scratchUsed = 0
+  private let scratchCapacity: Int
+  /// Bytes of the scratch buffer: a line is at most 1 MiB, and unescaping only shortens.
+  static let scratchBytes = LineParser.maxLine + LineParser.slack
+  /// Nested objects and arrays deeper than this make a line no access line.
+  static let maxDepth = 32
+  private var known = 0
+  private let keysNeeded: Int
+
+  init(_ plan: FormatPlan, keys: [JSONKey], index: Int) {
+    self.plan = plan
+    self.index = index
+    var times: [TimeReader] = []
+    var all: [FormatField] = []
+    func build(_ keys: [JSONKey]) -> [Key] {
+      var order: [String] = []
+      var groups: [String: [JSONKey]] = [:]
+      for key in keys {
+        guard let name = key.path.first else { continue }
+        if groups[name] == nil { order.append(name) }
+        groups[name, default: []].append(JSONKey(path: Array(key.path.dropFirst()), pieces: key.pieces))
+      }
+      return order.map { name in
+        let group = groups[name]!
+        if let leaf = group.first(where: { $0.path.isEmpty }) {
+          var single: FormatField?
+          if leaf.pieces.count == 1, case .field(let field) = leaf.pieces[0] { single = field }
+          for case .field(let field) in leaf.pieces { all.append(field) }
+          var timeIndex = -1
+          if let single, single.syntax == .time {
+            timeIndex = times.count
+            times.append(TimeReader(single.time ?? .iso8601Milliseconds))
+          }
+          return Key(
+            name: Array(name.utf8), field: single, kind: Self.kind(single),
+            text: single == nil ? TextPlan(plan, pieces: leaf.pieces, index: index) : nil, children: [],
+            timeIndex: timeIndex)
+        }
+        return Key(name: Array(name.utf8), field: nil, kind: .text, text: nil, children: build(group), timeIndex: -1)
+      }
+    }
+    self.keys = build(keys)
+    self.times = times
+    fields = all
+    roles = Set(all.map(\.role))
+    keysNeeded = min(2, all.count)
+    scratchCapacity = Self.scratchBytes
+    scratch = .allocate(capacity: scratchCapacity)
+  }
+
+  deinit { scratch.deallocate() }
+
+  private static func kind(_ field: FormatField?) -> TextPlan.Kind {
+    switch field?.syntax {
+    case .integer, .status: field?.unit == .one || field?.unit == .milliseconds ? .integer : .decimal
+    case .decimal: .decimal
+    case .time: .time
+    default: .text
+    }
+  }
+
+  func runs(of wanted: Set<FieldRole>) -> [(UInt8, UInt8)] {
+    wanted.intersection(roles).map(\.rawValue).sorted().map { ($0, $0) }
+  }
+
+  func setReference(_ ms: Int64) {
+    for i in times.indices { times[i].reference = ms }
+  }
+
+  /// Reads the object into `target`; false when the line is no JSON object with at least two of the plan's keys and a result.
+  func match(_ line: Slice, into target: borrowing Fields) -> Bool {
+    var line = line.trimmingSpaces()
+    if line.count > 1, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
+    guard line.count >= 2, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return false }
+    target.reset()
+    scratchUsed = 0
+    known = 0
+    var p = line.start
+    guard object(&p, line.end, keys, target, depth: 0), p == line.end, known >= keysNeeded else { return false }
+    // An application's own JSON may share a key or two (`method`, `path`): a proxy's line has a time and a hop.
+    guard plan.name != "istio-json" || isProxyLine(target) else { return false }
+    return true
+  }
+
+  private func isProxyLine(_ target: borrowing Fields) -> Bool {
+    let hasTime = target.number(.startTime) != Numbers.missing || target.number(.endTime) != Numbers.missing
+    return hasTime
+      && (!target[.responseFlags].isEmpty || !target[.upstreamHost].isEmpty || !target[.upstreamCluster].isEmpty)
+      && (target.number(.bytesReceived) != Numbers.missing || target.number(.duration) != Numbers.missing
+        || target.number(.status) != Numbers.missing)
+  }
+
+  private func object(_ p: inout Bytes, _ end: Bytes, _ keys: [Key], _ target: borrowing Fields, depth: Int) -> Bool {
+    guard depth < Self.maxDepth else { return false }
+    p += 1
+    skipSpace(&p, end)
+    if p < end, p.pointee == ASCII.closeBrace {
+      p += 1
+      return true
+    }
+    while p < end {
+      skipSpace(&p, end)
+      guard p < end, p.pointee == ASCII.quote else { return false }
+      let nameEnd = TextPlan.findUnescaped(ASCII.quote, from: p + 1, to: end)
+      guard nameEnd < end else { return false }
+      let name = Slice(p + 1, nameEnd)
+      p = nameEnd + 1
+      skipSpace(&p, end)
+      guard p < end, p.pointee == ASCII.colon else { return false }
+      p += 1
+      skipSpace(&p, end)
+      guard value(&p, end, key(named: name, in: keys), target, depth: depth) else { return false }
+      skipSpace(&p, end)
+      guard p < end else { return false }
+      if p.pointee == ASCII.closeBrace {
+        p += 1
+        return true
+      }
+      guard p.pointee == ASCII.comma else { return false }
+      p += 1
+    }
+    return false
+  }
+
+  private func key(named name: Slice, in keys: [Key]) -> Int? {
+    // Two dozen keys: comparing lengths first leaves one or two candidates.
+    for index in keys.indices
+    where keys[index].name.count == name.count
+      && keys[index].name.withUnsafeBufferPointer({ memcmp($0.baseAddress!, name.start, name.count) == 0 })
+    {
+      return index
+    }
+    return nil
+  }
+
+  private func value(
+    _ p: inout Bytes, _ end: Bytes, _ keyIndex: Int?, _ target: borrowing Fields, depth: Int
+  ) -> Bool {
+    guard p < end else { return false }
+    let isNested = depth > 0
+    let key = keyIndex.map { (isNested ? currentChildren : keys)[$0] }
+    switch p.pointee {
+    case ASCII.openBrace:
+      let outer = currentChildren
+      currentChildren = key?.children ?? []
+      defer { currentChildren = outer }
+      return object(&p, end, currentChildren, target, depth: depth + 1)
+    case ASCII.openBracket:
+      return skipArray(&p, end, target, depth: depth)
+    case ASCII.quote:
+      let start = p + 1
+      let close = TextPlan.findUnescaped(ASCII.quote, from: start, to: end)
+      guard close < end else { return false }
+      p = close + 1
+      if let key { take(key, unescaped(Slice(start, close)), target) }
+      return true
+    default:
+      let start = p
+      while p < end, p.pointee != ASCII.comma, p.pointee != ASCII.closeBrace, p.pointee != ASCII.closeBracket,
+        p.pointee != ASCII.space
+      {
+        p += 1
+      }
+      let word = Slice(start, p)
+      guard !word.isEmpty else { return false }
+      if word.equals("null") {
+        if let key { take(key, .absent, target) }
+        return true
+      }
+      let first = word[0]
+      guard ASCII.isDigit(first) || first == ASCII.minus || word.equals("true") || word.equals("false") else { return false }
+      if let key { take(key, word, target) }
+      return true
+    }
+  }
+
+  private var currentChildren: [Key] = []
+
+  private func take(_ key: Key, _ value: Slice, _ target: borrowing Fields) {
+    if let text = key.text {
+      known += 1
+      if !text.matchForward(value, into: target) {
+        var slow = Backtracking(text, value)
+        _ = slow.match(into: target)
+      }
+      return
+    }
+    guard let field = key.field else { return }
+    known += 1
+    let slot = Int(field.role.rawValue)
+    if field.role != .ignored, !target.slice(slot).isMissing { return }
+    target.setSlice(value, slot)
+    guard !value.isMissing else { return }
+    var p = value.start
+    switch key.kind {
+    case .integer:
+      if let number = Numbers.digits(&p, to: value.end), p == value.end {
+        target.setNumber(number, slot)
+      } else {
+        p = value.start
+        if let number = Numbers.decimal(&p, to: value.end, scale: 1) { target.setNumber(number, slot) }
+      }
+    case .decimal:
+      let scale: Int64 = field.unit == .seconds ? 1000 : 1
+      let divisor: Int64 = field.unit == .microseconds ? 1000 : field.unit == .nanoseconds ? 1_000_000 : 1
+      if let number = Numbers.decimal(&p, to: value.end, scale: scale) { target.setNumber(number / divisor, slot) }
+    case .time:
+      if let time = times[key.timeIndex].read(&p, to: value.end) { target.setNumber(time, slot) }
+    default: break
+    }
+  }
+
+  private func unescaped(_ slice: Slice) -> Slice {
+    guard slice.firstIndex(of: ASCII.backslash) != nil else { return slice }
+    let bytes = Unescape.backslashes(slice)
+    guard scratchUsed + bytes.count + 8 < scratchCapacity else { return slice }
+    let start = scratch + scratchUsed
+    bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { memcpy(start, base, bytes.count) } }
+    scratchUsed += bytes.count + 8
+    return Slice(UnsafePointer(start), UnsafePointer(start) + bytes.count)
+  }
+
+  private func skipArray(_ p: inout Bytes, _ end: Bytes, _ target: borrowing Fields, depth: Int) -> Bool {
+    guard depth < Self.maxDepth else { return false }
+    p += 1
+    while p < end {
+      skipSpace(&p, end)
+      guard p < end else { return false }
+      if p.pointee == ASCII.closeBracket {
+        p += 1
+        return true
+      }
+      if p.pointee == ASCII.openBracket {
+        guard skipArray(&p, end, target, depth: depth + 1) else { return false }
+      } else {
+        let outer = currentChildren
+        currentChildren = []
+        defer { currentChildren = outer }
+        guard value(&p, end, nil, target, depth: depth + 1) else { return false }
+      }
+      skipSpace(&p, end)
+      if p < end, p.pointee == ASCII.comma { p += 1 }
+    }
+    return false
+  }
+
+  private func skipSpace(_ p: inout Bytes, _ end: Bytes) {
+    while p < end, p.pointee == ASCII.space || p.pointee == ASCII.tab || p.pointee == ASCII.carriageReturn { p += 1 }
+  }
+}

@@ -1,0 +1,495 @@
+public import Flows
+internal import Glibc
+
+/// Reads access-log lines of any known format, one chunk at a time, into flow batches.
+///
+///     let parser = LineParser()
+///     parser.begin(log: LogContext(ordinal: 1))
+///     let consumed = parser.parse(chunk, isFinal: false, into: batch)
+///
+/// Formats are recognised line by line: the format of the line before is tried first, then the others, then the wrappers
+/// (CRI, docker, kubectl, stern, syslog), then the slow twin of the matcher for lines whose columns hold their own
+/// delimiters. A line that nothing understands is recognised as something else and skipped by kind, or rejected with a
+/// reason. Per line that a known format splits, nothing is allocated and no Foundation call is made.
+///
+/// Not thread-safe: one parser belongs to one thread at a time.
+public final class LineParser {
+  /// Longest line that is parsed, in bytes; longer ones are rejected as `too-long` (`rejectOverlong`).
+  public static let maxLine = 1 << 20
+  /// Readable bytes that must follow the bytes given to `parse`: columns are searched eight bytes a step.
+  public static let slack = 64
+  /// Records in one physical line: Squid glues the next record behind a cut one with a NUL.
+  static let maxRecordsPerLine = 16
+
+  let plans: [LinePlan]
+  let layouts: [RowLayout]
+  let fields = Fields()
+  let builder = RowBuilder()
+  /// The plan of the last line that was understood, and the order in which the others are tried.
+  var current = 0
+  /// The plan `fields` is prepared for.
+  private var prepared = -1
+  /// The wrappers that stood around the last line that was understood, from the outside in.
+  private(set) var wrappers: [Wrapper] = []
+  private let scratch = WrapperScratch()
+  private var runs = PartialRuns()
+  private var writers = WriterNames()
+  private var wrapperTime = TimeReader(
+    TimeFormat(parts: [
+      .year4, .literal([ASCII.minus]), .month2, .literal([ASCII.minus]), .day2, .literal([ASCII.upperT]), .hour2,
+      .literal([ASCII.colon]), .minute2, .literal([ASCII.colon]), .second2,
+    ]))
+  private var context = LogContext(ordinal: 0)
+
+  /// 1-based number of the next line of the log.
+  public private(set) var nextLine: Int64 = 1
+
+  /// A parser that knows `formats`; the first ones are preferred where a line fits several.
+  public init(formats: [FormatPlan] = FormatPlan.builtIn) {
+    plans = formats.enumerated().map { LinePlan($1, index: $0) }
+    layouts = plans.map(\.layout)
+  }
+
+  /// Starts (or goes on with) a log: the following lines belong to it. Give the next chunk a new batch.
+  public func begin(log: LogContext) {
+    context = log
+    nextLine = log.nextLine
+    runs = PartialRuns(log.carry)
+    builder.restartSources()
+    builder.log = log.ordinal
+    builder.lastTimeMs = Numbers.missing
+    writers = WriterNames()
+    useWriter(.absent, .absent, .absent)
+    let reference = log.writtenAtMs ?? 0
+    for plan in plans { plan.setReference(reference) }
+    wrapperTime.reference = reference
+  }
+
+  /// The beginnings of records whose end has not been read yet; persist it with the checkpoint and hand it to `begin`.
+  public var carry: [UInt8] { runs.serialised }
+
+  /// Reads whole lines from `bytes` until they, or the batch, are used up; returns the number of bytes read.
+  ///
+  /// - Parameters:
+  ///   - bytes: whole lines and perhaps the beginning of one; `LineParser.slack` more bytes must be readable behind them.
+  ///   - isFinal: nothing follows: a last line without a newline is a line, and unfinished records are complete.
+  ///   - batch: receives the rows; what it held before stays.
+  public func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, into batch: FlowBatch) -> Int {
+    precondition(batch.capacity >= Self.maxRecordsPerLine * 2)
+    builder.open(batch)
+    guard let base = bytes.baseAddress, !bytes.isEmpty else {
+      if isFinal { flushRuns(into: batch) }
+      finish(batch)
+      return 0
+    }
+    let start = base.assumingMemoryBound(to: UInt8.self)
+    let end = start + bytes.count
+    let limit = batch.capacity - Self.maxRecordsPerLine
+    var p = start
+    while p < end, batch.count < limit, !builder.wantsRestart {
+      guard let found = memchr(p, Int32(ASCII.newline), end - p) else {
+        if isFinal {
+          read(Slice(p, end), into: batch)
+          p = end
+        }
+        break
+      }
+      let newline = UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
+      read(Slice(p, newline), into: batch)
+      p = newline + 1
+    }
+    if isFinal, p == end { flushRuns(into: batch) }
+    finish(batch)
+    return p - start
+  }
+
+  /// Counts a line that is longer than `maxLine`; `head` is its beginning.
+  public func rejectOverlong(_ head: UnsafeRawBufferPointer, into batch: FlowBatch) {
+    let start = head.baseAddress!.assumingMemoryBound(to: UInt8.self)
+    reject("too-long", Slice(start, start + head.count), into: batch)
+    nextLine += 1
+  }
+
+  private func finish(_ batch: FlowBatch) {
+    for layout in layouts where layout.stored > 0 {
+      batch.storedByFormat[layout.name, default: 0] += layout.stored
+      layout.stored = 0
+    }
+  }
+
+  // MARK: - One line
+
+  @inline(__always) private func read(_ physical: Slice, into batch: FlowBatch) {
+    var line = physical
+    if line.end > line.start, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
+    if line.count > Self.maxLine {
+      reject("too-long", line, into: batch)
+    } else if !(wrappers.isEmpty && !line.isEmpty && understand(line, current, [], into: batch)) {
+      readSlowly(line, into: batch)
+    }
+    nextLine &+= 1
+  }
+
+  /// Splits the line by one plan's fast path and stores the row.
+  @inline(__always)
+  private func understand(_ line: Slice, _ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> Bool {
+    if prepared != index { prepare(index) }
+    switch plans[index] {
+    case .text(let plan):
+      guard plan.matchForward(line, into: fields) else { return false }
+    case .json(let plan):
+      guard plan.match(line, into: fields) else { return false }
+    }
+    return build(index, warnings, into: batch) == .stored
+  }
+
+  @inline(__always) private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
+    let layout = layouts[index]
+    let answer: RowBuilder.Answer
+    switch layout.dialect {
+    case .envoy: answer = builder.buildEnvoy(fields, layout, warnings, line: nextLine, batch)
+    case .nginxStream, .nginxHTTP: answer = builder.buildNginx(fields, layout, warnings, line: nextLine, batch)
+    case .squid: answer = builder.buildSquid(fields, layout, warnings, line: nextLine, batch)
+    }
+    if answer == .stored { layout.stored &+= 1 }
+    return answer
+  }
+
+  @inline(never) private func prepare(_ index: Int) {
+    switch plans[index] {
+    case .text(let plan): plan.prepare(fields)
+    case .json: fields.reset()
+    }
+    prepared = index
+  }
+
+  // MARK: - Everything but the common case
+
+  @inline(never) private func readSlowly(_ line: Slice, into batch: FlowBatch) {
+    // Squid at its record limit: a NUL stands where the newline was, and the next record follows.
+    if line.firstIndex(of: ASCII.nul) != nil {
+      readGlued(line, into: batch)
+    } else {
+      readRecord(line, isCut: false, into: batch)
+    }
+  }
+
+  private func readGlued(_ line: Slice, into batch: FlowBatch) {
+    var rest = line
+    var records = 0
+    while !rest.isEmpty {
+      let cut = records < Self.maxRecordsPerLine - 2 ? rest.firstIndex(of: ASCII.nul) : nil
+      let record = rest.prefix(cut ?? rest.count)
+      rest = rest.dropFirst(min(rest.count, (cut ?? rest.count) + 1))
+      // A block of NULs (a hole that a crash left in the file) holds no records.
+      if record.isEmpty { continue }
+      records += 1
+      readRecord(record, isCut: cut != nil && !rest.isEmpty, into: batch)
+    }
+    if records == 0 { skip("nul-block", into: batch) }
+  }
+
+  /// One record in whatever wrappers: peel, join, understand; else skip; else reject.
+  private func readRecord(_ line: Slice, isCut: Bool, into batch: FlowBatch) {
+    // As the line before was wrapped.
+    if !wrappers.isEmpty, let peeled = peelAll(line) {
+      switch peeled {
+      case .joining: return
+      case .whole(let inner):
+        if understandAny(inner, isCut: isCut, thorough: false, into: batch) { return }
+        if let kind = SkippedLines.kind(of: inner) { return skip(kind, into: batch) }
+        if understandAny(inner, isCut: isCut, thorough: true, into: batch) { return }
+      }
+    }
+    useWriter(.absent, .absent, .absent)
+    builder.writtenAtMs = Numbers.missing
+    if understandAny(line, isCut: isCut, thorough: false, into: batch) {
+      wrappers = []
+      return
+    }
+    if let kind = SkippedLines.kind(of: line) { return skip(kind, into: batch) }
+    if unwrapAndUnderstand(line, into: batch) { return }
+    useWriter(.absent, .absent, .absent)
+    builder.writtenAtMs = Numbers.missing
+    if understandAny(line, isCut: isCut, thorough: true, into: batch) {
+      wrappers = []
+      return
+    }
+    reject(reason(for: line), line, into: batch)
+  }
+
+  /// Tries all plans on a bare line; `thorough` also with the backtracking matcher.
+  private func understandAny(_ line: Slice, isCut: Bool, thorough: Bool, into batch: FlowBatch) -> Bool {
+    if line.isEmpty { return false }
+    if !thorough {
+      if understand(line, current, [], into: batch) { return true }
+      for index in plans.indices where index != current && understand(line, index, [], into: batch) {
+        current = index
+        return true
+      }
+      return false
+    }
+    var found: (index: Int, ambiguous: Bool)?
+    for index in [current] + plans.indices.filter({ $0 != current }) {
+      guard case .text(let plan) = plans[index] else { continue }
+      var ways = Backtracking(plan, line)
+      prepare(index)
+      let answer = ways.match(into: fields)
+      if answer == .no { continue }
+      if found == nil {
+        found = (index, answer == .ambiguous)
+      } else {
+        // Two formats fit a line that holds its own delimiters: whichever it is, it proves nothing.
+        found!.ambiguous = true
+        break
+      }
+    }
+    if let found, case .text(let plan) = plans[found.index] {
+      prepare(found.index)
+      var ways = Backtracking(plan, line)
+      _ = ways.match(into: fields)
+      if build(found.index, found.ambiguous ? .ambiguousColumns : [], into: batch) == .stored {
+        current = found.index
+        return true
+      }
+    }
+    if isCut {
+      for index in plans.indices where layouts[index].dialect == .squid {
+        guard case .text(let plan) = plans[index] else { continue }
+        prepare(index)
+        if plan.matchCut(line, into: fields), build(index, .truncated, into: batch) == .stored { return true }
+      }
+    }
+    return false
+  }
+
+  // MARK: - Wrappers
+
+  private enum Unwrapped {
+    case whole(Slice)
+    /// The record goes on in a later line.
+    case joining
+  }
+
+  /// Peels the wrappers of the line before; nil when this line does not wear them.
+  private func peelAll(_ line: Slice) -> Unwrapped? {
+    var inner = line
+    var time = Slice.absent
+    var names = Peeled(inner: .absent)
+    var stream = 0
+    var isPartial = false
+    for wrapper in wrappers {
+      guard let peeled = wrapper.peel(inner, scratch: scratch) else { return nil }
+      inner = peeled.inner
+      if !peeled.time.isEmpty { time = peeled.time }
+      if !peeled.pod.isEmpty { names = peeled }
+      if wrapper == .cri || wrapper == .dockerJSON {
+        stream = peeled.stream
+        isPartial = peeled.isPartial
+      }
+    }
+    useWriter(names.namespace, names.pod, names.container)
+    readTime(time)
+    return join(inner, stream: stream, isPartial: isPartial)
+  }
+
+  private func join(_ inner: Slice, stream: Int, isPartial: Bool) -> Unwrapped {
+    var inner = inner
+    if isPartial {
+      runs.append(inner, to: stream)
+      return .joining
+    }
+    if runs.hasRun(stream) {
+      runs.append(inner, to: stream)
+      inner = runs.take(stream)
+    }
+    if !inner.isEmpty, inner.end[-1] == ASCII.carriageReturn { inner = Slice(inner.start, inner.end - 1) }
+    return .whole(inner)
+  }
+
+  /// Looks for wrappers nobody has seen on this log yet: up to three, outside in.
+  private func unwrapAndUnderstand(_ line: Slice, into batch: FlowBatch) -> Bool {
+    let before = wrappers
+    for stack in Self.stacks(for: line) {
+      wrappers = stack
+      guard let unwrapped = peelAll(line) else { continue }
+      switch unwrapped {
+      case .joining: return true
+      case .whole(let inner):
+        if inner.isEmpty { skip("blank", into: batch); return true }
+        // Another wrapper inside (docker around `kubectl logs`, syslog around CRI): one more level, by the same means.
+        if understandAny(inner, isCut: false, thorough: false, into: batch) { return true }
+        if let kind = SkippedLines.kind(of: inner) {
+          skip(kind, into: batch)
+          return true
+        }
+        for second in Wrapper.allCases where second != .dockerJSON && second.peel(inner, scratch: scratch) != nil {
+          wrappers = stack + [second]
+          guard case .whole(let core)? = peelAll(line) else { continue }
+          if understandAny(core, isCut: false, thorough: false, into: batch) { return true }
+          if second != .stern, second != .sternAllNamespaces, let kind = SkippedLines.kind(of: core) {
+            skip(kind, into: batch)
+            return true
+          }
+        }
+        wrappers = stack
+        _ = peelAll(line)
+        if understandAny(inner, isCut: false, thorough: true, into: batch) { return true }
+      }
+    }
+    wrappers = before
+    return false
+  }
+
+  /// The wrappers a line could wear, by its first bytes. Stern comes last: two words at the front are weak evidence.
+  private static func stacks(for line: Slice) -> [[Wrapper]] {
+    if line.isEmpty { return [] }
+    switch line[0] {
+    case ASCII.openBrace: return [[.dockerJSON]]
+    case ASCII.openBracket: return [[.kubectlPrefix]]
+    case ASCII.less: return [[.syslog5424], [.syslog3164]]
+    case ASCII.escape: return [[.sternAllNamespaces], [.stern]]
+    case let byte where ASCII.isDigit(byte):
+      return [[.cri], [.timestamp], [.syslog3164], [.syslog5424], [.sternAllNamespaces], [.stern]]
+    case let byte where ASCII.isLetter(byte): return [[.syslog3164], [.sternAllNamespaces], [.stern]]
+    default: return []
+    }
+  }
+
+  private func readTime(_ time: Slice) {
+    builder.writtenAtMs = Numbers.missing
+    guard time.count >= 19, ASCII.isDigit(time[0]) else {
+      if time.count == 15 { builder.writtenAtMs = syslogTime(time) }
+      return
+    }
+    var p = time.start
+    guard let seconds = wrapperTime.read(&p, to: time.end) else { return }
+    var value = seconds
+    if p < time.end, p.pointee == ASCII.dot {
+      p += 1
+      var digits = 0
+      var fraction: Int64 = 0
+      while p < time.end, ASCII.isDigit(p.pointee) {
+        if digits < 3 { fraction = fraction * 10 + Int64(p.pointee - ASCII.zero) }
+        digits += 1
+        p += 1
+      }
+      while digits < 3 {
+        fraction *= 10
+        digits += 1
+      }
+      value += fraction
+    }
+    if p < time.end, p.pointee != ASCII.upperZ {
+      guard let offset = TimeFormat.Part.readZone(&p, to: time.end) else { return }
+      value -= offset
+    }
+    builder.writtenAtMs = value
+  }
+
+  private func syslogTime(_ time: Slice) -> Int64 {
+    var p = time.start
+    return TimeReader.read(
+      [.monthName, .literal([ASCII.space]), .dayPadded, .literal([ASCII.space]), .hour2, .literal([ASCII.colon]), .minute2,
+        .literal([ASCII.colon]), .second2],
+      &p, to: time.end, reference: wrapperTime.reference) ?? Numbers.missing
+  }
+
+  private func useWriter(_ namespace: Slice, _ pod: Slice, _ container: Slice) {
+    guard !pod.isEmpty else {
+      if builder.writer != 0 || builder.pod != context.pod || builder.namespace != context.namespace {
+        builder.writer = 0
+      }
+      builder.namespace = context.namespace
+      builder.pod = context.pod
+      builder.container = context.container
+      return
+    }
+    let writer = writers.writer(namespace, pod, container)
+    builder.writer = writer.number
+    builder.namespace = writer.namespace ?? context.namespace
+    builder.pod = writer.pod
+    builder.container = writer.container
+  }
+
+  private func flushRuns(into batch: FlowBatch) {
+    for stream in 0..<PartialRuns.streams where runs.hasRun(stream) {
+      let line = runs.take(stream)
+      if understandAny(line, isCut: false, thorough: false, into: batch) { continue }
+      reject("truncated", line, into: batch)
+    }
+  }
+
+  // MARK: - What is not stored
+
+  private func skip(_ kind: String, into batch: FlowBatch) {
+    batch.skippedCount += 1
+    batch.skippedByKind[kind, default: 0] += 1
+  }
+
+  private func reject(_ reason: String, _ line: Slice, into batch: FlowBatch) {
+    batch.rejectedCount += 1
+    batch.rejectedByReason[reason, default: 0] += 1
+    guard batch.rejected.count < FlowBatch.maxKeptRejected else { return }
+    let text = line.prefix(min(line.count, RejectedLine.maxText)).bytes
+    batch.rejected.append(RejectedLine(reason: reason, line: nextLine, detail: detail(for: line), text: text))
+  }
+
+  private func reason(for line: Slice) -> String {
+    if line.firstRange(of: "\taccess\t") != nil || line.firstRange(of: "\"scope\":\"access\"") != nil { return "ztunnel" }
+    if line[0] == ASCII.openBrace { return "unknown-json" }
+    if line[0] == ASCII.openBracket, line.count > 12, ASCII.isDigit(line[1]), line[5] == ASCII.minus { return "malformed-envoy" }
+    return "unrecognised"
+  }
+
+  /// The place at which the closest format stopped fitting: `column 34: expected %BYTES_SENT% of istio-1.9`.
+  private func detail(for line: Slice) -> String {
+    guard line.count < 1 << 14 else { return "" }
+    var best: (column: Int, text: String) = (0, "")
+    for plan in plans {
+      guard case .text(let text) = plan else { continue }
+      var ways = Backtracking(text, line)
+      prepared = -1
+      guard ways.match(into: fields) == .no else { continue }
+      let (step, at) = ways.farthest
+      let column = at - line.start
+      guard column > best.column, step < text.fields.count else { continue }
+      best = (column, "column \(column + 1): expected \(text.fields[step].name) of \(text.plan.name)")
+    }
+    return best.text
+  }
+}
+
+extension TimeFormat.Part {
+  /// `+00:00`, `-0700`, `Z` in milliseconds east of UTC.
+  static func readZone(_ p: inout Bytes, to end: Bytes) -> Int64? { TimeReader.zone(&p, to: end) }
+}
+
+/// What the parser has to know of a log before its first line.
+public struct LogContext: Sendable {
+  /// Goes into `Source.log` of this log's sources.
+  public var ordinal: Int64
+  /// 1-based number of the first line to come.
+  public var nextLine: Int64
+  /// `LineParser.carry` at the end of the run before.
+  public var carry: [UInt8]
+  /// Where the log was written, when its path says so.
+  public var namespace: String?
+  public var pod: String?
+  public var container: String?
+  /// A moment close to the lines (Unix ms; the file's modification time will do): lends its year to syslog times.
+  public var writtenAtMs: Int64?
+
+  public init(
+    ordinal: Int64, nextLine: Int64 = 1, carry: [UInt8] = [], namespace: String? = nil, pod: String? = nil,
+    container: String? = nil, writtenAtMs: Int64? = nil
+  ) {
+    self.ordinal = ordinal
+    self.nextLine = nextLine
+    self.carry = carry
+    self.namespace = namespace
+    self.pod = pod
+    self.container = container
+    self.writtenAtMs = writtenAtMs
+  }
+}

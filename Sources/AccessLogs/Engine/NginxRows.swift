@@ -1,0 +1,182 @@
+internal import Flows
+
+extension RowBuilder {
+  /// One nginx line, stream or http. nginx logs the end; the start is the end less the session's time.
+  @inline(__always)
+  func buildNginx(_ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch)
+    -> Answer
+  {
+    let isHTTP = layout.dialect == .nginxHTTP
+    var warnings = lineWarnings
+    var request = NginxRequest()
+    if isHTTP, !fields[.requestLine].isEmpty {
+      request = NginxRequest(fields[.requestLine])
+    } else {
+      request.method = fields[.method]
+      request.target = fields[.path]
+      request.path = fields[.path]
+      request.protocol = fields[.protocol]
+    }
+    var row = FlowRow()
+    row.durationMs = Self.amount(fields.number(.duration))
+    guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
+    row.startedAtMs = start
+    row.sent = Self.amount(fields.number(.bytesSent))
+    row.received = Self.amount(fields.number(.bytesReceived))
+    row.line = line
+    row.requestHash = RequestID.hash(fields[.requestID])
+    if layout.lacksZone { warnings.insert(.zoneAssumed) }
+
+    var client = (ip: fields[.downstreamRemoteIP], port: fields.number(.downstreamRemotePort))
+    if client.ip.isMissing, let split = Addresses.split(fields[.downstreamRemote]) {
+      client = (split.ip, Int64(split.port))
+    }
+    row.sourcePort = client.port > 0 && client.port <= 65535 ? UInt16(client.port) : 0
+    let local = fields.number(.upstreamLocalPort)
+    row.localPort = local > 0 && local <= 65535 ? UInt16(local) : 0
+    beginKey(0x6E | UInt64(writer) << 32, isHTTP ? 1 : 0)
+    keySlice(client.ip, at: 1)
+    keySlice(fields[.downstreamLocalIP], at: 2)
+    keySlice(fields[.hostname], at: 3)
+    row.source = sourceID(4, batch) { NginxFacts.source(client.ip, fields, self, isHTTP: isHTTP) }
+    guard row.source >= 0 else { return .notUnderstood }
+
+    beginKey(UInt64(layout.index) | 0x6E << 32, 1)
+    var n = 1
+    if isHTTP {
+      keySlice(request.origin, at: 1)
+      keySlice(request.method, at: 2)
+      n = 3
+    }
+    n = keyRuns(layout.destinationRuns, fields, from: n)
+    row.destination = destinationID(n, batch) { NginxFacts.destination(fields, request, isHTTP: isHTTP, layout) }
+    guard row.destination >= 0 else { return .notUnderstood }
+
+    warnings.formUnion(self.warnings(ofDestination: row.destination))
+    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, 2)
+    n = 1
+    if isHTTP {
+      keySlice(request.method, at: 1)
+      keySlice(request.protocol, at: 2)
+      n = 3
+    }
+    n = keyRuns(layout.outcomeRuns, fields, from: n)
+    row.outcome = outcomeID(n, batch) { NginxFacts.outcome(fields, request, isHTTP: isHTTP, warnings) }
+    if isHTTP { row.pathTemplate = templateID(request.path, fields.escaping(of: .requestLine), batch) }
+    store(row, batch)
+    return .stored
+  }
+}
+
+/// `GET /x HTTP/1.1` cut into its parts; an absolute target (a client that uses nginx as a proxy) has an origin in front.
+struct NginxRequest {
+  var method = Slice.absent
+  var target = Slice.absent
+  var `protocol` = Slice.absent
+  /// `http://host:port` of an absolute target.
+  var origin = Slice.absent
+  var path = Slice.absent
+
+  init() {}
+
+  init(_ line: Slice) {
+    // A TLS handshake sent to a plain port, or nothing at all: bytes that are no request stay what they are.
+    guard let space = line.firstIndex(of: ASCII.space) else {
+      path = .absent
+      return
+    }
+    method = line.prefix(space)
+    var rest = line.dropFirst(space + 1)
+    if let last = rest.lastIndex(of: ASCII.space), rest.dropFirst(last + 1).hasPrefix("HTTP/") {
+      self.protocol = rest.dropFirst(last + 1)
+      rest = rest.prefix(last)
+    }
+    target = rest
+    path = rest
+    if !rest.isEmpty, rest[0] != ASCII.slash, let scheme = rest.firstRange(of: "://") {
+      let afterScheme = rest.dropFirst(scheme.upperBound)
+      let slash = afterScheme.firstIndex(of: ASCII.slash) ?? afterScheme.count
+      origin = Slice(rest.start, afterScheme.start + slash)
+      path = Slice(origin.end, rest.end)
+    } else if method.equals("CONNECT") {
+      origin = rest
+      path = .absent
+    }
+  }
+}
+
+enum NginxFacts {
+  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder, isHTTP: Bool) -> (Source, Warnings)? {
+    var source = Source(log: builder.log, proxy: isHTTP ? .nginxHTTP : .nginxStream, shape: .server)
+    if !client.isMissing {
+      // nginx prints `unix:` for clients on a local socket.
+      if let ip = Addresses.canonical(client) {
+        source.clientIP = ip
+      } else {
+        guard client.hasPrefix("unix:") else { return nil }
+        source.clientIP = "unix:"
+      }
+    }
+    if !fields[.downstreamLocalIP].isMissing { source.proxyIP = Addresses.canonical(fields[.downstreamLocalIP]) }
+    source.namespace = builder.namespace
+    source.pod = builder.pod ?? fields.text(.hostname)
+    source.container = builder.container
+    return (source, [])
+  }
+
+  static func destination(_ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, _ layout: RowLayout)
+    -> (Destination, Warnings)?
+  {
+    var warnings: Warnings = []
+    var destination = Destination(traffic: isHTTP ? .http : .tcp, logsUpstream: layout.logsUpstream)
+    if isHTTP, request.method.equals("CONNECT") { destination.traffic = .tcp }
+    if let upstream = lastOfList(fields[.upstreamHost]) {
+      if let endpoint = Addresses.endpoint(upstream) {
+        destination.upstream = endpoint
+      } else {
+        destination.upstreamName = EnvoyFacts.bounded(upstream.string)
+      }
+    }
+    if let sni = fields.lowercasedText(.serverName) {
+      destination.sni = EnvoyFacts.bounded(sni)
+      if !HostName.isPlausible(sni) { warnings.insert(.sniInvalid) }
+    }
+    var authority: HostName?
+    if !request.origin.isMissing {
+      let text = request.origin.string
+      let bare = text.range(ofASCII: "://").map { String(text[$0.upperBound...]) } ?? text
+      authority = HostName(authority: bare)
+    } else if let host = fields.text(.authority) {
+      authority = HostName(authority: host)
+    }
+    destination.authority = authority.map { EnvoyFacts.bounded($0.name) }
+    let own = fields.number(.downstreamLocalPort)
+    destination.port = destination.upstream?.port ?? authority?.port ?? 0
+    if destination.port == 0, own > 0, own <= 65535, isHTTP { destination.port = UInt16(own) }
+    HostName.choose(for: &destination, authority: authority, cluster: nil, address: destination.upstream?.ip, &warnings)
+    if !request.origin.isMissing, destination.hostOrigin == .authority { destination.hostOrigin = .target }
+    return (destination, warnings)
+  }
+
+  /// nginx joins attempts with `, ` and groups with ` : `; the last attempt is the one that answered.
+  static func lastOfList(_ slice: Slice) -> Slice? {
+    guard !slice.isMissing else { return nil }
+    var start = slice.end
+    while start > slice.start, start[-1] != ASCII.space { start -= 1 }
+    let last = Slice(start, slice.end)
+    return last.isMissing ? nil : last
+  }
+
+  static func outcome(_ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, _ warnings: Warnings) -> Outcome {
+    var outcome = Outcome(warnings: warnings)
+    let status = fields.number(.status)
+    outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
+    if isHTTP {
+      outcome.method = request.method.stringIfPresent.map(EnvoyFacts.bounded)
+      outcome.protocol = request.protocol.stringIfPresent.map(EnvoyFacts.bounded)
+    } else {
+      outcome.protocol = fields.text(.protocol) ?? "TCP"
+    }
+    return outcome
+  }
+}

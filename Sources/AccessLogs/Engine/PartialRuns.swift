@@ -1,0 +1,82 @@
+internal import Glibc
+
+/// The beginnings of records that their wrapper cut in parts (CRI `P` rows, docker parts), one run per stream.
+struct PartialRuns {
+  static let streams = 2
+  private var runs: [[UInt8]] = [[], []]
+  /// The run taken last, with slack behind it.
+  private var taken: [UInt8] = []
+
+  init() {}
+
+  /// From `serialised`: per stream a little-endian 32-bit length and the bytes.
+  init(_ serialised: [UInt8]) {
+    var rest = serialised[...]
+    for stream in 0..<Self.streams where rest.count >= 4 {
+      let length = rest.prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
+      rest = rest.dropFirst(4)
+      runs[stream] = Array(rest.prefix(length))
+      rest = rest.dropFirst(length)
+    }
+  }
+
+  var serialised: [UInt8] {
+    guard runs.contains(where: { !$0.isEmpty }) else { return [] }
+    return runs.flatMap { run in (0..<4).map { UInt8(truncatingIfNeeded: run.count >> ($0 * 8)) } + run }
+  }
+
+  func hasRun(_ stream: Int) -> Bool { !runs[stream].isEmpty }
+
+  /// Adds a part; a run stops growing one byte past the longest line, which then is rejected as too long.
+  mutating func append(_ part: Slice, to stream: Int) {
+    let room = LineParser.maxLine + 1 - runs[stream].count
+    runs[stream].append(contentsOf: UnsafeBufferPointer(start: part.start, count: max(0, min(part.count, room))))
+  }
+
+  /// The joined record; valid until the next call.
+  mutating func take(_ stream: Int) -> Slice {
+    taken = runs[stream]
+    runs[stream].removeAll(keepingCapacity: true)
+    let count = taken.count
+    taken.append(contentsOf: repeatElement(0, count: LineParser.slack))
+    // The array is not touched until the next `take`, so its storage stays where it is.
+    return taken.withUnsafeBufferPointer { Slice($0.baseAddress!, $0.baseAddress! + count) }
+  }
+}
+
+/// Numbers for the writers that a wrapper names line by line (`[pod/NAME/CONTAINER]`), remembered between lines.
+struct WriterNames {
+  struct Writer {
+    var number: UInt32
+    var namespace: String?
+    var pod: String?
+    var container: String?
+  }
+
+  private var writers: [String: Writer] = [:]
+  private var last: (key: [UInt8], writer: Writer) = ([], Writer(number: 0))
+  /// Distinct writers in one log; beyond, names are kept but share the last number's dictionary entries no more.
+  static let maxWriters = 100_000
+
+  mutating func writer(_ namespace: Slice, _ pod: Slice, _ container: Slice) -> Writer {
+    // The names stand side by side in the line, so comparing from the first to the last compares all.
+    let first = namespace.isEmpty ? pod.start : namespace.start
+    let whole = Slice(min(first, container.start), container.end)
+    let isSame = last.key.count == whole.count
+      && last.key.withUnsafeBufferPointer { $0.count > 0 && memcmp($0.baseAddress!, whole.start, $0.count) == 0 }
+    if isSame { return last.writer }
+    let key = whole.string
+    var writer =
+      writers[key]
+      ?? Writer(
+        number: UInt32(writers.count + 1), namespace: namespace.isEmpty ? nil : namespace.string, pod: pod.string,
+        container: container.isEmpty ? nil : container.string)
+    if writers.count < Self.maxWriters {
+      writers[key] = writer
+    } else if writers[key] == nil {
+      writer.number = UInt32(Self.maxWriters + 1)
+    }
+    last = (whole.bytes, writer)
+    return writer
+  }
+}

@@ -1,0 +1,171 @@
+internal import Flows
+
+extension RowBuilder {
+  /// One Squid line. Squid logs the end of a transaction; the start is the end less `%tr`.
+  @inline(__always)
+  func buildSquid(_ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch)
+    -> Answer
+  {
+    var row = FlowRow()
+    var warnings = lineWarnings
+    row.durationMs = Self.amount(fields.number(.duration))
+    guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
+    row.startedAtMs = start
+    row.sent = Self.amount(fields.number(.bytesSent))
+    row.received = Self.amount(fields.number(.bytesReceived))
+    row.line = line
+    row.requestHash = RequestID.hash(fields[.requestID])
+    if layout.lacksZone { warnings.insert(.zoneAssumed) }
+
+    let clientPort = fields.number(.downstreamRemotePort)
+    row.sourcePort = clientPort > 0 && clientPort <= 65535 ? UInt16(clientPort) : 0
+    let localPort = fields.number(.upstreamLocalPort)
+    row.localPort = localPort > 0 && localPort <= 65535 ? UInt16(localPort) : 0
+    let client = fields[.downstreamRemoteIP].isEmpty ? fields[.downstreamDirectRemoteIP] : fields[.downstreamRemoteIP]
+    beginKey(0x73 | UInt64(writer) << 32, 0)
+    keySlice(client, at: 1)
+    keySlice(fields[.downstreamLocalIP], at: 2)
+    keySlice(fields[.upstreamLocalIP], at: 3)
+    row.source = sourceID(4, batch) { SquidFacts.source(client, fields, self) }
+    guard row.source >= 0 else { return .notUnderstood }
+
+    // The columns behind the cut are unknown, not empty.
+    let isCut = lineWarnings.contains(.truncated)
+    let target = SquidTarget(fields[.url], isConnect: fields[.method].equals("CONNECT"))
+    beginKey(UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0), 1)
+    keySlice(target.origin, at: 1)
+    var n = keyRuns(layout.destinationRuns, fields, from: 2)
+    row.destination = destinationID(n, batch) {
+      SquidFacts.destination(target, fields, logsUpstream: layout.logsUpstream && !isCut)
+    }
+
+    warnings.formUnion(self.warnings(ofDestination: row.destination))
+    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, 2)
+    keySlice(target.pseudo, at: 1)
+    n = keyRuns(layout.outcomeRuns, fields, from: 2)
+    row.outcome = outcomeID(n, batch) { SquidFacts.outcome(target, fields, warnings) }
+    row.pathTemplate = templateID(target.path.isEmpty ? fields[.path] : target.path, fields.escaping(of: .url), batch)
+    store(row, batch)
+    return .stored
+  }
+}
+
+/// Squid's `%ru`, cut at its borders: `host:port` of a CONNECT, an absolute URL, a bare path (intercepted), or a pseudo URL.
+struct SquidTarget {
+  /// `scheme://host:port` or `host:port`; absent for pseudo URLs and bare paths.
+  var origin = Slice.absent
+  var path = Slice.absent
+  /// What follows `error:` in a pseudo URL.
+  var pseudo = Slice.absent
+  var isConnect: Bool
+
+  @inline(__always)
+  init(_ url: Slice, isConnect: Bool) {
+    self.isConnect = isConnect
+    if url.isMissing { return }
+    if isConnect {
+      origin = url
+      return
+    }
+    if url[0] == ASCII.slash {
+      path = url
+      return
+    }
+    if url[0] == 0x65, url.hasPrefix("error:") {
+      pseudo = url.dropFirst(6)
+      return
+    }
+    // The colon of the scheme is within its first bytes.
+    let colon = Scan.find(ASCII.colon, from: url.start, to: url.end)
+    if url.end - colon >= 3, colon[1] == ASCII.slash, colon[2] == ASCII.slash {
+      let slash = Scan.find(ASCII.slash, from: colon + 3, to: url.end)
+      origin = Slice(url.start, slash)
+      path = Slice(slash, url.end)
+      if let query = origin.firstIndex(of: ASCII.question) { origin = origin.prefix(query) }
+    } else {
+      origin = url
+    }
+  }
+}
+
+enum SquidFacts {
+  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder) -> (Source, Warnings)? {
+    var source = Source(log: builder.log, proxy: .squid, shape: .server)
+    if !client.isMissing {
+      // `%>a` can be a resolved name (`%>A`, log_fqdn); a name is kept, white space means a shifted column.
+      guard let ip = Addresses.canonical(client) ?? (HostName.isPlausible(client.string) ? client.string : nil) else {
+        return nil
+      }
+      source.clientIP = ip
+    }
+    let own = fields[.downstreamLocalIP].isMissing ? fields[.upstreamLocalIP] : fields[.downstreamLocalIP]
+    if !own.isMissing { source.proxyIP = Addresses.canonical(own) }
+    source.namespace = builder.namespace
+    source.pod = builder.pod
+    source.container = builder.container
+    return (source, [])
+  }
+
+  static func destination(_ target: SquidTarget, _ fields: borrowing Fields, logsUpstream: Bool)
+    -> (Destination, Warnings)?
+  {
+    var warnings: Warnings = []
+    var destination = Destination(traffic: target.isConnect ? .tcp : .http, logsUpstream: logsUpstream)
+    let peer = fields[.upstreamHostIP].isEmpty ? fields[.upstreamHost] : fields[.upstreamHostIP]
+    if !peer.isMissing {
+      if let ip = Addresses.canonical(peer) {
+        let port = fields.number(.upstreamHostPort)
+        destination.upstream = Endpoint(ip: ip, port: port > 0 && port <= 65535 ? UInt16(port) : 0)
+      } else if let endpoint = Addresses.endpoint(peer) {
+        destination.upstream = endpoint
+      } else {
+        // A cache peer's name (`DEFAULT_PARENT/proxy.example`).
+        destination.upstreamName = EnvoyFacts.bounded(peer.string)
+      }
+    }
+    var authority: HostName?
+    if !target.origin.isMissing {
+      var text = Unescape.string(target.origin, fields.escaping(of: .url))
+      var defaultPort: UInt16?
+      if let scheme = text.range(ofASCII: "://") {
+        switch String(text[..<scheme.lowerBound]).asciiLowercased {
+        case "http": defaultPort = 80
+        case "https": defaultPort = 443
+        case "ftp": defaultPort = 21
+        default: defaultPort = nil
+        }
+        text = String(text[scheme.upperBound...])
+      }
+      let name = HostName(authority: text)
+      authority = name
+      destination.port = name.port ?? defaultPort ?? 0
+    } else if let host = fields.text(.authority) {
+      authority = HostName(authority: host)
+    }
+    let targetPort = fields.number(.targetPort)
+    if destination.port == 0, targetPort > 0, targetPort <= 65535 { destination.port = UInt16(targetPort) }
+    if destination.port == 0, let port = destination.upstream?.port { destination.port = port }
+    destination.authority = authority.map { EnvoyFacts.bounded($0.name) }
+    if let sni = fields.lowercasedText(.serverName) {
+      destination.sni = EnvoyFacts.bounded(sni)
+      if !HostName.isPlausible(sni) { warnings.insert(.sniInvalid) }
+    }
+    HostName.choose(
+      for: &destination, authority: authority, cluster: nil, address: destination.upstream?.ip, &warnings)
+    if destination.hostOrigin == .authority { destination.hostOrigin = .target }
+    return (destination, warnings)
+  }
+
+  static func outcome(_ target: SquidTarget, _ fields: borrowing Fields, _ warnings: Warnings) -> Outcome {
+    var outcome = Outcome(warnings: warnings)
+    outcome.protocol = fields.text(.protocol) ?? (target.isConnect ? "TCP" : nil)
+    outcome.method = fields.text(.method).map(EnvoyFacts.bounded)
+    let status = fields.number(.status)
+    outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
+    outcome.flags = fields.text(.squidTag).map(EnvoyFacts.bounded)
+    outcome.details = fields.text(.squidHierarchy).map(EnvoyFacts.bounded)
+    outcome.termination = fields.text(.squidError).map(EnvoyFacts.bounded)
+    outcome.pseudoTarget = target.pseudo.stringIfPresent.map(EnvoyFacts.bounded)
+    return outcome
+  }
+}

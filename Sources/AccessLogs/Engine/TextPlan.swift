@@ -1,0 +1,333 @@
+internal import Glibc
+
+/// A text format compiled for the engine: one step per column with the literal that follows it.
+///
+/// There are two ways to match a line, with the same steps and the same meaning:
+///
+/// - `matchForward` reads once from left to right and lets each column end at the first byte of the literal behind it. It
+///   accepts only lines in which no column holds its own delimiter: then the split is the only one (each delimiter of the
+///   line is used up by the plan), which is why it may be fast.
+/// - `matchAllWays` (see `Backtracking.swift`) is for the rest: it tries every end of every free-text column, checks each
+///   column against its syntax, and says whether there was more than one way.
+///
+/// A test holds the two equal on lines that both accept.
+final class TextPlan {
+  enum Kind: UInt8 {
+    /// Ends at the next literal; may hold spaces when quoted by it.
+    case text
+    /// As `text`, with backslash escapes: an escaped delimiter does not end it.
+    case escapedText
+    case token
+    case integer
+    case decimal
+    case time
+    case `protocol`
+  }
+
+  struct Step {
+    var kind: Kind
+    var slot: UInt8
+    /// First byte of the literal behind the column, or newline when the line ends there.
+    var stop: UInt8
+    var padded: Bool
+    /// The slot was written by an earlier step of the same plan: keep that value unless it is missing.
+    var isRepeat: Bool
+    /// A free-text column that no quote encloses: a space inside it is a matter for `matchAllWays`.
+    var isBareText: Bool
+    /// The literal's first eight bytes, and how many of them count.
+    var literal: UInt64
+    var literalMask: UInt64
+    var literalCount: Int32
+    /// For numbers: what one unit of the text is in units of the row.
+    var scale: Int64
+    /// Divisor after scaling (micro- and nanoseconds).
+    var divisor: Int64
+    var timeIndex: Int32
+    var maxLength: Int32
+  }
+
+  let plan: FormatPlan
+  /// Place in the parser's list; also part of dictionary keys.
+  let index: Int
+  let prefix: [UInt8]
+  /// Per step: the whole literal behind it.
+  let literals: [[UInt8]]
+  let fields: [FormatField]
+  let steps: UnsafeMutablePointer<Step>
+  let stepCount: Int
+  var times: UnsafeMutablePointer<TimeReader>
+  let timeCount: Int
+  /// Slots from first to last whose columns stand side by side and belong to one dictionary key.
+  let destinationRuns: [(UInt8, UInt8)]
+  let outcomeRuns: [(UInt8, UInt8)]
+  let roles: Set<FieldRole>
+  /// A set role can cut its value (`:N`).
+  let hasMaxLength: Bool
+
+  init(_ plan: FormatPlan, pieces: [FormatPiece], index: Int) {
+    self.plan = plan
+    self.index = index
+    var prefix: [UInt8] = []
+    var fields: [FormatField] = []
+    var literals: [[UInt8]] = []
+    for piece in pieces {
+      switch piece {
+      case .literal(let bytes):
+        if fields.isEmpty { prefix += bytes } else { literals[literals.count - 1] += bytes }
+      case .field(let field):
+        fields.append(field)
+        literals.append([])
+      }
+    }
+    self.prefix = prefix
+    self.fields = fields
+    self.literals = literals
+    stepCount = fields.count
+    steps = .allocate(capacity: max(1, fields.count))
+    times = .allocate(capacity: max(1, fields.count))
+    var timeCount = 0
+    var seen: Set<FieldRole> = []
+    for (i, field) in fields.enumerated() {
+      let literal = literals[i]
+      let before = i == 0 ? prefix.last : literals[i - 1].last
+      let quoted = before == ASCII.quote && literal.first == ASCII.quote
+      var word: UInt64 = 0
+      for (j, byte) in literal.prefix(8).enumerated() { word |= UInt64(byte) << UInt64(8 * j) }
+      let counted = min(literal.count, 8)
+      var step = Step(
+        kind: .text, slot: field.role.rawValue,
+        stop: literal.first ?? ASCII.newline, padded: field.padded,
+        isRepeat: field.role != .ignored && seen.contains(field.role), isBareText: false,
+        literal: word, literalMask: counted == 8 ? .max : (1 << UInt64(8 * counted)) - 1,
+        literalCount: Int32(literal.count), scale: 1, divisor: 1, timeIndex: -1,
+        maxLength: Int32(field.maxLength ?? 0))
+      switch field.syntax {
+      case .text, .list:
+        let escaped = [.json, .backslash, .shell].contains(field.escaping)
+        step.kind = escaped ? .escapedText : .text
+        step.isBareText = !quoted
+      case .token, .flags, .address, .ip, .method: step.kind = quoted ? .text : .token
+      case .integer, .status: step.kind = .integer
+      case .decimal: step.kind = .decimal
+      case .protocol: step.kind = .protocol
+      case .time:
+        step.kind = .time
+        step.timeIndex = Int32(timeCount)
+        (times + timeCount).initialize(to: TimeReader(field.time ?? .iso8601Milliseconds))
+        timeCount += 1
+      }
+      switch field.unit {
+      case .seconds: step.scale = 1000
+      case .microseconds: step.divisor = 1000
+      case .nanoseconds: step.divisor = 1_000_000
+      case .one, .milliseconds: break
+      }
+      if step.kind == .integer, step.scale != 1 || step.divisor != 1 { step.kind = .decimal }
+      (steps + i).initialize(to: step)
+      seen.insert(field.role)
+    }
+    self.timeCount = timeCount
+    roles = seen
+    hasMaxLength = fields.contains { $0.maxLength != nil }
+    destinationRuns = Self.runs(of: Self.destinationRoles, in: fields)
+    outcomeRuns = Self.runs(of: Self.outcomeRoles, in: fields)
+  }
+
+  deinit {
+    steps.deallocate()
+    times.deinitialize(count: timeCount)
+    times.deallocate()
+  }
+
+  static let destinationRoles: Set<FieldRole> = [
+    .authority, .upstreamHost, .upstreamCluster, .serverName, .routeName, .downstreamLocal, .upstreamHostIP,
+    .upstreamHostPort, .downstreamLocalIP, .downstreamLocalPort, .targetPort, .scheme,
+  ]
+  static let outcomeRoles: Set<FieldRole> = [
+    .protocol, .method, .status, .responseFlags, .responseDetails, .terminationDetails, .transportFailure, .squidTag,
+    .squidHierarchy, .squidError, .accessLogType,
+  ]
+
+  /// Neighbouring columns of one key are hashed and compared as one stretch of the line: the literals between them are the
+  /// same in every line of the plan.
+  private static func runs(of wanted: Set<FieldRole>, in fields: [FormatField]) -> [(UInt8, UInt8)] {
+    var runs: [(UInt8, UInt8)] = []
+    var open = false
+    var seen: Set<FieldRole> = []
+    for field in fields {
+      // A role that occurs twice cannot anchor a run: its slot may hold either value.
+      let isRepeat = !seen.insert(field.role).inserted && field.role != .ignored
+      if wanted.contains(field.role), !isRepeat {
+        if open { runs[runs.count - 1].1 = field.role.rawValue } else { runs.append((field.role.rawValue, field.role.rawValue)) }
+        open = true
+      } else {
+        open = false
+      }
+    }
+    let repeated = Set(fields.map(\.role).filter { role in fields.count { $0.role == role } > 1 })
+    if !repeated.isDisjoint(with: wanted) {
+      // Rare: fall back to one slice per role.
+      return wanted.intersection(fields.map(\.role)).map(\.rawValue).sorted().map { ($0, $0) }
+    }
+    return runs
+  }
+
+  func prepare(_ target: borrowing Fields) {
+    target.reset()
+    for (i, field) in fields.enumerated() where !steps[i].isRepeat {
+      target.setEscaping(field.escaping, Int(field.role.rawValue))
+    }
+  }
+
+  func setReference(_ ms: Int64) {
+    for i in 0..<timeCount { times[i].reference = ms }
+  }
+
+  // MARK: - The fast path
+
+  /// Splits `line` into `target`; false when the line is not of this plan, or only with a delimiter inside a column.
+  @inline(__always)
+  func matchForward(_ line: Slice, into target: borrowing Fields) -> Bool {
+    let end = line.end
+    var p = line.start
+    guard line.count >= prefix.count else { return false }
+    let prefixCount = prefix.count
+    if prefixCount > 0 {
+      let matches = prefix.withUnsafeBufferPointer { memcmp($0.baseAddress!, p, prefixCount) == 0 }
+      if !matches { return false }
+      p += prefixCount
+    }
+    for i in 0..<stepCount {
+      let step = steps + i
+      let slot = Int(step.pointee.slot)
+      if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
+      let start = p
+      switch step.pointee.kind {
+      case .text, .token:
+        p = step.pointee.literalCount == 0 && i == stepCount - 1 ? end : Scan.find(step.pointee.stop, from: p, to: end)
+        let slice = Slice(start, p)
+        if step.pointee.isBareText || step.pointee.kind == .token {
+          if step.pointee.stop != ASCII.space, Scan.find(ASCII.space, from: start, to: p) != p { return false }
+        }
+        if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
+      case .escapedText:
+        p = Self.findUnescaped(step.pointee.stop, from: p, to: end)
+        if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(Slice(start, p), slot) }
+      case .integer:
+        if let value = Numbers.digits(&p, to: end) {
+          target.setNumber(value, slot)
+        } else if p < end, p.pointee == ASCII.minus {
+          p += 1
+          if !step.pointee.isRepeat { target.setNumber(Numbers.missing, slot) }
+        } else if fields[i].mayBeEmpty {
+          if !step.pointee.isRepeat { target.setNumber(Numbers.missing, slot) }
+        } else {
+          return false
+        }
+        target.setSlice(Slice(start, p), slot)
+      case .decimal, .time, .protocol:
+        guard matchSlowly(i, &p, to: end, into: target) else { return false }
+      }
+      // The literal behind the column; at most eight bytes of it in one comparison.
+      let literalCount = Int(step.pointee.literalCount)
+      if literalCount > 0 {
+        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else { return false }
+        if literalCount > 8, !hasLiteral(i, at: p) { return false }
+        p += literalCount
+      }
+    }
+    return p == end
+  }
+
+  /// Matches a record that its proxy cut off inside or behind the request target (Squid at 8,191 bytes): the columns up to
+  /// there are read, the rest is absent.
+  func matchCut(_ line: Slice, into target: borrowing Fields) -> Bool {
+    guard let cut = fields.firstIndex(where: { $0.role == .url || $0.role == .path }), cut > 0,
+      line.count >= prefix.count,
+      prefix.withUnsafeBufferPointer({ $0.count == 0 || memcmp($0.baseAddress!, line.start, $0.count) == 0 })
+    else { return false }
+    var p = line.start + prefix.count
+    for i in 0..<cut {
+      if steps[i].padded { while p < line.end, p.pointee == ASCII.space { p += 1 } }
+      let start = p
+      switch steps[i].kind {
+      case .integer, .decimal, .time, .protocol:
+        guard matchSlowly(i, &p, to: line.end, into: target) else { return false }
+      case .text, .escapedText, .token:
+        p = Scan.find(steps[i].stop, from: p, to: line.end)
+        target.setSlice(Slice(start, p), Int(steps[i].slot))
+      }
+      guard line.end - p >= literals[i].count, literals[i].isEmpty || hasLiteral(i, at: p) else { return false }
+      p += literals[i].count
+    }
+    let urlEnd = Scan.find(ASCII.space, from: p, to: line.end)
+    target.setSlice(Slice(p, urlEnd), Int(steps[cut].slot))
+    // Empty slices at the line's end keep neighbouring columns in order for the dictionary keys.
+    for i in (cut + 1)..<max(cut + 1, stepCount) {
+      target.setSlice(Slice(line.end, line.end), Int(steps[i].slot))
+      target.setNumber(Numbers.missing, Int(steps[i].slot))
+    }
+    return true
+  }
+
+  /// Columns of fixed or rare syntax.
+  private func matchSlowly(_ i: Int, _ p: inout Bytes, to end: Bytes, into target: borrowing Fields) -> Bool {
+    let step = steps[i]
+    let slot = Int(step.slot)
+    let start = p
+    var value = Numbers.missing
+    switch step.kind {
+    case .time:
+      if p < end, p.pointee == ASCII.minus, end - p < 2 || p[1] == step.stop {
+        p += 1
+      } else {
+        guard let time = times[Int(step.timeIndex)].read(&p, to: end) else { return false }
+        value = time
+      }
+    case .integer:
+      if let number = Numbers.digits(&p, to: end) {
+        value = number
+      } else {
+        if p < end, p.pointee == ASCII.minus { p += 1 } else if !fields[i].mayBeEmpty { return false }
+      }
+    case .decimal:
+      if let number = Numbers.decimal(&p, to: end, scale: step.scale) {
+        value = step.divisor == 1 ? number : number / step.divisor
+      } else {
+        p = start
+        if p < end, p.pointee == ASCII.minus { p += 1 } else if !fields[i].mayBeEmpty { return false }
+      }
+    default:
+      // `HTTP/1.1`, `HTTP/2`, `-`
+      if p < end, p.pointee == ASCII.minus {
+        p += 1
+      } else {
+        while p < end, ASCII.isLetter(p.pointee) || ASCII.isDigit(p.pointee) || p.pointee == ASCII.slash || p.pointee == ASCII.dot {
+          p += 1
+        }
+        if p == start, !fields[i].mayBeEmpty { return false }
+      }
+    }
+    if !step.isRepeat || target.number(fields[i].role) == Numbers.missing { target.setNumber(value, slot) }
+    if !step.isRepeat || target.slice(slot).isMissing { target.setSlice(Slice(start, p), slot) }
+    return true
+  }
+
+  @inline(never) func hasLiteral(_ i: Int, at p: Bytes) -> Bool {
+    literals[i].withUnsafeBufferPointer { memcmp($0.baseAddress!, p, $0.count) == 0 }
+  }
+
+  /// The first `byte` that an even number of backslashes precedes.
+  static func findUnescaped(_ byte: UInt8, from start: Bytes, to end: Bytes) -> Bytes {
+    var p = start
+    while p < end {
+      p = Scan.find(byte, from: p, to: end)
+      if p == end { return end }
+      var backslashes = 0
+      while p - backslashes > start, p[-1 - backslashes] == ASCII.backslash { backslashes += 1 }
+      if backslashes % 2 == 0 { return p }
+      p += 1
+    }
+    return end
+  }
+}

@@ -1,0 +1,53 @@
+/// A range of addresses in CIDR notation: `10.80.0.0/16`, `2001:db8::/32`; an address alone is a range of one.
+///
+/// An IPv6 range contains no IPv4 address, however short its prefix, unless it is written in the mapped form.
+public struct AddressRange: Hashable, Sendable {
+  public let base: IPAddress
+  /// Of 128 bits; IPv4 prefixes are counted from bit 96 on.
+  public let prefixLength: Int
+  private let maskHigh: UInt64
+  private let maskLow: UInt64
+
+  public init(_ base: IPAddress, prefixLength: Int) {
+    precondition((0...128).contains(prefixLength))
+    maskHigh = prefixLength == 0 ? 0 : ~UInt64(0) << UInt64(max(0, 64 - prefixLength))
+    maskLow = prefixLength <= 64 ? 0 : ~UInt64(0) << UInt64(128 - prefixLength)
+    self.base = IPAddress(high: base.high & maskHigh, low: base.low & maskLow)
+    self.prefixLength = prefixLength
+  }
+
+  public func contains(_ address: IPAddress) -> Bool {
+    address.high & maskHigh == base.high && address.low & maskLow == base.low
+      && (prefixLength >= 96 || !address.isIPv4)
+  }
+
+  /// The range holds every address of its family.
+  public var isEverything: Bool { prefixLength == 0 || (prefixLength == 96 && base.isIPv4) }
+
+  /// Why a text is no range, for people.
+  public enum Problem: Error, Equatable {
+    case notAnAddress
+    case prefixNotANumber
+    case prefixTooLong(limit: Int)
+    /// The address has bits outside the prefix: `10.80.3.7/16`.
+    case bitsBelowPrefix
+  }
+
+  public init(parsing text: String) throws(Problem) {
+    let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+    guard let address = IPAddress(String(parts[0])) else { throw .notAnAddress }
+    guard parts.count == 2 else {
+      self.init(address, prefixLength: 128)
+      return
+    }
+    guard !parts[1].isEmpty, parts[1].utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
+      let length = Int(parts[1])
+    else { throw .prefixNotANumber }
+    // `::ffff:10.0.0.0/104` is written with a colon and counts its prefix from the first of 128 bits
+    let isDotted = address.isIPv4 && !parts[0].utf8.contains(UInt8(ascii: ":"))
+    let limit = isDotted ? 32 : 128
+    guard length <= limit else { throw .prefixTooLong(limit: limit) }
+    self.init(address, prefixLength: isDotted ? length + 96 : length)
+    guard base == address else { throw .bitsBelowPrefix }
+  }
+}

@@ -1,0 +1,268 @@
+internal import Flows
+
+/// How a flow through an Envoy ended.
+///
+/// Evidence is asked in this order: what a policy filter said (details, termination details), the REGISTRY_ONLY clusters
+/// and routes, response flags as a set, details by prefix, the transport failure, and last the status.
+///
+/// Decisions that could have gone another way:
+/// - An answer of the destination itself (`via_upstream`) is `ok` up to 499, even 403; from 500 on it is `failed`
+///   (`upstream-5xx`): the mesh did its part, and still an operator looks for it among the failures. 407 is a `challenge`.
+/// - A connection attempt to a chosen upstream counts as having left, also when it was refused: the workload tried to
+///   go there, and the mesh let it. Only a policy's "no" and lines without an upstream mean that nothing left.
+/// - Requests that Envoy refuses for their shape are `failed` (`bad-request`), not `blocked`: no policy spoke.
+/// - Status 101 is `ok` whatever ended the connection: a WebSocket ends by one side closing it.
+///
+/// Flags: Envoy `source/common/stream_info/utility.h`; details: `envoy/stream_info/stream_info.h`. Envoy warns that the
+/// details are neither complete nor stable, so they are matched by prefix.
+enum EnvoyEnding {
+  static func verdict(_ outcome: Outcome, _ context: OutcomeContext) -> OutcomeVerdict {
+    let flags = EnvoyFlags(outcome.flags)
+    var verdict =
+      denial(outcome, flags) ?? registryOnly(outcome, flags, context) ?? byFlags(outcome, flags, context)
+      ?? byDetails(outcome, context) ?? byFailure(outcome) ?? byStatus(outcome, context)
+    if verdict.outcome == .blocked || isUnsent(context) { verdict.left = false }
+    return verdict
+  }
+
+  private static func isUnsent(_ context: OutcomeContext) -> Bool {
+    [.egressUnsent, .meshUnsent, .blackHole, .blockAll].contains(context)
+  }
+
+  private static func isHTTP(_ outcome: Outcome) -> Bool {
+    outcome.method != nil || outcome.protocol?.hasPrefix("HTTP") ?? false || outcome.status ?? 0 > 0
+  }
+
+  /// What a filter that enforces a policy says of itself.
+  private static func denial(_ outcome: Outcome, _ flags: EnvoyFlags) -> OutcomeVerdict? {
+    if let termination = outcome.termination {
+      if termination.hasPrefix("rbac_") { return .blocked("rbac-tcp") }
+      if termination.hasPrefix("ext_authz_denied") { return .blocked("ext-authz") }
+    }
+    if let details = outcome.details {
+      for (prefix, reason) in denials where details.hasPrefix(prefix) {
+        // a network filter's words may stand in the response details of newer proxies
+        return .blocked(reason == "rbac-http" && !isHTTP(outcome) ? "rbac-tcp" : reason)
+      }
+    }
+    if flags.contains("UAEX") { return .blocked("ext-authz") }
+    if flags.contains("RL") { return .blocked("rate-limit") }
+    if flags.contains("FI") { return .blocked("fault-injected") }
+    return nil
+  }
+
+  private static let denials: [(prefix: String, reason: String)] = [
+    ("rbac_", "rbac-http"), ("ext_authz_denied", "ext-authz"), ("jwt_authn", "jwt"), ("csrf_", "csrf"),
+    ("fault_filter_abort", "fault-injected"), ("local_rate_limited", "rate-limit"),
+    ("request_rate_limited", "rate-limit"), ("rate_limited", "rate-limit"),
+  ]
+
+  private static func registryOnly(
+    _ outcome: Outcome, _ flags: EnvoyFlags, _ context: OutcomeContext
+  ) -> OutcomeVerdict? {
+    switch context {
+    case .blackHole: flags.isEmpty || flags.contains("UH") ? .blocked("registry-only-tcp") : nil
+    case .blockAll: flags.isEmpty || flags.contains("UH") ? .blocked("registry-only-http") : nil
+    default: nil
+    }
+  }
+
+  private static func byFlags(
+    _ outcome: Outcome, _ flags: EnvoyFlags, _ context: OutcomeContext
+  ) -> OutcomeVerdict? {
+    if flags.isEmpty { return nil }
+    if outcome.status == 101 { return .ok }
+    if flags.contains("NR") { return noRoute(outcome, context) }
+    for (flag, verdict) in plainFlags where flags.contains(flag) { return verdict }
+    if flags.contains("UF") { return .failed(connectionReason(outcome)) }
+    if flags.contains("UC") { return .failed("upstream-closed") }
+    if flags.contains("UR") { return .failed("upstream-reset") }
+    if flags.contains("URX") { return .failed(connectionReason(outcome, otherwise: "retries-exhausted")) }
+    if flags.contains("RFCF") { return OutcomeVerdict(outcome: .ok, reason: "from-cache", left: false) }
+    for (flag, verdict) in lateFlags where flags.contains(flag) { return verdict }
+    // DI and flags of extensions say nothing of the end
+    return nil
+  }
+
+  /// Flags that decide alone, the weightier first: a request may carry several.
+  private static let plainFlags: [(String, OutcomeVerdict)] = [
+    ("NC", .fault("no-cluster")), ("UH", .fault("no-healthy-upstream")), ("RLSE", .fault("rate-limit-service")),
+    ("DF", .fault("dns")), ("NFCF", .fault("config-not-ready")), ("UO", .fault("circuit-breaker")),
+    ("UDO", .fault("load-shedding")), ("DO", .fault("load-shedding")), ("OM", .fault("overload")),
+    ("LH", .fault("health-check")), ("UT", .timeout("upstream-timeout")), ("UMSDR", .timeout("max-stream-duration")),
+    ("IH", .badRequest), ("DPE", .badRequest), ("UPE", .failed("protocol-error")),
+  ]
+
+  private static let lateFlags: [(String, OutcomeVerdict)] = [
+    ("LR", .failed("local-reset")), ("SI", .timeout("idle-timeout")), ("DT", .timeout("max-duration")),
+    ("DC", .clientGone), ("DR", .clientGone),
+  ]
+
+  /// On the way out a missing route is the mesh's "no"; on the way in it is a port without a listener, or plain text
+  /// where TLS is demanded.
+  private static func noRoute(_ outcome: Outcome, _ context: OutcomeContext) -> OutcomeVerdict {
+    switch context {
+    case .egress, .egressUnsent, .blackHole, .blockAll:
+      return .blocked("no-route")
+    default:
+      let isListener = outcome.details?.hasPrefix("filter_chain_not_found") ?? false
+      return OutcomeVerdict(outcome: .meshFault, reason: isListener ? "no-filter-chain" : "no-route", left: false)
+    }
+  }
+
+  private static func byDetails(_ outcome: Outcome, _ context: OutcomeContext) -> OutcomeVerdict? {
+    if let details = outcome.details, details != "via_upstream" {
+      if outcome.status == 101 { return .ok }
+      if details.hasPrefix("direct_response") { return direct(outcome) }
+      if details.hasPrefix("route_not_found") || details.hasPrefix("route_configuration_not_found")
+        || details.hasPrefix("filter_chain_not_found")
+      {
+        return noRoute(outcome, context)
+      }
+      if details.hasPrefix("upstream_reset_") { return .failed(connectionReason(outcome)) }
+      for (prefixes, verdict) in detailGroups where prefixes.contains(where: details.hasPrefix) { return verdict }
+    }
+    guard let termination = outcome.termination else { return nil }
+    if termination.contains("transport socket timeout") || termination.contains("transport_socket_timeout") {
+      return .timeout("tls-handshake-timeout")
+    }
+    if termination.hasPrefix("tcp_session_idle_timeout") { return .timeout("idle-timeout") }
+    if termination.hasPrefix("max_connection_duration") { return .timeout("max-duration") }
+    if termination.hasPrefix("ext_authz_error") { return .fault("ext-authz-error") }
+    return nil
+  }
+
+  private static let detailGroups: [(prefixes: [String], verdict: OutcomeVerdict)] = [
+    (["no_healthy_upstream"], .fault("no-healthy-upstream")), (["cluster_not_found"], .fault("no-cluster")),
+    (["ext_authz_error"], .fault("ext-authz-error")), (["dns_resolution_failure"], .fault("dns")),
+    (["maintenance_mode"], .fault("maintenance")),
+    (["drop_overload", "unconditional_drop_overload"], .fault("load-shedding")), (["overload"], .fault("overload")),
+    (["filter_removed_required"], .fault("filter")),
+    (
+      ["stream_idle_timeout", "upstream_per_try_idle_timeout"], .timeout("idle-timeout")
+    ),
+    (["max_duration_timeout", "duration_timeout", "upstream_max_stream_duration"], .timeout("max-stream-duration")),
+    (
+      ["request_header_timeout", "request_overall_timeout", "downstream_header_timeout"],
+      OutcomeVerdict(outcome: .timeout, reason: "request-timeout", left: false)
+    ),
+    (["response_timeout", "upstream_response_timeout", "upstream_per_try_timeout"], .timeout("upstream-timeout")),
+    (["downstream_"], .clientGone),
+    (
+      [
+        "missing_host_header", "missing_path_rejected", "invalid_path", "absolute_path_rejected",
+        "path_normalization_failed", "low_version", "request_headers_failed_strict_check", "upgrade_failed",
+        "early_connect_data", "http1.", "http2.", "http3.", "http.", "rejecting_because_detection_failed",
+        "invalid_envoy_request_headers", "request_payload_too_large",
+      ], .badRequest
+    ),
+  ]
+
+  /// A fixed answer of the proxy: a redirect, a health page, or a refusal somebody configured.
+  private static func direct(_ outcome: Outcome) -> OutcomeVerdict {
+    switch outcome.status ?? 0 {
+    case 401, 403: .blocked("direct-response")
+    case 500...: OutcomeVerdict(outcome: .meshFault, reason: "direct-response", left: false)
+    default: OutcomeVerdict(outcome: .ok, reason: "direct-response", left: false)
+    }
+  }
+
+  /// A transport failure that no flag repeats; a retry may have succeeded after it.
+  private static func byFailure(_ outcome: Outcome) -> OutcomeVerdict? {
+    guard outcome.failure != nil, [nil, 0, 503].contains(outcome.status) else { return nil }
+    return .failed(connectionReason(outcome))
+  }
+
+  private static func byStatus(_ outcome: Outcome, _ context: OutcomeContext) -> OutcomeVerdict {
+    guard let status = outcome.status, status != 0 else {
+      // TCP lines always carry code 0; on HTTP it means that no response began
+      return outcome.status == 0 && isHTTP(outcome) ? .clientGone : .ok
+    }
+    if status == 407 { return OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication") }
+    if isUnsent(context) { return ownAnswer(status) }
+    return status >= 500 ? .failed("upstream-5xx") : .ok
+  }
+
+  /// The status of an answer that Envoy gave itself, in formats without response details.
+  private static func ownAnswer(_ status: Int) -> OutcomeVerdict {
+    switch status {
+    case 401: .blocked("jwt")
+    case 403: .blocked("rbac-http")
+    case 404: .blocked("no-route")
+    case 429: .blocked("rate-limit")
+    case 400, 405, 408, 411, 413, 414, 417, 421, 426, 431: .badRequest
+    case 504: .timeout("upstream-timeout")
+    case 500...: .fault("local-5xx")
+    default: OutcomeVerdict(outcome: .ok, reason: "direct-response", left: false)
+    }
+  }
+
+  /// Why a connection failed, from the causes in the details' braces or the transport failure:
+  /// `{remote_connection_failure|delayed_connect_error:_Connection_refused}`, `TLS_error:|268435703:SSL_routines:...`.
+  static func connectionReason(_ outcome: Outcome, otherwise: String = "connection-failure") -> String {
+    let text = (outcome.details ?? "") + " " + (outcome.failure ?? "") + " " + (outcome.termination ?? "")
+    for (word, reason) in causes where text.contains(word) { return reason }
+    return otherwise
+  }
+
+  /// The number behind `connect_error:` is the system's errno (Linux).
+  private static let causes: [(word: String, reason: String)] = [
+    ("TLS_error", "tls"), ("CERTIFICATE_VERIFY_FAILED", "tls"), ("SSL_routines", "tls"), ("OPENSSL_internal", "tls"),
+    ("onnection_refused", "connection-refused"), ("onnection refused", "connection-refused"),
+    ("connect_error:_111", "connection-refused"), ("connect_error: 111", "connection-refused"),
+    ("unreachable", "unreachable"), ("No_route_to_host", "unreachable"), ("connect_error:_101", "unreachable"),
+    ("connect_error:_113", "unreachable"), ("connect_error: 113", "unreachable"),
+    ("onnection_timed_out", "connection-timeout"), ("connect_error:_110", "connection-timeout"),
+    ("connection_timeout", "connection-timeout"), ("connect_timeout", "connection-timeout"),
+    ("dns_resolution", "dns"), ("connection_termination", "upstream-closed"),
+    ("remote_reset", "upstream-reset"), ("remote_refused_stream_reset", "upstream-reset"),
+    ("onnection_reset", "upstream-reset"), ("connect_error:_104", "upstream-reset"),
+    ("protocol_error", "protocol-error"), ("overflow", "circuit-breaker"), ("local_reset", "local-reset"),
+  ]
+}
+
+/// Response flags as a set: Envoy writes them in any order, in short or in long form.
+struct EnvoyFlags {
+  private var flags: Set<String> = []
+
+  init(_ text: String?) {
+    guard let text, text != "-" else { return }
+    for word in text.split(separator: ",") {
+      let word = String(word.drop { $0 == " " })
+      flags.insert(EnvoyFlags.short[word] ?? word)
+    }
+  }
+
+  var isEmpty: Bool { flags.isEmpty }
+  func contains(_ flag: String) -> Bool { flags.contains(flag) }
+
+  private static let short: [String: String] = [
+    "NoHealthyUpstream": "UH", "NoRouteFound": "NR", "NoClusterFound": "NC", "UnauthorizedExternalService": "UAEX",
+    "RateLimited": "RL", "RateLimitServiceError": "RLSE", "UpstreamConnectionFailure": "UF",
+    "UpstreamRetryLimitExceeded": "URX", "UpstreamConnectionTermination": "UC", "UpstreamRemoteReset": "UR",
+    "LocalReset": "LR", "UpstreamRequestTimeout": "UT", "UpstreamMaxStreamDurationReached": "UMSDR",
+    "StreamIdleTimeout": "SI", "DurationTimeout": "DT", "DownstreamConnectionTermination": "DC",
+    "DownstreamRemoteReset": "DR", "DownstreamProtocolError": "DPE", "UpstreamProtocolError": "UPE",
+    "InvalidEnvoyRequestHeaders": "IH", "UpstreamOverflow": "UO", "DropOverload": "DO",
+    "UnconditionalDropOverload": "UDO", "OverloadManagerTerminated": "OM", "OverloadManager": "OM",
+    "DnsResolutionFailed": "DF", "FailedLocalHealthCheck": "LH", "DelayInjected": "DI", "FaultInjected": "FI",
+    "ResponseFromCacheFilter": "RFCF", "NoFilterConfigFound": "NFCF",
+  ]
+}
+
+extension OutcomeVerdict {
+  static let ok = OutcomeVerdict(outcome: .ok)
+  static let clientGone = OutcomeVerdict(outcome: .clientGone, reason: "client-gone")
+  /// The proxy refused the request for its shape and sent nothing on.
+  static let badRequest = OutcomeVerdict(outcome: .failed, reason: "bad-request", left: false)
+
+  static func blocked(_ reason: String) -> OutcomeVerdict {
+    OutcomeVerdict(outcome: .blocked, reason: reason, left: false)
+  }
+  static func failed(_ reason: String) -> OutcomeVerdict { OutcomeVerdict(outcome: .failed, reason: reason) }
+  static func timeout(_ reason: String) -> OutcomeVerdict { OutcomeVerdict(outcome: .timeout, reason: reason) }
+  static func fault(_ reason: String) -> OutcomeVerdict { OutcomeVerdict(outcome: .meshFault, reason: reason) }
+  static func noise(_ reason: String) -> OutcomeVerdict {
+    OutcomeVerdict(outcome: .noise, reason: reason, left: false)
+  }
+}

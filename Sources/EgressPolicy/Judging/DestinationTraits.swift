@@ -1,0 +1,203 @@
+internal import Flows
+
+/// All that a verdict needs to know of a destination. Destinations with equal traits share a class.
+struct DestinationTraits: Hashable, Sendable {
+  enum Target: Hashable, Sendable {
+    /// The format has no column for the upstream address.
+    case notLogged
+    /// The column is empty: nothing was sent.
+    case nothing
+    /// A path, an internal listener, a name.
+    case name
+    case address(Upstream)
+  }
+
+  struct Upstream: Hashable, Sendable {
+    var kind: AddressKind
+    var entries: AddressEntries
+    /// The address wrote or received lines of a sidecar.
+    var isMesh: Bool
+    var gatewayGuess: Int?
+    var sniProxyGuess: Int?
+    var forwardProxyGuess: Int?
+    /// Number of the sentence about a private address nothing is known of.
+    var stranger: Int?
+    /// When the log of the next hop at this address was read.
+    var gatewaySpan: Topology.Span?
+    var sniProxySpan: Topology.Span?
+    var forwardProxySpan: Topology.Span?
+  }
+
+  /// What DL is, where nothing was sent or the upstream is not logged.
+  struct Dialled: Hashable, Sendable {
+    var kind: AddressKind
+    var isMesh: Bool
+    var isGateway: Bool
+    var entries: AddressEntries
+  }
+
+  enum Route: Hashable, Sendable {
+    case blockAll
+    case other
+  }
+
+  var cluster: ClusterName.Kind
+  var route: Route
+  var target: Target
+  var dialled: Dialled?
+  var traffic: Destination.Traffic?
+  /// Entries whose patterns match the registry host.
+  var hosts: HostEntries?
+  /// A registry host that is called like a gateway; only where the upstream address is not logged.
+  var isNamedGateway = false
+  /// Exceptions that allow it as declared by the registry, as undeclared, or as seen by a proxy that resolves names itself.
+  var declaredExceptions: EntrySet
+  var undeclaredExceptions: EntrySet
+  var resolvedExceptions: EntrySet
+  /// The host was the target of the request itself, as at a forward proxy.
+  var isRequestTarget: Bool
+
+  struct HostEntries: Hashable, Sendable {
+    var internals: EntrySet
+    var gateways: EntrySet
+    var sniProxies: EntrySet
+    var forwardProxies: EntrySet
+  }
+}
+
+/// Turns destinations into traits, each address and each host looked up once.
+final class DestinationClassifier {
+  private let index: PolicyIndex
+  private let topology: Topology
+  private let addresses: AddressReader
+  private let strangers: [IPAddress: Int]
+  private var upstreams: [String: (facts: DestinationTraits.Upstream, exceptions: EntrySet)] = [:]
+  private var dialled: [String: DestinationTraits.Dialled] = [:]
+  private var hosts: [String: (entries: DestinationTraits.HostEntries, exceptions: EntrySet)] = [:]
+  private var exceptionHosts: [String: EntrySet] = [:]
+
+  init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int]) {
+    self.index = index
+    self.topology = topology
+    self.addresses = addresses
+    self.strangers = strangers
+  }
+
+  func traits(of destination: Destination) -> DestinationTraits {
+    let cluster = ClusterName(destination.cluster)
+    let none = index.exceptions.none
+    var traits = DestinationTraits(
+      cluster: cluster.kind, route: destination.routeName == "block_all" ? .blockAll : .other, target: .nothing,
+      declaredExceptions: none, undeclaredExceptions: none, resolvedExceptions: none,
+      isRequestTarget: destination.hostOrigin == .target)
+    let host = cluster.registryHost.map(hostFacts)
+    if let endpoint = destination.upstream, let facts = upstreamFacts(endpoint) {
+      traits.target = .address(facts.facts)
+      traits.hosts = host?.entries
+      if index.exceptions.count > 0 {
+        let port = endpoint.port != 0 ? endpoint.port : destination.port
+        if cluster.kind == .passthrough || cluster.kind == .none {
+          traits.undeclaredExceptions = index.exceptions.undeclared(
+            name: loggedName(destination).map(exceptionHost), address: facts.exceptions, port: port)
+        }
+        if cluster.kind != .passthrough {
+          traits.declaredExceptions = index.exceptions.declared(
+            host: host?.exceptions ?? index.exceptions.host(nil), address: facts.exceptions, port: port)
+        }
+      }
+    } else if destination.upstream != nil || destination.upstreamName != nil {
+      traits.target = .name
+      traits.hosts = host?.entries
+    } else if !destination.logsUpstream {
+      traits.target = .notLogged
+      traits.hosts = host?.entries
+      traits.isNamedGateway =
+        index.gateways.isEmpty && cluster.registryHost.map(ClusterName.looksLikeGateway) ?? false
+    } else {
+      traits.traffic = destination.traffic
+    }
+    if cluster.kind == .none, index.exceptions.count > 0 {
+      traits.resolvedExceptions = index.exceptions.declared(
+        host: loggedName(destination).map(exceptionHost) ?? index.exceptions.host(nil),
+        address: destination.upstream.flatMap { upstreamFacts($0)?.exceptions } ?? none, port: destination.port)
+    }
+    if case .address = traits.target {
+      // the upstream address decides; DL only helps to tell roles apart, and then its kind is enough
+      traits.dialled = destination.dialled.flatMap { self.dialledFacts($0) }.map { self.roleOnly($0) }
+    } else {
+      traits.dialled = destination.dialled.flatMap { self.dialledFacts($0) }
+    }
+    return traits
+  }
+
+  /// The name the client gave, if the line has one.
+  private func loggedName(_ destination: Destination) -> String? {
+    if let authority = destination.authority, IPAddress(authority) == nil { return authority }
+    if let sni = destination.sni, !sni.hasPrefix("outbound_") { return sni }
+    guard let host = destination.host, destination.hostOrigin != .cluster, addresses.parse(host) == nil else {
+      return nil
+    }
+    return host
+  }
+
+  private func upstreamFacts(_ endpoint: Endpoint) -> (facts: DestinationTraits.Upstream, exceptions: EntrySet)? {
+    guard let address = addresses.parse(endpoint.ip) else { return nil }
+    // the port matters only where a forward proxy was guessed by it
+    let guess = topology.guessedForwardProxies[Topology.ProxyPort(address: address, port: endpoint.port)]
+    let key = guess == nil ? endpoint.ip : "\(endpoint.ip) \(endpoint.port)"
+    if let known = upstreams[key] { return known }
+    let entries = topology.entries(of: address, index)
+    let mayBeSNIProxy =
+      AddressKind(address) == .loopback || !entries.sniProxies.isEmpty
+      || topology.guessedSNIProxies[address] != nil
+    let mayBeForwardProxy = guess != nil || !entries.forwardProxies.isEmpty || !index.forwardProxies.isEmpty
+    let facts = DestinationTraits.Upstream(
+      kind: AddressKind(address), entries: entries, isMesh: topology.meshAddresses.contains(address),
+      gatewayGuess: topology.guessedGateways[address], sniProxyGuess: topology.guessedSNIProxies[address],
+      forwardProxyGuess: guess, stranger: strangers[address], gatewaySpan: topology.gatewaySpans[address],
+      sniProxySpan: mayBeSNIProxy || !index.sniProxies.isEmpty
+        ? Topology.span(at: address, in: topology.sniProxySpans) : nil,
+      forwardProxySpan: mayBeForwardProxy ? Topology.span(at: address, in: topology.forwardProxySpans) : nil)
+    let result = (facts, index.exceptions.address(address))
+    upstreams[key] = result
+    return result
+  }
+
+  private func dialledFacts(_ endpoint: Endpoint) -> DestinationTraits.Dialled? {
+    if let known = dialled[endpoint.ip] { return known }
+    guard let address = addresses.parse(endpoint.ip) else { return nil }
+    let facts = DestinationTraits.Dialled(
+      kind: AddressKind(address), isMesh: topology.meshAddresses.contains(address),
+      isGateway: topology.gatewayProxies.contains(address), entries: topology.entries(of: address, index))
+    dialled[endpoint.ip] = facts
+    return facts
+  }
+
+  /// Without the policy's entries, which would multiply the classes: a sent line is not judged by what was dialled.
+  private func roleOnly(_ facts: DestinationTraits.Dialled) -> DestinationTraits.Dialled {
+    var facts = facts
+    facts.entries.internals = EntrySet(of: index.internalRanges.count)
+    facts.entries.pods = EntrySet(of: index.pods.count)
+    facts.entries.sniProxies = EntrySet(of: index.sniProxies.count)
+    facts.entries.forwardProxies = EntrySet(of: index.forwardProxies.count)
+    return facts
+  }
+
+  private func hostFacts(_ host: String) -> (entries: DestinationTraits.HostEntries, exceptions: EntrySet) {
+    if let known = hosts[host] { return known }
+    let entries = DestinationTraits.HostEntries(
+      internals: index.internalHosts.entries(matching: host), gateways: index.gateways.hosts.entries(matching: host),
+      sniProxies: index.sniProxies.hosts.entries(matching: host),
+      forwardProxies: index.forwardProxies.hosts.entries(matching: host))
+    let result = (entries, index.exceptions.host(host))
+    hosts[host] = result
+    return result
+  }
+
+  private func exceptionHost(_ host: String) -> EntrySet {
+    if let known = exceptionHosts[host] { return known }
+    let entries = index.exceptions.host(host)
+    exceptionHosts[host] = entries
+    return entries
+  }
+}

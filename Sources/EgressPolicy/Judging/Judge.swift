@@ -1,0 +1,170 @@
+public import Flows
+
+/// Says of every logged fact where the traffic went and how it ended, by the policy or, without one, by what the lines show.
+///
+/// A pure function of its input: the order of the facts does not matter, nothing is read, no clock is asked. Sources and
+/// destinations are sorted into classes of equal traits, and the verdicts are computed for every pair of classes in every
+/// interval in which no policy entry begins or ends; so the work grows with the variety of the logs, not with their length.
+public struct Judge: Sendable {
+  struct SourceFact: Sendable {
+    var id: Int64
+    var source: Source
+    var logPath: String
+    var declaredRole: Role?
+  }
+
+  struct DestinationFact: Sendable {
+    var id: Int64
+    var destination: Destination
+  }
+
+  struct Contact: Sendable {
+    var source: Int64
+    var destination: Int64
+  }
+
+  private let policy: Policy?
+  private let sources: [SourceFact]
+  private let destinations: [DestinationFact]
+  private let outcomes: [(id: Int64, outcome: Outcome)]
+  private let logs: [LogSpan]
+  private let contacts: [Contact]?
+
+  /// - Parameter contacts: which sources wrote lines to which destinations, where the store can tell cheaply. With it a
+  ///   forward proxy's client is proven only by lines *to a proxy*; without it, by any line of its sidecar.
+  public init(
+    policy: Policy?, sources: [(id: Int64, source: Source, logPath: String, declaredRole: Role?)],
+    destinations: [(id: Int64, destination: Destination)], outcomes: [(id: Int64, outcome: Outcome)],
+    logs: [LogSpan], contacts: [(source: Int64, destination: Int64)]? = nil
+  ) {
+    self.policy = policy
+    // sorted, so that class numbers do not depend on the order of the input
+    self.sources = sources.map {
+      SourceFact(id: $0.id, source: $0.source, logPath: $0.logPath, declaredRole: $0.declaredRole)
+    }.sorted { $0.id < $1.id }
+    self.destinations = destinations.map { DestinationFact(id: $0.id, destination: $0.destination) }
+      .sorted { $0.id < $1.id }
+    self.outcomes = outcomes.sorted { $0.id < $1.id }
+    self.logs = logs
+    self.contacts = contacts?.map { Contact(source: $0.source, destination: $0.destination) }
+  }
+
+  public func judgement() -> Judgement {
+    let policy = policy ?? Policy()
+    let index = PolicyIndex(policy)
+    let addresses = AddressReader()
+    let topology = Topology(
+      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs,
+      contacts: contacts)
+    let strangers = Strangers(destinations, index: index, topology: topology, addresses: addresses)
+
+    var result = Judgement()
+    result.policyHash = self.policy?.hash ?? ""
+    result.intervals = intervals(policy)
+    var sourceClasses = ClassNumbers<SourceTraits>()
+    for fact in sources {
+      let number = sourceClasses.number(of: topology.traits(of: fact, index, addresses))
+      result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses)))
+    }
+    var destinationClasses = ClassNumbers<DestinationTraits>()
+    let classifier = DestinationClassifier(
+      index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
+    for fact in destinations {
+      result.destinationClasses.append(
+        (fact.id, destinationClasses.number(of: classifier.traits(of: fact.destination))))
+    }
+    for interval in result.intervals {
+      let rules = RouteRules(
+        index: index, topology: topology, strangers: strangers.sentences,
+        active: ActiveEntries(policy, at: interval.fromMs))
+      for (sourceClass, source) in sourceClasses.members.enumerated() {
+        for (destinationClass, destination) in destinationClasses.members.enumerated() {
+          result.routes.append(
+            Judgement.Route(
+              interval: interval.id, sourceClass: sourceClass, destinationClass: destinationClass,
+              verdict: rules.verdict(source, destination)))
+        }
+      }
+    }
+    for (id, outcome) in outcomes {
+      for context in OutcomeContext.allCases {
+        result.endings.append(
+          Judgement.Ending(context: context, outcome: id, verdict: Ending.verdict(of: outcome, in: context)))
+      }
+    }
+    result.assumptions = Array(topology.sentences.dropFirst()) + strangers.summary
+    if topology.usesSharedGuess { result.assumptions.append("more addresses are taken for gateways or proxies") }
+    result.exceptions = policy.exceptions.map { ($0.label, $0.owner, $0.reason, $0.expiresMs) }
+    return result
+  }
+
+  /// From the beginning of time to its end, cut wherever a policy entry begins or ends.
+  private func intervals(_ policy: Policy) -> [PolicyInterval] {
+    let cuts = [Int64.min] + policy.boundaries + [Int64.max]
+    return zip(cuts, cuts.dropFirst()).enumerated().map { id, range in
+      PolicyInterval(id: id, fromMs: range.0, untilMs: range.1)
+    }
+  }
+
+  /// The name that the policy's `pods` give the address; a name is a label, so its time does not matter.
+  private func name(of source: Source, _ index: PolicyIndex, _ addresses: AddressReader) -> String? {
+    let sends = [.outbound, .outboundForwarded].contains(source.shape)
+    let text = sends ? source.proxyIP ?? source.clientIP : source.clientIsForwarded ? nil : source.clientIP
+    guard let address = addresses.parse(text) else { return nil }
+    return index.pods.entries(containing: address).first.map { index.policy.pods[$0].name }
+  }
+}
+
+/// Numbers values in the order in which they are first met.
+struct ClassNumbers<Traits: Hashable> {
+  private var numbers: [Traits: Int] = [:]
+  private(set) var members: [Traits] = []
+
+  mutating func number(of traits: Traits) -> Int {
+    if let number = numbers[traits] { return number }
+    numbers[traits] = members.count
+    members.append(traits)
+    return members.count - 1
+  }
+}
+
+/// Private destinations of which neither the policy nor any line says whether they are the mesh.
+struct Strangers: Sendable {
+  /// Addresses that get a sentence, and with it a class, of their own.
+  static let named = 32
+  static let shared = "a private address is neither in the policy nor the author or receiver of mesh lines"
+
+  private(set) var numbers: [IPAddress: Int] = [:]
+  private(set) var sentences: [String] = []
+  private(set) var summary: [String] = []
+
+  init(_ facts: [Judge.DestinationFact], index: PolicyIndex, topology: Topology, addresses: AddressReader) {
+    var strangers: Set<IPAddress> = []
+    for fact in facts {
+      guard let address = addresses.parse(fact.destination.upstream?.ip), !strangers.contains(address),
+        [.linkLocal, .privateUse, .sharedSpace, .reserved, .special].contains(AddressKind(address)),
+        !topology.meshAddresses.contains(address), topology.guessedGateways[address] == nil,
+        topology.guessedSNIProxies[address] == nil,
+        [.outbound, .passthrough, .custom, .none].contains(ClusterName(fact.destination.cluster).kind)
+      else { continue }
+      let entries = topology.entries(of: address, index)
+      guard entries.internals.isEmpty, entries.pods.isEmpty, entries.gateways.isEmpty, entries.sniProxies.isEmpty,
+        entries.forwardProxies.isEmpty,
+        !topology.guessedForwardProxies.keys.contains(where: { $0.address == address })
+      else { continue }
+      strangers.insert(address)
+    }
+    let ordered = strangers.sorted { ($0.high, $0.low) < ($1.high, $1.low) }
+    for address in ordered.prefix(Strangers.named) {
+      numbers[address] = sentences.count
+      sentences.append(
+        "\(address) is a private address, neither in the policy nor the author or receiver of mesh lines")
+    }
+    guard !ordered.isEmpty else { return }
+    let more = ordered.count > Strangers.named ? " and \(ordered.count - Strangers.named) more" : ""
+    summary = [
+      "where sidecars sent to these private addresses the path is unknown, because neither the policy nor any mesh line "
+        + "knows them: \(ordered.prefix(Strangers.named).map(\.description).joined(separator: ", "))\(more)"
+    ]
+  }
+}

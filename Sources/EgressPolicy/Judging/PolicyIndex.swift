@@ -1,0 +1,136 @@
+/// The policy's lists, ready to be asked: which entries does this address, this host match?
+///
+/// Time is left out here; the verdict intersects the answer with the entries that hold in its interval.
+struct PolicyIndex: Sendable {
+  let policy: Policy
+  let internalRanges: RangeIndex
+  let internalHosts: HostIndex
+  let pods: RangeIndex
+  let gateways: ProxyIndex
+  let sniProxies: ProxyIndex
+  let forwardProxies: ProxyIndex
+  let exceptions: ExceptionIndex
+
+  init(_ policy: Policy) {
+    self.policy = policy
+    internalRanges = RangeIndex(policy.internal.map { $0.range.map { [$0] } ?? [] })
+    internalHosts = HostIndex(policy.internal.map { $0.host.map { [$0] } ?? [] })
+    pods = RangeIndex(policy.pods.map(\.addresses))
+    gateways = ProxyIndex(policy.gateways)
+    sniProxies = ProxyIndex(policy.sniProxies)
+    forwardProxies = ProxyIndex(policy.forwardProxies)
+    exceptions = ExceptionIndex(policy.exceptions)
+  }
+}
+
+struct ProxyIndex: Sendable {
+  let addresses: RangeIndex
+  let hosts: HostIndex
+  /// The entries that give no addresses: for them the registry host alone decides.
+  let withoutAddresses: EntrySet
+
+  var count: Int { addresses.count }
+  var isEmpty: Bool { count == 0 }
+
+  init(_ proxies: [Policy.Proxy]) {
+    addresses = RangeIndex(proxies.map(\.addresses))
+    hosts = HostIndex(proxies.map(\.hosts))
+    var without = EntrySet(of: proxies.count)
+    for (entry, proxy) in proxies.enumerated() where proxy.addresses.isEmpty { without.insert(entry) }
+    withoutAddresses = without
+  }
+}
+
+struct ExceptionIndex: Sendable {
+  private let addresses: RangeIndex
+  private let hosts: HostIndex
+  private let sources: RangeIndex
+  private let anyHost: EntrySet
+  private let anyAddress: EntrySet
+  private let anySource: EntrySet
+  private let anyPort: EntrySet
+  private var byPort: [UInt16: EntrySet] = [:]
+  let count: Int
+
+  init(_ exceptions: [Policy.Exception]) {
+    count = exceptions.count
+    addresses = RangeIndex(exceptions.map(\.addresses))
+    hosts = HostIndex(exceptions.map(\.hosts))
+    sources = RangeIndex(exceptions.map(\.sources))
+    let none = EntrySet(of: exceptions.count)
+    var (host, address, source, port) = (none, none, none, none)
+    for (entry, exception) in exceptions.enumerated() {
+      if exception.hosts.isEmpty { host.insert(entry) }
+      if exception.addresses.isEmpty { address.insert(entry) }
+      if exception.sources.isEmpty { source.insert(entry) }
+      if exception.ports.isEmpty { port.insert(entry) }
+      for number in exception.ports { byPort[number, default: none].insert(entry) }
+    }
+    (anyHost, anyAddress, anySource, anyPort) = (host, address, source, port)
+  }
+
+  var none: EntrySet { EntrySet(of: count) }
+
+  func source(_ address: IPAddress?) -> EntrySet {
+    guard let address else { return anySource }
+    return anySource.union(sources.entries(containing: address))
+  }
+
+  /// Entries that allow traffic the registry declared: by registry host, upstream address and port.
+  func declared(host: EntrySet, address: EntrySet, port: UInt16) -> EntrySet {
+    ports(port).intersection(host).intersection(anyAddress.union(address))
+  }
+
+  /// Entries that allow traffic to an undeclared destination: they must name its address. A logged name can only
+  /// narrow the match, because the client wrote it; without one the address is enough.
+  func undeclared(name: EntrySet?, address: EntrySet, port: UInt16) -> EntrySet {
+    let byAddress = ports(port).intersection(address)
+    return name.map { byAddress.intersection($0) } ?? byAddress
+  }
+
+  func host(_ host: String?) -> EntrySet {
+    guard let host else { return anyHost }
+    return anyHost.union(hosts.entries(matching: host))
+  }
+
+  func address(_ address: IPAddress) -> EntrySet { addresses.entries(containing: address) }
+
+  private func ports(_ port: UInt16) -> EntrySet {
+    byPort[port].map { $0.union(anyPort) } ?? anyPort
+  }
+}
+
+/// The entries that hold in one interval.
+struct ActiveEntries: Sendable {
+  let internals: EntrySet
+  let pods: EntrySet
+  let gateways: EntrySet
+  let sniProxies: EntrySet
+  let forwardProxies: EntrySet
+  let exceptions: EntrySet
+
+  init(_ policy: Policy, at ms: Int64) {
+    func holding(_ validities: [Policy.Validity]) -> EntrySet {
+      var set = EntrySet(of: validities.count)
+      for (entry, validity) in validities.enumerated() where validity.contains(ms) { set.insert(entry) }
+      return set
+    }
+    internals = holding(policy.internal.map(\.validity))
+    pods = holding(policy.pods.map(\.validity))
+    gateways = holding(policy.gateways.map(\.validity))
+    sniProxies = holding(policy.sniProxies.map(\.validity))
+    forwardProxies = holding(policy.forwardProxies.map(\.validity))
+    exceptions = holding(policy.exceptions.map(\.validity))
+  }
+}
+
+extension Policy {
+  /// The moments at which an entry begins or ends, in order.
+  var boundaries: [Int64] {
+    let validities =
+      `internal`.map(\.validity) + pods.map(\.validity) + gateways.map(\.validity) + sniProxies.map(\.validity)
+      + forwardProxies.map(\.validity) + exceptions.map(\.validity)
+    let moments = validities.flatMap { [$0.fromMs, $0.untilMs] }.filter { $0 != .min && $0 != .max }
+    return Set(moments).sorted()
+  }
+}

@@ -1,0 +1,153 @@
+internal import Flows
+
+/// Where a sidecar sent its traffic: the only place where one line proves a bypass.
+extension RouteRules {
+  func sidecarVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    switch destination.target {
+    case .address(let upstream): return sidecarVerdict(source, destination, upstream)
+    case .notLogged: return withoutUpstream(source, destination)
+    case .name, .nothing:
+      return make(
+        .upstreamIsName, .sidecar, .unknown, .egress,
+        assumption: "the upstream is logged as a name or a path, which does not show where the traffic went")
+    }
+  }
+
+  private func sidecarVerdict(
+    _ source: SourceTraits, _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
+  ) -> RouteVerdict {
+    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) { return verdict }
+    if upstream.isMesh { return make(.meshObserved, .sidecar, .internal, .mesh) }
+    switch upstream.kind {
+    case .publicUse:
+      return external(source, destination)
+    case .loopback:
+      return make(
+        .ownPod, .sidecar, .unknown, .egress,
+        assumption: "what a process in the same pod did with the traffic stands in no line of the sidecar")
+    case .metadata:
+      return make(
+        .cloudMetadata, .sidecar, .unknown, .egress, severity: .warning,
+        assumption: "169.254.169.254 is the cloud's metadata service on the node, neither mesh nor Internet")
+    case .linkLocal, .privateUse, .sharedSpace, .reserved, .special:
+      break
+    }
+    if let verdict = guessed(upstream) { return verdict }
+    if let hosts = destination.hosts, hosts.internals.intersects(active.internals), upstream.kind != .special {
+      return make(.meshHost, .sidecar, .internal, .mesh)
+    }
+    return make(
+      .privateUnknown, .sidecar, .unknown, .egress,
+      assumption: upstream.stranger.map { strangers[$0] } ?? Strangers.shared)
+  }
+
+  /// The policy knows the address.
+  private func declared(_ upstream: DestinationTraits.Upstream) -> RouteVerdict? {
+    let entries = upstream.entries
+    if entries.gateways.intersects(active.gateways) { return handed(.gatewayAddress, .gateway, upstream) }
+    // on loopback it is a process in the pod of whoever wrote the line, here the workload's own
+    if upstream.kind != .loopback {
+      if entries.sniProxies.intersects(active.sniProxies) { return handed(.sniProxyAddress, .sniProxy, upstream) }
+      if entries.forwardProxies.intersects(active.forwardProxies) {
+        return handed(.forwardProxyAddress, .proxy, upstream)
+      }
+    }
+    if entries.internals.intersects(active.internals) || entries.pods.intersects(active.pods) {
+      return make(.meshDeclared, .sidecar, .internal, .mesh)
+    }
+    return nil
+  }
+
+  /// The policy knows the registry host. A public address beside the addresses it lists shows that the name is wrong;
+  /// a private one may be a new pod, which stays an assumption.
+  private func declaredByHost(
+    _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
+  ) -> RouteVerdict? {
+    guard let hosts = destination.hosts, upstream.kind != .loopback else { return nil }
+    func match(_ entries: EntrySet, _ active: EntrySet, _ index: ProxyIndex) -> (matches: Bool, isCertain: Bool) {
+      let matching = entries.intersection(active)
+      if matching.intersects(index.withoutAddresses) { return (true, true) }
+      return (!matching.isEmpty && upstream.kind != .publicUse, false)
+    }
+    func verdict(_ rule: Rule, _ path: Path, _ what: String, _ isCertain: Bool) -> RouteVerdict {
+      handed(
+        rule, path, upstream,
+        assumption: isCertain
+          ? nil : "a private address outside the policy's list is taken for \(what) because its service is named there")
+    }
+    let gateway = match(hosts.gateways, active.gateways, index.gateways)
+    if gateway.matches { return verdict(.gatewayHost, .gateway, "the egress gateway", gateway.isCertain) }
+    let sniProxy = match(hosts.sniProxies, active.sniProxies, index.sniProxies)
+    if sniProxy.matches { return verdict(.sniProxyHost, .sniProxy, "an SNI proxy", sniProxy.isCertain) }
+    let proxy = match(hosts.forwardProxies, active.forwardProxies, index.forwardProxies)
+    if proxy.matches { return verdict(.forwardProxyHost, .proxy, "a forward proxy", proxy.isCertain) }
+    return nil
+  }
+
+  private func guessed(_ upstream: DestinationTraits.Upstream) -> RouteVerdict? {
+    if let guess = upstream.gatewayGuess {
+      return handed(.gatewayGuess, .gateway, upstream, assumption: topology.sentences[guess])
+    }
+    if let guess = upstream.sniProxyGuess {
+      return handed(.sniProxyGuess, .sniProxy, upstream, assumption: topology.sentences[guess])
+    }
+    if let guess = upstream.forwardProxyGuess {
+      return handed(.forwardProxyGuess, .proxy, upstream, assumption: topology.sentences[guess])
+    }
+    return nil
+  }
+
+  /// It left the mesh, and not through anything that was declared.
+  private func external(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    var verdict: RouteVerdict
+    let allowed: EntrySet
+    switch destination.cluster {
+    case .passthrough:
+      verdict = make(
+        .passthroughExternal, .sidecar, .passthrough, .egress, bypass: .passthrough, severity: .critical)
+      allowed = destination.undeclaredExceptions
+    case .none:
+      verdict = make(
+        .externalNoCluster, .sidecar, .direct, .egress, bypass: .directServiceEntry, severity: .warning,
+        assumption: "the format logs no cluster: whether the destination is declared is not known")
+      allowed = destination.undeclaredExceptions
+    default:
+      verdict = make(
+        .serviceEntryExternal, .sidecar, .direct, .egress, bypass: .directServiceEntry,
+        severity: isGatewayKnown ? .warning : .info)
+      allowed = destination.declaredExceptions
+    }
+    verdict.exception = allowed.intersection(source.exceptions).intersection(active.exceptions).first
+    return verdict
+  }
+
+  /// Only names are left to judge by, so nothing is certain except that an undeclared public address was dialled.
+  private func withoutUpstream(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    let assumption = "the format logs no upstream address: the name of the cluster is taken for where the traffic went"
+    if let hosts = destination.hosts, hosts.gateways.intersects(active.gateways) {
+      return make(.upstreamNotLogged, .sidecar, .gateway, .egress, assumption: assumption)
+    }
+    if destination.isNamedGateway {
+      return make(.upstreamNotLogged, .sidecar, .gateway, .egress, assumption: assumption)
+    }
+    if destination.cluster == .passthrough, destination.dialled?.kind == .publicUse {
+      return make(
+        .upstreamNotLogged, .sidecar, .passthrough, .egress, bypass: .passthrough, severity: .critical,
+        assumption: "the format logs no upstream address: the address dialled is taken for where the traffic went")
+    }
+    return make(.upstreamNotLogged, .sidecar, .unknown, .egress, assumption: assumption)
+  }
+
+  private func handed(
+    _ rule: Rule, _ path: Path, _ upstream: DestinationTraits.Upstream, assumption: String? = nil
+  ) -> RouteVerdict {
+    var verdict = make(rule, .sidecar, path, .egress, assumption: assumption)
+    switch path {
+    case .gateway: hand(&verdict, to: .gateway, upstream.gatewaySpan)
+    case .sniProxy: hand(&verdict, to: .sniProxy, upstream.sniProxySpan)
+    case .proxy: hand(&verdict, to: .forwardProxy, upstream.forwardProxySpan)
+    default: break
+    }
+    return verdict
+  }
+}

@@ -1,0 +1,254 @@
+internal import Flows
+
+/// Decides the route of one source class to one destination class while one set of policy entries holds.
+///
+/// `Rule` lists what is decided here, `RouteRules+Sidecar` holds the part where bypasses are found.
+struct RouteRules: Sendable {
+  let index: PolicyIndex
+  let topology: Topology
+  /// Sentences about private addresses of which nothing is known, by number.
+  let strangers: [String]
+  let active: ActiveEntries
+
+  /// Somebody knows a gateway: the policy, or a guess from the lines.
+  var isGatewayKnown: Bool {
+    index.gateways.isEmpty ? !topology.guessedGateways.isEmpty : !active.gateways.isEmpty
+  }
+
+  func verdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    switch source.proxy {
+    case .nginxStream, .nginxHTTP, .squid: proxyVerdict(source, destination)
+    case .envoy: envoyVerdict(source, destination)
+    }
+  }
+
+  private func envoyVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    let role = role(source, destination)
+    if role == .inbound {
+      let isUnsent = destination.target == .nothing
+      return make(.serverSide, role, isUnsent ? .none : .internal, isUnsent ? .meshUnsent : .mesh)
+    }
+    if destination.cluster == .bootstrap { return make(.proxyOwnTraffic, role, .internal, .mesh) }
+    if destination.target == .nothing { return make(.nothingSent, role, .none, unsentContext(role, destination)) }
+    switch role {
+    case .sidecar: return sidecarVerdict(source, destination)
+    case .gateway: return gatewayVerdict(source, destination)
+    case .sniProxy, .forwardProxy: return proxyVerdict(source, destination)
+    case .waypoint: return waypointVerdict(destination)
+    case .inbound, .unknown: return unknownVerdict(source, destination)
+    }
+  }
+
+  // MARK: - Role
+
+  func role(_ source: SourceTraits, _ destination: DestinationTraits) -> Role {
+    if source.shape == .inbound || destination.cluster == .inbound { return .inbound }
+    if let declared = source.declaredRole, declared != .unknown { return declared }
+    switch source.shape {
+    case .outbound, .outboundForwarded:
+      return .sidecar
+    case .gateway:
+      return .gateway
+    case .gatewayToLoopback:
+      // a gateway pod does not listen on a public address: DL is then what a workload dialled
+      return source.own?.kind == .publicUse && !isDeclaredGateway(source.own) ? .sidecar : .gateway
+    case .waypoint:
+      return isDeclaredGateway(source.own) ? .gateway : .waypoint
+    case .notSent, .other, .unaddressed, .internalListener, .server, .inbound:
+      if destination.cluster == .waypoint { return .waypoint }
+      return source.shape == .notSent ? roleOfUnsent(source, destination) : roleByOwnAddress(source, destination)
+    }
+  }
+
+  func isDeclaredGateway(_ own: SourceTraits.Own?) -> Bool {
+    own?.gateways.intersects(active.gateways) ?? false
+  }
+
+  private func roleByOwnAddress(_ source: SourceTraits, _ destination: DestinationTraits) -> Role {
+    if isDeclaredGateway(source.own) { return .gateway }
+    if source.own?.isMesh ?? false { return .sidecar }
+    // only sidecars have this cluster and this route
+    if destination.cluster == .passthrough || destination.route == .blockAll { return .sidecar }
+    return .unknown
+  }
+
+  /// UL is missing. DL is the proxy's own listener, or what the workload dialled.
+  private func roleOfUnsent(_ source: SourceTraits, _ destination: DestinationTraits) -> Role {
+    let dialled = destination.dialled
+    if source.client?.isSidecarOfLog ?? false, !(dialled?.isGateway ?? false) { return .sidecar }
+    if isDeclaredGateway(source.own) { return .gateway }
+    if let dialled, dialled.isGateway || dialled.entries.gateways.intersects(active.gateways) {
+      return source.log.hasSidecarLines && !source.log.hasGatewayLines ? .sidecar : .gateway
+    }
+    if destination.route == .blockAll || [.blackHole, .passthrough].contains(destination.cluster) { return .sidecar }
+    if source.log.hasGatewayLines, !source.log.hasSidecarLines { return .gateway }
+    guard let dialled else { return .unknown }
+    switch dialled.kind {
+    case .publicUse: return .sidecar
+    case .loopback: return .unknown
+    default:
+      if dialled.isMesh, source.log.hasSidecarLines, !source.log.hasGatewayLines { return .inbound }
+      return .unknown
+    }
+  }
+
+  private func unsentContext(_ role: Role, _ destination: DestinationTraits) -> OutcomeContext {
+    if destination.route == .blockAll { return .blockAll }
+    if destination.cluster == .blackHole { return .blackHole }
+    if role == .unknown { return .unknown }
+    if role == .sidecar, let dialled = destination.dialled,
+      dialled.isMesh || dialled.entries.internals.intersects(active.internals)
+        || dialled.entries.pods.intersects(active.pods)
+    {
+      return .meshUnsent
+    }
+    // Istio 1.9 left the name of the black hole out
+    if role == .sidecar, destination.cluster == .none, destination.traffic == .tcp { return .blackHole }
+    return .egressUnsent
+  }
+
+  // MARK: - Gateway
+
+  private func gatewayVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    let isMeshClient = isMesh(source.client)
+    if !isMeshClient, case .address(let upstream) = destination.target, upstream.kind != .publicUse {
+      let isKnown = isInternal(upstream)
+      if isKnown || source.client?.kind == .publicUse || destination.cluster == .eastWest {
+        return make(
+          .ingress, .gateway, .internal, .mesh,
+          assumption: isKnown
+            ? nil
+            : "a private destination is taken for the mesh because the request came to the gateway from outside it")
+      }
+    }
+    var verdict = make(.gatewayLine, .gateway, .gateway, .egress, assumption: gatewayAssumption(source))
+    if !(source.client?.hasSidecarLines ?? false) { verdict.warnings = [RouteRules.unproven] }
+    if case .address(let upstream) = destination.target {
+      if let span = upstream.sniProxySpan, upstream.kind == .loopback || isSNIProxy(upstream) {
+        hand(&verdict, to: .sniProxy, span)
+      } else if let span = upstream.forwardProxySpan, isForwardProxy(upstream, destination) {
+        hand(&verdict, to: .forwardProxy, span)
+      }
+    }
+    return verdict
+  }
+
+  /// That a proxy is the egress gateway is certain only when somebody said so.
+  private func gatewayAssumption(_ source: SourceTraits) -> String? {
+    if source.declaredRole == .gateway || isDeclaredGateway(source.own) { return nil }
+    guard let own = source.own else { return "a proxy that logs no address of its own is taken for the egress gateway" }
+    if let guess = own.guess { return topology.sentences[guess] }
+    return index.gateways.isEmpty
+      ? "a proxy is taken for the egress gateway because it wrote lines as one"
+      : "a proxy that the policy does not list among the gateways wrote lines as one"
+  }
+
+  /// The client is a workload of the mesh.
+  func isMesh(_ client: SourceTraits.Client?) -> Bool {
+    guard let client else { return false }
+    return client.hasSidecarLines || client.hasIdentity || client.entries.pods.intersects(active.pods)
+      || client.entries.internals.intersects(active.internals)
+  }
+
+  func isInternal(_ upstream: DestinationTraits.Upstream) -> Bool {
+    upstream.isMesh || upstream.entries.internals.intersects(active.internals)
+      || upstream.entries.pods.intersects(active.pods)
+  }
+
+  private func isSNIProxy(_ upstream: DestinationTraits.Upstream) -> Bool {
+    upstream.sniProxyGuess != nil || upstream.entries.sniProxies.intersects(active.sniProxies)
+  }
+
+  private func isForwardProxy(_ upstream: DestinationTraits.Upstream, _ destination: DestinationTraits) -> Bool {
+    upstream.forwardProxyGuess != nil || upstream.entries.forwardProxies.intersects(active.forwardProxies)
+      || (upstream.kind != .publicUse && destination.hosts?.forwardProxies.intersects(active.forwardProxies) ?? false)
+  }
+
+  // MARK: - Waypoints and lines without a place
+
+  private func waypointVerdict(_ destination: DestinationTraits) -> RouteVerdict {
+    if case .address(let upstream) = destination.target, isInternal(upstream) {
+      return make(.waypoint, .waypoint, .internal, .mesh)
+    }
+    return make(
+      .waypoint, .waypoint, .unknown, .mesh,
+      assumption: "a waypoint's line does not show whether its destination lies in the mesh")
+  }
+
+  private func unknownVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    if case .address(let upstream) = destination.target {
+      if upstream.entries.gateways.intersects(active.gateways) {
+        return make(.gatewayAddress, .unknown, .gateway, .unknown)
+      }
+      if isInternal(upstream) { return make(.meshDeclared, .unknown, .internal, .mesh) }
+    }
+    return make(
+      .roleUnknown, .unknown, .unknown, .unknown,
+      assumption: "the line does not show whether a sidecar or a gateway wrote it; --role can say so")
+  }
+
+  // MARK: - nginx and Squid
+
+  static let unproven = "source-unproven"
+
+  private func proxyVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+    let context: OutcomeContext =
+      switch source.proxy {
+      case .nginxStream: .nginxStream
+      case .nginxHTTP: .nginxHTTP
+      case .squid: .squid
+      case .envoy: .egress
+      }
+    let isForward =
+      source.proxy == .squid || source.own?.forwardProxies.intersects(active.forwardProxies) ?? false
+      || (source.proxy == .nginxHTTP && destination.isRequestTarget)
+    let inferred: Role = source.proxy == .nginxStream ? .sniProxy : isForward ? .forwardProxy : .unknown
+    let declared = source.declaredRole.flatMap { $0 == .unknown ? nil : $0 }
+    var verdict: RouteVerdict
+    switch declared ?? inferred {
+    case .sniProxy:
+      verdict = make(.sniProxyLine, .sniProxy, .sniProxy, context)
+      if !isProvenClient(source, ofForwardProxy: false) { verdict.warnings = [RouteRules.unproven] }
+    case .forwardProxy:
+      verdict = make(.forwardProxyLine, .forwardProxy, .proxy, context)
+      if !isProvenClient(source, ofForwardProxy: true) { verdict.warnings = [RouteRules.unproven] }
+    case .gateway:
+      verdict = make(.gatewayLine, .gateway, .gateway, context)
+      if !(source.client?.hasSidecarLines ?? false) { verdict.warnings = [RouteRules.unproven] }
+    case let role:
+      return make(
+        .webServerLine, role, .unknown, context,
+        assumption: "the line does not show whether nginx answered itself or passed the request on; --role can say so")
+    }
+    verdict.exception =
+      destination.resolvedExceptions.intersection(source.exceptions).intersection(active.exceptions).first
+    return verdict
+  }
+
+  /// The client is a hop that the mesh's own lines or the policy show. A client on loopback is some process in the same
+  /// pod; only a join can show which.
+  private func isProvenClient(_ source: SourceTraits, ofForwardProxy: Bool) -> Bool {
+    guard let client = source.client, client.kind != .loopback else { return false }
+    return client.wroteGatewayLines || client.entries.gateways.intersects(active.gateways)
+      || client.entries.sniProxies.intersects(active.sniProxies) || (ofForwardProxy && client.usedForwardProxy)
+  }
+
+  // MARK: -
+
+  func make(
+    _ rule: Rule, _ role: Role, _ path: Path, _ context: OutcomeContext, bypass: Bypass? = nil,
+    severity: Severity = .info, assumption: String? = nil
+  ) -> RouteVerdict {
+    RouteVerdict(
+      role: role, path: path, bypass: bypass, severity: severity, context: context, rule: rule.rawValue,
+      assumption: assumption)
+  }
+
+  /// Says where the flow is told of again.
+  func hand(_ verdict: inout RouteVerdict, to role: Role, _ span: Topology.Span?) {
+    guard let span else { return }
+    verdict.nextHop = role
+    verdict.nextHopFromMs = span.fromMs
+    verdict.nextHopUntilMs = span.untilMs
+  }
+}

@@ -1,0 +1,267 @@
+internal import Flows
+
+/// Which addresses are the mesh, its gateways and its proxies, as far as the lines themselves show it.
+///
+/// What an address *did* is evidence: a pod that wrote sidecar lines is in the mesh. What an address or a service is
+/// *called*, or which port it has, is a guess; guesses are kept apart, named in a sentence, made only where the policy
+/// declares nothing of the kind, and never made for public addresses, so that none can hide traffic that left.
+struct Topology: Sendable {
+  /// Lines of two hops may carry clocks that differ, and starts and ends that are rounded to seconds.
+  static let hopSlackMs: Int64 = 2_000
+  /// Guesses that get a sentence of their own; beyond that they share one, so that hostile logs cannot multiply classes.
+  static let namedGuesses = 32
+  static let sharedGuess = 0
+
+  /// A range of time, inclusive.
+  struct Span: Hashable, Sendable {
+    var fromMs: Int64
+    var untilMs: Int64
+
+    mutating func include(_ other: Span) {
+      fromMs = min(fromMs, other.fromMs)
+      untilMs = max(untilMs, other.untilMs)
+    }
+  }
+
+  /// What the lines of one log say about the proxies that wrote it.
+  struct LogEvidence: Sendable {
+    /// Pods whose sidecars wrote outbound lines into it.
+    var sidecars: Set<IPAddress> = []
+    var hasGatewayLines = false
+    var hasSidecarLines = false
+  }
+
+  /// Pods whose sidecar wrote lines: a client that is one of them has a sidecar.
+  private(set) var sidecarPods: Set<IPAddress> = []
+  /// Addresses that wrote or received lines of a sidecar.
+  private(set) var meshAddresses: Set<IPAddress> = []
+  /// Addresses that wrote gateway lines.
+  private(set) var gatewayProxies: Set<IPAddress> = []
+  /// Pods whose sidecar sent something to a forward proxy.
+  private(set) var forwardProxyClients: Set<IPAddress> = []
+  /// Addresses behind registry hosts that the policy names, with the entries that name them.
+  private(set) var taughtGateways: [IPAddress: EntrySet] = [:]
+  private(set) var taughtSNIProxies: [IPAddress: EntrySet] = [:]
+  private(set) var taughtForwardProxies: [IPAddress: EntrySet] = [:]
+  private(set) var logs: [Int64: LogEvidence] = [:]
+
+  private(set) var guessedGateways: [IPAddress: Int] = [:]
+  private(set) var guessedSNIProxies: [IPAddress: Int] = [:]
+  private(set) var guessedForwardProxies: [ProxyPort: Int] = [:]
+  /// Sentences by guess; the first one stands for all that found no place.
+  private(set) var sentences = ["an address is taken for a gateway or a proxy by its lines, name or port"]
+
+  /// More guesses were made than have a sentence.
+  var usesSharedGuess: Bool {
+    guessedGateways.values.contains(Topology.sharedGuess) || guessedSNIProxies.values.contains(Topology.sharedGuess)
+      || guessedForwardProxies.values.contains(Topology.sharedGuess)
+  }
+
+  struct ProxyPort: Hashable, Sendable {
+    var address: IPAddress
+    var port: UInt16
+  }
+
+  private(set) var gatewaySpans: [IPAddress: Span] = [:]
+  private(set) var sniProxySpans: [IPAddress?: Span] = [:]
+  private(set) var forwardProxySpans: [IPAddress?: Span] = [:]
+
+  init(
+    index: PolicyIndex, addresses: AddressReader, sources: [Judge.SourceFact], destinations: [Judge.DestinationFact],
+    logs spans: [LogSpan], contacts: [Judge.Contact]?
+  ) {
+    learn(sources, addresses)
+    learn(destinations, addresses, index)
+    guess(destinations, addresses, index)
+    learnForwardProxyClients(sources, destinations, contacts, addresses, index)
+    learnSpans(sources, spans, addresses)
+  }
+
+  private mutating func learn(_ sources: [Judge.SourceFact], _ addresses: AddressReader) {
+    for fact in sources where fact.source.proxy == .envoy {
+      let source = fact.source
+      let own = addresses.parse(source.proxyIP)
+      switch source.shape {
+      case .outbound, .outboundForwarded:
+        guard fact.declaredRole ?? .sidecar == .sidecar else { continue }
+        let pod =
+          own ?? (source.shape == .outbound && !source.clientIsForwarded ? addresses.parse(source.clientIP) : nil)
+        logs[source.log, default: LogEvidence()].hasSidecarLines = true
+        guard let pod, AddressKind(pod) != .loopback else { continue }
+        sidecarPods.insert(pod)
+        meshAddresses.insert(pod)
+        logs[source.log, default: LogEvidence()].sidecars.insert(pod)
+      case .inbound:
+        logs[source.log, default: LogEvidence()].hasSidecarLines = true
+        if let own, AddressKind(own) != .loopback { meshAddresses.insert(own) }
+        // a client of the server side is known to be in the mesh only when its certificate says so
+        if source.peer != nil, !source.clientIsForwarded, let client = addresses.parse(source.clientIP),
+          ![.loopback, .publicUse].contains(AddressKind(client))
+        {
+          meshAddresses.insert(client)
+        }
+      case .gateway, .gatewayToLoopback:
+        guard fact.declaredRole ?? .gateway == .gateway else { continue }
+        // with a loopback upstream and a public address of its own the line may be a sidecar's, and the address the one dialled
+        if source.shape == .gatewayToLoopback, let own, AddressKind(own) == .publicUse { continue }
+        logs[source.log, default: LogEvidence()].hasGatewayLines = true
+        if let own, AddressKind(own) != .loopback { gatewayProxies.insert(own) }
+      default:
+        continue
+      }
+    }
+  }
+
+  private mutating func learn(
+    _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
+  ) {
+    for fact in destinations {
+      let destination = fact.destination
+      let cluster = ClusterName(destination.cluster)
+      if cluster.kind == .inbound, let own = addresses.parse(destination.dialled?.ip), AddressKind(own) != .loopback {
+        meshAddresses.insert(own)
+      }
+      guard let host = cluster.registryHost, let upstream = addresses.parse(destination.upstream?.ip),
+        ![.publicUse, .loopback].contains(AddressKind(upstream))
+      else { continue }
+      Topology.teach(&taughtGateways, upstream, host, index.gateways)
+      Topology.teach(&taughtSNIProxies, upstream, host, index.sniProxies)
+      Topology.teach(&taughtForwardProxies, upstream, host, index.forwardProxies)
+    }
+  }
+
+  private static func teach(
+    _ taught: inout [IPAddress: EntrySet], _ upstream: IPAddress, _ host: String, _ index: ProxyIndex
+  ) {
+    guard !index.isEmpty else { return }
+    let entries = index.hosts.entries(matching: host).intersection(index.withoutAddresses)
+    guard !entries.isEmpty else { return }
+    taught[upstream] = taught[upstream]?.union(entries) ?? entries
+  }
+
+  private mutating func guess(
+    _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
+  ) {
+    var gateways: [IPAddress: String] = [:]
+    var sniProxies: [IPAddress: String] = [:]
+    var forwardProxies: [ProxyPort: String] = [:]
+    func note<Key>(_ guesses: inout [Key: String], _ key: Key, _ sentence: String) {
+      guesses[key] = guesses[key].map { min($0, sentence) } ?? sentence
+    }
+    for fact in destinations {
+      let destination = fact.destination
+      let cluster = ClusterName(destination.cluster)
+      guard let endpoint = destination.upstream, let upstream = addresses.parse(endpoint.ip),
+        ![.publicUse, .loopback, .metadata].contains(AddressKind(upstream)),
+        [.outbound, .passthrough, .custom, .none].contains(cluster.kind)
+      else { continue }
+      let host = cluster.registryHost ?? ""
+      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host) {
+        note(&gateways, upstream, "\(endpoint.ip) is taken for an egress gateway by the name of its service, \(host)")
+      }
+      if index.sniProxies.isEmpty, ClusterName.looksLikeSNIProxy(host) {
+        note(&sniProxies, upstream, "\(endpoint.ip) is taken for an SNI proxy by the name of its service, \(host)")
+      }
+      guard index.forwardProxies.isEmpty else { continue }
+      let proxyPort = ProxyPort(address: upstream, port: endpoint.port)
+      let place = "\(endpoint.ip) port \(endpoint.port) is taken for a forward proxy"
+      if endpoint.port == 3128 {
+        note(&forwardProxies, proxyPort, "\(place) by its port")
+      } else if [8080, 8888].contains(endpoint.port), ClusterName.looksLikeForwardProxy(host) {
+        note(&forwardProxies, proxyPort, "\(place) by its port and the name of its service, \(host)")
+      }
+    }
+    if index.gateways.isEmpty {
+      for address in gatewayProxies {
+        gateways[address] = "\(address) is taken for an egress gateway because it wrote lines as one"
+      }
+    }
+    guessedGateways = name(gateways)
+    guessedSNIProxies = name(sniProxies)
+    guessedForwardProxies = name(forwardProxies)
+  }
+
+  /// Gives the first sentences, by their text, a number each, and the rest the shared one.
+  private mutating func name<Key>(_ guesses: [Key: String]) -> [Key: Int] {
+    var result: [Key: Int] = [:]
+    for (place, guess) in guesses.sorted(by: { $0.value < $1.value }).enumerated() {
+      if place < Topology.namedGuesses {
+        result[guess.key] = sentences.count
+        sentences.append(guess.value)
+      } else {
+        result[guess.key] = Topology.sharedGuess
+      }
+    }
+    return result
+  }
+
+  /// Without a record of who sent what where, a pod that has a sidecar counts as soon as any sidecar used a proxy.
+  private mutating func learnForwardProxyClients(
+    _ sources: [Judge.SourceFact], _ destinations: [Judge.DestinationFact], _ contacts: [Judge.Contact]?,
+    _ addresses: AddressReader, _ index: PolicyIndex
+  ) {
+    var proxies: Set<Int64> = []
+    for fact in destinations {
+      let destination = fact.destination
+      guard let endpoint = destination.upstream, let upstream = addresses.parse(endpoint.ip) else { continue }
+      let host = ClusterName(destination.cluster).registryHost
+      if guessedForwardProxies[ProxyPort(address: upstream, port: endpoint.port)] != nil
+        || taughtForwardProxies[upstream] != nil
+        || !index.forwardProxies.addresses.entries(containing: upstream).isEmpty
+        || host.map({ !index.forwardProxies.hosts.entries(matching: $0).isEmpty }) ?? false
+      {
+        proxies.insert(fact.id)
+      }
+    }
+    guard !proxies.isEmpty else { return }
+    guard let contacts else {
+      forwardProxyClients = sidecarPods
+      return
+    }
+    let pods = Dictionary(
+      sources.filter { [.outbound, .outboundForwarded].contains($0.source.shape) }
+        .map { ($0.id, addresses.parse($0.source.proxyIP ?? $0.source.clientIP)) },
+      uniquingKeysWith: { first, _ in first })
+    for contact in contacts where proxies.contains(contact.destination) {
+      if let pod = pods[contact.source] ?? nil, sidecarPods.contains(pod) { forwardProxyClients.insert(pod) }
+    }
+  }
+
+  private mutating func learnSpans(
+    _ sources: [Judge.SourceFact], _ spans: [LogSpan], _ addresses: AddressReader
+  ) {
+    let byLog = Dictionary(
+      spans.filter { $0.firstMs <= $0.lastMs }.map {
+        ($0.log, Span(fromMs: $0.firstMs &- Topology.hopSlackMs, untilMs: $0.lastMs &+ Topology.hopSlackMs))
+      }, uniquingKeysWith: { first, _ in first })
+    func include<Key: Hashable>(_ span: Span, _ key: Key, _ all: inout [Key: Span]) {
+      if all[key] == nil { all[key] = span } else { all[key]?.include(span) }
+    }
+    for fact in sources {
+      guard let span = byLog[fact.source.log] else { continue }
+      let own = addresses.parse(fact.source.proxyIP)
+      switch fact.source.proxy {
+      case .envoy:
+        guard let own, gatewayProxies.contains(own), [.gateway, .gatewayToLoopback].contains(fact.source.shape)
+        else { continue }
+        include(span, own, &gatewaySpans)
+      case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:
+        include(span, own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, &sniProxySpans)
+      case .squid where fact.declaredRole ?? .forwardProxy == .forwardProxy:
+        include(span, own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, &forwardProxySpans)
+      default:
+        continue
+      }
+    }
+  }
+
+  /// When the log of the proxy at an address was read: of logs that know their address it must be that one, a log that
+  /// does not know it may be any. A loopback address may be any proxy in the same pod.
+  static func span(at address: IPAddress, in spans: [IPAddress?: Span]) -> Span? {
+    var result: Span?
+    for (own, span) in spans where own == nil || own == address || AddressKind(address) == .loopback {
+      if result == nil { result = span } else { result?.include(span) }
+    }
+    return result
+  }
+}

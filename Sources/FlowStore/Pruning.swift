@@ -1,0 +1,53 @@
+internal import GRDB
+
+extension FlowStore {
+  /// Removes the flows that began before a time (Unix milliseconds), inside the open transaction; returns how many.
+  ///
+  /// What the removed flows alone referred to goes too. Reading positions stay, so nothing is read again; rejected
+  /// lines stay within their own bounds. Parsers must start their dictionaries anew afterwards.
+  public func prune(before startedAtMs: Int64) throws(StoreError) -> Int {
+    try write("prune") { db throws(StoreError) in
+      let counts = try db.statement(
+        """
+        update log set pruned = pruned + old.flows
+        from (
+          select s.log, count(*) as flows
+          from flow f
+          join source s on s.id = f.source
+          where f.started_at_ms < ?
+          group by s.log
+        ) old
+        where old.log = log.id
+        """)
+      try counts.run(.integer(startedAtMs))
+      try self.beforeWrite?("prune flows")
+      try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
+      let removed = db.changesCount
+      guard removed > 0 else { return 0 }
+      for (kind, table, column) in [
+        (1, "source", "source"), (2, "destination", "destination"), (3, "outcome", "outcome"),
+        (4, "path_template", "path_template"),
+      ] {
+        try self.beforeWrite?("prune \(table)")
+        try db.run(
+          """
+          delete from \(table)
+          where id not in (select \(column) from flow where \(column) is not null)
+          """)
+        try db.run("delete from dictionary_key where kind = \(kind) and id not in (select id from \(table))")
+      }
+      try db.run("delete from outcome_verdict where outcome not in (select id from outcome)")
+      // The judgement was of more than there is now.
+      try db.run("delete from meta where key = 'judgement'")
+      try self.writer.setJudged(false, on: db)
+      try self.writer.forget(db)
+      return removed
+    }
+  }
+
+  /// Gives the pages of removed flows back to the file system; needs as much free space as the store is large.
+  public func compact() throws(StoreError) {
+    try commit()
+    try access { db throws(StoreError) in try db.run("vacuum") }
+  }
+}

@@ -1,0 +1,168 @@
+internal import Glibc
+
+/// Everything that is known of the bytes of a log that were consumed: the hash of all of them, and hashes of shorter
+/// prefixes that end at line ends (*rungs*).
+///
+/// The whole hash proves that a file begins with what was read ("a copy, to be read on from here"). The rungs prove the
+/// other direction: a file that was cut in the middle, or a copy made earlier, is a prefix of what was read. Up to
+/// `maxRungs` lines every line end is a rung; beyond, rungs lie evenly spread at twice, four times, ... the distance, so
+/// that the state stays small whatever the length of the log.
+struct ConsumedPrefix: Sendable, Equatable {
+  struct Rung: Sendable, Hashable {
+    /// Just after a newline (or the end of a last line without one).
+    var position: UInt64
+    /// `RunningHash.digest` of the bytes before.
+    var digest: UInt64
+  }
+
+  private(set) var hash = RunningHash()
+  private(set) var rungs: [Rung] = []
+  /// Least distance between two rungs, in bytes.
+  private var spacing: UInt64 = 1
+  /// The first and the last bytes consumed, at most `guardSize` each: what a look at the open file can be compared with.
+  private(set) var head: [UInt8] = []
+  private(set) var tail: [UInt8] = []
+
+  /// 4,096 rungs take some 45 KB in the store; a log of a million lines then has one every few hundred lines.
+  static let maxRungs = 4096
+  /// Longer than any one line's time stamp and request id, and two small reads on opening.
+  static let guardSize = 1024
+
+  init() {}
+
+  var position: UInt64 { hash.length }
+  var digest: UInt64 { hash.digest }
+  /// What files that begin with the same line share.
+  var firstLine: Rung? { rungs.first }
+
+  /// Takes in the next bytes. They end at a line end, or at the end of a log whose last line has none.
+  /// - Parameter isInsideLine: the line goes on in the next bytes.
+  mutating func consume(_ bytes: UnsafeRawBufferPointer, isInsideLine: Bool = false) {
+    guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+    var done = 0
+    while done < bytes.count {
+      let next = (rungs.last?.position ?? 0) + spacing
+      // The line end to look for lies at or after this offset: the newline is the byte before it.
+      let from = max(done, next > hash.length &+ 1 ? Int(clamping: next - hash.length - 1) + done : done)
+      guard from < bytes.count, let newline = memchr(base + from, 0x0A, bytes.count - from) else { break }
+      let end = UnsafeRawPointer(newline) - base + 1
+      hash.update(UnsafeRawBufferPointer(start: base + done, count: end - done))
+      rungs.append(Rung(position: hash.length, digest: hash.digest))
+      if rungs.count > ConsumedPrefix.maxRungs { thinOut() }
+      done = end
+    }
+    hash.update(UnsafeRawBufferPointer(start: base + done, count: bytes.count - done))
+    if rungs.isEmpty && !isInsideLine { rungs.append(Rung(position: hash.length, digest: hash.digest)) }
+    remember(bytes)
+  }
+
+  /// Doubles the distance until at most half of the rungs are left; the first stays, it is the key of the log.
+  private mutating func thinOut() {
+    while rungs.count > ConsumedPrefix.maxRungs / 2 {
+      spacing *= 2
+      var kept: [Rung] = []
+      kept.reserveCapacity(ConsumedPrefix.maxRungs + 1)
+      for rung in rungs where kept.isEmpty || rung.position - kept[kept.count - 1].position >= spacing {
+        kept.append(rung)
+      }
+      rungs = kept
+    }
+  }
+
+  private mutating func remember(_ bytes: UnsafeRawBufferPointer) {
+    let size = ConsumedPrefix.guardSize
+    if head.count < size { head.append(contentsOf: bytes.prefix(size - head.count)) }
+    if bytes.count >= size {
+      tail = Array(bytes.suffix(size))
+    } else {
+      tail.removeFirst(max(0, tail.count + bytes.count - size))
+      tail.append(contentsOf: bytes)
+    }
+  }
+
+  var headDigest: UInt64 { head.withUnsafeBytes { RunningHash(of: $0).digest } }
+  var tailDigest: UInt64 { tail.withUnsafeBytes { RunningHash(of: $0).digest } }
+
+  // MARK: In the store
+
+  private static let version: UInt8 = 1
+
+  /// The state to keep with the reading position.
+  var serialised: [UInt8] {
+    var bytes: [UInt8] = [ConsumedPrefix.version]
+    bytes.reserveCapacity(RunningHash.serialisedSize + rungs.count * 11 + 2 * ConsumedPrefix.guardSize + 32)
+    bytes += hash.serialised
+    bytes.append(varint: spacing)
+    for part in [head, tail] {
+      bytes.append(varint: UInt64(part.count))
+      bytes += part
+    }
+    bytes.append(varint: UInt64(rungs.count))
+    var last: UInt64 = 0
+    for rung in rungs {
+      bytes.append(varint: rung.position - last)
+      bytes.append(littleEndian: rung.digest)
+      last = rung.position
+    }
+    return bytes
+  }
+
+  /// nil when `bytes` is no state that `serialised` wrote.
+  init?(serialised bytes: [UInt8]) {
+    var reader = StateReader(bytes)
+    guard reader.byte() == ConsumedPrefix.version, let state = reader.take(RunningHash.serialisedSize),
+      let hash = RunningHash(serialised: state), let spacing = reader.varint(), spacing > 0,
+      let headCount = reader.varint(), let head = reader.take(Int(clamping: headCount)),
+      let tailCount = reader.varint(), let tail = reader.take(Int(clamping: tailCount)),
+      let count = reader.varint(), count <= ConsumedPrefix.maxRungs
+    else { return nil }
+    self.hash = hash
+    self.spacing = spacing
+    self.head = Array(head)
+    self.tail = Array(tail)
+    var position: UInt64 = 0
+    for _ in 0..<count {
+      guard let step = reader.varint(), let digest = reader.take(8) else { return nil }
+      position &+= step
+      rungs.append(Rung(position: position, digest: digest.littleEndian(at: digest.startIndex)))
+    }
+  }
+}
+
+extension ConsumedPrefix {
+  /// The key of a state without taking all of it apart.
+  static func firstLine(serialised bytes: [UInt8]) -> Rung? {
+    var reader = StateReader(bytes)
+    guard reader.byte() == version, reader.take(RunningHash.serialisedSize) != nil, reader.varint() != nil,
+      let head = reader.varint(), reader.take(Int(clamping: head)) != nil,
+      let tail = reader.varint(), reader.take(Int(clamping: tail)) != nil,
+      let count = reader.varint(), count > 0, let position = reader.varint(), let digest = reader.take(8)
+    else { return nil }
+    return Rung(position: position, digest: digest.littleEndian(at: digest.startIndex))
+  }
+}
+
+/// Reads what `serialised` wrote; nil beyond the end, so that a damaged state is a state unknown and not a crash.
+private struct StateReader {
+  private var left: ArraySlice<UInt8>
+
+  init(_ bytes: [UInt8]) { left = bytes[...] }
+
+  mutating func byte() -> UInt8? { left.popFirst() }
+
+  mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
+    guard count <= left.count else { return nil }
+    defer { left = left.dropFirst(count) }
+    return left.prefix(count)
+  }
+
+  mutating func varint() -> UInt64? {
+    var value: UInt64 = 0
+    for shift in stride(from: UInt64(0), to: 64, by: 7) {
+      guard let byte = byte() else { return nil }
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,166 @@
+internal import Glibc
+
+/// Turns what a person or cron wrote (files, quoted globs, folders, `-`) into the list of logs to read, each once, in
+/// an order that follows rotation: within a family the oldest file first.
+struct Discovery {
+  struct Found: Sendable, Equatable {
+    var name: LogName
+    /// nil for standard input.
+    var identity: FileIdentity?
+    var isStandardInput: Bool { name.path == Discovery.standardInput }
+  }
+
+  static let standardInput = "-"
+
+  private(set) var found: [Found] = []
+  private(set) var problems: [IngestProblem] = []
+  private var seenFiles: Set<FileIdentity> = []
+  private var seenFolders: Set<FileIdentity> = []
+  /// The database and its companions: a folder that holds logs may hold them too.
+  private let excluded: Set<String>
+
+  init(paths: [String], database: String? = nil) {
+    excluded = Set(
+      database.map { path in ["", "-wal", "-shm", "-journal", ".lock"].map { Discovery.resolved(path + $0) } } ?? [])
+    for path in paths { add(argument: path) }
+    found = Discovery.inReadingOrder(found)
+  }
+
+  private mutating func add(argument path: String) {
+    if path == Discovery.standardInput {
+      if !found.contains(where: \.isStandardInput) { found.append(Found(name: LogName(path), identity: nil)) }
+      return
+    }
+    var status = stat()
+    if stat(path, &status) == 0 {
+      add(path: path, status: status, isNamed: true)
+    } else if errno == ENOENT, Glob.hasPattern(path) {
+      let matches = Glob(path).matches()
+      if matches.isEmpty { problems.append(.error(path: path, "nothing matches this pattern")) }
+      for match in matches where stat(match, &status) == 0 { add(path: match, status: status, isNamed: false) }
+    } else {
+      problems.append(.error(path: path, "cannot open: \(systemMessage(errno))"))
+    }
+  }
+
+  /// - Parameter isNamed: the person asked for exactly this file, so that a FIFO is meant.
+  private mutating func add(path: String, status: stat, isNamed: Bool) {
+    let identity = FileIdentity(status)
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR:
+      // The same folder again: a second argument, or a loop of links.
+      if seenFolders.insert(identity).inserted { addFolder(path) }
+    case S_IFREG:
+      if excluded.contains(Discovery.resolved(path)) {
+        if isNamed { problems.append(.error(path: path, "is the database itself, not a log")) }
+      } else if seenFiles.insert(identity).inserted {
+        found.append(Found(name: LogName(path), identity: identity))
+      }
+    case S_IFIFO, S_IFCHR:
+      if isNamed { found.append(Found(name: LogName(path), identity: identity)) }
+    default:
+      if isNamed { problems.append(.error(path: path, "is neither a file nor a folder")) }
+    }
+  }
+
+  private mutating func addFolder(_ path: String) {
+    let prefix = path.hasSuffix("/") ? path : path + "/"
+    guard let entries = Discovery.entries(of: path) else {
+      problems.append(.error(path: path, "cannot list: \(systemMessage(errno))"))
+      return
+    }
+    for entry in entries {
+      var status = stat()
+      if stat(prefix + entry, &status) == 0 {
+        add(path: prefix + entry, status: status, isNamed: false)
+      } else {
+        // A link to nowhere is common in /var/log/containers after a pod has gone.
+        let message = systemMessage(errno)
+        problems.append(.warning(path: prefix + entry, "cannot open: \(message)"))
+      }
+    }
+  }
+
+  /// Names in a folder, sorted; nil with `errno` set when it cannot be listed.
+  static func entries(of folder: String) -> [String]? {
+    guard let stream = opendir(folder) else { return nil }
+    defer { closedir(stream) }
+    var names: [String] = []
+    while let entry = readdir(stream) {
+      let name = withUnsafePointer(to: &entry.pointee.d_name) {
+        $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != "." && name != ".." { names.append(name) }
+    }
+    return names.sorted()
+  }
+
+  /// Files of one family in the order they were written; families where their first member was named.
+  static func inReadingOrder(_ found: [Found]) -> [Found] {
+    var places: [String: Int] = [:]
+    for file in found where places[file.name.family] == nil { places[file.name.family] = places.count }
+    return found.enumerated()
+      .sorted { one, other in
+        let (first, second) = (places[one.element.name.family]!, places[other.element.name.family]!)
+        if first != second { return first < second }
+        if one.element.name.age != other.element.name.age { return one.element.name.age < other.element.name.age }
+        return one.offset < other.offset
+      }
+      .map(\.element)
+  }
+
+  /// The rotated files beside `live`, oldest first.
+  static func rotatedSiblings(of live: String) -> [Found] {
+    let folder = live.lastIndex(of: "/").map { String(live[...$0]) } ?? ""
+    var siblings: [Found] = []
+    for entry in entries(of: folder.isEmpty ? "." : folder) ?? [] {
+      let name = LogName(folder + entry)
+      var status = stat()
+      guard name.family == live, name.age != .live, stat(name.path, &status) == 0,
+        status.st_mode & S_IFMT == S_IFREG
+      else { continue }
+      siblings.append(Found(name: name, identity: FileIdentity(status)))
+    }
+    return inReadingOrder(siblings)
+  }
+
+  static func size(of path: String) -> Int64 {
+    var status = stat()
+    guard path != standardInput, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return 0 }
+    return Int64(status.st_size)
+  }
+
+  private static func resolved(_ path: String) -> String {
+    guard let real = realpath(path, nil) else { return path }
+    defer { free(real) }
+    return String(cString: real)
+  }
+}
+
+/// Device and inode: the same file whatever its name, as long as it lives.
+struct FileIdentity: Hashable, Sendable {
+  var device: UInt64
+  var inode: UInt64
+
+  init(device: UInt64, inode: UInt64) {
+    self.device = device
+    self.inode = inode
+  }
+
+  /// nil when there is nothing under `path`.
+  init?(path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    self.init(status)
+  }
+
+  init(_ status: stat) {
+    device = UInt64(truncatingIfNeeded: status.st_dev)
+    inode = UInt64(truncatingIfNeeded: status.st_ino)
+  }
+}
+
+func systemMessage(_ code: Int32) -> String {
+  // strerror's buffer may be shared between threads; the C locale's texts for valid codes are constants in glibc.
+  String(cString: strerror(code)).lowercased()
+}

@@ -1,0 +1,50 @@
+public import AccessLogs
+public import Flows
+
+/// How a run reads its inputs.
+public struct IngestOptions: Sendable {
+  /// Formats to try; the built-in ones unless the person gave some.
+  public var formats: [FormatPlan] = FormatPlan.builtIn
+  public var role: Role?
+  public var label: String?
+  /// A last line without newline is a line.
+  public var isFinal = false
+  /// Lines seen before under `--overlap` are not stored again.
+  public var dropsSeenLines = false
+  /// Path of the database, so that a folder that holds it is not read as its own log.
+  public var database: String?
+  public var limits = IngestLimits()
+  /// Unix milliseconds; noted with each log. The library itself never reads a clock.
+  public var nowMs: @Sendable () -> Int64
+  /// Seconds of a clock that never jumps.
+  public var seconds: @Sendable () -> Double
+
+  public init(nowMs: @escaping @Sendable () -> Int64, seconds: @escaping @Sendable () -> Double) {
+    self.nowMs = nowMs
+    self.seconds = seconds
+  }
+}
+
+/// What bounds memory, and what bounds the work that is lost when a run is killed.
+public struct IngestLimits: Sendable {
+  /// Bytes read at a time: enough for the disk's read-ahead, and it stays in the second-level cache.
+  public var chunkBytes = 1 << 20
+  /// The longest line that is parsed; longer ones are rejected as `too-long`.
+  public var maxLineBytes = 1 << 20
+  /// Rows of a batch.
+  public var batchRows = FlowBatch.defaultCapacity
+  /// Batches in flight between parser and store.
+  public var batches = 8
+  /// Rows after which a commit is due, whatever the time: about as much as the page cache holds.
+  public var rowsPerCommit = 500_000
+  /// Seconds after which the end of a file is a reason to commit.
+  public var secondsPerCommit = 2.0
+  /// Deflate reaches 1,032 to 1; access logs lie between 10 and 60, the dullest health checks under 300.
+  public var maxInflationRatio: Int64 = 500
+  /// Decompressed bytes up to which the ratio does not matter.
+  public var unratedInflatedBytes: Int64 = 256 << 20
+  /// Lines `--overlap` remembers the number of equal lines of, within one input (twice this many at most).
+  public var overlapWindow = 500_000
+
+  public init() {}
+}

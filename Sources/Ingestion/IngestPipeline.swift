@@ -1,0 +1,255 @@
+internal import AccessLogs
+public import EgressPolicy
+public import FlowStore
+internal import Flows
+
+/// Carries logs into the store: finds the files, reads on where the last run stopped, and commits flows together with
+/// the reading positions.
+///
+///     let pipeline = IngestPipeline(store: store, options: options)
+///     let summary = try pipeline.run(paths: ["/var/log/pods", "squid.log*"], policy: nil)
+///
+/// One run per pipeline. The calling thread reads and parses, a second one writes.
+public final class IngestPipeline {
+  private let store: FlowStore?
+  private let options: IngestOptions
+  private let progress: ((IngestProgress) -> Void)?
+  private var registry = LogRegistry([])
+  private var summary = IngestSummary()
+  /// Ordinal of the log behind each entry of `summary.files`; nil for files without one.
+  private var ordinals: [Int64?] = []
+  private var handled: Set<FileIdentity> = []
+  private var queued: Set<FileIdentity> = []
+  private var bytesDone: Int64 = 0
+  private var bytesTotal: Int64 = 0
+  private var began: Double = 0
+
+  /// - Parameter store: nil for a dry run: everything is read from its beginning, and nothing kept.
+  public init(store: FlowStore?, options: IngestOptions, progress: ((IngestProgress) -> Void)? = nil) {
+    self.store = store
+    self.options = options
+    self.progress = progress
+  }
+
+  /// Reads `paths` (files, patterns, folders, `-`), judges what is new, and commits.
+  ///
+  /// Inputs that cannot be read are reported in the summary; only a store that fails ends the run.
+  public func run(paths: [String], policy: Policy?) throws(StoreError) -> IngestSummary {
+    began = options.seconds()
+    let discovery = Discovery(paths: paths, database: options.database)
+    summary.problems = discovery.problems
+    queued = Set(discovery.found.compactMap(\.identity))
+    bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
+    registry = LogRegistry(try store?.logs() ?? [])
+    let writer = StoreWriter(store: store, known: registry.logs, options: options)
+    let reader = LogReader(
+      parser: LineParser(formats: options.formats), writer: writer, options: options, overlap: overlapFilter(writer))
+    writer.start()
+    for file in discovery.found {
+      if StopRequest.signal != nil || !read(file, with: reader) { break }
+    }
+    summary.stoppedBy = StopRequest.signal
+    try writer.finish()
+    try judge(writer, policy: policy)
+    summary.seconds = options.seconds() - began
+    return summary
+  }
+
+  private func overlapFilter(_ writer: StoreWriter) -> OverlapFilter? {
+    guard options.dropsSeenLines else { return nil }
+    guard let store else { return nil }
+    return OverlapFilter(window: options.limits.overlapWindow, label: options.label) { hash, ordinal in
+      do throws(StoreError) { return try store.noteLine(hash: hash, ordinal: ordinal) } catch {
+        writer.fail(error)
+        return true
+      }
+    }
+  }
+
+  private func judge(_ writer: StoreWriter, policy: Policy?) throws(StoreError) {
+    guard let store else { return }
+    try Rejudge.run(store: store, policy: policy)
+    let facts = try store.facts()
+    let roles = Rejudge.roles(facts, Rejudge.judge(facts, policy: policy))
+    for (index, ordinal) in ordinals.enumerated() {
+      guard let ordinal, let id = writer.rowID(ordinal), let found = roles[id] else { continue }
+      summary.files[index].role = found.map(\.rawValue).joined(separator: ",")
+    }
+    try store.commit()
+  }
+
+  // MARK: One file
+
+  /// False when the run has to end.
+  private func read(_ found: Discovery.Found, with reader: LogReader) -> Bool {
+    if let identity = found.identity, !handled.insert(identity).inserted { return true }
+    do throws(ReadError) {
+      let file = try LogFile(path: found.name.path, limits: options.limits)
+      var place = try self.place(file, found.name)
+      if case .begin = place, try !readRotatedSiblings(of: found, with: reader) { return false }
+      if case .begin = place { place = try self.place(file, found.name) }
+      return try read(file, found.name, from: place, with: reader)
+    } catch {
+      summary.problems.append(.error(path: found.name.path, error.message))
+      return true
+    }
+  }
+
+  private func place(_ file: LogFile, _ name: LogName) throws(ReadError) -> ReadingPlace {
+    try registry.place(for: file, named: name, chunkBytes: options.limits.chunkBytes)
+  }
+
+  /// The file under this name is another one than last time: what was read then may lie beside it, rotated. It is read
+  /// to its end first, and so is everything rotated after it.
+  private func readRotatedSiblings(of found: Discovery.Found, with reader: LogReader) throws(ReadError) -> Bool {
+    guard found.name.age == .live, let former = registry.log(named: found.name.path) else { return true }
+    let siblings = Discovery.rotatedSiblings(of: found.name.path)
+    for (index, sibling) in siblings.enumerated() {
+      guard let file = try? LogFile(path: sibling.name.path, limits: options.limits),
+        let place = try? self.place(file, sibling.name), place.log === former
+      else { continue }
+      for next in siblings[index...] where next.identity.map({ !queued.contains($0) }) ?? false {
+        if !read(next, with: reader) { return false }
+      }
+      return true
+    }
+    return true
+  }
+
+  private func read(
+    _ file: LogFile, _ name: LogName, from place: ReadingPlace, with reader: LogReader
+  ) throws(ReadError) -> Bool {
+    switch place {
+    case .unchanged(let log):
+      report(name, log, from: log.record.position, Tally(), pending: log.record.pending)
+      return true
+    case .covered(let log):
+      noteCovered(file, name, log)
+      report(name, nil, from: file.position, Tally(), pending: 0)
+      return true
+    case .resume(let log):
+      registry.move(log, to: file)
+      let prefix =
+        if let known = log.prefix { known } else { try restoredPrefix(file, length: UInt64(log.record.position)).prefix }
+      return read(file, name, as: log, prefix: prefix, with: reader)
+    case .begin(let former, let equal, let change):
+      let (prefix, lines) = try restoredPrefix(file, length: equal)
+      var record = LogRecord(path: name.path)
+      record.device = file.identity.map { Int64(bitPattern: $0.device) }
+      record.inode = file.identity.map { Int64(bitPattern: $0.inode) }
+      record.isCompressed = file.isCompressed
+      (record.namespace, record.pod, record.container) = (name.namespace, name.pod, name.container)
+      record.position = Int64(equal)
+      record.lines = lines
+      noteChange(&record, former ?? registry.log(named: name.path), change)
+      if file.identity == nil && !options.dropsSeenLines {
+        summary.problems.append(
+          .warning(
+            path: name.path,
+            "has no identity: reading the same lines again would store them again; use --overlap if inputs may overlap"
+          ))
+      }
+      return read(file, name, as: registry.add(record, prefix: prefix), prefix: prefix, with: reader)
+    }
+  }
+
+  private func read(
+    _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: LogReader
+  ) -> Bool {
+    if let role = options.role { log.record.declaredRole = role }
+    if let label = options.label { log.record.label = label }
+    let from = log.record.position
+    let before = bytesDone
+    reader.onChunk = { [self] bytes in
+      bytesDone = before + bytes
+      progress?(IngestProgress(path: name.path, bytes: bytesDone, of: bytesTotal, seconds: options.seconds() - began))
+    }
+    var tally = Tally()
+    let result = reader.read(file, as: log, prefix: prefix, tally: &tally)
+    bytesDone = before + file.size
+    registry.learnFirstLine(of: log)
+    log.putAside()
+    summary.problems += result.warnings.map { .warning(path: name.path, $0) }
+    if let error = result.error { summary.problems.append(.error(path: name.path, error.message)) }
+    report(name, log, from: from, tally, pending: result.pending)
+    return !result.wasStopped
+  }
+
+  /// Hashes the first `length` bytes anew, and counts their lines; `file` stands behind them afterwards.
+  private func restoredPrefix(_ file: LogFile, length: UInt64) throws(ReadError) -> (prefix: ConsumedPrefix, lines: Int64) {
+    var prefix = ConsumedPrefix()
+    guard length > 0 else { return (prefix, 0) }
+    try file.rewind()
+    var lines: Int64 = 0
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: options.limits.chunkBytes, alignment: 16)
+    defer { buffer.deallocate() }
+    while prefix.position < length {
+      let wanted = Int(clamping: min(UInt64(buffer.count), length - prefix.position))
+      let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+      guard count > 0 else { throw ReadError(message: "became shorter while it was read; run again") }
+      for byte in buffer[..<count] where byte == 0x0A { lines += 1 }
+      prefix.consume(
+        UnsafeRawBufferPointer(rebasing: buffer[..<count]), isInsideLine: prefix.position + UInt64(count) < length)
+    }
+    return (prefix, lines)
+  }
+
+  // MARK: Reporting
+
+  private func noteChange(_ record: inout LogRecord, _ former: KnownLog?, _ change: ReadingPlace.Change) {
+    guard let former else { return }
+    record.generation = former.record.generation + 1
+    let kept = record.position > 0 ? "; its first \(record.position) bytes are as before and not read again" : ""
+    let lost =
+      former.record.pending > 0
+      ? " (\(former.record.pending) bytes of an unfinished line are lost)" : ""
+    let what =
+      switch change {
+      case .truncated: "was cut after \(former.record.position) bytes had been read of it"
+      case .rewritten: "was rewritten after \(former.record.position) bytes had been read of it"
+      case .none: "is another file than the one of which \(former.record.position) bytes had been read"
+      }
+    let note =
+      "\(what)\(kept); what was written after that and before the change is a gap, unless a rotated copy holds it\(lost)"
+    record.note = note
+    summary.problems.append(.warning(path: record.path, note))
+  }
+
+  private func noteCovered(_ file: LogFile, _ name: LogName, _ log: KnownLog) {
+    guard log.identity == file.identity, log.record.path == name.path else { return }
+    summary.problems.append(
+      .warning(
+        path: name.path,
+        "is shorter than what was read of it (\(log.record.position) bytes); its lines are all stored already"))
+  }
+
+  private func report(_ name: LogName, _ log: KnownLog?, from: Int64, _ tally: Tally, pending: Int64) {
+    ordinals.append(log?.ordinal)
+    let formats = log?.record.formats ?? tally.storedByFormat.keys.sorted()
+    summary.add(
+      IngestSummary.File(
+        path: name.path, format: formats.joined(separator: ","), role: (log?.record.declaredRole ?? .unknown).rawValue,
+        read: tally.read, stored: tally.stored, rejected: tally.rejected, skipped: tally.skipped, from: from,
+        to: log?.record.position ?? from, pending: pending), tally)
+  }
+}
+
+extension ReadingPlace {
+  /// The known log whose content the file has.
+  var log: KnownLog? {
+    switch self {
+    case .unchanged(let log), .resume(let log), .covered(let log): log
+    case .begin: nil
+    }
+  }
+}
+
+/// How far a run is, for a terminal.
+public struct IngestProgress: Sendable {
+  public var path: String
+  /// Bytes read of the inputs as they lie on disk.
+  public var bytes: Int64
+  /// Size of all inputs; 0 when a pipe is all there is.
+  public var of: Int64
+  public var seconds: Double
+}

@@ -1,0 +1,93 @@
+internal import AccessLogs
+internal import FlowStore
+internal import Flows
+internal import Glibc
+
+/// Leaves out lines that an earlier input held already: for `kubectl logs` exports and pipes, which overlap and have no
+/// identity of their own.
+///
+/// A line is the same when pod, container and text are, and when it is the n-th of its kind in this input as it was the
+/// n-th in an earlier one: two equal lines in one log are two flows.
+final class OverlapFilter {
+  /// Lines left out are counted under this kind.
+  static let kind = "seen-before"
+
+  private let isNew: (UInt64, Int64) -> Bool
+  private let window: Int
+  private let label: String?
+  private var salt = RunningHash()
+  /// How often a line came up in this input. Equal lines carry equal times, so they stand close together: two windows,
+  /// the older of which is dropped when the newer is full, bound the memory.
+  private var counts: [UInt64: Int64] = [:]
+  private var olderCounts: [UInt64: Int64] = [:]
+  /// Whether lines behind the parser's place were new, in their order: lines are noted once, though the parser may stop
+  /// before them and be given them again.
+  private var verdicts: [Bool] = []
+  private var nextVerdict = 0
+
+  /// - Parameter isNew: notes a line and its ordinal; false when both were noted before.
+  init(window: Int, label: String?, isNew: @escaping (UInt64, Int64) -> Bool) {
+    self.isNew = isNew
+    self.window = window
+    self.label = label
+  }
+
+  func begin(_ record: LogRecord) {
+    salt = RunningHash()
+    for part in [record.namespace, record.pod, record.container, label] {
+      Array(((part ?? "") + "\u{0}").utf8).withUnsafeBytes { salt.update($0) }
+    }
+    counts.removeAll(keepingCapacity: true)
+    olderCounts.removeAll(keepingCapacity: true)
+    settle()
+  }
+
+  func settle() {
+    verdicts.removeFirst(nextVerdict)
+    nextVerdict = 0
+  }
+
+  /// As `LineParser.parse`, without the lines seen before; they are counted as skipped.
+  func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, parser: LineParser, into batch: FlowBatch) -> Int {
+    var place = 0
+    while place < bytes.count, batch.count < batch.capacity {
+      guard let end = lineEnd(in: bytes, from: place, isFinal: isFinal) else { break }
+      let line = UnsafeRawBufferPointer(rebasing: bytes[place..<end])
+      if nextVerdict == verdicts.count { verdicts.append(judge(line)) }
+      if verdicts[nextVerdict] {
+        let consumed = parser.parse(line, isFinal: isFinal && end == bytes.count, into: batch)
+        guard consumed == line.count else { return place + consumed }
+      } else {
+        parser.nextLine += 1
+        batch.skippedCount += 1
+        batch.skippedByKind[OverlapFilter.kind, default: 0] += 1
+      }
+      nextVerdict += 1
+      place = end
+    }
+    return place
+  }
+
+  private func lineEnd(in bytes: UnsafeRawBufferPointer, from place: Int, isFinal: Bool) -> Int? {
+    if let newline = memchr(bytes.baseAddress! + place, 0x0A, bytes.count - place) {
+      return UnsafeRawPointer(newline) - bytes.baseAddress! + 1
+    }
+    return isFinal ? bytes.count : nil
+  }
+
+  private func judge(_ line: UnsafeRawBufferPointer) -> Bool {
+    var text = line
+    // A last line without its newline is the same line.
+    if text.last == 0x0A { text = UnsafeRawBufferPointer(rebasing: text.dropLast()) }
+    var hash = salt
+    hash.update(text)
+    let digest = hash.digest
+    let ordinal = (counts[digest] ?? olderCounts[digest] ?? 0) + 1
+    if counts.count >= window {
+      olderCounts = counts
+      counts = [:]
+    }
+    counts[digest] = ordinal
+    return isNew(digest, ordinal)
+  }
+}

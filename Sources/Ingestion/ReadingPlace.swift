@@ -1,0 +1,142 @@
+internal import FlowStore
+
+/// Where reading of an opened file begins.
+enum ReadingPlace {
+  /// Nothing was written since the last run.
+  case unchanged(KnownLog)
+  /// Go on with this log at its reading position. The file stands there already.
+  case resume(KnownLog)
+  /// Every whole line was read already, in another file (a copy) or before the file was cut.
+  case covered(KnownLog)
+  /// Another log. `equal` bytes at its beginning were read already as a part of `former`.
+  case begin(former: KnownLog?, equal: UInt64, Change)
+
+  /// Why a file whose inode was read before is a new log now.
+  enum Change: Equatable {
+    case none
+    /// Shorter than what was read of it.
+    case truncated
+    /// Other content in the same place.
+    case rewritten
+  }
+}
+
+extension LogRegistry {
+  /// Decides by the rules of exactly-once reading:
+  ///
+  /// 1. the inode is known, the size not below what was read, head and tail are as they were: go on;
+  /// 2. otherwise the content decides, whatever path and inode say: all that was read of a log is the beginning of this
+  ///    file (renamed, copied, compressed): go on; the file is the beginning of what was read: nothing to do;
+  /// 3. otherwise it is another log. Of a known inode, what still equals the old content is not read again.
+  func place(for file: LogFile, named name: LogName, chunkBytes: Int) throws(ReadError) -> ReadingPlace {
+    guard let identity = file.identity else { return .begin(former: nil, equal: 0, .none) }
+    let former = log(at: identity)
+    if let former, former.record.isCompressed == file.isCompressed {
+      if file.isCompressed {
+        if former.record.size == file.size && former.record.modifiedNs == file.modifiedNs { return .unchanged(former) }
+      } else if hasSameGuards(file, former.record) {
+        try file.seek(to: former.record.position)
+        return .resume(former)
+      }
+    }
+    var equal: UInt64 = 0
+    if let line = try firstLine(of: file, chunkBytes: chunkBytes) {
+      let alike = logs(beginningWith: line).filter { isSamePod($0.record, name) }
+      let match = try ContentMatch(file: file, logs: alike, chunkBytes: chunkBytes)
+      let covering = match.covering { $0.identity == identity }
+      if let whole = match.whole, whole.record.position >= covering?.record.position ?? 0 {
+        // A copy beside a file that is still there is only worth a move when it holds more.
+        if whole.identity != identity, isStillThere(whole), file.size(isAt: whole.record.position) {
+          return .covered(whole)
+        }
+        try file.advance(to: whole.record.position, chunkBytes: chunkBytes)
+        return .resume(whole)
+      }
+      if let covering { return .covered(covering) }
+      if let former { equal = match.matched(former) }
+    } else if let former, former.record.position == 0 {
+      try file.rewind()
+      return .resume(former)
+    }
+    try file.rewind()
+    guard let former else { return .begin(former: nil, equal: 0, .none) }
+    let isShorter = !file.isCompressed && file.size < former.record.position
+    return .begin(former: former, equal: equal, isShorter ? .truncated : .rewritten)
+  }
+
+  /// The head and the last bytes before the reading position are still what was read: two small reads.
+  private func hasSameGuards(_ file: LogFile, _ record: LogRecord) -> Bool {
+    guard file.size >= record.position else { return false }
+    func digest(_ length: Int64, at offset: Int64) -> Int64? {
+      let bytes = file.peek(Int(length), at: offset)
+      guard bytes.count == Int(length) else { return nil }
+      return Int64(bitPattern: bytes.withUnsafeBytes { RunningHash(of: $0).digest })
+    }
+    guard record.position > 0 else { return true }
+    let longest = Int64(ConsumedPrefix.guardSize)
+    guard (1...longest).contains(record.headLength), (1...longest).contains(record.tailLength),
+      record.tailLength <= record.position
+    else { return false }
+    return digest(record.headLength, at: 0) == record.headHash
+      && digest(record.tailLength, at: record.position - record.tailLength) == record.tailHash
+  }
+
+  /// Two pods may well begin with the same lines; what their paths say keeps them apart.
+  private func isSamePod(_ record: LogRecord, _ name: LogName) -> Bool {
+    func agree(_ one: String?, _ other: String?) -> Bool { one == nil || other == nil || one == other }
+    return agree(record.namespace, name.namespace) && agree(record.pod, name.pod)
+      && agree(record.container, name.container)
+  }
+
+  private func isStillThere(_ known: KnownLog) -> Bool {
+    guard let identity = known.identity else { return false }
+    return FileIdentity(path: known.record.path) == identity
+  }
+
+  /// nil while the file has no whole line.
+  private func firstLine(of file: LogFile, chunkBytes: Int) throws(ReadError) -> ConsumedPrefix.Rung? {
+    try file.rewind()
+    // A line is some hundred bytes: a page at first, so that a folder of many small files costs little.
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: min(chunkBytes, 4096), alignment: 16)
+    defer { buffer.deallocate() }
+    var hash = RunningHash()
+    while true {
+      let count = try file.read(into: buffer)
+      let newline = buffer[..<count].firstIndex(of: 0x0A)
+      hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<(newline.map { $0 + 1 } ?? count)]))
+      if newline != nil { return ConsumedPrefix.Rung(position: hash.length, digest: hash.digest) }
+      if count == 0 {
+        // A log that ended without a newline and was read as final has its end for a first line.
+        return hash.length == 0 ? nil : ConsumedPrefix.Rung(position: hash.length, digest: hash.digest)
+      }
+    }
+  }
+}
+
+extension LogFile {
+  /// A plain file of just this size: there is nothing beyond.
+  func size(isAt position: Int64) -> Bool {
+    isCompressed ? self.position == position && isAtEndOfContent() : size == position
+  }
+
+  /// Whether nothing comes after `position`; takes a byte, so only for files that are positioned anew afterwards.
+  private func isAtEndOfContent() -> Bool {
+    var byte: UInt8 = 0
+    let count = try? withUnsafeMutableBytes(of: &byte) { bytes throws(ReadError) in try read(into: bytes) }
+    return count == 0
+  }
+
+  /// Reads over the bytes up to `position`, from the beginning where the file stands beyond.
+  func advance(to target: Int64, chunkBytes: Int) throws(ReadError) {
+    if position == target { return }
+    if !isCompressed { return try seek(to: target) }
+    if position > target { try rewind() }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: 16)
+    defer { buffer.deallocate() }
+    while position < target {
+      let wanted = Int(min(Int64(chunkBytes), target - position))
+      let count = try read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+      guard count > 0 else { throw ReadError(message: "ends at byte \(position), before what was read of it") }
+    }
+  }
+}
