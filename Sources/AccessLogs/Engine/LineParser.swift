@@ -42,7 +42,7 @@ public final class LineParser {
   private var context = LogContext(ordinal: 0)
 
   /// 1-based number of the next line of the log.
-  public private(set) var nextLine: Int64 = 1
+  public var nextLine: Int64 = 1
 
   /// A parser that knows `formats`; the first ones are preferred where a line fits several.
   public init(formats: [FormatPlan] = FormatPlan.builtIn) {
