@@ -1,7 +1,7 @@
-internal import ArgumentParser
-internal import Flows
+public import ArgumentParser
+public import Flows
 internal import Foundation
-internal import Reports
+public import Reports
 
 /// The limits that every question takes.
 struct FilterOptions: ParsableArguments {

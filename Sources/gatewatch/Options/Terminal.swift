@@ -1,6 +1,8 @@
 internal import ArgumentParser
 internal import Foundation
+internal import Glibc
 internal import Reports
+internal import Synchronization
 
 /// The one place that writes to the standard streams and asks what they are.
 enum Terminal {
@@ -24,19 +26,38 @@ enum Terminal {
   /// Unix milliseconds.
   static var now: Int64 { Int64((Date().timeIntervalSince1970 * 1000).rounded(.down)) }
 
+  /// What was written and has not left the process yet.
+  private static let pending = Mutex<[UInt8]>([])
+  /// Bytes that are written at once: a system call per row would cost more than the row.
+  private static let bufferSize = 1 << 16
+
   static func write(_ text: String) throws {
-    var text = text
-    let isWritten = text.withUTF8 { fwrite($0.baseAddress, 1, $0.count, stdout) == $0.count }
-    guard isWritten else { throw OutputError() }
+    try pending.withLock { pending in
+      pending.append(contentsOf: text.utf8)
+      if pending.count >= bufferSize { try drain(&pending) }
+    }
   }
 
   static func flush() throws {
-    guard fflush(stdout) == 0 else { throw OutputError() }
+    try pending.withLock { try drain(&$0) }
+  }
+
+  private static func drain(_ pending: inout [UInt8]) throws {
+    defer { pending.removeAll(keepingCapacity: true) }
+    try pending.withUnsafeBytes { bytes in
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let count = Glibc.write(STDOUT_FILENO, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { throw OutputError(reason: String(cString: strerror(errno))) }
+        rest = rest.dropFirst(count)
+      }
+    }
   }
 
   /// A message for the person, on the error stream, safe to show.
   static func complain(_ message: String) {
-    fflush(stdout)
+    try? flush()
     // Messages of the program itself may have several lines.
     let lines = message.split(separator: "\n", omittingEmptySubsequences: false).map { TerminalText.safe(String($0)) }
     FileHandle.standardError.write(Data("gatewatch: \(lines.joined(separator: "\n"))\n".utf8))
@@ -58,6 +79,6 @@ enum Terminal {
 
 /// The answer could not be written.
 struct OutputError: Error, CustomStringConvertible {
-  let reason = String(cString: strerror(errno))
+  var reason: String
   var description: String { "cannot write the answer: \(reason)" }
 }
