@@ -55,7 +55,9 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
       case .SQLITE_CANTOPEN, .SQLITE_READONLY:
         throw .file(
           path: path,
-          reason: "cannot be read in place: its folder is not writable for this user; read a copy made by gatewatch db snapshot")
+          reason:
+            "cannot be read in place: its folder is not writable for this user; read a copy made by gatewatch db snapshot"
+        )
       default: throw StoreError(error)
       }
     } catch {
