@@ -157,3 +157,13 @@ extension Scene {
     try #require(symlink(path(other), path(name)) == 0)
   }
 }
+
+extension Scene {
+  func texts(_ sql: String) throws -> [String] {
+    var result: [String] = []
+    try FlowReader(path: database).query(sql) { row in
+      if case .text(let text) = row[0] { result.append(text) }
+    }
+    return result
+  }
+}
