@@ -96,6 +96,9 @@ struct DurabilityTests {
     for suffix in ["", "-wal"] {
       try FileManager.default.copyItem(atPath: folder.path() + suffix, toPath: folder.path("killed.db") + suffix)
     }
+    // A reader comes first: it must find the commit in the WAL, and may not empty it.
+    #expect(try Self.contents(folder.path("killed.db")) == committed)
+    #expect(FileManager.default.fileExists(atPath: folder.path("killed.db-wal")))
     let reopened = try FlowStore(path: folder.path("killed.db"))
     #expect(try reopened.logs().map(\.position) == [10_000])
     reopened.close()
