@@ -195,6 +195,25 @@ struct OpeningTests {
     #expect(try FlowReader(path: folder.path()).value("select count(*) from flow") == 0)
   }
 
+  @Test("the program carries every file of Queries/Schema and Queries/Views, as it stands there")
+  func embedded() throws {
+    let queries = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../Queries").standardized
+    var onDisk: [String: String] = [:]
+    for folder in ["Schema", "Views"] {
+      let names = try FileManager.default.contentsOfDirectory(atPath: queries.appending(path: folder).path)
+      for name in names where name.hasSuffix(".sql") {
+        onDisk["\(folder)/\(name)"] = try String(
+          contentsOf: queries.appending(path: "\(folder)/\(name)"), encoding: .utf8)
+      }
+    }
+    let carried = Dictionary(uniqueKeysWithValues: EmbeddedQueries.all.map { ($0.name, $0.sql) })
+    #expect(
+      carried.mapValues { $0.trimmingCharacters(in: .newlines) }
+        == onDisk.mapValues { $0.trimmingCharacters(in: .newlines) })
+    #expect(Schema.steps.map(\.version) == Array(1...Schema.steps.count), "a step for each version, in order")
+  }
+
   @Test("views that another version left are made anew by a writer and overlaid by a reader")
   func views() throws {
     let folder = try ScratchFolder()
