@@ -34,6 +34,7 @@ let package = Package(
       dependencies: [
         "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "Reports", dependencies: ["FlowStore", "Flows"], plugins: ["EmbedQueries"]),
     .executableTarget(
@@ -60,7 +61,9 @@ let package = Package(
       dependencies: ["Ingestion", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib"]),
     .testTarget(name: "ReportsTests", dependencies: ["Reports", "FlowStore", "Flows"]),
     .testTarget(name: "ArchitectureTests"),
-    .testTarget(name: "EndToEndTests", dependencies: ["gatewatch"]),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["gatewatch", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Ingestion"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -63,16 +63,16 @@ struct SquidTarget {
   init(_ url: Slice, isConnect: Bool) {
     self.isConnect = isConnect
     if url.isMissing { return }
+    if url[0] == 0x65, url.hasPrefix("error:") {
+      pseudo = url.dropFirst(6)
+      return
+    }
     if isConnect {
       origin = url
       return
     }
     if url[0] == ASCII.slash {
       path = url
-      return
-    }
-    if url[0] == 0x65, url.hasPrefix("error:") {
-      pseudo = url.dropFirst(6)
       return
     }
     // The colon of the scheme is within its first bytes.
