@@ -34,6 +34,7 @@ let package = Package(
       dependencies: [
         "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "Reports", dependencies: ["FlowStore", "Flows"], plugins: ["EmbedQueries"]),
     .executableTarget(
@@ -51,16 +52,18 @@ let package = Package(
       path: "Sources/EmbedQueries"),
     .testTarget(name: "FlowsTests", dependencies: ["Flows"]),
     .testTarget(name: "AccessLogsTests", dependencies: ["AccessLogs", "Flows"], exclude: ["Fixtures"]),
-    .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"]),
+    .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"], exclude: ["Policies"]),
     .testTarget(
       name: "FlowStoreTests",
       dependencies: ["FlowStore", "Flows", .product(name: "GRDB", package: "GRDB.swift")]),
     .testTarget(
       name: "IngestionTests",
       dependencies: ["Ingestion", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib"]),
-    .testTarget(name: "ReportsTests", dependencies: ["Reports", "FlowStore", "Flows"]),
+    .testTarget(name: "ReportsTests", dependencies: ["Reports", "FlowStore", "Flows"], exclude: ["Snapshots"]),
     .testTarget(name: "ArchitectureTests"),
-    .testTarget(name: "EndToEndTests", dependencies: ["gatewatch"]),
+    .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["gatewatch", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Ingestion"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -42,21 +42,21 @@ create table line_mark (
 
 create table source (
   id integer primary key,
+  class integer,                      -- set by the judgement; early in the row, for every flow asks for it
   log integer not null,
   proxy text not null, shape text not null,
   client_ip text, client_forwarded integer not null default 0,
   proxy_ip text, namespace text, pod text, container text, peer text,
-  class integer,                      -- set by the judgement
   name text                           -- workload or pod, set by the judgement
 );
 
 create table destination (
   id integer primary key,
+  class integer,                      -- set by the judgement
   host text, host_origin text, port integer not null default 0, traffic text not null,
   authority text, sni text, cluster text, route_name text,
   upstream_ip text, upstream_port integer, upstream_name text,
-  dialled_ip text, dialled_port integer, logs_upstream integer not null,
-  class integer                       -- set by the judgement
+  dialled_ip text, dialled_port integer, logs_upstream integer not null
 );
 
 create table outcome (
@@ -110,9 +110,9 @@ create table route_verdict (
 );
 create table outcome_verdict (
   key integer primary key,            -- number of the context * 2^40 + outcome
-  context text not null, outcome integer not null,
   result text not null, reason text, left_hop integer not null, duplicate_view integer not null,
-  never_clears integer not null       -- the line is too doubtful for an exception to allow its bypass
+  never_clears integer not null,      -- the line is too doubtful for an exception to allow its bypass
+  context text not null, outcome integer not null
 );
 create table assumption (id integer primary key, text text not null);
 create table policy_exception (

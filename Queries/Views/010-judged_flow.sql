@@ -1,6 +1,7 @@
 -- Every flow with its verdict, by ids: the one place where facts and judgement meet. The other views and the reports
--- start here and join what they show; columns that nobody asks for cost nothing (SQLite drops left joins on keys that
--- are not used). Every look-up is by row id.
+-- start here and join what they show. Every look-up is by row id; where single flows are listed, those that no
+-- chosen column needs are left out (SQLite keeps them under an aggregate: group what you need of this view first, and
+-- join names to the groups).
 --
 -- A flow whose source or destination has no class yet (the reading was stopped before the judging) has role, path and
 -- outcome 'unknown': it is listed by unproven_flow and is nobody's proof.

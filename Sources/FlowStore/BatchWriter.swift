@@ -31,12 +31,14 @@ final class BatchWriter {
     content.initialize(to: BatchTable.Content())
     guard let connection = db.sqliteConnection else { preconditionFailure("a connection that was just opened") }
     try BatchTable.register(on: connection, content: content)
+    let seed = try BatchWriter.hashSeed(db)
+    let hash: ([Value]) -> Int64 = { DictionaryTable.hash($0, seed: seed) }
     let columns = BatchTable.columns.joined(separator: ", ")
     statements = Statements(
-      sources: try DictionaryTable("source", kind: 1, columns: Source.storedColumns, on: db),
-      destinations: try DictionaryTable("destination", kind: 2, columns: Destination.storedColumns, on: db),
-      outcomes: try DictionaryTable("outcome", kind: 3, columns: Outcome.storedColumns, on: db),
-      pathTemplates: try DictionaryTable("path_template", kind: 4, columns: ["path"], on: db),
+      sources: try DictionaryTable("source", kind: 1, columns: Source.storedColumns, on: db, hash: hash),
+      destinations: try DictionaryTable("destination", kind: 2, columns: Destination.storedColumns, on: db, hash: hash),
+      outcomes: try DictionaryTable("outcome", kind: 3, columns: Outcome.storedColumns, on: db, hash: hash),
+      pathTemplates: try DictionaryTable("path_template", kind: 4, columns: ["path"], on: db, hash: hash),
       rows: try db.statement(
         "insert into flow (\(columns)) select \(columns) from \(BatchTable.name)", isKept: true),
       mark: try db.statement(
@@ -54,6 +56,17 @@ final class BatchWriter {
   deinit {
     content.deinitialize(count: 1)
     content.deallocate()
+  }
+
+  /// Of this store alone, and in no log: what is in the logs cannot have been made to collide.
+  private static func hashSeed(_ db: Database) throws(StoreError) -> UInt64 {
+    try db.statement("insert or ignore into meta (key, value) values ('hash_seed', ?)")
+      .run(.text(String(UInt64.random(in: .min ... .max))))
+    let row = try db.statement("select value from meta where key = 'hash_seed'")
+    guard try row.step(), let seed = row.text(0).flatMap({ UInt64($0) }) else {
+      throw .sqlite(code: SQLITE_CORRUPT, message: "the store's hash seed is missing", sql: nil)
+    }
+    return seed
   }
 
   /// Statements must go before the connection does.
@@ -110,7 +123,8 @@ final class BatchWriter {
     var hasNew = false
 
     func add<Entry>(
-      _ entries: [Entry], from first: Int32, to map: inout [Int64], _ table: DictionaryTable, _ values: (Entry) -> [Value]
+      _ entries: [Entry], from first: Int32, to map: inout [Int64], _ table: DictionaryTable,
+      _ values: (Entry) -> [Value]
     ) throws(StoreError) {
       guard !entries.isEmpty else { return }
       // A lower number than expected: the parser has started its dictionary anew.

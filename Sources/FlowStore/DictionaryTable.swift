@@ -9,11 +9,15 @@ final class DictionaryTable {
   let name: String
   let columns: [String]
   private let kind: Int64
+  private let hash: ([Value]) -> Int64
   private let find: Statement
   private let insert: Statement
   private let insertKey: Statement
 
-  init(_ name: String, kind: Int64, columns: [String], on db: Database) throws(StoreError) {
+  init(
+    _ name: String, kind: Int64, columns: [String], on db: Database, hash: @escaping ([Value]) -> Int64
+  ) throws(StoreError) {
+    self.hash = hash
     self.name = name
     self.kind = kind
     self.columns = columns
@@ -39,7 +43,7 @@ final class DictionaryTable {
 
   /// The row with these values, in the order of `columns`.
   func id(of values: [Value], on db: Database) throws(StoreError) -> (id: Int64, isNew: Bool) {
-    let hash = DictionaryTable.hash(values)
+    let hash = hash(values)
     find.bind(kind, at: 1)
     find.bind(hash, at: 2)
     for (index, value) in values.enumerated() { find.bind(value, at: Int32(index + 3)) }
@@ -53,8 +57,8 @@ final class DictionaryTable {
     return (id, true)
   }
 
-  static func hash(_ values: [Value]) -> Int64 {
-    var hasher = StableHash()
+  static func hash(_ values: [Value], seed: UInt64) -> Int64 {
+    var hasher = StableHash(seed: seed)
     for value in values {
       switch value {
       case .integer(let number): hasher.combine(Optional(number))

@@ -20,6 +20,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   public let path: String
   private let queue: DatabaseQueue
   private var lock: WriterLock?
+  private var isOpen = true
   var writer: BatchWriter
 
   /// Called with a name before each write; a test throws from it to stand for a failing disk.
@@ -50,7 +51,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       configuration.label = "gatewatch.store"
       configuration.busyMode = .timeout(5)  // only readers are about; they block a checkpoint's end, never a write
       let queue = try DatabaseQueue(path: path, configuration: configuration)
-      writer = try queue.writeWithoutTransaction { db in
+      writer = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)
         try Schema.migrate(db, path: path)
         try db.execute(sql: "pragma journal_mode = wal")
@@ -113,7 +114,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   /// Something was written since the last commit.
   public var isInTransaction: Bool {
-    queue.writeWithoutTransaction { sqlite3_get_autocommit($0.sqliteConnection!) == 0 }
+    (try? access { $0.isInsideTransaction }) ?? false
   }
 
   /// Opens a transaction unless one is open; every write does this by itself.
@@ -151,7 +152,10 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// Runs `body` on the connection, and gives GRDB's errors our names.
   func access<Result>(_ body: (Database) throws(StoreError) -> Result) throws(StoreError) -> Result {
     do {
-      return try queue.writeWithoutTransaction { try body($0) }
+      return try queue.unsafeReentrantWrite { db in
+        guard isOpen else { throw StoreError.sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil) }
+        return try body(db)
+      }
     } catch let error as StoreError {
       throw error
     } catch let error as DatabaseError {
@@ -170,8 +174,9 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.
   public func close() {
-    guard lock != nil else { return }
-    queue.writeWithoutTransaction { db in
+    queue.unsafeReentrantWrite { db in
+      guard isOpen else { return }
+      isOpen = false
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }
       writer.finalize()
       sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)

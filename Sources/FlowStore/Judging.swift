@@ -94,37 +94,58 @@ extension FlowStore {
   /// Classes are written where they differ, verdicts only when any of them differs from what the store holds.
   public func apply(_ judgement: Judgement) throws(StoreError) {
     try write("judgement") { db throws(StoreError) in
-      try self.applyClasses(of: judgement, on: db)
+      let isReclassified = try self.applyClasses(of: judgement, on: db)
+      // "HASH-REVISION": the revision counts what changed verdicts without changing the verdict tables, so that the
+      // whole stands for the verdicts of all flows there are.
       let present = Self.hash(of: judgement)
-      let stored = try db.statement("select value from meta where key = 'judgement'")
-      let isSame = try stored.step() && stored.text(0) == present
-      stored.reset()
+      let row = try db.statement("select value from meta where key = 'judgement'")
+      let stored = try row.step() ? (row.text(0) ?? "").split(separator: "-") : []
+      row.reset()
+      let isSame = stored.first.map(String.init) == present
+      let revision = stored.count == 2 ? Int(stored[1]) ?? 0 : 0
       let setMeta = try db.statement("insert or replace into meta (key, value) values (?, ?)")
       if !isSame {
         try self.applyVerdicts(of: judgement, on: db)
-        try setMeta.run("judgement", .text(present))
         try setMeta.run("policy_hash", .text(judgement.policyHash))
+      }
+      if !isSame || isReclassified {
+        try setMeta.run("judgement", .text("\(present)-\(revision &+ (isReclassified ? 1 : 0))"))
       }
       try self.beforeWrite?("judged")
       try self.writer.setJudged(true, on: db)
     }
   }
 
-  private func applyClasses(of judgement: Judgement, on db: Database) throws(StoreError) {
-    let sources = try db.statement(
-      "update source set class = ?1, name = ?2 where id = ?3 and (class is not ?1 or name is not ?2)")
+  /// Writes the classes that differ; true when a source or destination that had one has another now.
+  private func applyClasses(of judgement: Judgement, on db: Database) throws(StoreError) -> Bool {
+    var isReclassified = false
+    var known: [Int64: (class: Int64, name: String?)] = [:]
+    let sources = try db.statement("select id, class, name from source where class is not null order by id")
+    while try sources.step() { known[sources.int(0)] = (sources.int(1), sources.text(2)) }
+    let updateSource = try db.statement("update source set class = ?1, name = ?2 where id = ?3")
     for entry in judgement.sourceClasses {
       precondition(entry.class >= 0 && entry.class < 1 << 20, "a source class has 20 bits")
+      if let before = known[entry.source] {
+        if before.class == Int64(entry.class), before.name == entry.name { continue }
+        isReclassified = true
+      }
       try beforeWrite?("source class")
-      try sources.run(Value(entry.class), Value(entry.name), .integer(entry.source))
+      try updateSource.run(Value(entry.class), Value(entry.name), .integer(entry.source))
     }
-    let destinations = try db.statement(
-      "update destination set class = ?1 where id = ?2 and class is not ?1")
+    known.removeAll(keepingCapacity: true)
+    let destinations = try db.statement("select id, class from destination where class is not null order by id")
+    while try destinations.step() { known[destinations.int(0)] = (destinations.int(1), nil) }
+    let updateDestination = try db.statement("update destination set class = ?1 where id = ?2")
     for entry in judgement.destinationClasses {
       precondition(entry.class >= 0 && entry.class < 1 << 20, "a destination class has 20 bits")
+      if let before = known[entry.destination] {
+        if before.class == Int64(entry.class) { continue }
+        isReclassified = true
+      }
       try beforeWrite?("destination class")
-      try destinations.run(Value(entry.class), .integer(entry.destination))
+      try updateDestination.run(Value(entry.class), .integer(entry.destination))
     }
+    return isReclassified
   }
 
   private func applyVerdicts(of judgement: Judgement, on db: Database) throws(StoreError) {

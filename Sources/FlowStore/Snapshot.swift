@@ -136,6 +136,8 @@ extension FlowReader {
     }
     do {
       // Into an empty file of our own: SQLite accepts that, and keeps its mode.
+      try access { try $0.execute(sql: "pragma query_only = off") }
+      defer { try? access { try $0.execute(sql: "pragma query_only = on") } }
       try query("vacuum into :target", arguments: ["target": .text(temporary)], allowsWriting: true) { _ in }
       var configuration = Configuration()
       configuration.label = "gatewatch.snapshot"

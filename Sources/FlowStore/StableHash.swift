@@ -1,9 +1,12 @@
-/// A 64-bit hash that is the same in every run and on every machine (Swift's own is seeded anew each time), of fields
-/// that keep their borders: ("ab", "c") differs from ("a", "bc"), nil from "".
+/// A 64-bit hash that is the same in every run with the same seed (Swift's own is seeded anew each time), of fields that
+/// keep their borders: ("ab", "c") differs from ("a", "bc"), nil from "".
 ///
-/// Multiply-and-fold over words of eight bytes. Not a defence against chosen collisions: who looks up by it compares the fields.
+/// Multiply-and-fold over words of eight bytes. Who looks up by it compares the fields too; a seed that the writer of the
+/// fields cannot know keeps him from making many that collide.
 struct StableHash {
-  private var state: UInt64 = 0x9E37_79B9_7F4A_7C15
+  private var state: UInt64
+
+  init(seed: UInt64 = 0x9E37_79B9_7F4A_7C15) { state = seed }
 
   private mutating func mix(_ word: UInt64) {
     let product = (state ^ word).multipliedFullWidth(by: 0xA076_1D64_78BD_642F)

@@ -131,6 +131,7 @@ public struct Outcome: Hashable, Sendable {
   /// `ACCESS_LOG_TYPE`, when logged: only `...End` records are countable.
   public var recordType: String?
   /// Squid's request target is a pseudo URL (`error:transaction-end-before-headers`): the part after `error:`.
+  /// Or `probe`: an nginx stream session without a server name in which no byte went either way.
   public var pseudoTarget: String?
   public var warnings: Warnings
 

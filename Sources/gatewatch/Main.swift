@@ -4,7 +4,7 @@ internal import ArgumentParser
 struct Gatewatch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "gatewatch",
-    subcommands: [ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self])
+    subcommands: [IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self])
 
   static func main() async {
     do {

@@ -68,6 +68,19 @@ struct FormatsDirectiveTests {
     #expect(summary(try .envoy(directive)) == column)
   }
 
+  @Test("a logger that omits empty values may leave any column empty")
+  func omittedValues() throws {
+    let format = "%START_TIME% %PROTOCOL% %RESPONSE_FLAGS%"
+    #expect(fields(try .envoy(format)).allSatisfy { !$0.mayBeEmpty })
+    #expect(fields(try .envoy(format, omitsEmptyValues: true)).allSatisfy(\.mayBeEmpty))
+  }
+
+  @Test("a value of exactly the length at which the proxy cuts may be a stump")
+  func lengths() throws {
+    #expect(fields(try .envoy("%REQ(:AUTHORITY):64% %REQ(:PATH)%")).map(\.maxLength) == [64, nil])
+    #expect(fields(try .squid("%.40ru %6tr %10.20>rd")).map(\.maxLength) == [40, nil, 20])
+  }
+
   // MARK: - nginx
 
   @Test(
@@ -110,6 +123,8 @@ struct FormatsDirectiveTests {
   func notUnderstood() throws {
     #expect(try FormatPlan.nginx("$x ${y} $status $x").notUnderstood == ["$x", "${y}"])
     #expect(try FormatPlan.nginx("$remote_addr $http_x").notUnderstood.isEmpty)
+    #expect(FormatPlan.suggestion(forNotUnderstood: "${stauts}") == "$status")
+    #expect(FormatPlan.suggestion(forNotUnderstood: "$loggable_by_us") == nil)
   }
 
   // MARK: - Squid

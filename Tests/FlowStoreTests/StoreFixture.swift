@@ -44,7 +44,8 @@ struct BatchMaker {
     for number in self.destinations.count..<max(destinations, self.destinations.count) {
       batch.newDestinations.append(
         Destination(
-          host: "host-\(number).example.com", hostOrigin: .authority, port: 443, traffic: number % 2 == 0 ? .http : .tcp,
+          host: "host-\(number).example.com", hostOrigin: .authority, port: 443,
+          traffic: number % 2 == 0 ? .http : .tcp,
           authority: "host-\(number).example.com", cluster: "PassthroughCluster",
           upstream: Endpoint(ip: "203.0.113.\(number)", port: 443),
           dialled: Endpoint(ip: "203.0.113.\(number)", port: 443)))
@@ -86,6 +87,13 @@ struct BatchMaker {
 }
 
 extension FlowStore {
+  func setting(_ pragma: String) throws -> String? {
+    try access { db throws(StoreError) in
+      let row = try db.statement("pragma \(pragma)")
+      return try row.step() ? row.text(0) : nil
+    }
+  }
+
   /// Stores one batch of a log and its checkpoint, as ingestion does.
   func store(_ batch: FlowBatch, into log: inout LogRecord, parser: Int = 0) throws {
     if log.id == 0 { log.id = try insert(log: log) }
@@ -106,7 +114,8 @@ extension FlowStore {
 
 /// Passthrough for all flows, except where a test says otherwise.
 func judgement(
-  of facts: StoredFacts, route: RouteVerdict? = nil, ending: (Outcome) -> OutcomeVerdict = { _ in OutcomeVerdict(outcome: .ok) }
+  of facts: StoredFacts, route: RouteVerdict? = nil,
+  ending: (Outcome) -> OutcomeVerdict = { _ in OutcomeVerdict(outcome: .ok) }
 ) -> Judgement {
   var judgement = Judgement()
   judgement.policyHash = "cafe"

@@ -3,14 +3,17 @@ extension FormatPlan {
   ///
   /// A string that is a JSON object is taken as a `json_format`: its keys may then come in any order. A text format may
   /// end with the line break that Envoy wants inside it, as a newline or as the two characters `\n`.
+  ///
+  /// `omitsEmptyValues`: the `omit_empty_values` of the access logger, which prints nothing for a missing value.
   public static func envoy(
-    _ format: String, name: String = "custom", about: String = ""
+    _ format: String, name: String = "custom", about: String = "", omitsEmptyValues: Bool = false
   ) throws(FormatError) -> FormatPlan {
     var plan = FormatPlan(name: name, about: about, dialect: .envoy, source: format, body: .text([]))
     if let keys = try EnvoyCompiler.jsonKeys(format) {
       plan.body = .json(keys)
     } else {
-      plan.body = .text(try EnvoyCompiler.pieces(FormatText(format).withoutLineEnd, escaping: .raw))
+      let pieces = try EnvoyCompiler.pieces(FormatText(format).withoutLineEnd, escaping: .raw)
+      plan.body = .text(omitsEmptyValues ? pieces.map(\.allowingEmpty) : pieces)
     }
     return plan
   }
@@ -179,7 +182,7 @@ struct EnvoyCompiler {
   ) throws(FormatError) -> FormatField {
     var field = FormatField(
       role: operation.role, name: text.string(range), syntax: operation.syntax, escaping: escaping,
-      unit: operation.unit, mayBeEmpty: operation.mayBeEmpty)
+      unit: operation.unit, mayBeEmpty: operation.mayBeEmpty(name))
     let value = argument.map { text.string($0) } ?? ""
     switch operation.argument {
     case .none:
@@ -234,14 +237,17 @@ struct EnvoyCompiler {
   /// `X?Y`: header `X`, or `Y` where that is missing.
   private func setHeader(_ field: inout FormatField, _ argument: String, isRequest: Bool) {
     let names = argument.split(separator: "?", maxSplits: 1).map { $0.lowercased() }
-    field.mayBeEmpty = true
     for name in names {
       guard let known = isRequest ? Self.requestHeaders[name] : Self.responseHeaders[name] else { continue }
       field.role = known.role
       field.syntax = known.syntax
       field.unit = known.unit
+      field.mayBeEmpty = known.syntax == .text
       // The name that is not known may hold anything.
-      if names.count > 1, names.contains(where: { Self.requestHeaders[$0] == nil }) { field.syntax = .text }
+      if names.count > 1, names.contains(where: { Self.requestHeaders[$0] == nil }) {
+        field.syntax = .text
+        field.mayBeEmpty = true
+      }
       return
     }
   }
@@ -333,6 +339,14 @@ struct EnvoyCompiler {
     ":status": (.status, .integer, .one),
     "x-envoy-upstream-service-time": (.upstreamTime, .token, .milliseconds),
   ]
+}
+
+extension FormatPiece {
+  fileprivate var allowingEmpty: FormatPiece {
+    guard case .field(var field) = self else { return self }
+    field.mayBeEmpty = true
+    return .field(field)
+  }
 }
 
 extension String {

@@ -173,6 +173,12 @@ struct EnvoyOperator {
     return table
   }()
 
-  /// Operators that print a text whatever it is, and may therefore come out empty.
-  var mayBeEmpty: Bool { syntax == .text || role == .accessLogType }
+  /// Whether the value can be there and empty: `""` for a header that was sent without content. Envoy prints `-` for its own
+  /// texts when they are empty, but for the few that its documentation names.
+  func mayBeEmpty(_ name: String) -> Bool {
+    switch role {
+    case .serverName, .transportFailure, .terminationDetails: false
+    default: syntax == .text || ["ACCESS_LOG_TYPE", "TRACE_ID", "SPAN_ID"].contains(name)
+    }
+  }
 }

@@ -21,6 +21,11 @@ extension FormatPlan {
     plan.notUnderstood = compiler.notUnderstood
     return plan
   }
+
+  /// The variable of nginx's own that one of `notUnderstood` was perhaps meant to be: `$status` for `$stauts`.
+  public static func suggestion(forNotUnderstood variable: String) -> String? {
+    nearMiss(of: variable.filter { !"${}".contains($0) }, in: NginxVariable.knownNames).map { "$\($0)" }
+  }
 }
 
 /// One walk over a string with variables: `$name` or `${name}`.
@@ -88,8 +93,11 @@ private struct NginxCompiler {
       time: known.time)
     // A missing value is `-` with the default escape and nothing at all with the others. A value that is there and empty
     // (an SNI that was not sent, a map's default) is nothing with any of them.
-    field.mayBeEmpty = escape != .default || known.syntax == .text || known.syntax == .list
-    if known.role == .path, let host = builder.removeTail(role: .authority, literal: "") {
+    switch known.role {
+    case .endTime, .status, .duration, .bytesSent, .bytesReceived, .downstreamRemoteIP: break
+    default: field.mayBeEmpty = escape != .default || known.syntax == .text || known.syntax == .list
+    }
+    if known.role == .path, let host = builder.removeTail(literal: "", where: { $0.role == .authority }) {
       try appendURL(path: field, host: host, range: range)
     } else {
       try builder.append(field, range: range)
@@ -100,7 +108,7 @@ private struct NginxCompiler {
   private mutating func appendURL(path: FormatField, host: FormatField, range: Range<Int>) throws(FormatError) {
     var url = path
     url.role = .url
-    if let scheme = builder.removeTail(role: .scheme, literal: "://") {
+    if let scheme = builder.removeTail(literal: "://", where: { $0.role == .scheme }) {
       url.name = "\(scheme.name)://\(host.name)\(path.name)"
     } else if builder.removeLiteral(suffix: "http://") {
       url.name = "http://\(host.name)\(path.name)"

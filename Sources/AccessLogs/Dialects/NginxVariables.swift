@@ -21,6 +21,8 @@ struct NginxVariable {
     return nil
   }
 
+  static var knownNames: some Sequence<String> { known.keys }
+
   private static let families: [(prefix: String, variable: NginxVariable)] = [
     ("http_", NginxVariable(syntax: .text, module: .http)),
     ("sent_http_", NginxVariable(syntax: .text, module: .http)),

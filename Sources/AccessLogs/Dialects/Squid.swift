@@ -7,8 +7,8 @@ extension FormatPlan {
   }
 
   /// `isBuiltIntoSquid`: one of the formats that Squid prints with code of its own instead of its format strings
-  /// (squid `src/log/FormatSquidNative.cc`, `FormatHttpdCombined.cc`, ...). Headers come out raw there, and user names
-  /// never hold white space.
+  /// (squid `src/log/FormatSquidNative.cc`, `FormatHttpdCombined.cc`, ...). Headers come out raw there; user names,
+  /// which whoever authenticates can choose, keep their spaces in either case.
   static func squid(
     _ format: String, name: String, about: String, isBuiltIntoSquid: Bool
   ) throws(FormatError) -> FormatPlan {
@@ -99,7 +99,6 @@ private struct SquidCompiler {
       builder.append(literal: [ASCII.percent])
       return
     }
-    let codeStart = index
     let (name, code) = try takeCode(start: start)
     let trailing = index
     if directive.argument == nil {
@@ -117,7 +116,15 @@ private struct SquidCompiler {
         FormatField(role: .protocol, name: "HTTP/" + text.string(range), syntax: .protocol), range: range)
       return
     }
-    try builder.append(try field(code, name: name, directive, range: range, codeStart: codeStart), range: range)
+    // `%ts%03tu` is milliseconds since 1970 in one number.
+    if name == "tu", directive.isZeroPadded, directive.width == 3,
+      var time = builder.removeTail(literal: "", where: { $0.time == .epochSeconds })
+    {
+      time.name += text.string(range)
+      time.time = TimeFormat(parts: [.epochMilliseconds])
+      return try builder.append(time, range: range)
+    }
+    try builder.append(try field(code, name: name, directive, range: range), range: range)
   }
 
   private var peek: UInt8? { index < text.bytes.count ? text.bytes[index] : nil }
@@ -183,10 +190,10 @@ private struct SquidCompiler {
   // MARK: - Fields
 
   private func field(
-    _ code: SquidCode, name: String, _ directive: Directive, range: Range<Int>, codeStart: Int
+    _ code: SquidCode, name: String, _ directive: Directive, range: Range<Int>
   ) throws(FormatError) -> FormatField {
     var field = FormatField(role: code.role, name: text.string(range), syntax: code.syntax, unit: code.unit)
-    setEscaping(&field, code, directive)
+    setEscaping(&field, code, name: name, directive)
     let hasWidth = (directive.width ?? 0) > 1 && !directive.isZeroPadded
     field.padded = hasWidth && !directive.isLeftAligned
     field.paddedAtEnd = hasWidth && directive.isLeftAligned
@@ -221,7 +228,7 @@ private struct SquidCompiler {
   }
 
   /// The escaping that the format names, or that the quotes or brackets around the code call for, or the code's own.
-  private func setEscaping(_ field: inout FormatField, _ code: SquidCode, _ directive: Directive) {
+  private func setEscaping(_ field: inout FormatField, _ code: SquidCode, name: String, _ directive: Directive) {
     guard code.isForeign || code.syntax == .token else { return }
     switch (directive.encoding, context) {
     case (UInt8(ascii: "\"")?, _), (nil, .quotes): field.escaping = .backslash
@@ -236,17 +243,23 @@ private struct SquidCompiler {
     guard code.isForeign else { return }
     // Only `#`, and `(nil, .bare)` which is like it, encode spaces.
     let keepsSpaces = directive.encoding.map { $0 != UInt8(ascii: "#") } ?? (context != .bare)
-    if isBuiltIntoSquid {
-      if context != .brackets, directive.encoding == nil { field.escaping = .raw }
+    if isBuiltIntoSquid, directive.encoding == nil, context != .brackets {
+      field.escaping = .raw
+      // White space is taken out of URLs; headers may hold anything.
       if code.argument == .header { field.syntax = .text }
     } else if keepsSpaces {
       field.syntax = .text
     }
+    // Two names stand side by side in `common`: one of them has to end somewhere, and ident's is hardly ever there.
+    if isBuiltIntoSquid, name == "ui" { field.syntax = .token }
   }
 
   /// `Name` or `Name:element`; without an argument it is the whole header block.
   private func setHeader(_ field: inout FormatField, _ argument: String, isRequest: Bool) {
-    if argument.isEmpty { field.syntax = .text }
+    if argument.isEmpty {
+      field.syntax = .text
+      field.mayBeEmpty = true
+    }
     guard isRequest else { return }
     switch argument.lowercased() {
     case "user-agent": field.role = .userAgent

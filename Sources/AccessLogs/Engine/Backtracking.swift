@@ -1,6 +1,6 @@
 internal import Glibc
 
-/// The slow twin of `TextPlan.matchForward`: all ways in which a line can be split, up to two.
+/// The slow twin of `TextPlan.matchForward`: all ways in which a line can be split.
 ///
 /// Envoy's text log is not escaped (envoy#4191), so a client can put quotes and spaces, and with them columns, into a
 /// user agent. Here every end of every free-text column is tried and each column must satisfy its syntax; typed columns
@@ -17,6 +17,9 @@ struct Backtracking {
   /// when one way was found and as not understood when none was.
   static let budget = 60_000
 
+  /// Ways that are looked at to find the most likely one; two suffice to know that there is more than one.
+  static let maxWays = 64
+
   private var budgetLeft = Backtracking.budget
   /// Ends of the columns in the way at hand, and in the best complete way.
   private var starts: [Bytes] = []
@@ -29,8 +32,12 @@ struct Backtracking {
   private let plan: TextPlan
   private let line: Slice
 
-  init(_ plan: TextPlan, _ line: Slice) {
+  /// Envoy with `omit_empty_values` prints nothing for a missing value instead of `-`.
+  private let allowsEmpty: Bool
+
+  init(_ plan: TextPlan, _ line: Slice, allowsEmpty: Bool = false) {
     self.plan = plan
+    self.allowsEmpty = allowsEmpty
     self.line = line
     farthest = (0, line.start)
   }
@@ -49,7 +56,7 @@ struct Backtracking {
   }
 
   private mutating func walk(_ i: Int, _ position: Bytes) {
-    if ways > 1 || budgetLeft <= 0 { return }
+    if ways >= Self.maxWays || budgetLeft <= 0 { return }
     if i == plan.stepCount {
       if position == line.end { keep() }
       return
@@ -82,7 +89,7 @@ struct Backtracking {
         return
       }
       var p = start
-      while ways < 2, budgetLeft > 0 {
+      while ways < Self.maxWays, budgetLeft > 0 {
         budgetLeft -= 1
         guard let found = find(literal, from: p) else { return }
         let slice = Slice(start, found)
@@ -95,6 +102,8 @@ struct Backtracking {
             if slice.firstIndex(of: ASCII.space) != nil { return }
           }
         }
+        // An escaped delimiter cannot stand in the value: the first one ends it.
+        if !isEscaped, Self.escapes(field.escaping, literal[0]) { return }
         p = found + 1
       }
     }
@@ -173,7 +182,7 @@ struct Backtracking {
       p += 1
       return true
     }
-    return plan.fields[i].mayBeEmpty
+    return plan.fields[i].mayBeEmpty || allowsEmpty
   }
 
   private func mustNotHoldSpace(_ field: FormatField) -> Bool {
@@ -186,23 +195,34 @@ struct Backtracking {
   private func isValid(_ field: FormatField, _ slice: Slice) -> Bool {
     switch field.syntax {
     case .text, .list: return true
-    case .token: return slice.firstIndex(of: ASCII.space) == nil && (field.mayBeEmpty || !slice.isEmpty)
+    case .token: return slice.firstIndex(of: ASCII.space) == nil && (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
     case .method:
-      return (field.mayBeEmpty || !slice.isEmpty)
+      return (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
         && UnsafeBufferPointer(start: slice.start, count: slice.count).allSatisfy {
           ASCII.isLetter($0) || ASCII.isDigit($0) || $0 == ASCII.minus || $0 == ASCII.underscore
         }
     case .flags:
-      return (field.mayBeEmpty || !slice.isEmpty)
+      return (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
         && UnsafeBufferPointer(start: slice.start, count: slice.count).allSatisfy {
           ASCII.isLetter($0) || ASCII.isDigit($0) || $0 == ASCII.comma || $0 == ASCII.minus || $0 == ASCII.underscore
         }
     case .address:
+      if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
       if slice.firstIndex(of: ASCII.space) != nil || slice.firstIndex(of: ASCII.quote) != nil { return false }
-      return plan.plan.dialect == .envoy ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || !slice.isEmpty)
+      return plan.plan.dialect == .envoy ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
     case .ip:
-      return slice.isMissing || slice.firstIndex(of: ASCII.space) == nil && slice.firstIndex(of: ASCII.quote) == nil
+      if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
+      return slice.firstIndex(of: ASCII.space) == nil && slice.firstIndex(of: ASCII.quote) == nil
     case .integer, .decimal, .status, .protocol, .time: return true
+    }
+  }
+
+  /// The proxy never prints this byte raw inside a value that it escapes this way.
+  private static func escapes(_ escaping: FormatField.Escaping, _ byte: UInt8) -> Bool {
+    switch escaping {
+    case .raw, .shell: false
+    case .nginx, .json, .backslash: byte == ASCII.quote
+    case .percent: byte == ASCII.openBracket || byte == ASCII.closeBracket
     }
   }
 

@@ -67,6 +67,9 @@ enum EnvoyFacts {
     let isLoopbackHop = hop.shape == .gatewayToLoopback
     switch hop.shape {
     case .gateway: destination.port = destination.upstream?.port ?? authority?.port ?? 0
+    case .notSent:
+      // DL may be a listener here; the cluster knows the port that was meant.
+      destination.port = cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.dialled?.port ?? authority?.port ?? 0
     default:
       destination.port =
         destination.dialled?.port ?? (isLoopbackHop ? nil : destination.upstream?.port) ?? authority?.port ?? 0
@@ -86,7 +89,7 @@ enum EnvoyFacts {
     outcome.method = fields.text(.method).map { bounded($0) }
     let status = fields.number(.status)
     outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
-    outcome.flags = fields.text(.responseFlags).map { bounded($0) }
+    outcome.flags = fields.text(.responseFlags).map { bounded(ResponseFlags.short($0)) }
     outcome.details = fields.text(.responseDetails).map(withoutAddresses)
     outcome.termination = fields.text(.terminationDetails).map(withoutAddresses)
     outcome.failure = fields.text(.transportFailure).map(withoutAddresses)

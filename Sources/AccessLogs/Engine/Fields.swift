@@ -42,6 +42,9 @@ struct Fields: ~Copyable {
   @inline(__always) func setSlice(_ slice: Slice, _ slot: Int) { slices[slot] = slice }
   @inline(__always) func slice(_ slot: Int) -> Slice { slices[slot] }
 
+  /// All slices, to compare two splits of one line.
+  var snapshot: [Slice] { (0..<Self.count).map { $0 == Int(FieldRole.ignored.rawValue) ? .absent : slices[$0] } }
+
   func escaping(of role: FieldRole) -> FormatField.Escaping { escapings[Int(role.rawValue)] }
   func setEscaping(_ escaping: FormatField.Escaping, _ slot: Int) { escapings[slot] = escaping }
 

@@ -56,6 +56,17 @@ struct HostName {
   ///
   /// Source: Istio `pilot/pkg/model/service.go` (`BuildSubsetKey`, `BuildDNSSrvSubsetKey`).
   static func registryHost(ofCluster cluster: String) -> String? {
+    guard let parts = registryParts(ofCluster: cluster), !parts[3].isEmpty else { return nil }
+    return String(parts[3]).asciiLowercased
+  }
+
+  /// The service port of a cluster name: the second part.
+  static func registryPort(ofCluster cluster: String) -> UInt16? {
+    registryParts(ofCluster: cluster).flatMap { UInt16($0[1]) }
+  }
+
+  /// Direction, port, subset and host.
+  private static func registryParts(ofCluster cluster: String) -> [Substring]? {
     for (prefix, separator) in [("outbound|", "|"), ("inbound|", "|"), ("outbound_.", "_."), ("inbound_.", "_.")]
     where cluster.hasPrefix(prefix) {
       var parts: [Substring] = []
@@ -64,8 +75,7 @@ struct HostName {
         parts.append(rest[..<cut.lowerBound])
         rest = rest[cut.upperBound...]
       }
-      guard parts.count == 3, !rest.isEmpty else { return nil }
-      return String(rest).asciiLowercased
+      return parts.count == 3 ? parts + [rest] : nil
     }
     return nil
   }

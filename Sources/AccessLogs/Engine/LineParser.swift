@@ -75,7 +75,6 @@ public final class LineParser {
   ///   - isFinal: nothing follows: a last line without a newline is a line, and unfinished records are complete.
   ///   - batch: receives the rows; what it held before stays.
   public func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, into batch: FlowBatch) -> Int {
-    precondition(batch.capacity >= Self.maxRecordsPerLine * 2)
     builder.open(batch)
     guard let base = bytes.baseAddress, !bytes.isEmpty else {
       if isFinal { flushRuns(into: batch) }
@@ -84,7 +83,7 @@ public final class LineParser {
     }
     let start = base.assumingMemoryBound(to: UInt8.self)
     let end = start + bytes.count
-    let limit = batch.capacity - Self.maxRecordsPerLine
+    let limit = max(1, batch.capacity - Self.maxRecordsPerLine)
     var p = start
     while p < end, batch.count < limit, !builder.wantsRestart {
       guard let found = memchr(p, Int32(ASCII.newline), end - p) else {
@@ -177,8 +176,10 @@ public final class LineParser {
   private func readGlued(_ line: Slice, into batch: FlowBatch) {
     var rest = line
     var records = 0
+    // The batch has room for one row at least; what has no place of its own stays with the last record.
+    let room = min(Self.maxRecordsPerLine, batch.capacity - batch.count)
     while !rest.isEmpty {
-      let cut = records < Self.maxRecordsPerLine - 2 ? rest.firstIndex(of: ASCII.nul) : nil
+      let cut = records < room - 1 ? rest.firstIndex(of: ASCII.nul) : nil
       let record = rest.prefix(cut ?? rest.count)
       rest = rest.dropFirst(min(rest.count, (cut ?? rest.count) + 1))
       // A block of NULs (a hole that a crash left in the file) holds no records.
@@ -229,30 +230,8 @@ public final class LineParser {
       }
       return false
     }
-    var found: (index: Int, ambiguous: Bool)?
-    for index in [current] + plans.indices.filter({ $0 != current }) {
-      guard case .text(let plan) = plans[index] else { continue }
-      var ways = Backtracking(plan, line)
-      prepare(index)
-      let answer = ways.match(into: fields)
-      if answer == .no { continue }
-      if found == nil {
-        found = (index, answer == .ambiguous)
-      } else {
-        // Two formats fit a line that holds its own delimiters: whichever it is, it proves nothing.
-        found!.ambiguous = true
-        break
-      }
-    }
-    if let found, case .text(let plan) = plans[found.index] {
-      prepare(found.index)
-      var ways = Backtracking(plan, line)
-      _ = ways.match(into: fields)
-      if build(found.index, found.ambiguous ? .ambiguousColumns : [], into: batch) == .stored {
-        current = found.index
-        return true
-      }
-    }
+    if understandThoroughly(line, allowsEmpty: false, into: batch) { return true }
+    if line[0] == ASCII.openBracket, understandThoroughly(line, allowsEmpty: true, into: batch) { return true }
     if isCut {
       for index in plans.indices where layouts[index].dialect == .squid {
         guard case .text(let plan) = plans[index] else { continue }
@@ -261,6 +240,37 @@ public final class LineParser {
       }
     }
     return false
+  }
+
+  /// Tries the backtracking matcher of every plan. A line that two plans split differently is ambiguous too: whichever it is,
+  /// it proves nothing.
+  private func understandThoroughly(_ line: Slice, allowsEmpty: Bool, into batch: FlowBatch) -> Bool {
+    var found: (index: Int, isAmbiguous: Bool, split: [Slice])?
+    for index in [current] + plans.indices.filter({ $0 != current }) {
+      guard case .text(let plan) = plans[index], !allowsEmpty || layouts[index].dialect == .envoy else { continue }
+      var ways = Backtracking(plan, line, allowsEmpty: allowsEmpty)
+      prepare(index)
+      let answer = ways.match(into: fields)
+      if answer == .no { continue }
+      let split = fields.snapshot
+      guard let first = found else {
+        found = (index, answer == .ambiguous, split)
+        continue
+      }
+      let isSame = layouts[first.index].dialect == layouts[index].dialect
+        && zip(first.split, split).allSatisfy { $0.start == $1.start && $0.end == $1.end || $0.isMissing && $1.isMissing }
+      if !isSame {
+        found!.isAmbiguous = true
+        break
+      }
+    }
+    guard let found, case .text(let plan) = plans[found.index] else { return false }
+    prepare(found.index)
+    var ways = Backtracking(plan, line, allowsEmpty: allowsEmpty)
+    _ = ways.match(into: fields)
+    guard build(found.index, found.isAmbiguous ? .ambiguousColumns : [], into: batch) == .stored else { return false }
+    current = found.index
+    return true
   }
 
   // MARK: - Wrappers

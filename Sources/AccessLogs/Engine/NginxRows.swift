@@ -18,11 +18,11 @@ extension RowBuilder {
       request.protocol = fields[.protocol]
     }
     var row = FlowRow()
-    row.durationMs = Self.amount(fields.number(.duration))
+    row.durationMs = Self.amount(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
-    row.sent = Self.amount(fields.number(.bytesSent))
-    row.received = Self.amount(fields.number(.bytesReceived))
+    row.sent = Self.amount(fields.number(.bytesSent), &warnings)
+    row.received = Self.amount(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }
@@ -53,7 +53,9 @@ extension RowBuilder {
     guard row.destination >= 0 else { return .notUnderstood }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
-    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, 2)
+    // A session without a name and without a byte either way is somebody who tried the port.
+    let isProbe = !isHTTP && row.sent == 0 && row.received == 0 && fields[.serverName].isMissing
+    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, isProbe ? 3 : 2)
     n = 1
     if isHTTP {
       keySlice(request.method, at: 1)
@@ -61,7 +63,7 @@ extension RowBuilder {
       n = 3
     }
     n = keyRuns(layout.outcomeRuns, fields, from: n)
-    row.outcome = outcomeID(n, batch) { NginxFacts.outcome(fields, request, isHTTP: isHTTP, warnings) }
+    row.outcome = outcomeID(n, batch) { NginxFacts.outcome(fields, request, isHTTP: isHTTP, isProbe: isProbe, warnings) }
     if isHTTP { row.pathTemplate = templateID(request.path, fields.escaping(of: .requestLine), batch) }
     store(row, batch)
     return .stored
@@ -144,8 +146,10 @@ enum NginxFacts {
     var authority: HostName?
     if !request.origin.isMissing {
       let text = request.origin.string
-      let bare = text.range(ofASCII: "://").map { String(text[$0.upperBound...]) } ?? text
-      authority = HostName(authority: bare)
+      let scheme = text.range(ofASCII: "://")
+      var name = HostName(authority: scheme.map { String(text[$0.upperBound...]) } ?? text)
+      if name.port == nil, let scheme { name.port = text[..<scheme.lowerBound].lowercased() == "https" ? 443 : 80 }
+      authority = name
     } else if let host = fields.text(.authority) {
       authority = HostName(authority: host)
     }
@@ -167,8 +171,11 @@ enum NginxFacts {
     return last.isMissing ? nil : last
   }
 
-  static func outcome(_ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, _ warnings: Warnings) -> Outcome {
+  static func outcome(
+    _ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, isProbe: Bool, _ warnings: Warnings
+  ) -> Outcome {
     var outcome = Outcome(warnings: warnings)
+    outcome.pseudoTarget = isProbe ? "probe" : nil
     let status = fields.number(.status)
     outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
     if isHTTP {

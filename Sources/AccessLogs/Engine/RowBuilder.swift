@@ -147,6 +147,8 @@ final class RowBuilder {
 
   /// Call before a batch is filled: dictionaries that reached their bound start anew, and the batch learns from where.
   func open(_ batch: FlowBatch) {
+    // Ids of a batch in use must stay what they are; until it is handed over, the parser reads no further line.
+    guard batch.isEmpty else { return }
     if wantsRestart {
       wantsRestart = false
       if sources.isAlmostFull { restartSources() }
@@ -156,7 +158,6 @@ final class RowBuilder {
       }
       if outcomes.isAlmostFull { outcomes.restart() }
     }
-    guard batch.isEmpty else { return }
     batch.firstNewSource = Int32(sources.count)
     batch.firstNewDestination = Int32(destinations.count)
     batch.firstNewOutcome = Int32(outcomes.count)
@@ -198,8 +199,14 @@ final class RowBuilder {
     return lastTimeMs == Numbers.missing ? nil : lastTimeMs
   }
 
-  /// Bytes or milliseconds as the row keeps them: -1 for none.
-  @inline(__always) static func amount(_ value: Int64) -> Int64 { value < 0 ? -1 : value }
+  /// Bytes or milliseconds as the row keeps them: -1 for none, and for what no 64-bit integer holds.
+  @inline(__always) static func amount(_ value: Int64, _ warnings: inout Warnings) -> Int64 {
+    if value == Numbers.overflow {
+      warnings.insert(.numberInvalid)
+      return -1
+    }
+    return value < 0 ? -1 : value
+  }
 
   /// `warnings` with `truncated` when a column has exactly the length at which the proxy cuts.
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {

@@ -59,10 +59,8 @@ enum SkippedLines {
 
   /// istio-agent with `--log_as_json`: `{"level":"info","time":"...","scope":"...","msg":"..."}`
   private static func json(_ text: Slice) -> String? {
-    guard text.firstRange(of: "\"level\":\"") != nil,
-      text.firstRange(of: "\"msg\":\"") != nil || text.firstRange(of: "\"message\":\"") != nil,
-      text.firstRange(of: "\"time\":") != nil || text.firstRange(of: "\"timestamp\":") != nil
-        || text.firstRange(of: "\"ts\":") != nil,
+    guard text.firstRange(of: "\"level\":\"") != nil, text.firstRange(of: "\"time\":\"") != nil,
+      text.firstRange(of: "\"msg\":\"") != nil || text.firstRange(of: "\"scope\":\"") != nil,
       // ztunnel's access lines are traffic that is not understood, not something else.
       text.firstRange(of: "\"scope\":\"access\"") == nil, text.firstRange(of: "\"src.addr\":") == nil
     else { return nil }

@@ -34,6 +34,7 @@ final class TextPlan {
     var isRepeat: Bool
     /// A free-text column that no quote encloses: a space inside it is a matter for `matchAllWays`.
     var isBareText: Bool
+    var mayBeEmpty: Bool
     /// The literal's first eight bytes, and how many of them count.
     var literal: UInt64
     var literalMask: UInt64
@@ -97,7 +98,7 @@ final class TextPlan {
       var step = Step(
         kind: .text, slot: field.role.rawValue,
         stop: literal.first ?? ASCII.newline, padded: field.padded,
-        isRepeat: field.role != .ignored && seen.contains(field.role), isBareText: false,
+        isRepeat: field.role != .ignored && seen.contains(field.role), isBareText: false, mayBeEmpty: field.mayBeEmpty || field.syntax == .text || field.syntax == .list,
         literal: word, literalMask: counted == 8 ? .max : (1 << UInt64(8 * counted)) - 1,
         literalCount: Int32(literal.count), scale: 1, divisor: 1, timeIndex: -1,
         maxLength: Int32(field.maxLength ?? 0))
@@ -206,6 +207,7 @@ final class TextPlan {
       case .text, .token:
         p = step.pointee.literalCount == 0 && i == stepCount - 1 ? end : Scan.find(step.pointee.stop, from: p, to: end)
         let slice = Slice(start, p)
+        if p == start, !step.pointee.mayBeEmpty { return false }
         if step.pointee.isBareText || step.pointee.kind == .token {
           if step.pointee.stop != ASCII.space, Scan.find(ASCII.space, from: start, to: p) != p { return false }
         }
@@ -255,6 +257,7 @@ final class TextPlan {
         guard matchSlowly(i, &p, to: line.end, into: target) else { return false }
       case .text, .escapedText, .token:
         p = Scan.find(steps[i].stop, from: p, to: line.end)
+        if p == start, !steps[i].mayBeEmpty { return false }
         target.setSlice(Slice(start, p), Int(steps[i].slot))
       }
       guard line.end - p >= literals[i].count, literals[i].isEmpty || hasLiteral(i, at: p) else { return false }

@@ -106,11 +106,14 @@ extension Wrapper {
 
   private static func peelDocker(_ line: Slice, _ scratch: WrapperScratch) -> Peeled? {
     guard line.count > 10, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return nil }
-    guard let log = stringValue("\"log\":\"", in: line) else { return nil }
-    guard let stream = stringValue("\"stream\":\"", in: Slice(log.end, line.end)) else { return nil }
+    guard let log = stringValue("\"log\":\"", in: line) ?? stringValue("\"log\": \"", in: line) else { return nil }
+    // Keys come in any order; inside the message every quote is escaped, so the search cannot land there.
+    guard let stream = stringValue("\"stream\":\"", in: line) ?? stringValue("\"stream\": \"", in: line) else { return nil }
     var peeled = Peeled(inner: scratch.unescape(log))
     peeled.stream = stream.equals("stderr") ? 1 : 0
-    if let time = stringValue("\"time\":\"", in: Slice(log.end, line.end)) { peeled.time = time }
+    if let time = stringValue("\"time\":\"", in: line) ?? stringValue("\"time\": \"", in: line) {
+      peeled.time = time
+    }
     if peeled.inner.count > 0, peeled.inner.end[-1] == ASCII.newline {
       peeled.inner = Slice(peeled.inner.start, peeled.inner.end - 1)
     } else {
@@ -258,9 +261,13 @@ final class WrapperScratch {
       out += next - p
       p = next
       guard p < slice.end else { break }
-      let length = slice.end - p >= 6 && p[1] == 0x75 ? (slice.end - p >= 12 && p[6] == ASCII.backslash ? 12 : 6) : 2
+      // One escape at a time: two bytes, `\uHHHH`, or a surrogate pair.
+      var length = 2
+      if slice.end - p >= 6, p[1] == 0x75 {
+        let isHighSurrogate = p[2] | 0x20 == 0x64 && [0x38, 0x39, 0x61, 0x62].contains(p[3] | 0x20)
+        length = isHighSurrogate && slice.end - p >= 12 && p[6] == ASCII.backslash && p[7] == 0x75 ? 12 : 6
+      }
       let escape = Slice(p, p + min(length, slice.end - p))
-      // A surrogate pair is one escape of twelve bytes; two unrelated ones of six give the same bytes either way.
       for byte in Unescape.backslashes(escape) {
         out.pointee = byte
         out += 1

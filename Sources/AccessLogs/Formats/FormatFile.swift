@@ -144,6 +144,9 @@ private struct NginxConfReader {
     while let token = try next() {
       switch token {
       case .word(let word): directive.append(word)
+      case .open where directive.first?.text.hasSuffix("_by_lua_block") ?? false:
+        skipLuaBlock()
+        directive = []
       case .open:
         blocks.append(directive.first?.text ?? "")
         directive = []
@@ -203,6 +206,30 @@ private struct NginxConfReader {
       }
     }
     return nil
+  }
+
+  /// A block of Lua (OpenResty): its brackets are counted outside its strings and comments.
+  private mutating func skipLuaBlock() {
+    var depth = 1
+    while index < bytes.count, depth > 0 {
+      let byte = bytes[index]
+      switch byte {
+      case UInt8(ascii: "{"): depth += 1
+      case UInt8(ascii: "}"): depth -= 1
+      case ASCII.quote, UInt8(ascii: "'"):
+        index += 1
+        while index < bytes.count, bytes[index] != byte, bytes[index] != ASCII.newline {
+          index += bytes[index] == ASCII.backslash ? 2 : 1
+        }
+      case UInt8(ascii: "-")
+      where bytes[index...].starts(with: "--".utf8) && !bytes[index...].starts(with: "--[[".utf8):
+        index = bytes[index...].firstIndex(of: ASCII.newline) ?? bytes.count
+      case UInt8(ascii: "[") where bytes[index...].starts(with: "[[".utf8):
+        while index < bytes.count, !bytes[index...].starts(with: "]]".utf8) { index += 1 }
+      default: break
+      }
+      index = min(index + 1, bytes.count)
+    }
   }
 
   private mutating func quotedWord() throws(FormatError) -> Word {

@@ -1,6 +1,21 @@
 extension FormatPlan {
   /// Compiles a format string whose language has to be told from the string itself: `%NAME%`, `$name` or `%code`.
+  ///
+  /// A whole directive (`log_format NAME '...';`, `logformat NAME ...`) will do too.
   public static func guess(_ format: String) throws(FormatError) -> FormatPlan {
+    switch format.split(maxSplits: 1, whereSeparator: \.isWhitespace).first {
+    case "log_format":
+      if let found = try FormatFile.nginxConf(format.contains(";") ? format : format + ";").first {
+        return try nginx(found.format, escape: found.escape, name: found.name)
+      }
+    case "logformat":
+      if let found = try FormatFile.squidConf(format).first { return try squid(found.format, name: found.name) }
+    default: break
+    }
+    return try guessDialect(format)
+  }
+
+  private static func guessDialect(_ format: String) throws(FormatError) -> FormatPlan {
     switch dialect(of: format) {
     case .envoy?: try envoy(format)
     case .nginxHTTP?, .nginxStream?: try nginx(format, escape: looksLikeJSON(format) ? .json : .default)

@@ -29,9 +29,11 @@ struct PieceBuilder {
     return true
   }
 
-  /// The field before the literal being collected, taken away together with that literal, when they are the given ones.
-  mutating func removeTail(role: FieldRole, literal expected: String) -> FormatField? {
-    guard literal.elementsEqual(expected.utf8), case .field(let field)? = pieces.last, field.role == role else {
+  /// Takes away the last field and the literal after it, when they are the wanted ones; nil, and nothing taken, otherwise.
+  mutating func removeTail(
+    literal expected: String, where isWanted: (FormatField) -> Bool
+  ) -> FormatField? {
+    guard literal.elementsEqual(expected.utf8), case .field(let field)? = pieces.last, isWanted(field) else {
       return nil
     }
     literal = []

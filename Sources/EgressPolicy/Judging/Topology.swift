@@ -81,7 +81,7 @@ struct Topology: Sendable {
     for fact in sources where fact.source.proxy == .envoy {
       let source = fact.source
       let own = addresses.parse(source.proxyIP)
-      switch source.shape {
+      switch source.effectiveShape {
       case .outbound, .outboundForwarded:
         guard fact.declaredRole ?? .sidecar == .sidecar else { continue }
         let pod =
@@ -89,26 +89,38 @@ struct Topology: Sendable {
         logs[source.log, default: LogEvidence()].hasSidecarLines = true
         guard let pod, AddressKind(pod) != .loopback else { continue }
         sidecarPods.insert(pod)
-        meshAddresses.insert(pod)
+        learnMesh(pod)
         logs[source.log, default: LogEvidence()].sidecars.insert(pod)
       case .inbound:
         logs[source.log, default: LogEvidence()].hasSidecarLines = true
-        if let own, AddressKind(own) != .loopback { meshAddresses.insert(own) }
+        if let own { learnMesh(own) }
         // a client of the server side is known to be in the mesh only when its certificate says so
         if source.peer != nil, !source.clientIsForwarded, let client = addresses.parse(source.clientIP),
-          ![.loopback, .publicUse].contains(AddressKind(client))
+          AddressKind(client) != .publicUse
         {
-          meshAddresses.insert(client)
+          learnMesh(client)
         }
       case .gateway, .gatewayToLoopback:
         guard fact.declaredRole ?? .gateway == .gateway else { continue }
-        // with a loopback upstream and a public address of its own the line may be a sidecar's, and the address the one dialled
-        if source.shape == .gatewayToLoopback, let own, AddressKind(own) == .publicUse { continue }
+        // with a loopback upstream, an own address that no pod has is the address somebody dialled through a sidecar
+        if source.shape == .gatewayToLoopback, let own, !AddressKind(own).canListen { continue }
         logs[source.log, default: LogEvidence()].hasGatewayLines = true
         if let own, AddressKind(own) != .loopback { gatewayProxies.insert(own) }
       default:
         continue
       }
+    }
+    // a workload that calls itself writes lines that look like a gateway's
+    gatewayProxies.subtract(sidecarPods)
+  }
+
+  /// A public IPv4 address is never learnt, whatever lines say: a pod that really has one belongs into the policy. IPv6
+  /// clusters give their pods global addresses as a rule.
+  private mutating func learnMesh(_ address: IPAddress) {
+    switch AddressKind(address) {
+    case .loopback, .metadata, .special: return
+    case .publicUse where address.isIPv4: return
+    default: meshAddresses.insert(address)
     }
   }
 
@@ -118,9 +130,7 @@ struct Topology: Sendable {
     for fact in destinations {
       let destination = fact.destination
       let cluster = ClusterName(destination.cluster)
-      if cluster.kind == .inbound, let own = addresses.parse(destination.dialled?.ip), AddressKind(own) != .loopback {
-        meshAddresses.insert(own)
-      }
+      if cluster.kind == .inbound, let own = addresses.parse(destination.dialled?.ip) { learnMesh(own) }
       guard let host = cluster.registryHost, let upstream = addresses.parse(destination.upstream?.ip),
         ![.publicUse, .loopback].contains(AddressKind(upstream))
       else { continue }
@@ -219,7 +229,7 @@ struct Topology: Sendable {
       return
     }
     let pods = Dictionary(
-      sources.filter { [.outbound, .outboundForwarded].contains($0.source.shape) }
+      sources.filter { [.outbound, .outboundForwarded].contains($0.source.effectiveShape) }
         .map { ($0.id, addresses.parse($0.source.proxyIP ?? $0.source.clientIP)) },
       uniquingKeysWith: { first, _ in first })
     for contact in contacts where proxies.contains(contact.destination) {
@@ -242,7 +252,8 @@ struct Topology: Sendable {
       let own = addresses.parse(fact.source.proxyIP)
       switch fact.source.proxy {
       case .envoy:
-        guard let own, gatewayProxies.contains(own), [.gateway, .gatewayToLoopback].contains(fact.source.shape)
+        guard let own, gatewayProxies.contains(own),
+          [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
         include(span, own, &gatewaySpans)
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:

@@ -30,7 +30,7 @@ final class QueryGuard {
   /// Pragmas that answer without an argument and change something with one.
   private static let barePragmas: Set<String> = [
     "user_version", "application_id", "page_count", "page_size", "freelist_count", "schema_version", "encoding",
-    "journal_mode", "data_version",
+    "data_version",
   ]
   /// Functions that reach outside the statement, or take memory by the argument.
   private static let functions: Set<String> = [
@@ -48,6 +48,9 @@ final class QueryGuard {
     sqlite3_limit(connection, SQLITE_LIMIT_COMPOUND_SELECT, 50)
     sqlite3_limit(connection, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000)
     sqlite3_limit(connection, SQLITE_LIMIT_WORKER_THREADS, 0)
+    // The table form of a pragma (pragma_table_info) is declared on its first use, which the authorizer would take for
+    // a change of the schema.
+    for pragma in QueryGuard.pragmas { _ = try? Statement("select 1 from pragma_\(pragma)", on: connection) }
     sqlite3_set_authorizer(
       connection,
       { _, action, first, second, _, _ in
