@@ -1,12 +1,22 @@
-import ArgumentParser
+internal import ArgumentParser
 
 @main
-struct Gatewatch: ParsableCommand {
+struct Gatewatch: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "gatewatch",
-    abstract: "Finds traffic that left the mesh without its egress gateway, in the access logs of Envoy, nginx and Squid.",
-    version: "0.1.0",
-    subcommands: [
-      IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self,
-    ])
+    subcommands: [IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self])
+
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var asynchronous = command as? any AsyncParsableCommand {
+        try await asynchronous.run()
+      } else {
+        try command.run()
+      }
+    } catch {
+      AlertCommand.exitIfMisused(error)
+      exit(withError: error)
+    }
+  }
 }
