@@ -94,6 +94,11 @@ final class LogReader {
     return result
   }
 
+  /// Hands over what is known of a log of which nothing is read. False when the writer takes no more.
+  func note(_ log: KnownLog) -> Bool {
+    writer.send(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
+  }
+
   /// Nothing can follow: the last line is whole although it has no newline.
   private func isFinal(_ file: LogFile) -> Bool {
     if options.isFinal || file.identity == nil && !file.isCompressed { return true }
