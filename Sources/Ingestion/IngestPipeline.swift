@@ -136,7 +136,9 @@ public final class IngestPipeline {
     case .resume(let log):
       registry.move(log, to: file)
       let prefix =
-        if let known = log.prefix { known } else { try restoredPrefix(file, length: UInt64(log.record.position)).prefix }
+        if let known = log.prefix { known } else {
+          try restoredPrefix(file, length: UInt64(log.record.position)).prefix
+        }
       return read(file, name, as: log, prefix: prefix, with: reader)
     case .begin(let former, let equal, let change):
       let (prefix, lines) = try restoredPrefix(file, length: equal)
@@ -186,7 +188,9 @@ public final class IngestPipeline {
   }
 
   /// Hashes the first `length` bytes anew, and counts their lines; `file` stands behind them afterwards.
-  private func restoredPrefix(_ file: LogFile, length: UInt64) throws(ReadError) -> (prefix: ConsumedPrefix, lines: Int64) {
+  private func restoredPrefix(_ file: LogFile, length: UInt64) throws(ReadError) -> (
+    prefix: ConsumedPrefix, lines: Int64
+  ) {
     var prefix = ConsumedPrefix()
     guard length > 0 else { return (prefix, 0) }
     try file.rewind()

@@ -110,7 +110,8 @@ final class LogReader {
     guard result.error == nil, !result.wasStopped else { return }
     switch file.compressionEnd {
     case .incomplete:
-      result.warnings.append("gzip data ends in the middle: read as far as it goes, and read on when the file has grown")
+      result.warnings.append(
+        "gzip data ends in the middle: read as far as it goes, and read on when the file has grown")
     case .trailingGarbage(let place):
       result.warnings.append("no gzip data from byte \(place) on: that part was not read")
     case .complete, nil:
@@ -211,7 +212,8 @@ final class LogReader {
       (start, end) = (0, 0)
       if try fill(from: file) == 0 || StopRequest.signal != nil { break }
     }
-    result.warnings.append("\(length) NUL bytes from byte \(place) on hold no lines (a hole left by a cut?): passed over")
+    result.warnings.append(
+      "\(length) NUL bytes from byte \(place) on hold no lines (a hole left by a cut?): passed over")
   }
 
   // MARK: Batches

@@ -81,7 +81,7 @@ struct KillTests {
       defer { store.close() }
       do {
         _ = try IngestPipeline(store: store, options: options).run(paths: paths, policy: nil)
-      } catch let error as StoreError {
+      } catch {
         #expect(error.isFull)
         continue
       }
@@ -91,7 +91,9 @@ struct KillTests {
     #expect(try scene.ingest("one.log", "two.log").lines.read == 0)
   }
 
-  @Test("random growth, rotation, compression, cuts and interrupted runs: every line that survived is stored once", arguments: 1...12)
+  @Test(
+    "random growth, rotation, compression, cuts and interrupted runs: every line that survived is stored once",
+    arguments: 1...12)
   func model(seed: UInt64) throws {
     var random = Seeded(seed: seed)
     scene.options.limits.chunkBytes = Int.random(in: 200...3000, using: &random)
