@@ -3,7 +3,7 @@ import Flows
 import Testing
 
 /// A judge's input in the making: lines added one by one, as a parser would see them, each with its verdict.
-struct Facts {
+final class Facts {
   typealias SourceFact = (id: Int64, source: Source, logPath: String, declaredRole: Role?)
 
   var policy: Policy?
@@ -20,7 +20,7 @@ struct Facts {
 
   /// Adds a line and returns its number.
   @discardableResult
-  mutating func add(
+  func add(
     _ source: Source, _ destination: Destination, _ outcome: Outcome = Outcome(status: 200), role: Role? = nil
   ) -> Int {
     let id = Int64(lines.count + 1)
@@ -47,7 +47,9 @@ struct Facts {
   }
 
   /// The verdict on one line at a moment.
-  func verdict(_ line: Int, atMs ms: Int64 = 0, in judgement: Judgement? = nil) -> (route: RouteVerdict, ending: OutcomeVerdict) {
+  func verdict(_ line: Int, atMs ms: Int64 = 0, in judgement: Judgement? = nil) -> (
+    route: RouteVerdict, ending: OutcomeVerdict
+  ) {
     let judgement = judgement ?? self.judgement()
     let (source, destination, outcome) = lines[line]
     let interval = judgement.intervals.first { $0.fromMs <= ms && ms < $0.untilMs }!.id
@@ -82,7 +84,9 @@ func sidecar(_ pod: String = "10.80.3.11", log: Int64 = 1, forwarded: String? = 
     clientIsForwarded: forwarded != nil, proxyIP: pod)
 }
 
-func gateway(_ own: String = "10.80.3.232", client: String? = "10.80.3.11", log: Int64 = 2, loopback: Bool = false) -> Source {
+func gateway(_ own: String = "10.80.3.232", client: String? = "10.80.3.11", log: Int64 = 2, loopback: Bool = false)
+  -> Source
+{
   Source(
     log: log, proxy: .envoy, shape: loopback ? .gatewayToLoopback : .gateway, clientIP: client, proxyIP: own)
 }
@@ -95,7 +99,9 @@ func inbound(_ own: String, client: String, log: Int64 = 1, peer: String? = nil)
   Source(log: log, proxy: .envoy, shape: .inbound, clientIP: client, proxyIP: own, peer: peer)
 }
 
-func squid(client: String, log: Int64 = 4) -> Source { Source(log: log, proxy: .squid, shape: .server, clientIP: client) }
+func squid(client: String, log: Int64 = 4) -> Source {
+  Source(log: log, proxy: .squid, shape: .server, clientIP: client)
+}
 func nginx(client: String, log: Int64 = 3) -> Source {
   Source(log: log, proxy: .nginxStream, shape: .server, clientIP: client)
 }

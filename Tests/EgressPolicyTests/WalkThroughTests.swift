@@ -9,11 +9,13 @@ import Testing
   let judgement: Judgement
 
   init() {
-    var facts = Facts()
+    let facts = Facts()
     // the sidecar's three lines
     facts.add(
       sidecar("10.80.3.231"),
-      to("151.101.1.67:80", cluster: "outbound|80||edition.cnn.com", host: "edition.cnn.com", dialled: "151.101.65.67:80", route: "default"),
+      to(
+        "151.101.1.67:80", cluster: "outbound|80||edition.cnn.com", host: "edition.cnn.com",
+        dialled: "151.101.65.67:80", route: "default"),
       Outcome(protocol: "HTTP/1.1", method: "GET", status: 301))
     facts.add(
       sidecar("10.80.3.231"),
@@ -22,23 +24,30 @@ import Testing
         dialled: "151.101.65.67:443", traffic: .tcp), Outcome(status: 0))
     facts.add(
       sidecar("10.80.2.77"),
-      to("10.80.2.87:3128", cluster: "outbound|3128||my-company-proxy.com", host: "my-company-proxy.com", origin: .cluster, traffic: .tcp),
+      to(
+        "10.80.2.87:3128", cluster: "outbound|3128||my-company-proxy.com", host: "my-company-proxy.com",
+        origin: .cluster, traffic: .tcp),
       Outcome(status: 0))
     // the gateway's eight
     let get = Outcome(protocol: "HTTP/2", method: "GET", status: 301)
     facts.add(
       gateway("10.80.3.232", client: "10.80.3.231"),
-      to("151.101.1.67:80", cluster: "outbound|80||edition.cnn.com", host: "edition.cnn.com", dialled: "10.80.3.232:8080"), get)
+      to(
+        "151.101.1.67:80", cluster: "outbound|80||edition.cnn.com", host: "edition.cnn.com", dialled: "10.80.3.232:8080"
+      ), get)
     for upstream in ["151.101.193.67:443", "151.101.1.67:443"] {
       facts.add(
         gateway("10.83.1.219", client: "10.80.3.25"),
         to(
-          upstream, cluster: "outbound|443||edition.cnn.com", host: "edition.cnn.com", origin: .sni, dialled: "10.83.1.219:443",
+          upstream, cluster: "outbound|443||edition.cnn.com", host: "edition.cnn.com", origin: .sni,
+          dialled: "10.83.1.219:443",
           traffic: .tcp), Outcome(status: 0))
     }
     facts.add(
       gateway("10.80.3.232", client: "10.80.3.231"),
-      to("151.101.193.67:443", cluster: "outbound|443||edition.cnn.com", host: "edition.cnn.com", dialled: "10.80.3.232:8080"),
+      to(
+        "151.101.193.67:443", cluster: "outbound|443||edition.cnn.com", host: "edition.cnn.com",
+        dialled: "10.80.3.232:8080"),
       Outcome(protocol: "HTTP/2", method: "GET", status: 200))
     for upstream in ["10.80.2.14:443", "10.80.2.19:443"] {
       facts.add(
@@ -52,7 +61,8 @@ import Testing
       facts.add(
         gateway("10.83.0.193", client: "10.80.3.61", loopback: true),
         to(
-          "127.0.0.1:8443", cluster: "outbound|8443||sni-proxy.local", host: host, origin: .sni, dialled: "10.83.0.193:443",
+          "127.0.0.1:8443", cluster: "outbound|8443||sni-proxy.local", host: host, origin: .sni,
+          dialled: "10.83.0.193:443",
           traffic: .tcp), Outcome(status: 0))
     }
     // the SNI proxy's two, and Squid's two
@@ -66,7 +76,8 @@ import Testing
       facts.add(
         squid(client: client),
         Destination(
-          host: "map.baidu.com", hostOrigin: .target, port: 443, traffic: .tcp, upstream: Endpoint(ip: "180.101.49.69", port: 0)),
+          host: "map.baidu.com", hostOrigin: .target, port: 443, traffic: .tcp,
+          upstream: Endpoint(ip: "180.101.49.69", port: 0)),
         Outcome(method: "CONNECT", status: 200, flags: "TCP_TUNNEL", details: "HIER_DIRECT"))
     }
     facts.logs = [
@@ -111,12 +122,14 @@ import Testing
     #expect(verdict.nextHop == (line >= 9 ? .sniProxy : nil))
   }
 
-  @Test("a gateway client without a sidecar line is unproven", arguments: [(3, false), (4, true), (6, false), (9, true)])
+  @Test(
+    "a gateway client without a sidecar line is unproven", arguments: [(3, false), (4, true), (6, false), (9, true)])
   func gatewayClients(line: Int, isUnproven: Bool) {
     #expect(route(line).warnings == (isUnproven ? ["source-unproven"] : []))
   }
 
-  @Test("the SNI proxy's lines have path sni-proxy and, before hops are joined, an unproven source", arguments: [11, 12])
+  @Test(
+    "the SNI proxy's lines have path sni-proxy and, before hops are joined, an unproven source", arguments: [11, 12])
   func sniProxy(line: Int) {
     let verdict = route(line)
     #expect(verdict.role == .sniProxy)

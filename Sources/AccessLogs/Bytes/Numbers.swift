@@ -3,7 +3,10 @@ enum Numbers {
   /// What a missing number is kept as.
   static let missing = Int64.min
 
-  /// Reads digits at `p`, at most 18 of them, and moves `p` behind them; nil when there are none or too many.
+  /// What a number is kept as that has more digits than a 64-bit integer holds: the line is understood, the value is not.
+  static let overflow = Int64.max
+
+  /// Reads digits at `p` and moves `p` behind them; nil when there are none, `overflow` when there are more than 18.
   ///
   /// Eight digits a step: the digits are found by a range check on all bytes of a word, shifted to the word's top and
   /// summed pairwise (the usual SWAR conversion; `tok.c` and simdjson do the same).
@@ -32,10 +35,9 @@ enum Numbers {
     while p < end, ASCII.isDigit(p.pointee) {
       value = value &* 10 &+ Int64(p.pointee &- ASCII.zero)
       count += 1
-      if count > 18 { return nil }
       p += 1
     }
-    return value
+    return count > 18 ? overflow : value
   }
 
   /// A whole slice of digits; nil otherwise.
@@ -56,8 +58,7 @@ enum Numbers {
     }
     guard let whole = digits(&p, to: end) else { return nil }
     let (product, overflow) = whole.multipliedReportingOverflow(by: scale)
-    if overflow { return nil }
-    var value = product
+    var value = overflow ? Self.overflow : product
     if p < end, p.pointee == ASCII.dot {
       p += 1
       var place = scale
@@ -79,8 +80,8 @@ enum Numbers {
       let fraction =
         tooLarge ? Int64((Double(remainder) * Double(place) / Double(denominator)).rounded())
         : (scaled &+ denominator / 2) / denominator
-      value = value &+ fraction
+      if value != Self.overflow { value = value &+ fraction }
     }
-    return negative ? -value : value
+    return negative && value != Self.overflow ? -value : value
   }
 }

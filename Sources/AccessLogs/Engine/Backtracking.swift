@@ -207,10 +207,12 @@ struct Backtracking {
           ASCII.isLetter($0) || ASCII.isDigit($0) || $0 == ASCII.comma || $0 == ASCII.minus || $0 == ASCII.underscore
         }
     case .address:
+      if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
       if slice.firstIndex(of: ASCII.space) != nil || slice.firstIndex(of: ASCII.quote) != nil { return false }
       return plan.plan.dialect == .envoy ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
     case .ip:
-      return slice.isMissing || slice.firstIndex(of: ASCII.space) == nil && slice.firstIndex(of: ASCII.quote) == nil
+      if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
+      return slice.firstIndex(of: ASCII.space) == nil && slice.firstIndex(of: ASCII.quote) == nil
     case .integer, .decimal, .status, .protocol, .time: return true
     }
   }

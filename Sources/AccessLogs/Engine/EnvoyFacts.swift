@@ -89,7 +89,7 @@ enum EnvoyFacts {
     outcome.method = fields.text(.method).map { bounded($0) }
     let status = fields.number(.status)
     outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
-    outcome.flags = fields.text(.responseFlags).map { bounded($0) }
+    outcome.flags = fields.text(.responseFlags).map { bounded(ResponseFlags.short($0)) }
     outcome.details = fields.text(.responseDetails).map(withoutAddresses)
     outcome.termination = fields.text(.terminationDetails).map(withoutAddresses)
     outcome.failure = fields.text(.transportFailure).map(withoutAddresses)

@@ -12,11 +12,11 @@ extension RowBuilder {
     var row = FlowRow()
     var warnings = lineWarnings
     let duration = fields.number(.duration)
-    row.durationMs = Self.amount(duration)
+    row.durationMs = Self.amount(duration, &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
-    row.sent = Self.amount(fields.number(.bytesSent))
-    row.received = Self.amount(fields.number(.bytesReceived))
+    row.sent = Self.amount(fields.number(.bytesSent), &warnings)
+    row.received = Self.amount(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }

@@ -75,7 +75,6 @@ public final class LineParser {
   ///   - isFinal: nothing follows: a last line without a newline is a line, and unfinished records are complete.
   ///   - batch: receives the rows; what it held before stays.
   public func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, into batch: FlowBatch) -> Int {
-    precondition(batch.capacity >= Self.maxRecordsPerLine * 2)
     builder.open(batch)
     guard let base = bytes.baseAddress, !bytes.isEmpty else {
       if isFinal { flushRuns(into: batch) }
@@ -84,7 +83,7 @@ public final class LineParser {
     }
     let start = base.assumingMemoryBound(to: UInt8.self)
     let end = start + bytes.count
-    let limit = batch.capacity - Self.maxRecordsPerLine
+    let limit = max(1, batch.capacity - Self.maxRecordsPerLine)
     var p = start
     while p < end, batch.count < limit, !builder.wantsRestart {
       guard let found = memchr(p, Int32(ASCII.newline), end - p) else {
@@ -177,8 +176,10 @@ public final class LineParser {
   private func readGlued(_ line: Slice, into batch: FlowBatch) {
     var rest = line
     var records = 0
+    // The batch has room for one row at least; what has no place of its own stays with the last record.
+    let room = min(Self.maxRecordsPerLine, batch.capacity - batch.count)
     while !rest.isEmpty {
-      let cut = records < Self.maxRecordsPerLine - 2 ? rest.firstIndex(of: ASCII.nul) : nil
+      let cut = records < room - 1 ? rest.firstIndex(of: ASCII.nul) : nil
       let record = rest.prefix(cut ?? rest.count)
       rest = rest.dropFirst(min(rest.count, (cut ?? rest.count) + 1))
       // A block of NULs (a hole that a crash left in the file) holds no records.

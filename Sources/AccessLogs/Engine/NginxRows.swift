@@ -18,11 +18,11 @@ extension RowBuilder {
       request.protocol = fields[.protocol]
     }
     var row = FlowRow()
-    row.durationMs = Self.amount(fields.number(.duration))
+    row.durationMs = Self.amount(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
-    row.sent = Self.amount(fields.number(.bytesSent))
-    row.received = Self.amount(fields.number(.bytesReceived))
+    row.sent = Self.amount(fields.number(.bytesSent), &warnings)
+    row.received = Self.amount(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }

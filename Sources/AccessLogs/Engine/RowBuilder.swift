@@ -199,8 +199,14 @@ final class RowBuilder {
     return lastTimeMs == Numbers.missing ? nil : lastTimeMs
   }
 
-  /// Bytes or milliseconds as the row keeps them: -1 for none.
-  @inline(__always) static func amount(_ value: Int64) -> Int64 { value < 0 ? -1 : value }
+  /// Bytes or milliseconds as the row keeps them: -1 for none, and for what no 64-bit integer holds.
+  @inline(__always) static func amount(_ value: Int64, _ warnings: inout Warnings) -> Int64 {
+    if value == Numbers.overflow {
+      warnings.insert(.numberInvalid)
+      return -1
+    }
+    return value < 0 ? -1 : value
+  }
 
   /// `warnings` with `truncated` when a column has exactly the length at which the proxy cuts.
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {

@@ -6,13 +6,13 @@ extension RowBuilder {
   func buildSquid(_ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch)
     -> Answer
   {
-    var row = FlowRow()
     var warnings = lineWarnings
-    row.durationMs = Self.amount(fields.number(.duration))
+    var row = FlowRow()
+    row.durationMs = Self.amount(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
-    row.sent = Self.amount(fields.number(.bytesSent))
-    row.received = Self.amount(fields.number(.bytesReceived))
+    row.sent = Self.amount(fields.number(.bytesSent), &warnings)
+    row.received = Self.amount(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }

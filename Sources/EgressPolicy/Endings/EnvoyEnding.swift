@@ -61,7 +61,9 @@ enum EnvoyEnding {
     _ outcome: Outcome, _ flags: EnvoyFlags, _ context: OutcomeContext
   ) -> OutcomeVerdict? {
     switch context {
-    case .blackHole: flags.isEmpty || flags.contains("UH") ? .blocked("registry-only-tcp") : nil
+    // Without a flag, other details (a handshake that timed out) say how it ended.
+    case .blackHole:
+      flags.contains("UH") || (flags.isEmpty && outcome.termination == nil) ? .blocked("registry-only-tcp") : nil
     case .blockAll: flags.isEmpty || flags.contains("UH") ? .blocked("registry-only-http") : nil
     default: nil
     }

@@ -3,11 +3,12 @@ internal import Flows
 /// How a session or request through nginx ended.
 enum NginxEnding {
   /// `$status` of the stream module (`src/stream/ngx_stream.h`): 200 covers every session that was set up, also one that
-  /// idled out or carried an application's refusal. A port probe reads the same (`[-]200 0 0`) and stays `ok`: only its
-  /// bytes tell, and they are not part of an outcome.
+  /// idled out or carried an application's refusal, and a port probe (`[-]200 0 0`), which its bytes give away.
   static func stream(_ outcome: Outcome) -> OutcomeVerdict {
     guard let status = outcome.status else { return .ok }
     switch status {
+    case 200 where outcome.pseudoTarget == "probe":
+      return OutcomeVerdict(outcome: .noise, reason: "port-probe", left: false)
     case 200: return .ok
     case 0: return .clientGone
     case 400: return .badRequest

@@ -67,7 +67,7 @@ enum SquidEnding {
     }
     if let verdict = byError(outcome.termination, status) { return verdict }
     if tag.isTimedOut { return .timeout("upstream-timeout") }
-    if tag.isAborted || status == 0 { return .clientGone }
+    if tag.isAborted || outcome.status == 0 { return .clientGone }
     if status == 407 { return OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication") }
     if tag.name.contains("REFRESH_FAIL_ERR") { return .failed("refresh-failed") }
     guard status >= 500 else { return .ok }

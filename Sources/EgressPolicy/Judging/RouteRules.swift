@@ -81,6 +81,8 @@ struct RouteRules: Sendable {
       return source.log.hasSidecarLines && !source.log.hasGatewayLines ? .sidecar : .gateway
     }
     if destination.route == .blockAll || [.blackHole, .passthrough].contains(destination.cluster) { return .sidecar }
+    // A gateway listens on an address of its pod: a public one is what a workload dialled, whatever else stands in the log.
+    if dialled?.kind == .publicUse { return .sidecar }
     if source.log.hasGatewayLines, !source.log.hasSidecarLines { return .gateway }
     guard let dialled else { return .unknown }
     switch dialled.kind {

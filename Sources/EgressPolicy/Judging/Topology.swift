@@ -89,16 +89,16 @@ struct Topology: Sendable {
         logs[source.log, default: LogEvidence()].hasSidecarLines = true
         guard let pod, AddressKind(pod) != .loopback else { continue }
         sidecarPods.insert(pod)
-        meshAddresses.insert(pod)
+        learnMesh(pod)
         logs[source.log, default: LogEvidence()].sidecars.insert(pod)
       case .inbound:
         logs[source.log, default: LogEvidence()].hasSidecarLines = true
-        if let own, AddressKind(own) != .loopback { meshAddresses.insert(own) }
+        if let own { learnMesh(own) }
         // a client of the server side is known to be in the mesh only when its certificate says so
         if source.peer != nil, !source.clientIsForwarded, let client = addresses.parse(source.clientIP),
-          ![.loopback, .publicUse].contains(AddressKind(client))
+          AddressKind(client) != .publicUse
         {
-          meshAddresses.insert(client)
+          learnMesh(client)
         }
       case .gateway, .gatewayToLoopback:
         guard fact.declaredRole ?? .gateway == .gateway else { continue }
@@ -114,15 +114,23 @@ struct Topology: Sendable {
     gatewayProxies.subtract(sidecarPods)
   }
 
+  /// A public IPv4 address is never learnt, whatever lines say: a pod that really has one belongs into the policy. IPv6
+  /// clusters give their pods global addresses as a rule.
+  private mutating func learnMesh(_ address: IPAddress) {
+    switch AddressKind(address) {
+    case .loopback, .metadata, .special: return
+    case .publicUse where address.isIPv4: return
+    default: meshAddresses.insert(address)
+    }
+  }
+
   private mutating func learn(
     _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
   ) {
     for fact in destinations {
       let destination = fact.destination
       let cluster = ClusterName(destination.cluster)
-      if cluster.kind == .inbound, let own = addresses.parse(destination.dialled?.ip), AddressKind(own) != .loopback {
-        meshAddresses.insert(own)
-      }
+      if cluster.kind == .inbound, let own = addresses.parse(destination.dialled?.ip) { learnMesh(own) }
       guard let host = cluster.registryHost, let upstream = addresses.parse(destination.upstream?.ip),
         ![.publicUse, .loopback].contains(AddressKind(upstream))
       else { continue }
@@ -244,7 +252,8 @@ struct Topology: Sendable {
       let own = addresses.parse(fact.source.proxyIP)
       switch fact.source.proxy {
       case .envoy:
-        guard let own, gatewayProxies.contains(own), [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
+        guard let own, gatewayProxies.contains(own),
+          [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
         include(span, own, &gatewaySpans)
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:

@@ -53,7 +53,7 @@ extension PolicyError {
       let prefix = context.map { "\($0.text) " } ?? ""
       self.init(
         file: file, line: mark.line, column: mark.column, message: "not valid YAML: \(prefix)\(problem)",
-        help: "quote patterns that begin with `*`: \"*.example.com\"")
+        help: prefix.contains("alias") ? "quote patterns that begin with `*`: \"*.example.com\"" : nil)
     case .duplicatedKeysInMapping(let duplicates, let context):
       let names = duplicates.sorted().map { "`\($0)`" }.joined(separator: ", ")
       self.init(
