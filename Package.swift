@@ -59,7 +59,7 @@ let package = Package(
     .testTarget(
       name: "IngestionTests",
       dependencies: ["Ingestion", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib"]),
-    .testTarget(name: "ReportsTests", dependencies: ["Reports", "FlowStore", "Flows"]),
+    .testTarget(name: "ReportsTests", dependencies: ["Reports", "FlowStore", "Flows"], exclude: ["Snapshots"]),
     .testTarget(name: "ArchitectureTests"),
     .testTarget(
       name: "EndToEndTests",

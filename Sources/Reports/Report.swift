@@ -34,26 +34,26 @@ public struct Report: Sendable {
     var shown = 0
     try untilEnough {
       try store.query(
-      query.sql, arguments: arguments,
-      columns: { names in
-        columns = names.map(query.column)
-        try renderer.begin(
-          Heading(
-            name: query.name, title: query.title, parameters: given, coverage: standing?.coverage, columns: columns))
-      },
-      row: { values in
-        if let limit, shown >= limit {
-          guard showsOthers else { throw EnoughRows() }
-          if others == nil { others = OtherRows(columns: columns) }
-          others?.add(values)
-        } else {
-          shown += 1
-          try renderer.row(values)
-        }
-      })
+        query.sql, arguments: arguments,
+        columns: { names in
+          columns = names.map(query.column)
+          try renderer.begin(
+            Heading(
+              name: query.name, title: query.title, parameters: given, coverage: standing?.coverage, columns: columns))
+        },
+        row: { values in
+          if let limit, shown >= limit {
+            guard showsOthers else { throw EnoughRows() }
+            if others == nil { others = OtherRows(columns: columns) }
+            others?.add(values)
+          } else {
+            shown += 1
+            try renderer.row(values)
+          }
+        })
     }
     let notes = standing?.notes(for: query.name) ?? []
-    try renderer.end(Footing(others: others.map { ($0.count, $0.values) }, notes: notes))
+    try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))
   }
 
   private struct EnoughRows: Error {}

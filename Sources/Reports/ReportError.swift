@@ -31,19 +31,25 @@ func nearMiss(_ name: String, in names: [String]) -> String? {
   return nearest.name
 }
 
-/// Levenshtein's distance, over two rows of the table.
+/// Letters to add, drop, replace or swap with their neighbour (optimal string alignment), over three rows of the table.
 private func editDistance(_ first: String, _ second: String) -> Int {
   // Names on a command line may be of any length; nobody mistypes hundreds of letters.
   let a = Array(first.prefix(64))
   let b = Array(second.prefix(64))
   guard !a.isEmpty, !b.isEmpty else { return max(a.count, b.count) }
+  var twoAbove: [Int] = []
   var above = Array(0...b.count)
-  for (row, letter) in a.enumerated() {
+  for row in a.indices {
     var current = [row + 1]
-    for (column, other) in b.enumerated() {
-      current.append(min(above[column] + (letter == other ? 0 : 1), above[column + 1] + 1, current[column] + 1))
+    for column in b.indices {
+      var least = min(
+        above[column] + (a[row] == b[column] ? 0 : 1), above[column + 1] + 1, current[column] + 1)
+      if row > 0, column > 0, a[row] == b[column - 1], a[row - 1] == b[column] {
+        least = min(least, twoAbove[column - 1] + 1)
+      }
+      current.append(least)
     }
-    above = current
+    (twoAbove, above) = (above, current)
   }
   return above[b.count]
 }

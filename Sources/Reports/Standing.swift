@@ -136,8 +136,10 @@ public struct Standing: Sendable, Equatable {
   /// What was read, in one sentence.
   public var coverage: String {
     guard logs > 0 else { return "no log was read" }
-    var text = "\(Quantities.grouped(Int64(logs))) \(logs == 1 ? "log" : "logs"), \(Quantities.grouped(read)) lines read"
-    text += " = \(Quantities.grouped(stored)) stored + \(Quantities.grouped(rejected)) rejected + \(Quantities.grouped(skipped)) skipped"
+    var text =
+      "\(Quantities.grouped(Int64(logs))) \(logs == 1 ? "log" : "logs"), \(Quantities.grouped(read)) lines read"
+    text +=
+      " = \(Quantities.grouped(stored)) stored + \(Quantities.grouped(rejected)) rejected + \(Quantities.grouped(skipped)) skipped"
     if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
     return text
   }
@@ -146,7 +148,8 @@ public struct Standing: Sendable, Equatable {
   public var statement: String? {
     guard let bypassed else { return nil }
     if bypassed.flows > 0 {
-      let text = "\(Quantities.grouped(bypassed.flows)) \(bypassed.flows == 1 ? "flow" : "flows") left around the egress gateway"
+      let text =
+        "\(Quantities.grouped(bypassed.flows)) \(bypassed.flows == 1 ? "flow" : "flows") left around the egress gateway"
       return doubts.isEmpty ? text : text + "; and perhaps more: " + doubts.joined(separator: "; ")
     }
     if doubts.isEmpty { return "no bypass found in what was read: \(coverage); what no log holds, no report can see" }
@@ -161,7 +164,9 @@ public struct Standing: Sendable, Equatable {
     }
     if let statement { notes.append(statement) }
     if let allowed = bypassed?.allowed, allowed > 0 {
-      notes.append("\(Quantities.grouped(allowed)) \(allowed == 1 ? "flow" : "flows") around the gateway allowed by exceptions of the policy")
+      notes.append(
+        "\(Quantities.grouped(allowed)) \(allowed == 1 ? "flow" : "flows") around the gateway allowed by exceptions of the policy"
+      )
     }
     if statement != nil {
       for assumption in assumptions.prefix(Standing.namedAssumptions) { notes.append("assumed: \(assumption)") }

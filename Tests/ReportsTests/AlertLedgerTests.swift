@@ -75,7 +75,10 @@ struct AlertLedgerTests {
         (2, [refused(60, "a"), refused(40, "b")], false),
       ]) == [[], [], [.new, .new]])
     // Looking at everything again is no new refusal.
-    #expect(run([(0, [refused(60, "a")], true), (1, [refused(61, "a")], true), (2, [refused(161, "a")], true)]) == [[], [], [.new]])
+    #expect(
+      run([(0, [refused(60, "a")], true), (1, [refused(61, "a")], true), (2, [refused(161, "a")], true)]) == [
+        [], [], [.new],
+      ])
   }
 
   @Test("a host is new once, however it is looked at")

@@ -128,7 +128,10 @@ struct AlertRunTests {
     #expect(try alert(fixture, hours: 0, expected: [sidecar]).exitCode == 0)
     let late = try alert(fixture, hours: 1, expected: [sidecar])
     #expect(late.exitCode == 3)
-    #expect(late.problems == ["expected log sidecar *sidecar*: silent since 2026-11-01T12:02:00Z, for 58 m 00 s (at most 15 m 00 s)"])
+    #expect(
+      late.problems == [
+        "expected log sidecar *sidecar*: silent since 2026-11-01T12:02:00Z, for 58 m 00 s (at most 15 m 00 s)"
+      ])
     let gateway = ExpectedLog(log: "*egressgateway*", role: .gateway, maxSilenceMs: nil)
     #expect(try alert(fixture, expected: [gateway]).problems == ["expected log gateway *egressgateway*: none was read"])
   }

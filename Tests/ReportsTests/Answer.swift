@@ -1,4 +1,5 @@
 import FlowStore
+import Flows
 
 @testable import Reports
 
@@ -10,7 +11,8 @@ struct Answer {
   var notes: [String] = []
 
   init(
-    of name: String, filters: Filters = Filters(), parameters: [String: String] = [:], limit: Int? = nil, in path: String
+    of name: String, filters: Filters = Filters(), parameters: [String: String] = [:], limit: Int? = nil,
+    in path: String
   ) throws {
     let reader = try FlowReader(path: path)
     let collector = Collector()

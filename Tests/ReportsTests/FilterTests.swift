@@ -1,4 +1,5 @@
 import FlowStore
+import Flows
 import Testing
 
 @testable import Reports

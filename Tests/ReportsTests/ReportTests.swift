@@ -1,4 +1,5 @@
 import FlowStore
+import Flows
 import Testing
 
 @testable import Reports
@@ -48,7 +49,9 @@ struct ReportTests {
     #expect(try Answer(of: "blocked", in: fixture.path).sum("flows") == 6)
   }
 
-  @Test("a limit keeps the sums: what it cuts off stands in the line of the others", arguments: ["hosts", "sources", "bypass"])
+  @Test(
+    "a limit keeps the sums: what it cuts off stands in the line of the others",
+    arguments: ["hosts", "sources", "bypass"])
   func others(name: String) throws {
     let fixture = try StoreFixture()
     let whole = try Answer(of: name, in: fixture.path)
@@ -72,7 +75,8 @@ struct ReportTests {
 
   @Test("an allowed bypass stands below the findings, with its exception and owner")
   func allowed() throws {
-    let bypass = try Answer(of: "bypass", in: try StoreFixture().path)
+    let fixture = try StoreFixture()
+    let bypass = try Answer(of: "bypass", in: fixture.path)
     #expect(bypass.values("severity").map(\.text) == ["critical", "critical", "warning", "info"])
     #expect(bypass.values("allowed_by") == [nil, nil, nil, "*.example.org:80 (payments)"])
   }
@@ -136,8 +140,10 @@ struct ReportTests {
 
   @Test("an empty store gives no all-clear")
   func emptyStore() throws {
-    let notes = try Answer(of: "summary", in: try StoreFixture([]).path).notes
-    #expect(notes.first?.hasPrefix("no bypass is proven, but this is no all-clear: no line of any log is stored") == true)
+    let fixture = try StoreFixture([])
+    let notes = try Answer(of: "summary", in: fixture.path).notes
+    #expect(
+      notes.first?.hasPrefix("no bypass is proven, but this is no all-clear: no line of any log is stored") == true)
   }
 
   @Test("one pass over the flows counts what the views bypass_flow and unproven_flow count")

@@ -69,7 +69,8 @@ final class StoreFixture {
   ) throws {
     let batch = FlowBatch()
     batch.newSources = [
-      Source(log: 0, proxy: .envoy, shape: .outbound, clientIP: "10.80.3.11", proxyIP: "10.80.3.11", pod: "sleep-7d4-x2"),
+      Source(
+        log: 0, proxy: .envoy, shape: .outbound, clientIP: "10.80.3.11", proxyIP: "10.80.3.11", pod: "sleep-7d4-x2"),
       Source(log: 0, proxy: .envoy, shape: .outbound, clientIP: "10.80.3.12", proxyIP: "10.80.3.12"),
     ]
     let hosts = [
@@ -135,7 +136,7 @@ final class StoreFixture {
       judgement.sourceClasses.append((source.id, 0, source.source.pod == nil ? nil : "sleep"))
     }
     for entry in facts.destinations {
-      judgement.destinationClasses.append((entry.id, class(of: entry.destination)))
+      judgement.destinationClasses.append((entry.id, verdictClass(of: entry.destination)))
     }
     for destination in Destinations.allCases {
       judgement.routes.append(
@@ -157,7 +158,7 @@ final class StoreFixture {
     try store.commit()
   }
 
-  private func `class`(of destination: Destination) -> Int {
+  private func verdictClass(of destination: Destination) -> Int {
     switch destination.host {
     case "gateway.example.com": 0
     case "shadow.example.net": 1

@@ -92,14 +92,17 @@ extension AlertReport {
       var details = "\(Quantities.grouped(group.newFlows)) \(group.newFlows == 1 ? "flow" : "flows")"
       if !group.sources.isEmpty { details += " from " + AlertReport.list(group.sources) }
       if let first = group.firstSeenMs, let last = group.lastSeenMs {
-        details += ", \(Quantities.iso(first, showsMilliseconds: false)) to \(Quantities.iso(last, showsMilliseconds: false))"
+        details +=
+          ", \(Quantities.iso(first, showsMilliseconds: false)) to \(Quantities.iso(last, showsMilliseconds: false))"
       }
       lines.append("      " + details)
     }
     if groups.count > AlertReport.namedGroups {
       let rest = groups.dropFirst(AlertReport.namedGroups)
       let flows = rest.reduce(Int64(0)) { $0.addingReportingOverflow($1.newFlows).partialValue }
-      lines.append("  and \(rest.count) more, \(Quantities.grouped(flows)) flows: gatewatch report bypass, gatewatch report blocked")
+      lines.append(
+        "  and \(rest.count) more, \(Quantities.grouped(flows)) flows: gatewatch report bypass, gatewatch report blocked"
+      )
     }
     if firstHosts > 0 {
       lines.append(
@@ -151,7 +154,9 @@ extension AlertReport {
     var parts: [String] = []
     if !groups.isEmpty { parts.append("\(groups.count) new \(groups.count == 1 ? "finding" : "findings")") }
     if firstHosts > 0 { parts.append("first run") }
-    if !problems.isEmpty { parts.append("could not tell: \(TerminalText.safe(problems[0]))" + (problems.count > 1 ? ", ..." : "")) }
+    if !problems.isEmpty {
+      parts.append("could not tell: \(TerminalText.safe(problems[0]))" + (problems.count > 1 ? ", ..." : ""))
+    }
     // The vertical bar opens the performance data of a monitoring plugin.
     return parts.isEmpty ? "nothing new" : parts.joined(separator: "; ").replacing("|", with: "/")
   }

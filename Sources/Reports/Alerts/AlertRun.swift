@@ -118,7 +118,9 @@ public struct AlertRun: Sendable {
 
   private func problems(_ standing: Standing, in reader: FlowReader) throws -> [String] {
     var problems: [String] = []
-    if standing.logs == 0 || standing.stored == 0 { problems.append("the database is empty: no line of any log is stored") }
+    if standing.logs == 0 || standing.stored == 0 {
+      problems.append("the database is empty: no line of any log is stored")
+    }
     if !standing.isJudged, standing.stored > 0 {
       problems.append("lines were stored after the last judging, and could not be judged")
     }

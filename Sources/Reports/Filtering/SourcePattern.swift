@@ -17,7 +17,8 @@ public struct SourcePattern: Sendable, Equatable {
       meaning = .glob
       return
     }
-    guard let address = SourcePattern.address(String(text[..<slash])), let bits = Int(text[text.index(after: slash)...]),
+    guard let address = SourcePattern.address(String(text[..<slash])),
+      let bits = Int(text[text.index(after: slash)...]),
       bits >= 0, bits <= address.count * 8
     else {
       throw ReportError(

@@ -28,7 +28,9 @@ public enum TimeExpression {
     if let moment = moment(text) { return moment }
     throw ReportError(
       "\"\(TerminalText.safe(text))\" is not a time",
-      help: "write 90s, 30m, 1h, 2d or 1w (ago), yesterday, 2026-11-01, or 2026-11-01T10:00:00Z (UTC where no zone is named)")
+      help:
+        "write 90s, 30m, 1h, 2d or 1w (ago), yesterday, 2026-11-01, or 2026-11-01T10:00:00Z (UTC where no zone is named)"
+    )
   }
 
   private static func relative(_ text: String) -> Int64? {

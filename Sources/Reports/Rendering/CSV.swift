@@ -28,7 +28,7 @@ struct CSV: Renderer {
 
   mutating func end(_ footing: Footing) throws {
     guard let others = footing.others else { return }
-    try row(others.values)
+    try row(others.labelled(kinds))
   }
 
   private func cell(_ text: String) -> String {

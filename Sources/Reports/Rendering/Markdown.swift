@@ -26,7 +26,7 @@ struct Markdown: Renderer {
   }
 
   mutating func end(_ footing: Footing) throws {
-    if let others = footing.others { try row(others.values) }
+    if let others = footing.others { try row(others.labelled(columns.map(\.kind))) }
     guard !footing.notes.isEmpty else { return }
     try sink("\n" + footing.notes.map { "- \(Markdown.escaped($0))\n" }.joined())
   }

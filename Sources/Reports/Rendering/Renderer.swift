@@ -28,14 +28,35 @@ public struct Heading: Sendable {
   }
 }
 
+/// The rows that a limit cut off, as one.
+public struct Others: Sendable {
+  public var rows: Int
+  /// Sums and extremes; NULL in columns that have none.
+  public var values: [Value]
+
+  public init(rows: Int, values: [Value]) {
+    self.rows = rows
+    self.values = values
+  }
+
+  var label: String { "(\(Quantities.grouped(Int64(rows))) \(rows == 1 ? "other" : "others"))" }
+
+  /// The values, with the label in the first column of text.
+  func labelled(_ kinds: [Query.Kind]) -> [Value] {
+    var values = values
+    if let first = kinds.firstIndex(of: .text) { values[first] = .text(label) }
+    return values
+  }
+}
+
 /// What stands below an answer.
 public struct Footing: Sendable {
   /// The sums of the rows that the limit cut off; nil when all rows are there.
-  public var others: (rows: Int, values: [Value])?
+  public var others: Others?
   /// Sentences the reader needs to judge the answer.
   public var notes: [String]
 
-  public init(others: (rows: Int, values: [Value])? = nil, notes: [String] = []) {
+  public init(others: Others? = nil, notes: [String] = []) {
     self.others = others
     self.notes = notes
   }

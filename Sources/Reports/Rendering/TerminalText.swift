@@ -31,7 +31,8 @@ public enum TerminalText {
     case 0x20...0x7E: false
     case 0x00...0x1F, 0x7F...0x9F: true
     case 0xFE00...0xFE0F, 0xE0100...0xE01EF: true  // variation selectors
-    case 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0: true  // blank although they are letters or marks
+    // Blank although Unicode counts them as letters or marks.
+    case 0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0: true
     default:
       switch scalar.properties.generalCategory {
       case .format, .lineSeparator, .paragraphSeparator, .privateUse, .unassigned, .surrogate: true

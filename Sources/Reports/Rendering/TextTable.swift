@@ -28,9 +28,11 @@ struct TextTable: Renderer {
     columns = heading.columns
     if !heading.title.isEmpty { try line(heading.title, style: .title) }
     if !heading.parameters.isEmpty {
-      try line(heading.parameters.map { "\($0.name) \($0.value)" }.joined(separator: ", ") + " (UTC)", style: .aside)
+      try line(heading.parameters.map { "\($0.name) \($0.value)" }.joined(separator: ", "), style: .aside)
     }
-    if let coverage = heading.coverage { try line(coverage, style: .aside) }
+    if let coverage = heading.coverage {
+      try line(coverage + (columns.contains { $0.kind.isTime } ? "; times are UTC" : ""), style: .aside)
+    }
     if !heading.title.isEmpty { try sink("\n") }
   }
 
@@ -49,8 +51,7 @@ struct TextTable: Renderer {
     if rowCount == 0 { try line("nothing found", style: .aside) }
     if let others = footing.others {
       var cells = others.values.enumerated().map { cell($1, column: $0) }
-      let label = "\(Quantities.grouped(Int64(others.rows))) others"
-      if let first = columns.firstIndex(where: { $0.kind == .text }) { cells[first] = label }
+      if let first = columns.firstIndex(where: { $0.kind == .text }) { cells[first] = others.label }
       try write(cells, others.values, style: .aside)
     }
     if !leftOut.isEmpty {
@@ -74,7 +75,7 @@ struct TextTable: Renderer {
         rows.map { TerminalText.width(cell($0[index], column: index)) }.max() ?? 0)
     }
     if others != nil, let first = columns.firstIndex(where: { $0.kind == .text }) {
-      widths[first] = max(widths[first], "1,000,000 others".count)
+      widths[first] = max(widths[first], "(1,000,000 others)".count)
     }
     if let limit = appearance.width { fit(&widths, into: limit) }
     self.widths = widths

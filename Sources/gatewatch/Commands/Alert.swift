@@ -20,6 +20,15 @@ struct AlertCommand: ParsableCommand {
   /// What a monitor takes for "unknown"; also for wrong usage.
   static let couldNotTell: Int32 = 3
 
+  /// A monitor knows no exit code 64: where `alert` was typed wrongly, prints the usage and exits with 3.
+  static func exitIfMisused(_ error: any Error, arguments: [String] = CommandLine.arguments) {
+    guard arguments.dropFirst().first == configuration.commandName,
+      Gatewatch.exitCode(for: error) == ExitCode.validationFailure
+    else { return }
+    FileHandle.standardError.write(Data((Gatewatch.fullMessage(for: error) + "\n").utf8))
+    Gatewatch.exit(withError: ExitCode(couldNotTell))
+  }
+
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
 
   @Option(help: ArgumentHelp("text or json.", valueName: "format"))
@@ -28,14 +37,16 @@ struct AlertCommand: ParsableCommand {
   @Flag(help: "One line with performance data, as monitoring plugins print it; also when nothing is new.")
   var statusLine = false
 
-  @Option(help: ArgumentHelp("Refusals of one host since the last run from which on they are told.", valueName: "flows"))
+  @Option(
+    help: ArgumentHelp("Refusals of one host since the last run from which on they are told.", valueName: "flows"))
   var blockedThreshold: Int64 = 100
 
   @Option(help: ArgumentHelp("How long to wait for another run to end.", valueName: "seconds"))
   var wait = 60
 
   @Option(
-    parsing: .upToNextOption, help: ArgumentHelp("Read these logs first (files, patterns, folders).", valueName: "path"))
+    parsing: .upToNextOption, help: ArgumentHelp("Read these logs first (files, patterns, folders).", valueName: "path")
+  )
   var ingest: [String] = []
 
   @OptionGroup var store: ReadOptions

@@ -16,7 +16,8 @@ struct FlowsCommand: ParsableCommand {
 
   @Option(
     name: .customLong("request-id"),
-    help: ArgumentHelp("Flows of this request: the id as logged, or its hash in 16 hexadecimal digits.", valueName: "id"))
+    help: ArgumentHelp(
+      "Flows of this request: the id as logged, or its hash in 16 hexadecimal digits.", valueName: "id"))
   var requestID: String?
 
   @OptionGroup var filter: FilterOptions

@@ -21,7 +21,8 @@ struct ReportCommand: ParsableCommand {
 
   @Option(
     name: .customLong("param"), parsing: .singleValue,
-    help: ArgumentHelp("A parameter of the report, such as by=day of timeline; may be repeated.", valueName: "name=value"))
+    help: ArgumentHelp(
+      "A parameter of the report, such as by=day of timeline; may be repeated.", valueName: "name=value"))
   var parameters: [String] = []
 
   @OptionGroup var filter: FilterOptions

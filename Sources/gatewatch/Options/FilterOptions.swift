@@ -19,17 +19,21 @@ struct FilterOptions: ParsableArguments {
   var host: String?
 
   @Option(
-    help: ArgumentHelp("Workload, pod or address with wildcards, or a network: 'sleep-*', 10.80.3.0/24.", valueName: "glob|cidr"))
+    help: ArgumentHelp(
+      "Workload, pod or address with wildcards, or a network: 'sleep-*', 10.80.3.0/24.", valueName: "glob|cidr"))
   var source: String?
 
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("Way taken; may be repeated: \(Path.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "path"))
+    help: ArgumentHelp(
+      "Way taken; may be repeated: \(Path.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "path"))
   var path: [Path] = []
 
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("How it ended; may be repeated: \(OutcomeKind.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "outcome"))
+    help: ArgumentHelp(
+      "How it ended; may be repeated: \(OutcomeKind.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "outcome"))
   var outcome: [OutcomeKind] = []
 
   /// - Parameter now: Unix milliseconds that relative times count from.
@@ -54,7 +58,8 @@ struct OutputOptions: ParsableArguments {
   var format: OutputFormat?
 
   @Option(
-    help: ArgumentHelp("Rows to show, 0 for all; tables on a terminal show \(Report.tableLimit) unless told.", valueName: "rows"))
+    help: ArgumentHelp(
+      "Rows to show, 0 for all; tables on a terminal show \(Report.tableLimit) unless told.", valueName: "rows"))
   var limit: Int?
 
   @Flag(
@@ -83,7 +88,9 @@ struct ReadOptions: ParsableArguments {
     help: ArgumentHelp("Judge everything stored by this policy first; it is kept for later runs.", valueName: "file"))
   var policy: String?
 
-  @Option(help: ArgumentHelp("A folder of your own .sql reports; they add to the built-in ones or replace them.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp(
+      "A folder of your own .sql reports; they add to the built-in ones or replace them.", valueName: "folder"))
   var queries: String?
 
   var database: String { db ?? ProcessInfo.processInfo.environment["GATEWATCH_DB"] ?? "gatewatch.db" }
