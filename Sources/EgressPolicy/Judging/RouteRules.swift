@@ -151,8 +151,11 @@ struct RouteRules: Sendable {
   }
 
   func isInternal(_ upstream: DestinationTraits.Upstream) -> Bool {
-    upstream.isMesh || upstream.entries.internals.intersects(active.internals)
-      || upstream.entries.pods.intersects(active.pods)
+    upstream.isMesh || isDeclaredMesh(upstream)
+  }
+
+  func isDeclaredMesh(_ upstream: DestinationTraits.Upstream) -> Bool {
+    upstream.entries.internals.intersects(active.internals) || upstream.entries.pods.intersects(active.pods)
   }
 
   private func isSNIProxy(_ upstream: DestinationTraits.Upstream) -> Bool {

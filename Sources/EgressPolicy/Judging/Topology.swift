@@ -177,7 +177,10 @@ struct Topology: Sendable {
       let place = "\(endpoint.ip) port \(endpoint.port) is taken for a forward proxy"
       if endpoint.port == 3128 {
         note(&forwardProxies, proxyPort, "\(place) by its port")
-      } else if [8080, 8888].contains(endpoint.port), ClusterName.looksLikeForwardProxy(host) {
+      } else if [8080, 8888].contains(endpoint.port), ClusterName.looksLikeForwardProxy(host),
+        !isMesh(upstream, index)
+      {
+        // many services of a mesh have "proxy" in their name and listen on 8080
         note(&forwardProxies, proxyPort, "\(place) by its port and the name of its service, \(host)")
       }
     }
@@ -189,6 +192,11 @@ struct Topology: Sendable {
     guessedGateways = name(gateways)
     guessedSNIProxies = name(sniProxies)
     guessedForwardProxies = name(forwardProxies)
+  }
+
+  private func isMesh(_ address: IPAddress, _ index: PolicyIndex) -> Bool {
+    meshAddresses.contains(address) || !index.internalRanges.entries(containing: address).isEmpty
+      || !index.pods.entries(containing: address).isEmpty
   }
 
   /// Gives the first sentences, by their text, a number each, and the rest the shared one.
