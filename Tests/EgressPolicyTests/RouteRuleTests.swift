@@ -304,6 +304,21 @@ import Testing
     #expect(facts.route(declaredSidecar).bypass == .directServiceEntry)
   }
 
+  @Test("a gateway whose log was read with its role is no guess, and still clears no public address")
+  func declaredRole() {
+    let facts = Facts()
+    let cluster = "outbound|443||istio-egressgateway.istio-system.svc.cluster.local"
+    let inside = facts.add(sidecar(), to("10.80.3.232:8443", cluster: cluster))
+    let outside = facts.add(sidecar(), to("203.0.113.7:8443", cluster: cluster))
+    for own in ["10.80.3.232", "203.0.113.7"] {
+      facts.add(gateway(own), to("203.0.113.1:443", cluster: "outbound|443||h.example"), role: .gateway)
+    }
+    #expect(facts.route(inside).rule == "gateway-address")
+    #expect(facts.route(inside).assumption == nil)
+    #expect(facts.route(outside).bypass == .directServiceEntry)
+    #expect(facts.judgement().assumptions.isEmpty)
+  }
+
   @Test("waypoint lines are internal only where the address says so")
   func waypoint() throws {
     let facts = Facts(policy: "mesh: { internal: [10.80.0.0/16] }")

@@ -141,7 +141,7 @@ struct Strangers: Sendable {
   init(_ facts: [Judge.DestinationFact], index: PolicyIndex, topology: Topology, addresses: AddressReader) {
     var strangers: Set<IPAddress> = []
     let guessed = Set(topology.guessedForwardProxies.keys.map(\.address)).union(topology.guessedGateways.keys)
-      .union(topology.guessedSNIProxies.keys)
+      .union(topology.guessedSNIProxies.keys).union(topology.declaredGateways)
     for fact in facts {
       guard let address = addresses.parse(fact.destination.upstream?.ip), !strangers.contains(address),
         [.linkLocal, .privateUse, .sharedSpace, .reserved, .special].contains(AddressKind(address)),

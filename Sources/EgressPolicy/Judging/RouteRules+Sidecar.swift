@@ -45,7 +45,10 @@ extension RouteRules {
   /// The policy knows the address as that of a gateway or a proxy.
   private func declared(_ upstream: DestinationTraits.Upstream) -> RouteVerdict? {
     let entries = upstream.entries
-    if entries.gateways.intersects(active.gateways) { return handed(.gatewayAddress, .gateway, upstream) }
+    let isGatewayByRole = upstream.isGatewayByRole && upstream.kind != .publicUse
+    if isGatewayByRole || entries.gateways.intersects(active.gateways) {
+      return handed(.gatewayAddress, .gateway, upstream)
+    }
     // on loopback it is a process in the pod of whoever wrote the line, here the workload's own
     if upstream.kind != .loopback {
       if entries.sniProxies.intersects(active.sniProxies) { return handed(.sniProxyAddress, .sniProxy, upstream) }

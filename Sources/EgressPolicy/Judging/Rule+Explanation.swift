@@ -11,7 +11,7 @@ extension Rule {
     case .serverSide: "the sidecar on the server's side wrote the line: nothing left here"
     case .proxyOwnTraffic: "the proxy's own traffic, to its control plane or for its metrics"
     case .nothingSent: "the line names no upstream address: nothing was sent"
-    case .gatewayAddress: "the upstream address is listed in the policy's gateways"
+    case .gatewayAddress: "the upstream address is a gateway by the policy or by its log's declared role"
     case .sniProxyAddress: "the upstream address is listed in the policy's sni_proxies"
     case .forwardProxyAddress: "the upstream address is listed in the policy's forward_proxies"
     case .gatewayHost: "the cluster's registry host is listed in the policy's gateways"

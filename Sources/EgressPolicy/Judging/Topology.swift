@@ -37,6 +37,8 @@ struct Topology: Sendable {
   private(set) var meshAddresses: Set<IPAddress> = []
   /// Addresses that wrote gateway lines.
   private(set) var gatewayProxies: Set<IPAddress> = []
+  /// Those of them whose log was read with the role `gateway`: somebody said so, it is no guess.
+  private(set) var declaredGateways: Set<IPAddress> = []
   /// Pods whose sidecar sent something to a forward proxy.
   private(set) var forwardProxyClients: Set<IPAddress> = []
   /// Addresses behind registry hosts that the policy names, with the entries that name them.
@@ -105,13 +107,17 @@ struct Topology: Sendable {
         // with a loopback upstream, an own address that no pod has is the address somebody dialled through a sidecar
         if source.shape == .gatewayToLoopback, let own, !AddressKind(own).canListen { continue }
         logs[source.log, default: LogEvidence()].hasGatewayLines = true
-        if let own, AddressKind(own) != .loopback { gatewayProxies.insert(own) }
+        if let own, AddressKind(own) != .loopback {
+          gatewayProxies.insert(own)
+          if fact.declaredRole == .gateway { declaredGateways.insert(own) }
+        }
       default:
         continue
       }
     }
     // a workload that calls itself writes lines that look like a gateway's
     gatewayProxies.subtract(sidecarPods)
+    declaredGateways.subtract(sidecarPods)
   }
 
   /// A public IPv4 address is never learnt, whatever lines say: a pod that really has one belongs into the policy. IPv6
@@ -166,7 +172,7 @@ struct Topology: Sendable {
         [.outbound, .passthrough, .custom, .none].contains(cluster.kind)
       else { continue }
       let host = cluster.registryHost ?? ""
-      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host) {
+      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host), !declaredGateways.contains(upstream) {
         note(&gateways, upstream, "\(endpoint.ip) is taken for an egress gateway by the name of its service, \(host)")
       }
       if index.sniProxies.isEmpty, ClusterName.looksLikeSNIProxy(host) {
@@ -185,7 +191,7 @@ struct Topology: Sendable {
       }
     }
     if index.gateways.isEmpty {
-      for address in gatewayProxies {
+      for address in gatewayProxies where !declaredGateways.contains(address) {
         gateways[address] = "\(address) is taken for an egress gateway because it wrote lines as one"
       }
     }

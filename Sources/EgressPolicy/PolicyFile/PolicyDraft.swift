@@ -62,22 +62,25 @@ extension Judge {
     var draft = PolicyDraft()
     draft.mesh(networks(topology.meshAddresses))
     draft.section("pods", pods(addresses))
-    func proxies(_ what: String, _ guesses: [IPAddress: Int]) -> [(String, String)] {
-      guesses.sorted { ($0.key.high, $0.key.low) < ($1.key.high, $1.key.low) }.enumerated().map { place, guess in
+    func proxies(_ what: String, _ grounds: [IPAddress: String]) -> [(String, String)] {
+      grounds.sorted { ($0.key.high, $0.key.low) < ($1.key.high, $1.key.low) }.enumerated().map { place, ground in
         (
-          "{ name: \(what)-\(place + 1), addresses: [\(PolicyDraft.quoted(guess.key.description))] }",
-          PolicyDraft.comment(topology.sentences[guess.value])
+          "{ name: \(what)-\(place + 1), addresses: [\(PolicyDraft.quoted(ground.key.description))] }",
+          PolicyDraft.comment(ground.value)
         )
       }
     }
-    draft.section("gateways", proxies("gateway", topology.guessedGateways))
-    draft.section("sni_proxies", proxies("sni-proxy", topology.guessedSNIProxies))
+    var gateways = topology.guessedGateways.mapValues { topology.sentences[$0] }
+    for address in topology.declaredGateways { gateways[address] = "its log was read with the role gateway" }
+    draft.section("gateways", proxies("gateway", gateways))
+    draft.section("sni_proxies", proxies("sni-proxy", topology.guessedSNIProxies.mapValues { topology.sentences[$0] }))
     draft.section(
       "forward_proxies",
       proxies(
         "forward-proxy",
         Dictionary(
-          topology.guessedForwardProxies.map { ($0.key.address, $0.value) }, uniquingKeysWith: min)))
+          topology.guessedForwardProxies.map { ($0.key.address, topology.sentences[$0.value]) }, uniquingKeysWith: min))
+    )
     draft.section(
       "exceptions",
       [
