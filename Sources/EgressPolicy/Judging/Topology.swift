@@ -17,6 +17,14 @@ struct Topology: Sendable {
     var fromMs: Int64
     var untilMs: Int64
 
+    init(widening log: LogSpan) {
+      let (from, isBefore) = log.firstMs.subtractingReportingOverflow(Topology.hopSlackMs)
+      let (until, isAfter) = log.lastMs.addingReportingOverflow(Topology.hopSlackMs)
+      fromMs = isBefore ? .min : from
+      untilMs = isAfter ? .max : until
+    }
+
+    /// Spans from the first to the last moment, and so over a gap between two logs as well.
     mutating func include(_ other: Span) {
       fromMs = min(fromMs, other.fromMs)
       untilMs = max(untilMs, other.untilMs)
@@ -256,7 +264,7 @@ struct Topology: Sendable {
   ) {
     let byLog = Dictionary(
       spans.filter { $0.firstMs <= $0.lastMs }.map {
-        ($0.log, Span(fromMs: $0.firstMs &- Topology.hopSlackMs, untilMs: $0.lastMs &+ Topology.hopSlackMs))
+        ($0.log, Span(widening: $0))
       }, uniquingKeysWith: { first, _ in first })
     func include<Key: Hashable>(_ span: Span, _ key: Key, _ all: inout [Key: Span]) {
       if all[key] == nil { all[key] = span } else { all[key]?.include(span) }
