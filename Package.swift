@@ -52,7 +52,7 @@ let package = Package(
       path: "Sources/EmbedQueries"),
     .testTarget(name: "FlowsTests", dependencies: ["Flows"]),
     .testTarget(name: "AccessLogsTests", dependencies: ["AccessLogs", "Flows"], exclude: ["Fixtures"]),
-    .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"]),
+    .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"], exclude: ["Policies"]),
     .testTarget(
       name: "FlowStoreTests",
       dependencies: ["FlowStore", "Flows", .product(name: "GRDB", package: "GRDB.swift")]),

@@ -7,7 +7,7 @@ internal import Glibc
 ///
 /// Works beside a writer, whose commits it sees from its next query on, and never checkpoints: a file opened read-only
 /// cannot take the lock that a checkpoint needs. With `guarded` it runs SQL from untrusted hands (see `QueryGuard`).
-public final class FlowReader: @unchecked Sendable {  // all state below is touched inside `queue` only
+public final class FlowReader: @unchecked Sendable {  // all state below is touched inside `queue` only, reentrantly
   public let path: String
   private let queue: DatabaseQueue
   private var queryGuard: QueryGuard?
@@ -26,7 +26,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
       configuration.busyMode = .timeout(5)
       configuration.label = "gatewatch.reader"
       queue = try DatabaseQueue(path: path, configuration: configuration)
-      queryGuard = try queue.writeWithoutTransaction { db in
+      queryGuard = try queue.unsafeReentrantWrite { db in
         try db.execute(sql: "pragma cache_size = -\(FlowReader.cacheKiB)")
         // Large sorts go to a file, so that memory stays within bounds whatever is asked.
         try db.execute(sql: "pragma temp_store = file")
@@ -70,7 +70,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
 
   /// Later queries fail.
   public func close() {
-    queue.writeWithoutTransaction { db in
+    queue.unsafeReentrantWrite { db in
       guard let connection = db.sqliteConnection else { return }
       queryGuard?.release(connection)
       queryGuard = nil
@@ -87,7 +87,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
   ///   - arguments: by parameter name, without the colon; a parameter that is given no value is NULL, an argument without
   ///     a parameter is an error.
   ///   - columns: called once with the names, before the first row, also when there is none.
-  ///   - row: called per row; what it throws ends the query and comes out of here.
+  ///   - row: called per row; may ask further queries; what it throws ends the query and comes out of here.
   public func query(
     _ sql: String, arguments: [String: Value] = [:], columns: ([String]) throws -> Void = { _ in },
     row: ([Value]) throws -> Void
@@ -100,7 +100,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     _ sql: String, arguments: [String: Value], allowsWriting: Bool, columns: ([String]) throws -> Void = { _ in },
     row: ([Value]) throws -> Void
   ) throws {
-    try queue.writeWithoutTransaction { db in
+    try queue.unsafeReentrantWrite { db in
       guard let connection = db.sqliteConnection else {
         throw StoreError.sqlite(code: SQLITE_MISUSE, message: "the database is closed", sql: sql)
       }
@@ -145,7 +145,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
 
   /// Names of a statement's parameters, without the colon; fails where the statement does not compile.
   public func parameters(of sql: String) throws -> [String] {
-    try queue.writeWithoutTransaction { db in
+    try queue.unsafeReentrantWrite { db in
       guard let connection = db.sqliteConnection else { return [] }
       queryGuard?.start()
       return try Statement(sql, on: connection).parameters.map { String($0.dropFirst()) }
@@ -165,6 +165,6 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
 
   /// Runs `body` on the connection, for the parts of the reader in other files.
   func access<Result>(_ body: (Database) throws -> Result) throws -> Result {
-    try queue.writeWithoutTransaction(body)
+    try queue.unsafeReentrantWrite(body)
   }
 }

@@ -51,7 +51,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       configuration.label = "gatewatch.store"
       configuration.busyMode = .timeout(5)  // only readers are about; they block a checkpoint's end, never a write
       let queue = try DatabaseQueue(path: path, configuration: configuration)
-      writer = try queue.writeWithoutTransaction { db in
+      writer = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)
         try Schema.migrate(db, path: path)
         try db.execute(sql: "pragma journal_mode = wal")
@@ -152,7 +152,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// Runs `body` on the connection, and gives GRDB's errors our names.
   func access<Result>(_ body: (Database) throws(StoreError) -> Result) throws(StoreError) -> Result {
     do {
-      return try queue.writeWithoutTransaction { db in
+      return try queue.unsafeReentrantWrite { db in
         guard isOpen else { throw StoreError.sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil) }
         return try body(db)
       }
@@ -174,7 +174,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.
   public func close() {
-    queue.writeWithoutTransaction { db in
+    queue.unsafeReentrantWrite { db in
       guard isOpen else { return }
       isOpen = false
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }

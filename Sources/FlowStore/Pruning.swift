@@ -48,6 +48,11 @@ extension FlowStore {
   /// Gives the pages of removed flows back to the file system; needs as much free space as the store is large.
   public func compact() throws(StoreError) {
     try commit()
-    try access { db throws(StoreError) in try db.run("vacuum") }
+    try access { db throws(StoreError) in
+      // The copy that vacuum makes first must not lie in memory.
+      try db.run("pragma temp_store = file")
+      try db.run("vacuum")
+      try db.run("pragma temp_store = memory")
+    }
   }
 }

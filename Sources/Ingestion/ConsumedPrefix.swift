@@ -17,8 +17,8 @@ struct ConsumedPrefix: Sendable, Equatable {
 
   private(set) var hash = RunningHash()
   private(set) var rungs: [Rung] = []
-  /// Least distance between two rungs, in bytes.
-  private var spacing: UInt64 = 1
+  /// Least distance between two rungs, in bytes. A line end that is no rung lies less than twice this behind one.
+  private(set) var spacing: UInt64 = 1
   /// The first and the last bytes consumed, at most `guardSize` each: what a look at the open file can be compared with.
   private(set) var head: [UInt8] = []
   private(set) var tail: [UInt8] = []

@@ -72,16 +72,20 @@ struct ContentMatch {
     candidates.filter(\.isWhole).max { $0.prefix.position < $1.prefix.position }?.log
   }
 
-  /// A log that holds every whole line of the file already. Only of use when the file was read to its end, which is so
-  /// whenever a candidate is still open.
-  /// - Parameter isSameFile: the log was read from this very inode: then lines between the last rung and the end may
-  ///   have been written after a cut, so that a rung has to stand at the last line's end.
-  func covering(isSameFile: (KnownLog) -> Bool) -> KnownLog? {
-    candidates.filter { candidate in
-      candidate.isOpen && candidate.matched > 0
-        && (candidate.matched >= lastLineEnd || !isSameFile(candidate.log))
+  /// A log that holds every whole line of the file already: one of its rungs stands where the last line ends.
+  /// (While a candidate is open, the file was read to its end.)
+  var covering: KnownLog? {
+    candidates.filter { $0.isOpen && $0.matched > 0 && $0.matched >= lastLineEnd }
+      .max { $0.prefix.position < $1.prefix.position }?.log
+  }
+
+  /// A log that equals the file up to its last rung inside, where rungs lie so far apart that whole lines may follow
+  /// behind it: from there to the end of the file nothing is known.
+  var perhapsCovering: (log: KnownLog, unknown: Range<UInt64>)? {
+    candidates.filter {
+      $0.isOpen && $0.matched > 0 && $0.matched < lastLineEnd && lastLineEnd - $0.matched < 2 * $0.prefix.spacing
     }
-    .max { $0.prefix.position < $1.prefix.position }?.log
+    .max { $0.matched < $1.matched }.map { ($0.log, $0.matched..<lastLineEnd) }
   }
 
   /// Up to which byte the file equals `log`.

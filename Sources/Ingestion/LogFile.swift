@@ -21,12 +21,13 @@ final class LogFile {
   private let descriptor: Int32
   private let ownsDescriptor: Bool
   private var inflater: Inflater?
-  private let limits: IngestLimits
+  let limits: IngestLimits
   /// Raw input not yet inflated, or the first bytes of a stream, read to see its magic.
   private let raw: UnsafeMutableRawBufferPointer
   private var rawStart = 0
   private var rawEnd = 0
   private var isRawAtEnd = false
+  private var failure: ReadError?
 
   /// Compressed bytes read at a time.
   private static let rawSize = 256 << 10
@@ -80,7 +81,16 @@ final class LogFile {
     var given = 0
     while given < buffer.count, !isAtEnd {
       let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[given...])
-      let count = inflater == nil ? try readPlain(into: rest) : try readInflated(into: rest)
+      let count: Int
+      do throws(ReadError) {
+        if let failure { throw failure }
+        count = inflater == nil ? try readPlain(into: rest) : try readInflated(into: rest)
+      } catch {
+        // What came before the error is good: it is given first, and the error with the next call.
+        failure = error
+        if given == 0 { throw error }
+        return given
+      }
       if count == 0 { isAtEnd = true }
       given += count
       position += Int64(count)
@@ -150,7 +160,7 @@ final class LogFile {
       throw ReadError(message: "cannot seek: \(systemMessage(errno))")
     }
     if inflater != nil { inflater = Inflater() }
-    (rawStart, rawEnd, isRawAtEnd, isAtEnd) = (0, 0, false, false)
+    (rawStart, rawEnd, isRawAtEnd, isAtEnd, failure) = (0, 0, false, false, nil)
     (position, bytesRead) = (0, 0)
   }
 
@@ -160,7 +170,7 @@ final class LogFile {
     guard lseek(descriptor, off_t(position), SEEK_SET) == off_t(position) else {
       throw ReadError(message: "cannot seek to byte \(position): \(systemMessage(errno))")
     }
-    (rawStart, rawEnd, isRawAtEnd, isAtEnd) = (0, 0, false, false)
+    (rawStart, rawEnd, isRawAtEnd, isAtEnd, failure) = (0, 0, false, false, nil)
     self.position = position
     bytesRead = position
   }

@@ -71,7 +71,7 @@ final class LogReader {
         if StopRequest.signal != nil { result.wasStopped = true }
         let isFinal = isAtEnd && !result.wasStopped && self.isFinal(file)
         if !parse(isFinal: isFinal, &state, &tally) { result.wasStopped = true }
-        if !result.wasStopped && end - start > limits.maxLineBytes {
+        if !result.wasStopped && end - start > limits.maxLineBytes + 1 {  // a carriage return is not counted
           try readOverlong(file, &state, &tally, &result)
         }
         onChunk?(file.bytesRead)
@@ -130,7 +130,7 @@ final class LogReader {
 
   /// Parses the whole lines in the buffer. False when the writer takes no more.
   private func parse(isFinal: Bool, _ state: inout LogState, _ tally: inout Tally) -> Bool {
-    while start < end {
+    while true {
       guard let batch else { return false }
       let consumed: Int
       if let overlap {
@@ -141,14 +141,14 @@ final class LogReader {
       precondition(consumed >= 0 && consumed <= end - start, "the parser consumed what it was not given")
       state.advance(over: UnsafeRawBufferPointer(rebasing: unread[..<consumed]))
       start += consumed
-      let isFull = batch.count >= batch.capacity
-      if isFull || consumed == 0 && !batch.isEmpty && hasWholeLine(isFinal) {
+      // The parser stops before a whole line when the batch is full, or its dictionaries are.
+      let isStopped = start < end && hasWholeLine(isFinal)
+      if isStopped || batch.linesRead >= limits.batchRows {
+        precondition(!batch.isEmpty, "the parser reads no line into an empty batch")
         if !send(&state, &tally, isEndOfFile: false) { return false }
-      } else if consumed == 0 {
-        break
       }
+      if !isStopped { return true }
     }
-    return true
   }
 
   private func hasWholeLine(_ isFinal: Bool) -> Bool {

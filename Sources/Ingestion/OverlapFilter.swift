@@ -50,7 +50,7 @@ final class OverlapFilter {
   /// As `LineParser.parse`, without the lines seen before; they are counted as skipped.
   func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, parser: LineParser, into batch: FlowBatch) -> Int {
     var place = 0
-    while place < bytes.count, batch.count < batch.capacity {
+    while place < bytes.count {
       guard let end = lineEnd(in: bytes, from: place, isFinal: isFinal) else { break }
       let line = UnsafeRawBufferPointer(rebasing: bytes[place..<end])
       if nextVerdict == verdicts.count { verdicts.append(judge(line)) }

@@ -1,4 +1,5 @@
 internal import FlowStore
+internal import Glibc
 
 /// Where reading of an opened file begins.
 enum ReadingPlace {
@@ -43,7 +44,7 @@ extension LogRegistry {
     if let line = try firstLine(of: file, chunkBytes: chunkBytes) {
       let alike = logs(beginningWith: line).filter { isSamePod($0.record, name) }
       let match = try ContentMatch(file: file, logs: alike, chunkBytes: chunkBytes)
-      let covering = match.covering { $0.identity == identity }
+      let covering = match.covering
       if let whole = match.whole, whole.record.position >= covering?.record.position ?? 0 {
         // A copy beside a file that is still there is only worth a move when it holds more.
         if whole.identity != identity, isStillThere(whole), file.size(isAt: whole.record.position) {
@@ -53,6 +54,11 @@ extension LogRegistry {
         return .resume(whole)
       }
       if let covering { return .covered(covering) }
+      if let (log, unknown) = match.perhapsCovering, log.identity != identity {
+        if isSameContent(file, log, in: unknown, chunkBytes: chunkBytes) { return .covered(log) }
+        try file.rewind()
+        return .begin(former: log, equal: unknown.lowerBound, .none)
+      }
       if let former { equal = match.matched(former) }
     } else if let former, former.record.position == 0 {
       try file.rewind()
@@ -86,6 +92,28 @@ extension LogRegistry {
     func agree(_ one: String?, _ other: String?) -> Bool { one == nil || other == nil || one == other }
     return agree(record.namespace, name.namespace) && agree(record.pod, name.pod)
       && agree(record.container, name.container)
+  }
+
+  /// Compares a stretch of the file with the file that `known` was read from, if that is still there.
+  private func isSameContent(_ file: LogFile, _ known: KnownLog, in range: Range<UInt64>, chunkBytes: Int) -> Bool {
+    guard let other = try? LogFile(path: known.record.path, limits: file.limits), other.identity == known.identity,
+      (try? file.advance(to: Int64(range.lowerBound), chunkBytes: chunkBytes)) != nil,
+      (try? other.advance(to: Int64(range.lowerBound), chunkBytes: chunkBytes)) != nil
+    else { return false }
+    let half = min(chunkBytes, range.count)
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 * half, alignment: 16)
+    defer { memory.deallocate() }
+    var left = range.count
+    while left > 0 {
+      let wanted = min(half, left)
+      let one = UnsafeMutableRawBufferPointer(rebasing: memory[..<wanted])
+      let two = UnsafeMutableRawBufferPointer(rebasing: memory[half..<half + wanted])
+      guard (try? file.read(into: one)) == wanted, (try? other.read(into: two)) == wanted,
+        memcmp(one.baseAddress!, two.baseAddress!, wanted) == 0
+      else { return false }
+      left -= wanted
+    }
+    return true
   }
 
   private func isStillThere(_ known: KnownLog) -> Bool {

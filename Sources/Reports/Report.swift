@@ -11,6 +11,8 @@ public struct Report: Sendable {
   public var parameters: [String: String]
   /// Rows to show; those beyond it are summed up. nil shows all.
   public var limit: Int?
+  /// Whether the rows beyond the limit are summed up; without, the query ends at the limit.
+  public var showsOthers = true
 
   /// Rows of a table on a terminal unless the user asks otherwise; the sums of the others stand below.
   public static let tableLimit = 25
@@ -30,7 +32,8 @@ public struct Report: Sendable {
     var columns: [Query.Column] = []
     var others: OtherRows?
     var shown = 0
-    try store.query(
+    try untilEnough {
+      try store.query(
       query.sql, arguments: arguments,
       columns: { names in
         columns = names.map(query.column)
@@ -40,6 +43,7 @@ public struct Report: Sendable {
       },
       row: { values in
         if let limit, shown >= limit {
+          guard showsOthers else { throw EnoughRows() }
           if others == nil { others = OtherRows(columns: columns) }
           others?.add(values)
         } else {
@@ -47,8 +51,15 @@ public struct Report: Sendable {
           try renderer.row(values)
         }
       })
+    }
     let notes = standing?.notes(for: query.name) ?? []
     try renderer.end(Footing(others: others.map { ($0.count, $0.values) }, notes: notes))
+  }
+
+  private struct EnoughRows: Error {}
+
+  private func untilEnough(_ body: () throws -> Void) throws {
+    do { try body() } catch is EnoughRows {}
   }
 
   /// Filters and parameters as the query's arguments.

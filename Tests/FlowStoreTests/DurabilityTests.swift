@@ -96,6 +96,9 @@ struct DurabilityTests {
     for suffix in ["", "-wal"] {
       try FileManager.default.copyItem(atPath: folder.path() + suffix, toPath: folder.path("killed.db") + suffix)
     }
+    // A reader comes first: it must find the commit in the WAL, and may not empty it.
+    #expect(try Self.contents(folder.path("killed.db")) == committed)
+    #expect(FileManager.default.fileExists(atPath: folder.path("killed.db-wal")))
     let reopened = try FlowStore(path: folder.path("killed.db"))
     #expect(try reopened.logs().map(\.position) == [10_000])
     reopened.close()
@@ -153,6 +156,52 @@ struct DurabilityTests {
     try store.commit()
     #expect(try FlowReader(path: folder.path()).value("select count(*) from flow") == 20_010)
     #expect(try FlowReader(path: folder.path()).check() == [])
+  }
+
+  @Test("wherever the disk becomes full, whole commits remain, the file is sound, and the retry completes it")
+  func diskFullAnywhere() throws {
+    let batches = 3
+    let rows = 1_500
+    for room in 0... {
+      let folder = try ScratchFolder()
+      let store = try FlowStore(path: folder.path())
+      let pages = try #require(Int(store.setting("page_count") ?? ""))
+      func limit(_ pages: Int) throws {
+        try store.access { db throws(StoreError) in try db.run("pragma max_page_count = \(pages)") }
+      }
+      try limit(pages + room)
+      var maker = BatchMaker()
+      var log = LogRecord(path: "a.log")
+      var committed = 0
+      do {
+        for _ in 0..<batches {
+          try store.store(maker.batch(count: rows, destinations: 40 * (committed + 1)), into: &log)
+          try store.commit()
+          committed += 1
+        }
+      } catch let error as StoreError {
+        #expect(error.isFull, "\(error)")
+        try store.rollback()
+      }
+      let reader = try FlowReader(path: folder.path())
+      #expect(try reader.value("select count(*) from flow") == .integer(Int64(committed * rows)))
+      #expect(try reader.check() == [], "with room for \(room) pages")
+      if committed == batches {
+        #expect(room > 5, "the work needs pages")
+        break
+      }
+      try limit(10_000)
+      log = try store.logs().first ?? LogRecord(path: "a.log")
+      var restarted = BatchMaker()
+      restarted.line = log.lines + 1
+      for number in committed..<batches {
+        try store.store(restarted.batch(count: rows, destinations: 40 * (number + 1)), into: &log)
+        try store.commit()
+      }
+      #expect(try reader.value("select count(*) from flow") == .integer(Int64(batches * rows)))
+      #expect(try reader.value("select count(distinct host) from destination") == .integer(Int64(40 * batches)))
+      #expect(try reader.check() == [])
+    }
   }
 
   @Test("after a rollback, a batch that relies on forgotten entries is refused")

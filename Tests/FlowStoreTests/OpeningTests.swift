@@ -94,6 +94,41 @@ struct OpeningTests {
     #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path())) == before)
   }
 
+  @Test("readers on other threads only ever see whole commits")
+  func concurrentReaders() async throws {
+    let folder = try ScratchFolder()
+    let path = folder.path()
+    let store = try FlowStore(path: path)
+    let readers = (0..<2).map { _ in
+      Task.detached {
+        let reader = try FlowReader(path: path)
+        var last: Int64 = -1
+        while last < 5_000 {
+          let row = try reader.rows(
+            """
+            select (select count(*) from flow), coalesce((select stored from log), 0),
+              (select count(*) * 100 from line_mark), (select coalesce(sum(count), 0) from line_count)
+            """
+          ).rows[0]
+          #expect(Set(row).count == 1, "one transaction, one answer")
+          let count = try #require(row[0].integer)
+          #expect(count >= last)
+          last = count
+        }
+        return last
+      }
+    }
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    for _ in 0..<50 {
+      try store.store(maker.batch(count: 100), into: &log)
+      try store.commit()
+    }
+    for reader in readers { #expect(try await reader.value == 5_000) }
+    store.close()
+    #expect(try FlowReader(path: path).check() == [])
+  }
+
   @Test("a file that is no database, or another program's, is named and left as it was")
   func foreign() throws {
     let folder = try ScratchFolder()
@@ -160,6 +195,25 @@ struct OpeningTests {
     #expect(try FlowReader(path: folder.path()).value("select count(*) from flow") == 0)
   }
 
+  @Test("the program carries every file of Queries/Schema and Queries/Views, as it stands there")
+  func embedded() throws {
+    let queries = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../Queries").standardized
+    var onDisk: [String: String] = [:]
+    for folder in ["Schema", "Views"] {
+      let names = try FileManager.default.contentsOfDirectory(atPath: queries.appending(path: folder).path)
+      for name in names where name.hasSuffix(".sql") {
+        onDisk["\(folder)/\(name)"] = try String(
+          contentsOf: queries.appending(path: "\(folder)/\(name)"), encoding: .utf8)
+      }
+    }
+    let carried = Dictionary(uniqueKeysWithValues: EmbeddedQueries.all.map { ($0.name, $0.sql) })
+    #expect(
+      carried.mapValues { $0.trimmingCharacters(in: .newlines) }
+        == onDisk.mapValues { $0.trimmingCharacters(in: .newlines) })
+    #expect(Schema.steps.map(\.version) == Array(1...Schema.steps.count), "a step for each version, in order")
+  }
+
   @Test("views that another version left are made anew by a writer and overlaid by a reader")
   func views() throws {
     let folder = try ScratchFolder()
@@ -199,6 +253,16 @@ struct OpeningTests {
     try FileManager.default.setAttributes([.posixPermissions: 0o500], ofItemAtPath: folder.url.path)
     #expect(throws: StoreError.self) { try FlowStore(path: folder.path("new.db")) }
     #expect(throws: StoreError.self) { try FlowReader(path: folder.path()) }
+  }
+
+  @Test("a folder in which nobody can make files is an error that says so")
+  func unwritableFolder() {
+    do {
+      _ = try FlowStore(path: "/proc/gatewatch.db")
+      Issue.record("opened")
+    } catch {
+      #expect(error.description.hasPrefix("/proc/gatewatch.db.lock: cannot lock: "))
+    }
   }
 
   @Test("a folder that is not there is an error that says so")

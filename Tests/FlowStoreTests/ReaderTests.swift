@@ -37,6 +37,19 @@ struct ReaderTests {
     #expect(rows == 2)
   }
 
+  @Test("a query may be asked while the rows of another come in")
+  func nested() throws {
+    let folder = try ScratchFolder()
+    let reader = try Self.reader(in: folder)
+    var pairs: [[Value]] = []
+    try reader.query("select id from source order by id") { source in
+      try reader.query(
+        "select :source, count(*) from flow where source = :source", arguments: ["source": source[0]]
+      ) { pairs.append($0) }
+    }
+    #expect(pairs == [[1, 3], [2, 2]])
+  }
+
   @Test("all five kinds of values go in and come out")
   func values() throws {
     let folder = try ScratchFolder()

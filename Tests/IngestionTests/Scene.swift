@@ -16,7 +16,7 @@ final class Scene {
   var options: IngestOptions
 
   init() throws {
-    var template = Array((NSTemporaryDirectory() + "/gatewatch-ingest-XXXXXX").utf8CString)
+    var template = Array((NSTemporaryDirectory() + "gatewatch-ingest-XXXXXX").utf8CString)
     folder = String(cString: try #require(mkdtemp(&template)))
     // A clock of the tests' own: an hour ahead with each look would also be right.
     options = IngestOptions(nowMs: { 1_795_000_000_000 }, seconds: { 0 })
@@ -155,5 +155,15 @@ extension Scene {
 
   func link(_ name: String, to other: String) throws {
     try #require(symlink(path(other), path(name)) == 0)
+  }
+}
+
+extension Scene {
+  func texts(_ sql: String) throws -> [String] {
+    var result: [String] = []
+    try FlowReader(path: database).query(sql) { row in
+      if case .text(let text) = row[0] { result.append(text) }
+    }
+    return result
   }
 }

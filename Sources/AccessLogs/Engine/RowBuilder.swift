@@ -147,6 +147,8 @@ final class RowBuilder {
 
   /// Call before a batch is filled: dictionaries that reached their bound start anew, and the batch learns from where.
   func open(_ batch: FlowBatch) {
+    // Ids of a batch in use must stay what they are; until it is handed over, the parser reads no further line.
+    guard batch.isEmpty else { return }
     if wantsRestart {
       wantsRestart = false
       if sources.isAlmostFull { restartSources() }
@@ -156,7 +158,6 @@ final class RowBuilder {
       }
       if outcomes.isAlmostFull { outcomes.restart() }
     }
-    guard batch.isEmpty else { return }
     batch.firstNewSource = Int32(sources.count)
     batch.firstNewDestination = Int32(destinations.count)
     batch.firstNewOutcome = Int32(outcomes.count)

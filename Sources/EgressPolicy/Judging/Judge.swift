@@ -108,7 +108,7 @@ public struct Judge: Sendable {
 
   /// The name that the policy's `pods` give the address; a name is a label, so its time does not matter.
   private func name(of source: Source, _ index: PolicyIndex, _ addresses: AddressReader) -> String? {
-    let sends = [.outbound, .outboundForwarded].contains(source.shape)
+    let sends = [.outbound, .outboundForwarded].contains(source.effectiveShape)
     let text = sends ? source.proxyIP ?? source.clientIP : source.clientIsForwarded ? nil : source.clientIP
     guard let address = addresses.parse(text) else { return nil }
     return index.pods.entries(containing: address).first.map { index.policy.pods[$0].name }
@@ -140,17 +140,17 @@ struct Strangers: Sendable {
 
   init(_ facts: [Judge.DestinationFact], index: PolicyIndex, topology: Topology, addresses: AddressReader) {
     var strangers: Set<IPAddress> = []
+    let guessed = Set(topology.guessedForwardProxies.keys.map(\.address)).union(topology.guessedGateways.keys)
+      .union(topology.guessedSNIProxies.keys)
     for fact in facts {
       guard let address = addresses.parse(fact.destination.upstream?.ip), !strangers.contains(address),
         [.linkLocal, .privateUse, .sharedSpace, .reserved, .special].contains(AddressKind(address)),
-        !topology.meshAddresses.contains(address), topology.guessedGateways[address] == nil,
-        topology.guessedSNIProxies[address] == nil,
+        !topology.meshAddresses.contains(address), !guessed.contains(address),
         [.outbound, .passthrough, .custom, .none].contains(ClusterName(fact.destination.cluster).kind)
       else { continue }
       let entries = topology.entries(of: address, index)
       guard entries.internals.isEmpty, entries.pods.isEmpty, entries.gateways.isEmpty, entries.sniProxies.isEmpty,
-        entries.forwardProxies.isEmpty,
-        !topology.guessedForwardProxies.keys.contains(where: { $0.address == address })
+        entries.forwardProxies.isEmpty
       else { continue }
       strangers.insert(address)
     }

@@ -50,8 +50,8 @@ struct RouteRules: Sendable {
     case .gateway:
       return .gateway
     case .gatewayToLoopback:
-      // a gateway pod does not listen on a public address: DL is then what a workload dialled
-      return source.own?.kind == .publicUse && !isDeclaredGateway(source.own) ? .sidecar : .gateway
+      // where no gateway can listen, DL is what a workload dialled
+      return source.own?.kind.canListen ?? true || isDeclaredGateway(source.own) ? .gateway : .sidecar
     case .waypoint:
       return isDeclaredGateway(source.own) ? .gateway : .waypoint
     case .notSent, .other, .unaddressed, .internalListener, .server, .inbound:
@@ -84,7 +84,7 @@ struct RouteRules: Sendable {
     if source.log.hasGatewayLines, !source.log.hasSidecarLines { return .gateway }
     guard let dialled else { return .unknown }
     switch dialled.kind {
-    case .publicUse: return .sidecar
+    case .publicUse, .reserved: return .sidecar
     case .loopback: return .unknown
     default:
       if dialled.isMesh, source.log.hasSidecarLines, !source.log.hasGatewayLines { return .inbound }
@@ -140,7 +140,7 @@ struct RouteRules: Sendable {
     if let guess = own.guess { return topology.sentences[guess] }
     return index.gateways.isEmpty
       ? "a proxy is taken for the egress gateway because it wrote lines as one"
-      : "a proxy that the policy does not list among the gateways wrote lines as one"
+      : "a proxy that neither the policy nor a sidecar's line shows to be a gateway wrote lines as one"
   }
 
   /// The client is a workload of the mesh.

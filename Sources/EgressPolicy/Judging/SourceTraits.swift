@@ -55,6 +55,19 @@ struct AddressEntries: Hashable, Sendable {
   var forwardProxies: EntrySet
 }
 
+extension Source {
+  /// The shape, unless the client is the proxy's own pod. A workload that dials its own address makes UL, DL and DR equal,
+  /// while the Host header it sends decides where its sidecar connects: such a line must not pass for a gateway's.
+  var effectiveShape: HopShape {
+    shape == .gateway && clientIP != nil && clientIP == proxyIP ? .outbound : shape
+  }
+}
+
+extension AddressKind {
+  /// Something in the cluster can listen here. Public addresses and those that Istio invents for ServiceEntries are dialled.
+  var canListen: Bool { self != .publicUse && self != .reserved }
+}
+
 extension Topology {
   func entries(of address: IPAddress, _ index: PolicyIndex) -> AddressEntries {
     func all(_ proxies: ProxyIndex, _ taught: [IPAddress: EntrySet]) -> EntrySet {
@@ -69,18 +82,19 @@ extension Topology {
 
   func traits(of fact: Judge.SourceFact, _ index: PolicyIndex, _ addresses: AddressReader) -> SourceTraits {
     let source = fact.source
-    let sends = [.outbound, .outboundForwarded].contains(source.shape)
+    let shape = source.effectiveShape
+    let sends = [.outbound, .outboundForwarded].contains(shape)
     // an address taken from a header is whatever the client wrote
     let connected = source.clientIsForwarded ? nil : addresses.parse(source.clientIP)
     let pod = sends ? addresses.parse(source.proxyIP) ?? connected : connected
     var traits = SourceTraits(
-      proxy: source.proxy, shape: source.shape, declaredRole: fact.declaredRole,
+      proxy: source.proxy, shape: shape, declaredRole: fact.declaredRole,
       exceptions: index.exceptions.source(pod))
-    if source.shape == .inbound || (sends && fact.declaredRole ?? .sidecar == .sidecar) { return traits }
+    if shape == .inbound || (sends && fact.declaredRole ?? .sidecar == .sidecar) { return traits }
 
     let evidence = logs[source.log]
     traits.client = client(connected, of: source, evidence, index)
-    if source.proxy == .envoy, ![.gateway, .gatewayToLoopback].contains(source.shape) {
+    if source.proxy == .envoy, ![.gateway, .gatewayToLoopback].contains(shape) {
       traits.log = SourceTraits.Log(
         hasGatewayLines: evidence?.hasGatewayLines ?? false, hasSidecarLines: evidence?.hasSidecarLines ?? false)
     }

@@ -81,7 +81,7 @@ struct Topology: Sendable {
     for fact in sources where fact.source.proxy == .envoy {
       let source = fact.source
       let own = addresses.parse(source.proxyIP)
-      switch source.shape {
+      switch source.effectiveShape {
       case .outbound, .outboundForwarded:
         guard fact.declaredRole ?? .sidecar == .sidecar else { continue }
         let pod =
@@ -102,14 +102,16 @@ struct Topology: Sendable {
         }
       case .gateway, .gatewayToLoopback:
         guard fact.declaredRole ?? .gateway == .gateway else { continue }
-        // with a loopback upstream and a public address of its own the line may be a sidecar's, and the address the one dialled
-        if source.shape == .gatewayToLoopback, let own, AddressKind(own) == .publicUse { continue }
+        // with a loopback upstream, an own address that no pod has is the address somebody dialled through a sidecar
+        if source.shape == .gatewayToLoopback, let own, !AddressKind(own).canListen { continue }
         logs[source.log, default: LogEvidence()].hasGatewayLines = true
         if let own, AddressKind(own) != .loopback { gatewayProxies.insert(own) }
       default:
         continue
       }
     }
+    // a workload that calls itself writes lines that look like a gateway's
+    gatewayProxies.subtract(sidecarPods)
   }
 
   private mutating func learn(
@@ -219,7 +221,7 @@ struct Topology: Sendable {
       return
     }
     let pods = Dictionary(
-      sources.filter { [.outbound, .outboundForwarded].contains($0.source.shape) }
+      sources.filter { [.outbound, .outboundForwarded].contains($0.source.effectiveShape) }
         .map { ($0.id, addresses.parse($0.source.proxyIP ?? $0.source.clientIP)) },
       uniquingKeysWith: { first, _ in first })
     for contact in contacts where proxies.contains(contact.destination) {
@@ -242,7 +244,7 @@ struct Topology: Sendable {
       let own = addresses.parse(fact.source.proxyIP)
       switch fact.source.proxy {
       case .envoy:
-        guard let own, gatewayProxies.contains(own), [.gateway, .gatewayToLoopback].contains(fact.source.shape)
+        guard let own, gatewayProxies.contains(own), [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
         include(span, own, &gatewaySpans)
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:

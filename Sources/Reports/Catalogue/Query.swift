@@ -66,6 +66,18 @@ public struct Query: Sendable, Equatable {
   public var showsAllRows = false
   public var sql: String
 
+  /// A statement typed by the user; its parameters are what it uses.
+  public init(typed sql: String) throws(ReportError) {
+    self.init(name: "", file: "query", sql: sql)
+    parameters = try SQLParameters.used(in: sql, file: file).map { Parameter(name: $0.name, text: "", line: $0.line) }
+  }
+
+  init(name: String, file: String, sql: String) {
+    self.name = name
+    self.file = file
+    self.sql = sql
+  }
+
   public func takes(_ parameter: String) -> Bool { parameters.contains { $0.name == parameter } }
 
   /// The declared column of that name, or one guessed from the name alone.

@@ -18,9 +18,13 @@ public struct QueryCatalogue: Sendable {
     reports = []
     alerts = []
     for (name, sql) in EmbeddedQueries.all {
-      // Each folder of `Queries/` may hold one `.keep`; the plugin hands over `.sql` files only.
-      let query = try QueryHeader.parse(sql, file: name)
-      if name.hasPrefix("Alerts/") { alerts.append(query) } else { reports.append(query) }
+      // Embedded under the names of the links by which this module reaches `Queries/`.
+      if name.hasPrefix("AlertQueries/") {
+        alerts.append(try QueryHeader.parse(sql, file: "Queries/Alerts/" + name.dropFirst("AlertQueries/".count)))
+      } else {
+        precondition(name.hasPrefix("ReportQueries/"), "a folder of queries that nobody asks: \(name)")
+        reports.append(try QueryHeader.parse(sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count)))
+      }
     }
     sort()
   }

@@ -1,0 +1,37 @@
+-- title: Traffic that a policy refused
+-- about: Told when a host meets more refusals between two runs than --blocked-threshold.
+-- parameter: after  flows with this id or a lower one were looked at before
+-- column: kind        text   what it is
+-- column: severity    text   info, warning or critical
+-- column: source      text   workload, pod or address; empty where the source does not matter
+-- column: host        text   where it went
+-- column: port        number port at the destination, 0 where unknown
+-- column: flows       count  flows
+-- column: first_seen  first  earliest start
+-- column: last_seen   last   latest start
+with refused as materialized (
+  select
+    source_id,
+    destination_id,
+    count(*) as flows,
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
+  from blocked_flow
+  where :after is null
+    or id > :after
+  group by source_id, destination_id
+)
+select
+  'blocked' as kind,
+  'warning' as severity,
+  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  coalesce(d.host, '') as host,
+  d.port,
+  sum(r.flows) as flows,
+  min(r.first_seen) as first_seen,
+  max(r.last_seen) as last_seen
+from refused r
+join source s on s.id = r.source_id
+join destination d on d.id = r.destination_id
+group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
+order by source, host, d.port;

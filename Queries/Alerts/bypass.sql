@@ -1,0 +1,39 @@
+-- title: Traffic around the egress gateway
+-- about: What no exception of the policy allows. The kind is the way it went around.
+-- parameter: after  flows with this id or a lower one were looked at before
+-- column: kind        text   what it is
+-- column: severity    text   info, warning or critical
+-- column: source      text   workload, pod or address; empty where the source does not matter
+-- column: host        text   where it went
+-- column: port        number port at the destination, 0 where unknown
+-- column: flows       count  flows
+-- column: first_seen  first  earliest start
+-- column: last_seen   last   latest start
+with route as materialized (
+  select
+    bypass,
+    max(case severity when 'critical' then 2 when 'warning' then 1 else 0 end) as weight,
+    source_id,
+    destination_id,
+    count(*) as flows,
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
+  from bypass_flow
+  where allowed = 0
+    and (:after is null or id > :after)
+  group by bypass, source_id, destination_id
+)
+select
+  r.bypass as kind,
+  case max(r.weight) when 2 then 'critical' when 1 then 'warning' else 'info' end as severity,
+  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  coalesce(d.host, '') as host,
+  d.port,
+  sum(r.flows) as flows,
+  min(r.first_seen) as first_seen,
+  max(r.last_seen) as last_seen
+from route r
+join source s on s.id = r.source_id
+join destination d on d.id = r.destination_id
+group by r.bypass, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
+order by kind, source, host, d.port;

@@ -1,0 +1,146 @@
+internal import GRDB
+
+/// What `gatewatch alert` knows of one thing it watches, from run to run.
+public struct StoredFinding: Sendable, Equatable {
+  /// What makes two observations the same finding.
+  public struct Key: Sendable, Hashable {
+    public var kind: String
+    public var source: String
+    public var host: String
+    public var port: Int64
+
+    public init(kind: String, source: String, host: String, port: Int64) {
+      self.kind = kind
+      self.source = source
+      self.host = host
+      self.port = port
+    }
+  }
+  public enum State: String, Sendable {
+    /// Recorded, and not worth a message so far: of severity info, or below its threshold.
+    case watched
+    /// Told.
+    case open
+    /// Told or watched once, and by the present verdicts no finding any more.
+    case closed
+  }
+
+  public var key: Key
+  public var severity: String
+  public var count: Int64 = 0
+  public var firstSeenMs: Int64?
+  public var lastSeenMs: Int64?
+  public var firstAlertedMs: Int64?
+  public var lastAlertedMs: Int64?
+  /// Times it was told.
+  public var alerts: Int64 = 0
+  /// `count` when it was told last.
+  public var alertedCount: Int64 = 0
+  public var state: State = .watched
+
+  public init(key: Key, severity: String) {
+    self.key = key
+    self.severity = severity
+  }
+}
+
+/// How far `gatewatch alert` has looked.
+public struct AlertMark: Sendable, Equatable {
+  /// The highest row id of a flow that was looked at.
+  public var flow: Int64
+  /// The verdicts it was looked at with; other verdicts mean to look at everything again.
+  public var judgement: String
+  /// Flows removed by then: afterwards row ids may be given anew.
+  public var pruned: Int64
+
+  public init(flow: Int64, judgement: String, pruned: Int64) {
+    self.flow = flow
+    self.judgement = judgement
+    self.pruned = pruned
+  }
+
+  init?(text: String) {
+    let parts = text.split(separator: " ", omittingEmptySubsequences: false)
+    guard parts.count == 3, let flow = Int64(parts[0]), let pruned = Int64(parts[1]) else { return nil }
+    self.init(flow: flow, judgement: String(parts[2]), pruned: pruned)
+  }
+
+  var text: String { "\(flow) \(pruned) \(judgement)" }
+}
+
+extension FlowStore {
+  /// Where the last `alert` stopped; nil before the first.
+  public func alertMark() throws(StoreError) -> AlertMark? {
+    try meta("alert_mark").flatMap(AlertMark.init(text:))
+  }
+
+  /// Where an `alert` that looks now will have stopped.
+  public func presentAlertMark() throws(StoreError) -> AlertMark {
+    let judgement = try meta("judgement") ?? ""
+    return try access { db throws(StoreError) in
+      let row = try db.statement(
+        "select (select coalesce(max(id), 0) from flow), (select coalesce(sum(pruned), 0) from log)")
+      guard try row.step() else { return AlertMark(flow: 0, judgement: judgement, pruned: 0) }
+      return AlertMark(flow: row.int(0), judgement: judgement, pruned: row.int(1))
+    }
+  }
+
+  public func findings() throws(StoreError) -> [StoredFinding] {
+    try access { db throws(StoreError) in
+      var findings: [StoredFinding] = []
+      let row = try db.statement(
+        """
+        select kind, source, host, port, severity, count, first_seen_ms, last_seen_ms, first_alerted_ms,
+          last_alerted_ms, alerts, alerted_count, state
+        from finding
+        order by kind, source, host, port
+        """)
+      while try row.step() {
+        var finding = StoredFinding(
+          key: .init(kind: row.text(0) ?? "", source: row.text(1) ?? "", host: row.text(2) ?? "", port: row.int(3)),
+          severity: row.text(4) ?? "")
+        finding.count = row.int(5)
+        finding.firstSeenMs = row.value(6).integer
+        finding.lastSeenMs = row.value(7).integer
+        finding.firstAlertedMs = row.value(8).integer
+        finding.lastAlertedMs = row.value(9).integer
+        finding.alerts = row.int(10)
+        finding.alertedCount = row.int(11)
+        finding.state = row.text(12).flatMap(StoredFinding.State.init(rawValue:)) ?? .watched
+        findings.append(finding)
+      }
+      return findings
+    }
+  }
+
+  /// Writes findings, and how far was looked, inside the open transaction.
+  public func save(_ findings: [StoredFinding], mark: AlertMark) throws(StoreError) {
+    try write("findings") { db throws(StoreError) in
+      let insert = try db.statement(
+        """
+        insert into finding (
+          kind, source, host, port, severity, count, first_seen_ms, last_seen_ms, first_alerted_ms,
+          last_alerted_ms, alerts, alerted_count, state)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        on conflict (kind, source, host, port) do update set
+          severity = excluded.severity,
+          count = excluded.count,
+          first_seen_ms = excluded.first_seen_ms,
+          last_seen_ms = excluded.last_seen_ms,
+          first_alerted_ms = excluded.first_alerted_ms,
+          last_alerted_ms = excluded.last_alerted_ms,
+          alerts = excluded.alerts,
+          alerted_count = excluded.alerted_count,
+          state = excluded.state
+        """)
+      for finding in findings {
+        try insert.run(
+          .text(finding.key.kind), .text(finding.key.source), .text(finding.key.host), .integer(finding.key.port),
+          .text(finding.severity), .integer(finding.count), Value(finding.firstSeenMs), Value(finding.lastSeenMs),
+          Value(finding.firstAlertedMs), Value(finding.lastAlertedMs), .integer(finding.alerts),
+          .integer(finding.alertedCount), .text(finding.state.rawValue))
+      }
+      try db.statement("insert or replace into meta (key, value) values ('alert_mark', ?)").run(.text(mark.text))
+    }
+  }
+}

@@ -1,0 +1,228 @@
+public import FlowStore
+public import Flows
+
+/// One thing an alert query saw.
+public struct Observation: Sendable, Equatable {
+  public var key: StoredFinding.Key
+  public var severity: Severity
+  public var flows: Int64
+  public var firstSeenMs: Int64?
+  public var lastSeenMs: Int64?
+
+  public init(
+    key: StoredFinding.Key, severity: Severity, flows: Int64, firstSeenMs: Int64? = nil, lastSeenMs: Int64? = nil
+  ) {
+    self.key = key
+    self.severity = severity
+    self.flows = flows
+    self.firstSeenMs = firstSeenMs
+    self.lastSeenMs = lastSeenMs
+  }
+}
+
+/// Decides what is told: a pure function from what was known and what was seen to what is known now and what is new.
+///
+///                  not worth a message             first worth a message: told
+///     (unseen) ------------------------> watched -----------------------------> open
+///                                           ^                                   |  |  more flows, and the
+///                                           |  verdict gone (policy, join)      |  |  cooldown is over: told again
+///                                           +------------ closed <--------------+  +--> open
+///
+/// What was closed and comes back is told at once, and so is a severity that rises.
+public struct AlertLedger: Sendable {
+  public struct Rules: Sendable {
+    /// Unix milliseconds.
+    public var now: Int64
+    /// Refusals of one host since it was looked at last, from which on they are told.
+    public var blockedThreshold: Int64 = 100
+
+    public init(now: Int64) { self.now = now }
+  }
+
+  /// Why a finding is told.
+  public enum Cause: String, Sendable {
+    case new
+    /// It was closed, and is a finding again.
+    case reopened
+    /// Its severity rose.
+    case raised
+    /// It goes on, and its cooldown is over.
+    case ongoing
+  }
+
+  public struct Told: Sendable, Equatable {
+    public var finding: StoredFinding
+    public var cause: Cause
+    /// Flows that were not told before.
+    public var newFlows: Int64
+  }
+
+  public struct Step: Sendable, Equatable {
+    /// Findings whose record changed.
+    public var changed: [StoredFinding] = []
+    public var told: [Told] = []
+  }
+
+  /// The first repetition waits a day, each further one twice as long, up to 32 days.
+  static let cooldownMs: Int64 = 86_400_000
+  static let longestCooldownDoublings: Int64 = 5
+
+  public static let blocked = "blocked"
+  public static let newHost = "new-host"
+
+  /// - Parameter isComplete: all flows were looked at, not only those since the last run; then counts replace what was
+  ///   known, and what was not seen is no finding any more.
+  public static func step(
+    known: [StoredFinding], seen: [Observation], isComplete: Bool, rules: Rules
+  ) -> Step {
+    let known = Dictionary(known.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    var step = Step()
+    var seenKeys: Set<StoredFinding.Key> = []
+    let seen = merged(seen)
+    let refusals = newRefusals(known: known, seen: seen, isComplete: isComplete)
+
+    for observation in seen {
+      seenKeys.insert(observation.key)
+      let before = known[observation.key]
+      var finding = before ?? StoredFinding(key: observation.key, severity: Severity.info.rawValue)
+      finding.count = isComplete ? observation.flows : saturated(finding.count, observation.flows)
+      finding.firstSeenMs = earlier(finding.firstSeenMs, observation.firstSeenMs)
+      finding.lastSeenMs = later(finding.lastSeenMs, observation.lastSeenMs)
+      let severityBefore = Severity(rawValue: finding.severity) ?? .info
+      // Only part of the flows was looked at: what the others were stays true.
+      let severity = isComplete ? observation.severity : max(observation.severity, severityBefore)
+      finding.severity = severity.rawValue
+      let cause = cause(
+        of: finding, before: before, severity: severity, severityBefore: severityBefore,
+        refusals: refusals[HostPort(observation.key)] ?? 0, rules: rules)
+      if let cause {
+        step.told.append(Told(finding: finding, cause: cause, newFlows: max(0, finding.count - finding.alertedCount)))
+        finding.firstAlertedMs = finding.firstAlertedMs ?? rules.now
+        finding.lastAlertedMs = rules.now
+        // What comes back starts its cooldown anew.
+        finding.alerts = cause == .ongoing ? finding.alerts + 1 : 1
+        finding.alertedCount = finding.count
+        finding.state = .open
+      } else if finding.state == .closed {
+        finding.state = .watched
+      }
+      if finding != before { step.changed.append(finding) }
+    }
+
+    guard isComplete else { return step }
+    for (key, before) in known where !seenKeys.contains(key) && before.state != .closed {
+      // A host once met stays known, whatever became of its flows.
+      guard key.kind != newHost else { continue }
+      var finding = before
+      finding.state = .closed
+      finding.count = 0
+      finding.alertedCount = 0
+      step.changed.append(finding)
+    }
+    step.changed.sort { order($0.key, $1.key) }
+    return step
+  }
+
+  private static func cause(
+    of finding: StoredFinding, before: StoredFinding?, severity: Severity, severityBefore: Severity, refusals: Int64,
+    rules: Rules
+  ) -> Cause? {
+    guard severity != .info else { return nil }
+    switch before?.state {
+    case nil, .watched, .closed:
+      if finding.key.kind == newHost, before != nil { return nil }
+      if finding.key.kind == blocked, refusals < rules.blockedThreshold { return nil }
+      return before?.state == .closed && before?.firstAlertedMs != nil ? .reopened : .new
+    case .open:
+      if finding.key.kind == newHost { return nil }
+      if severity > severityBefore { return .raised }
+      let more = finding.count - finding.alertedCount
+      guard more > 0, isCooled(finding, now: rules.now) else { return nil }
+      if finding.key.kind == blocked, more < rules.blockedThreshold, refusals < rules.blockedThreshold { return nil }
+      return .ongoing
+    }
+  }
+
+  private static func isCooled(_ finding: StoredFinding, now: Int64) -> Bool {
+    guard let last = finding.lastAlertedMs else { return true }
+    let doublings = min(max(0, finding.alerts - 1), longestCooldownDoublings)
+    let pause = cooldownMs << doublings
+    // A clock that was set back must not silence a finding for longer than its pause.
+    return now < last - pause || now - last >= pause
+  }
+
+  // MARK: Refusals per host
+
+  private struct HostPort: Hashable {
+    var host: String
+    var port: Int64
+    init(_ key: StoredFinding.Key) {
+      host = key.host
+      port = key.port
+    }
+  }
+
+  /// Refusals of each host, from all sources, that were not looked at before.
+  private static func newRefusals(
+    known: [StoredFinding.Key: StoredFinding], seen: [Observation], isComplete: Bool
+  ) -> [HostPort: Int64] {
+    var refusals: [HostPort: Int64] = [:]
+    for observation in seen where observation.key.kind == blocked {
+      let before = isComplete ? known[observation.key]?.count ?? 0 : 0
+      let more = max(0, observation.flows - before)
+      refusals[HostPort(observation.key), default: 0] = saturated(refusals[HostPort(observation.key)] ?? 0, more)
+    }
+    return refusals
+  }
+
+  /// Several queries may see the same thing.
+  private static func merged(_ seen: [Observation]) -> [Observation] {
+    var merged: [StoredFinding.Key: Observation] = [:]
+    for observation in seen {
+      guard var one = merged[observation.key] else {
+        merged[observation.key] = observation
+        continue
+      }
+      one.severity = max(one.severity, observation.severity)
+      one.flows = saturated(one.flows, observation.flows)
+      one.firstSeenMs = earlier(one.firstSeenMs, observation.firstSeenMs)
+      one.lastSeenMs = later(one.lastSeenMs, observation.lastSeenMs)
+      merged[observation.key] = one
+    }
+    return merged.values.sorted { order($0.key, $1.key) }
+  }
+
+  static func order(_ one: StoredFinding.Key, _ other: StoredFinding.Key) -> Bool {
+    (one.kind, one.host, one.port, one.source) < (other.kind, other.host, other.port, other.source)
+  }
+
+  private static func saturated(_ one: Int64, _ other: Int64) -> Int64 {
+    let (sum, isOver) = one.addingReportingOverflow(other)
+    return isOver ? .max : sum
+  }
+
+  private static func earlier(_ one: Int64?, _ other: Int64?) -> Int64? {
+    guard let one, let other else { return one ?? other }
+    return min(one, other)
+  }
+
+  private static func later(_ one: Int64?, _ other: Int64?) -> Int64? {
+    guard let one, let other else { return one ?? other }
+    return max(one, other)
+  }
+}
+
+extension Severity {
+  /// From info to critical.
+  var weight: Int {
+    switch self {
+    case .info: 0
+    case .warning: 1
+    case .critical: 2
+    }
+  }
+
+  static func > (one: Severity, other: Severity) -> Bool { one.weight > other.weight }
+}
+
+func max(_ one: Severity, _ other: Severity) -> Severity { one > other ? one : other }

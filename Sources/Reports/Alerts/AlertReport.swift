@@ -1,0 +1,183 @@
+internal import FlowStore
+public import Flows
+
+/// What one run of `gatewatch alert` has to say.
+public struct AlertReport: Sendable, Equatable {
+  /// Findings with one kind, host and port: one cause, however many sources.
+  public struct Group: Sendable, Equatable {
+    public var kind: String
+    public var severity: Severity
+    public var host: String
+    public var port: Int64
+    public var sources: [String]
+    /// Flows that were not told before.
+    public var newFlows: Int64
+    public var flows: Int64
+    public var firstSeenMs: Int64?
+    public var lastSeenMs: Int64?
+    public var cause: AlertLedger.Cause
+  }
+
+  public var groups: [Group] = []
+  /// External hosts met in the very first run, when every host is new: told as a number.
+  public var firstHosts = 0
+  /// Why this run cannot vouch for silence.
+  public var problems: [String] = []
+  public var coverage = ""
+  public var isFirstRun = false
+
+  /// 0 nothing new, 1 warning, 2 critical, 3 could not tell. Findings outrank 3.
+  public var exitCode: Int32 {
+    if groups.contains(where: { $0.severity == .critical }) { return 2 }
+    if !groups.isEmpty || firstHosts > 0 { return 1 }
+    return problems.isEmpty ? 0 : 3
+  }
+
+  public var isSilent: Bool { exitCode == 0 }
+
+  public init(problems: [String] = []) { self.problems = problems }
+
+  /// A run that ended before anything was asked.
+  public static func couldNotTell(_ problem: String) -> AlertReport { AlertReport(problems: [problem]) }
+
+  mutating func add(_ told: [AlertLedger.Told], isFirstRun: Bool) {
+    self.isFirstRun = isFirstRun
+    var byCause: [StoredFinding.Key: Group] = [:]
+    for one in told {
+      let key = one.finding.key
+      if key.kind == AlertLedger.newHost, isFirstRun {
+        firstHosts += 1
+        continue
+      }
+      let cause = StoredFinding.Key(kind: key.kind, source: "", host: key.host, port: key.port)
+      let severity = Severity(rawValue: one.finding.severity) ?? .info
+      var group =
+        byCause[cause]
+        ?? Group(
+          kind: key.kind, severity: severity, host: key.host, port: key.port, sources: [], newFlows: 0, flows: 0,
+          cause: one.cause)
+      group.severity = max(group.severity, severity)
+      if !key.source.isEmpty { group.sources.append(key.source) }
+      group.newFlows = group.newFlows.addingReportingOverflow(one.newFlows).partialValue
+      group.flows = group.flows.addingReportingOverflow(one.finding.count).partialValue
+      group.firstSeenMs = [group.firstSeenMs, one.finding.firstSeenMs].compactMap { $0 }.min()
+      group.lastSeenMs = [group.lastSeenMs, one.finding.lastSeenMs].compactMap { $0 }.max()
+      byCause[cause] = group
+    }
+    // A new host that was reached around the gateway is told once, as what it is.
+    let bypassHosts = Set(byCause.values.filter { Bypass(rawValue: $0.kind) != nil }.map(\.host))
+    groups = byCause.values.filter { $0.kind != AlertLedger.newHost || !bypassHosts.contains($0.host) }
+      .sorted {
+        if $0.severity != $1.severity { return $0.severity > $1.severity }
+        if $0.newFlows != $1.newFlows { return $0.newFlows > $1.newFlows }
+        return ($0.kind, $0.host, $0.port) < ($1.kind, $1.host, $1.port)
+      }
+  }
+}
+
+/// The words of an alert: a block for a mail, one line for a monitor, an object for a machine.
+extension AlertReport {
+  /// Findings and sources that are named; the rest are counted.
+  static let namedGroups = 20
+  static let namedSources = 3
+
+  /// Empty when nothing is new.
+  public var text: String {
+    guard !isSilent else { return "" }
+    var lines = ["gatewatch \(word): \(headline)"]
+    for group in groups.prefix(AlertReport.namedGroups) {
+      let port = group.port == 0 ? "" : ":\(group.port)"
+      let host = group.host.isEmpty ? "(no host)" : AlertReport.short(group.host)
+      lines.append("  \(group.severity.rawValue)  \(TerminalText.safe(group.kind))  \(host)\(port)\(note(group))")
+      var details = "\(Quantities.grouped(group.newFlows)) \(group.newFlows == 1 ? "flow" : "flows")"
+      if !group.sources.isEmpty { details += " from " + AlertReport.list(group.sources) }
+      if let first = group.firstSeenMs, let last = group.lastSeenMs {
+        details += ", \(Quantities.iso(first, showsMilliseconds: false)) to \(Quantities.iso(last, showsMilliseconds: false))"
+      }
+      lines.append("      " + details)
+    }
+    if groups.count > AlertReport.namedGroups {
+      let rest = groups.dropFirst(AlertReport.namedGroups)
+      let flows = rest.reduce(Int64(0)) { $0.addingReportingOverflow($1.newFlows).partialValue }
+      lines.append("  and \(rest.count) more, \(Quantities.grouped(flows)) flows: gatewatch report bypass, gatewatch report blocked")
+    }
+    if firstHosts > 0 {
+      lines.append(
+        "  first run: \(Quantities.grouped(Int64(firstHosts))) external \(firstHosts == 1 ? "host is" : "hosts are") known from now on (gatewatch report hosts)"
+      )
+    }
+    for problem in problems { lines.append("  could not tell: \(TerminalText.safe(problem))") }
+    if !coverage.isEmpty { lines.append("  read: \(coverage)") }
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  /// One line as monitoring plugins print it, also when nothing is new.
+  public func statusLine(perfdata: Bool = true) -> String {
+    let line = "GATEWATCH \(word): \(headline)"
+    guard perfdata else { return line + "\n" }
+    func count(_ isMeant: (Group) -> Bool) -> Int { groups.count(where: isMeant) }
+    return line
+      + "|bypass=\(count { Bypass(rawValue: $0.kind) != nil }) blocked=\(count { $0.kind == AlertLedger.blocked })"
+      + " new_hosts=\(count { $0.kind == AlertLedger.newHost } + firstHosts) problems=\(problems.count)\n"
+  }
+
+  public var json: String {
+    let findings = groups.map { group in
+      """
+          {"kind":\(JSON.string(group.kind)),"severity":"\(group.severity.rawValue)","cause":"\(group.cause.rawValue)",\
+      "host":\(JSON.string(group.host)),"port":\(group.port == 0 ? "null" : String(group.port)),\
+      "sources":[\(group.sources.map(JSON.string).joined(separator: ","))],\
+      "new_flows":\(group.newFlows),"flows":\(group.flows),\
+      "first_seen":\(AlertReport.time(group.firstSeenMs)),"last_seen":\(AlertReport.time(group.lastSeenMs))}
+      """
+    }
+    return """
+      {
+        "status": "\(word.lowercased())",
+        "exit_code": \(exitCode),
+        "first_run": \(isFirstRun),
+        "first_hosts": \(firstHosts),
+        "findings": [\(findings.isEmpty ? "" : "\n" + findings.joined(separator: ",\n") + "\n  ")],
+        "could_not_tell": [\(problems.map(JSON.string).joined(separator: ","))],
+        "coverage": \(JSON.string(coverage))
+      }
+
+      """
+  }
+
+  private var word: String { ["OK", "WARNING", "CRITICAL", "UNKNOWN"][Int(exitCode)] }
+
+  private var headline: String {
+    var parts: [String] = []
+    if !groups.isEmpty { parts.append("\(groups.count) new \(groups.count == 1 ? "finding" : "findings")") }
+    if firstHosts > 0 { parts.append("first run") }
+    if !problems.isEmpty { parts.append("could not tell: \(TerminalText.safe(problems[0]))" + (problems.count > 1 ? ", ..." : "")) }
+    // The vertical bar opens the performance data of a monitoring plugin.
+    return parts.isEmpty ? "nothing new" : parts.joined(separator: "; ").replacing("|", with: "/")
+  }
+
+  private func note(_ group: Group) -> String {
+    switch group.cause {
+    case .new: ""
+    case .reopened: "  (again)"
+    case .raised: "  (more severe than before)"
+    case .ongoing: "  (goes on)"
+    }
+  }
+
+  /// Longest host or source that is shown whole: a client may write what it likes.
+  private static let longestName = 100
+
+  private static func short(_ name: String) -> String {
+    TerminalText.clipped(TerminalText.safe(name), to: longestName)
+  }
+
+  private static func list(_ sources: [String]) -> String {
+    let named = sources.prefix(namedSources).map(short).joined(separator: ", ")
+    return sources.count > namedSources ? "\(named) and \(sources.count - namedSources) more" : named
+  }
+
+  private static func time(_ milliseconds: Int64?) -> String {
+    milliseconds.map { "\"\(Quantities.iso($0))\"" } ?? "null"
+  }
+}

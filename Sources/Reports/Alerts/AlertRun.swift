@@ -1,0 +1,169 @@
+public import FlowStore
+public import Flows
+
+/// A log that the policy expects to be written to.
+public struct ExpectedLog: Sendable, Equatable {
+  /// Glob over the log's path; nil means any log.
+  public var log: String?
+  public var role: Role?
+  public var maxSilenceMs: Int64?
+
+  public init(log: String?, role: Role?, maxSilenceMs: Int64?) {
+    self.log = log
+    self.role = role
+    self.maxSilenceMs = maxSilenceMs
+  }
+}
+
+/// One run of `gatewatch alert`: asks the alert queries, weighs what they saw against what was told before, has it
+/// printed, and only then records it.
+///
+/// The record is committed after the printing, in one transaction with the mark: a run that dies in between tells the same
+/// findings again. To repeat an alert once is better than to lose it. The store's lock is held throughout, so that a
+/// second run at the same time waits, and then finds nothing new.
+public struct AlertRun: Sendable {
+  private let queries: [Query]
+  private let rules: AlertLedger.Rules
+  private let expected: [ExpectedLog]
+  private let inputProblems: [String]
+
+  /// Columns that every alert query answers with.
+  static let columns = ["kind", "severity", "source", "host", "port", "flows", "first_seen", "last_seen"]
+  /// Problems of one sort that are named; the rest are counted.
+  static let namedProblems = 5
+
+  /// - Parameter inputProblems: what went wrong before, while the logs were read; each a sentence with its place.
+  public init(
+    queries: [Query], rules: AlertLedger.Rules, expected: [ExpectedLog] = [], inputProblems: [String] = []
+  ) {
+    self.queries = queries
+    self.rules = rules
+    self.expected = expected
+    self.inputProblems = inputProblems
+  }
+
+  /// - Parameter tell: prints the report; what it throws leaves everything to be told again.
+  public func run(in store: FlowStore, tell: (AlertReport) throws -> Void) throws -> AlertReport {
+    let reader = try FlowReader(path: store.path)
+    defer { reader.close() }
+    var report = AlertReport(problems: inputProblems)
+    let standing = try Standing(of: reader, findings: false)
+    report.coverage = standing.coverage
+    report.problems += try problems(standing, in: reader)
+
+    let before = try store.alertMark()
+    let mark = try store.presentAlertMark()
+    let after = AlertRun.lowerBound(before: before, present: mark)
+    let seen = try observations(in: reader, after: after)
+    let step = AlertLedger.step(
+      known: try store.findings(), seen: seen, isComplete: after == nil, rules: rules)
+    // What was never judged says nothing yet: neither that something is new nor that something is gone.
+    guard standing.isJudged else {
+      try tell(report)
+      return report
+    }
+    report.add(step.told, isFirstRun: before == nil && standing.stored > 0)
+    try tell(report)
+    // An empty store is no first run: everything would be new in the second.
+    guard standing.stored > 0 else { return report }
+    try store.save(step.changed, mark: mark)
+    try store.commit()
+    return report
+  }
+
+  /// The flow up to which nothing needs another look; nil when everything does.
+  static func lowerBound(before: AlertMark?, present: AlertMark) -> Int64? {
+    guard let before, before.judgement == present.judgement, before.pruned == present.pruned,
+      before.flow <= present.flow
+    else { return nil }
+    return before.flow
+  }
+
+  private func observations(in reader: FlowReader, after: Int64?) throws -> [Observation] {
+    var seen: [Observation] = []
+    for query in queries {
+      var order: [Int] = []
+      try reader.query(
+        query.sql, arguments: query.takes("after") ? ["after": Value(after)] : [:],
+        columns: { names in
+          order = try AlertRun.columns.map { name in
+            guard let index = names.firstIndex(of: name) else {
+              throw ReportError(
+                file: query.file, "has no column \"\(name)\"",
+                help: "an alert query answers with \(AlertRun.columns.joined(separator: ", "))")
+            }
+            return index
+          }
+        },
+        row: { row in
+          let values = order.map { row[$0] }
+          guard let severity = Severity(rawValue: values[1].text ?? "") else {
+            throw ReportError(
+              file: query.file, "severity \"\(TerminalText.safe(values[1].text ?? "NULL"))\" is not known",
+              help: "answer with info, warning or critical")
+          }
+          seen.append(
+            Observation(
+              key: .init(
+                kind: values[0].text ?? query.name, source: values[2].text ?? "", host: values[3].text ?? "",
+                port: values[4].integer ?? 0),
+              severity: severity, flows: values[5].integer ?? 0, firstSeenMs: values[6].integer,
+              lastSeenMs: values[7].integer))
+        })
+    }
+    return seen
+  }
+
+  // MARK: Why silence could be deceptive
+
+  private func problems(_ standing: Standing, in reader: FlowReader) throws -> [String] {
+    var problems: [String] = []
+    if standing.logs == 0 || standing.stored == 0 { problems.append("the database is empty: no line of any log is stored") }
+    if !standing.isJudged, standing.stored > 0 {
+      problems.append("lines were stored after the last judging, and could not be judged")
+    }
+    var mute: [String] = []
+    try reader.query("select path, read from log where read > 0 and stored = 0 order by path, id") { row in
+      let read = Quantities.grouped(row[1].integer ?? 0)
+      mute.append("\(row[0].text ?? ""): \(read) lines read and none stored (see: gatewatch report rejected)")
+    }
+    problems += mute.prefix(AlertRun.namedProblems)
+    if mute.count > AlertRun.namedProblems {
+      problems.append("\(mute.count - AlertRun.namedProblems) more logs of which no line was stored")
+    }
+    for log in expected { if let problem = try silence(of: log, in: reader) { problems.append(problem) } }
+    return problems
+  }
+
+  private func silence(of log: ExpectedLog, in reader: FlowReader) throws -> String? {
+    var last: Int64?
+    var logs: Int64 = 0
+    // The role of a log is the one that was declared, or one that its lines have.
+    try reader.query(
+      """
+      select count(*), max(l.last_ms)
+      from log l
+      where (:log is null or l.path glob :log or l.path glob '*/' || :log)
+        and (
+          :role is null
+          or l.declared_role = :role
+          or (l.declared_role is null and exists (
+            select 1
+            from source s
+            join route_verdict rv on (rv.key >> 20) & 1048575 = s.class and rv.role = :role
+            where s.log = l.id
+          ))
+        )
+      """, arguments: ["log": Value(log.log), "role": Value(log.role?.rawValue)]
+    ) { row in
+      logs = row[0].integer ?? 0
+      last = row[1].integer
+    }
+    let name = [log.role?.rawValue, log.log].compactMap { $0 }.joined(separator: " ")
+    guard logs > 0 else { return "expected log \(name): none was read" }
+    guard let last else { return "expected log \(name): it holds no flow" }
+    guard let limit = log.maxSilenceMs, rules.now - last > limit else { return nil }
+    return
+      "expected log \(name): silent since \(Quantities.iso(last, showsMilliseconds: false)), for \(Quantities.duration(Double(rules.now - last))) (at most \(Quantities.duration(Double(limit))))"
+  }
+}

@@ -1,0 +1,108 @@
+internal import ArgumentParser
+internal import Dispatch
+internal import EgressPolicy
+internal import FlowStore
+internal import Foundation
+internal import Ingestion
+internal import Reports
+
+/// `gatewatch alert`: for cron. Tells what is new since the last run, and nothing when nothing is.
+struct AlertCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "alert",
+    abstract: "New findings since the last run; silent when there are none.",
+    discussion: """
+      Exit codes: 0 nothing new, 1 warning, 2 critical, 3 could not tell (findings outrank 3). A finding is told when its
+      verdict first becomes one, again after 24 h if it goes on, then after 48 h, and so on. It is recorded after it was
+      printed: a run that is killed in between tells it again.
+      """)
+
+  /// What a monitor takes for "unknown"; also for wrong usage.
+  static let couldNotTell: Int32 = 3
+
+  enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+  @Option(help: ArgumentHelp("text or json.", valueName: "format"))
+  var format = Format.text
+
+  @Flag(help: "One line with performance data, as monitoring plugins print it; also when nothing is new.")
+  var statusLine = false
+
+  @Option(help: ArgumentHelp("Refusals of one host since the last run from which on they are told.", valueName: "flows"))
+  var blockedThreshold: Int64 = 100
+
+  @Option(help: ArgumentHelp("How long to wait for another run to end.", valueName: "seconds"))
+  var wait = 60
+
+  @Option(
+    parsing: .upToNextOption, help: ArgumentHelp("Read these logs first (files, patterns, folders).", valueName: "path"))
+  var ingest: [String] = []
+
+  @OptionGroup var store: ReadOptions
+
+  func validate() throws {
+    guard blockedThreshold > 0 else { throw ValidationError("--blocked-threshold takes a number above 0") }
+    guard wait >= 0 else { throw ValidationError("--wait takes a number of seconds") }
+  }
+
+  func run() throws {
+    try Terminal.exiting(with: AlertCommand.couldNotTell) {
+      let report: AlertReport
+      do {
+        report = try check()
+      } catch let error as OutputError {
+        throw error
+      } catch {
+        report = .couldNotTell("\(error)")
+        try tell(report)
+      }
+      if report.exitCode != 0 { throw ExitCode(report.exitCode) }
+    }
+  }
+
+  private func check() throws -> AlertReport {
+    let path = store.database
+    let catalogue = try store.catalogue()
+    let policy = try store.policy.map { try StoreAccess.policy(file: $0) }
+    // With --ingest the database may be made, by the reading of logs; alert alone never makes one.
+    if ingest.isEmpty { try FlowReader(path: path).close() }
+    let flowStore = try FlowStore(path: path, wait: .seconds(wait))
+    defer { flowStore.close() }
+    if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
+    let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
+    let problems = try readLogs(into: flowStore, policy: judgedBy)
+    try Rejudge.run(store: flowStore, policy: judgedBy)
+    try flowStore.commit()
+
+    var rules = AlertLedger.Rules(now: Terminal.now)
+    rules.blockedThreshold = blockedThreshold
+    let run = AlertRun(
+      queries: catalogue.alerts, rules: rules, expected: AlertCommand.expected(judgedBy), inputProblems: problems)
+    return try run.run(in: flowStore, tell: tell)
+  }
+
+  private func readLogs(into flowStore: FlowStore, policy: Policy?) throws -> [String] {
+    guard !ingest.isEmpty else { return [] }
+    var options = IngestOptions(
+      nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
+    options.database = store.database
+    let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
+    var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
+    if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }
+    return problems
+  }
+
+  private static func expected(_ policy: Policy?) -> [ExpectedLog] {
+    policy?.expected.map { ExpectedLog(log: $0.log.pattern, role: $0.role, maxSilenceMs: $0.maxSilenceMs) } ?? []
+  }
+
+  private func tell(_ report: AlertReport) throws {
+    switch (format, statusLine) {
+    case (.json, _): try Terminal.write(report.json)
+    case (.text, true): try Terminal.write(report.statusLine())
+    case (.text, false): try Terminal.write(report.text)
+    }
+    // Recorded as told only when it is out of this process.
+    try Terminal.flush()
+  }
+}

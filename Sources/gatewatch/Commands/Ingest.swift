@@ -1,0 +1,110 @@
+public import ArgumentParser
+internal import Dispatch
+internal import EgressPolicy
+internal import FlowStore
+public import Flows
+internal import Foundation
+internal import Ingestion
+internal import Reports
+
+/// `gatewatch ingest`: reads logs into the store, each line once.
+struct IngestCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "ingest",
+    abstract: "Read access logs into the database; every line once, however often it is run.",
+    discussion: """
+      Reads on where the last run stopped, also after the logs were rotated, compressed, copied or cut. A last line
+      without newline waits for its end. Exit codes: 0 everything that could be read was read, 1 an input could not be
+      read (the others were), 2 the database failed, 3 another run holds the database, 130 and 143 ended by a signal
+      (what was read until then is stored).
+      """)
+
+  enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
+
+  static let storeFailed: Int32 = 2
+  static let storeIsHeld: Int32 = 3
+
+  @Argument(help: "Files (plain or gzipped), 'patterns', folders, or - for standard input.")
+  var paths: [String]
+
+  @OptionGroup var store: StoreOptions
+
+  @OptionGroup var formats: FormatOptions
+
+  @Option(help: ArgumentHelp("How the summary is written: text or json.", valueName: "format"))
+  var format = Format.text
+
+  @Option(
+    help: ArgumentHelp(
+      "Role of the proxy that wrote these logs: \(Role.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "role"))
+  var role: Role?
+
+  @Option(help: ArgumentHelp("A name of your own for these logs, for example the cluster's.", valueName: "text"))
+  var label: String?
+
+  @Flag(help: "The logs are finished: a last line without newline is a line.")
+  var final = false
+
+  @Flag(
+    help: ArgumentHelp(
+      "Leave out lines that were read before: for pipes and `kubectl logs` exports, which overlap.",
+      discussion: "Lines are compared by pod, container, text, and their count within one input."))
+  var overlap = false
+
+  @Flag(help: "Read and count, and write nothing; every file from its beginning.")
+  var dryRun = false
+
+  func validate() throws {
+    guard !paths.isEmpty else { throw ValidationError("name the logs to read, or - for standard input") }
+  }
+
+  func run() throws {
+    var exit: Int32 = 0
+    try Terminal.exiting(with: IngestCommand.storeFailed) {
+      do {
+        let summary = try ingest()
+        for problem in summary.problems {
+          Terminal.complain("\(problem.path): \(problem.kind == .warning ? "warning: " : "")\(problem.message)")
+        }
+        switch format {
+        case .text: try Terminal.write(summary.text(shown: TerminalText.safe))
+        case .json: try Terminal.write(summary.json())
+        }
+        exit = summary.stoppedBy.map { 128 + $0 } ?? (summary.hasErrors ? 1 : 0)
+      } catch StoreError.locked(let path, let pid) {
+        Terminal.complain(StoreError.locked(path: path, pid: pid).description)
+        exit = IngestCommand.storeIsHeld
+      }
+    }
+    if exit != 0 { throw ExitCode(exit) }
+  }
+
+  private func ingest() throws -> IngestSummary {
+    var options = IngestOptions(
+      nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
+    options.formats = try formats.plans()
+    options.role = role
+    options.label = label
+    options.isFinal = final
+    options.dropsSeenLines = overlap
+    options.database = store.database
+    let policy = try store.policy.map { try StoreAccess.policy(file: $0) }
+    policy?.policy.warnings.forEach { Terminal.complain("\($0)") }
+    let progress = ProgressLine()
+    defer { progress.clear() }
+    StopRequest.listen()
+    if dryRun {
+      return try IngestPipeline(store: nil, options: options, progress: progress.show)
+        .run(paths: paths, policy: policy?.policy)
+    }
+    let flowStore = try FlowStore(path: store.database, wait: .seconds(store.wait))
+    defer { flowStore.close() }
+    if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
+    let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
+    return try IngestPipeline(store: flowStore, options: options, progress: progress.show)
+      .run(paths: paths, policy: judgedBy)
+  }
+}
+
+extension Role: ExpressibleByArgument {}

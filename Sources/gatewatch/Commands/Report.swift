@@ -1,0 +1,76 @@
+internal import ArgumentParser
+internal import FlowStore
+internal import Foundation
+internal import Reports
+
+/// `gatewatch report [NAME]`: one of the questions in `Queries/Reports`, or of the user's own, answered.
+struct ReportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "report",
+    abstract: "What left without passing the gateway, what was blocked and why, how fast each destination is.",
+    discussion: """
+      Without a name: the summary. --list names all reports. Each answer says which logs it rests on; "no bypass" is
+      only said when nothing stands against it.
+      """)
+
+  @Argument(help: "The report; see --list.")
+  var name = "summary"
+
+  @Flag(help: "List the reports.")
+  var list = false
+
+  @Option(
+    name: .customLong("param"), parsing: .singleValue,
+    help: ArgumentHelp("A parameter of the report, such as by=day of timeline; may be repeated.", valueName: "name=value"))
+  var parameters: [String] = []
+
+  @OptionGroup var filter: FilterOptions
+  @OptionGroup var output: OutputOptions
+  @OptionGroup var store: ReadOptions
+
+  func run() throws {
+    try Terminal.exiting {
+      let catalogue = try store.catalogue()
+      if list { return try ReportCommand.printList(catalogue) }
+      let query = try catalogue.report(named: name)
+      let filters = try filter.filters(now: Terminal.now)
+      let format = output.format ?? .table
+      let report = Report(
+        query, filters: filters, parameters: try Parameters.parse(parameters),
+        limit: output.limit(for: format, unlimited: query.showsAllRows))
+      let reader = try StoreAccess.reader(store)
+      defer { reader.close() }
+      let standing = try Standing(of: reader, filters: filters, findings: Standing.isAsked(by: query.name))
+      var appearance = Terminal.appearance
+      appearance.keepsCSVRaw = output.keepsCSVRaw
+      try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write), standing: standing)
+      // Formats of rows alone have no place for what the reader must know.
+      if format == .csv || format == .ndjson, let statement = standing.statement, !standing.doubts.isEmpty {
+        Terminal.complain(statement)
+      }
+    }
+  }
+
+  private static func printList(_ catalogue: QueryCatalogue) throws {
+    let width = catalogue.reports.map(\.name.count).max() ?? 0
+    for query in catalogue.reports {
+      let name = TerminalText.safe(query.name)
+      let gap = String(repeating: " ", count: max(0, width - name.count) + 2)
+      try Terminal.write(name + gap + TerminalText.safe(query.title) + "\n")
+    }
+  }
+}
+
+/// `name=value` pairs of the command line.
+enum Parameters {
+  static func parse(_ pairs: [String]) throws(ReportError) -> [String: String] {
+    var parameters: [String: String] = [:]
+    for pair in pairs {
+      guard let equals = pair.firstIndex(of: "="), equals != pair.startIndex else {
+        throw ReportError("--param \(TerminalText.safe(pair)) has no value", help: "write --param name=value")
+      }
+      parameters[String(pair[..<equals])] = String(pair[pair.index(after: equals)...])
+    }
+    return parameters
+  }
+}
