@@ -15,15 +15,11 @@ public struct Standing: Sendable, Equatable {
   public private(set) var lastMs: Int64?
   public private(set) var isJudged = false
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
-  public private(set) var bypassed: (flows: Int64, allowed: Int64)? {
-    get { bypassCount.map { ($0.flows, $0.allowed) } }
-    set { bypassCount = newValue.map { Counts(flows: $0.flows, allowed: $0.allowed) } }
+  public private(set) var bypassed: Bypassed?
+  public struct Bypassed: Sendable, Equatable {
+    public var flows: Int64
+    public var allowed: Int64
   }
-  private struct Counts: Sendable, Equatable {
-    var flows: Int64
-    var allowed: Int64
-  }
-  private var bypassCount: Counts?
   /// What stands against an all-clear, one sentence each.
   public private(set) var doubts: [String] = []
   /// What was assumed, as the judgement says it.
@@ -73,7 +69,7 @@ public struct Standing: Sendable, Equatable {
       case let why: unproven.append((why ?? "", flows))
       }
     }
-    bypassed = (bypass, allowed)
+    bypassed = Bypassed(flows: bypass, allowed: allowed)
     weigh(unproven)
   }
 
@@ -102,26 +98,35 @@ public struct Standing: Sendable, Equatable {
     }
   }
 
-  /// One pass over the flows: bypass, allowed bypass, and unproven by reason.
-  private static let findings = """
+  /// The views bypass_flow and unproven_flow in one pass over the flows, which takes a third of the time; a test holds
+  /// the two ways equal.
+  static let findings = """
     -- title: What stands for and against an all-clear
     -- parameter: since_ms  first millisecond to include (Unix time)
     -- parameter: until_ms  first millisecond no longer included
     -- parameter: host      glob over the host, lower case
     -- parameter: sources   JSON list of source ids
     with proof as (
-      select case when allowed then 'allowed' else 'bypass' end as what, started_at_ms, destination_id, source_id
-      from bypass_flow
-      union all
-      select why, started_at_ms, destination_id, source_id
-      from unproven_flow
+      select
+        case
+          when bypass is not null then case when exception_id is not null then 'allowed' else 'bypass' end
+          when path = 'none' then null
+          when rule is null then 'not-judged'
+          when never_clears = 1 then 'ambiguous-columns'
+          when path = 'unknown' then 'path-unknown'
+          when assumption is not null then 'assumption'
+          when instr(',' || verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
+        end as what
+      from judged_flow j
+      where j.duplicate_view = 0
+        and (:since_ms is null or j.started_at_ms >= :since_ms)
+        and (:until_ms is null or j.started_at_ms < :until_ms)
+        and (:host is null or j.destination_id in (select id from destination where host glob :host))
+        and (:sources is null or j.source_id in (select value from json_each(:sources)))
     )
     select what, count(*) as flows
-    from proof p
-    where (:since_ms is null or p.started_at_ms >= :since_ms)
-      and (:until_ms is null or p.started_at_ms < :until_ms)
-      and (:host is null or p.destination_id in (select id from destination where host glob :host))
-      and (:sources is null or p.source_id in (select value from json_each(:sources)))
+    from proof
+    where what is not null
     group by what
     order by what
     """

@@ -1,0 +1,97 @@
+import FlowStore
+import Flows
+import Testing
+
+@testable import Reports
+
+@Suite("What an alert tells")
+struct AlertLedgerTests {
+  private static let day: Int64 = 86_400_000
+
+  private func seen(
+    _ flows: Int64, _ severity: Severity = .warning, kind: String = "passthrough", source: String = "sleep"
+  ) -> Observation {
+    Observation(
+      key: .init(kind: kind, source: source, host: "h.example.com", port: 443), severity: severity, flows: flows,
+      firstSeenMs: noon, lastSeenMs: noon)
+  }
+
+  /// Runs steps one after the other over one memory; answers the causes told in each.
+  private func run(
+    _ steps: [(hours: Int64, seen: [Observation], isComplete: Bool)], threshold: Int64 = 100
+  ) -> [[AlertLedger.Cause]] {
+    var known: [StoredFinding.Key: StoredFinding] = [:]
+    return steps.map { step in
+      var rules = AlertLedger.Rules(now: noon + step.hours * hour)
+      rules.blockedThreshold = threshold
+      let result = AlertLedger.step(
+        known: Array(known.values), seen: step.seen, isComplete: step.isComplete, rules: rules)
+      for finding in result.changed { known[finding.key] = finding }
+      return result.told.map(\.cause)
+    }
+  }
+
+  @Test("a finding is told once, and again when it goes on after 24 h, then 48 h")
+  func cooldown() {
+    let more = seen(1)
+    #expect(
+      run([
+        (0, [more], false), (1, [more], false), (23, [more], false), (24, [more], false), (48, [more], false),
+        (71, [more], false), (72, [more], false), (73, [], false), (300, [], false),
+      ]) == [[.new], [], [], [.ongoing], [], [], [.ongoing], [], []])
+  }
+
+  @Test("looking at everything again without more flows tells nothing")
+  func lookingAgain() {
+    #expect(run([(0, [seen(5)], true), (48, [seen(5)], true), (49, [seen(6)], true)]) == [[.new], [], [.ongoing]])
+  }
+
+  @Test("a verdict that becomes alertable is told, whenever its rows were stored")
+  func becomesAlertable() {
+    #expect(run([(0, [seen(5, .info)], true), (1, [seen(5, .warning)], true)]) == [[], [.new]])
+    #expect(run([(0, [], true), (1, [seen(5)], true)]) == [[], [.new]])
+  }
+
+  @Test("what a policy allowed and no longer allows is told again, within the cooldown too")
+  func reopened() {
+    #expect(
+      run([(0, [seen(5)], true), (1, [], true), (2, [seen(5)], true), (3, [seen(6)], true)])
+        == [[.new], [], [.reopened], []])
+  }
+
+  @Test("a severity that rises is told at once; one that is seen less severe in part of the flows stays")
+  func raised() {
+    #expect(
+      run([(0, [seen(1, .warning)], false), (1, [seen(1, .critical)], false), (2, [seen(1, .warning)], false)])
+        == [[.new], [.raised], []])
+  }
+
+  @Test("refusals are told from the threshold on, summed over the sources of a host since the last run")
+  func threshold() {
+    func refused(_ flows: Int64, _ source: String) -> Observation { seen(flows, kind: "blocked", source: source) }
+    #expect(
+      run([
+        (0, [refused(60, "a")], false), (1, [refused(60, "a")], false),
+        (2, [refused(60, "a"), refused(40, "b")], false),
+      ]) == [[], [], [.new, .new]])
+    // Looking at everything again is no new refusal.
+    #expect(run([(0, [refused(60, "a")], true), (1, [refused(61, "a")], true), (2, [refused(161, "a")], true)]) == [[], [], [.new]])
+  }
+
+  @Test("a host is new once, however it is looked at")
+  func newHost() {
+    let host = seen(1, kind: "new-host", source: "")
+    #expect(
+      run([(0, [host], true), (1, [], true), (2, [host], true), (999, [host], false)]) == [[.new], [], [], []])
+  }
+
+  @Test("a clock that was set back does not silence a finding for longer than its pause")
+  func clockSetBack() {
+    #expect(run([(500, [seen(1)], false), (0, [seen(1)], false)]) == [[.new], [.ongoing]])
+  }
+
+  @Test("counts of forged size stay within bounds")
+  func overflow() {
+    #expect(run([(0, [seen(.max)], false), (48, [seen(.max)], false)]) == [[.new], []])
+  }
+}
