@@ -104,7 +104,7 @@ struct AlertRunTests {
     let fixture = try StoreFixture([])
     let report = try alert(fixture)
     #expect(report.exitCode == 3)
-    #expect(report.text.hasPrefix("gatewatch UNKNOWN: could not tell: the database is empty"))
+    #expect(report.text.hasPrefix("gatewatch UNKNOWN: could not tell\n  could not tell: the database is empty"))
     try fixture.append([(0, .gateway, 0, 2)])
     let first = try alert(fixture)
     #expect(first.isFirstRun)
