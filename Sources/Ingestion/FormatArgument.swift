@@ -81,7 +81,8 @@ public enum FormatArgument {
       do throws(FormatError) {
         plans.append(
           try FormatPlan.envoy(
-            format, name: plans.isEmpty ? "mesh" : "mesh-\(plans.count + 1)", about: "access log format in \(path):\(line)"))
+            format, name: plans.isEmpty ? "mesh" : "mesh-\(plans.count + 1)",
+            about: "access log format in \(path):\(line)"))
       } catch {
         throw FormatArgumentError(message: error.rendered(file: path))
       }

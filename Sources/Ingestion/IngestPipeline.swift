@@ -69,8 +69,7 @@ public final class IngestPipeline {
   private func judge(_ writer: StoreWriter, policy: Policy?) throws(StoreError) {
     guard let store else { return }
     try Rejudge.run(store: store, policy: policy)
-    let facts = try store.facts()
-    let roles = Rejudge.roles(facts, Rejudge.judge(facts, policy: policy))
+    let roles = try store.rolesByLog()
     for (index, ordinal) in ordinals.enumerated() {
       guard let ordinal, let id = writer.rowID(ordinal), let found = roles[id] else { continue }
       summary.files[index].role = found.map(\.rawValue).joined(separator: ",")
@@ -121,16 +120,25 @@ public final class IngestPipeline {
   ) throws(ReadError) -> Bool {
     switch place {
     case .unchanged(let log):
+      bytesDone += file.size
+      let before = log.record
+      registry.move(log, to: file)
+      declare(log)
+      // Another name or another role is worth noting, though there is nothing to read.
+      if log.record != before && !reader.note(log) { return false }
       report(name, log, from: log.record.position, Tally(), pending: log.record.pending)
       return true
     case .covered(let log):
+      bytesDone += file.size
       noteCovered(file, name, log)
       report(name, nil, from: file.position, Tally(), pending: 0)
       return true
     case .resume(let log):
       registry.move(log, to: file)
       let prefix =
-        if let known = log.prefix { known } else { try restoredPrefix(file, length: UInt64(log.record.position)).prefix }
+        if let known = log.prefix { known } else {
+          try restoredPrefix(file, length: UInt64(log.record.position)).prefix
+        }
       return read(file, name, as: log, prefix: prefix, with: reader)
     case .begin(let former, let equal, let change):
       let (prefix, lines) = try restoredPrefix(file, length: equal)
@@ -156,8 +164,7 @@ public final class IngestPipeline {
   private func read(
     _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: LogReader
   ) -> Bool {
-    if let role = options.role { log.record.declaredRole = role }
-    if let label = options.label { log.record.label = label }
+    declare(log)
     let from = log.record.position
     let before = bytesDone
     reader.onChunk = { [self] bytes in
@@ -175,8 +182,15 @@ public final class IngestPipeline {
     return !result.wasStopped
   }
 
+  private func declare(_ log: KnownLog) {
+    if let role = options.role { log.record.declaredRole = role }
+    if let label = options.label { log.record.label = label }
+  }
+
   /// Hashes the first `length` bytes anew, and counts their lines; `file` stands behind them afterwards.
-  private func restoredPrefix(_ file: LogFile, length: UInt64) throws(ReadError) -> (prefix: ConsumedPrefix, lines: Int64) {
+  private func restoredPrefix(_ file: LogFile, length: UInt64) throws(ReadError) -> (
+    prefix: ConsumedPrefix, lines: Int64
+  ) {
     var prefix = ConsumedPrefix()
     guard length > 0 else { return (prefix, 0) }
     try file.rewind()

@@ -94,6 +94,11 @@ final class LogReader {
     return result
   }
 
+  /// Hands over what is known of a log of which nothing is read. False when the writer takes no more.
+  func note(_ log: KnownLog) -> Bool {
+    writer.send(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
+  }
+
   /// Nothing can follow: the last line is whole although it has no newline.
   private func isFinal(_ file: LogFile) -> Bool {
     if options.isFinal || file.identity == nil && !file.isCompressed { return true }
@@ -105,7 +110,8 @@ final class LogReader {
     guard result.error == nil, !result.wasStopped else { return }
     switch file.compressionEnd {
     case .incomplete:
-      result.warnings.append("gzip data ends in the middle: read as far as it goes, and read on when the file has grown")
+      result.warnings.append(
+        "gzip data ends in the middle: read as far as it goes, and read on when the file has grown")
     case .trailingGarbage(let place):
       result.warnings.append("no gzip data from byte \(place) on: that part was not read")
     case .complete, nil:
@@ -206,7 +212,8 @@ final class LogReader {
       (start, end) = (0, 0)
       if try fill(from: file) == 0 || StopRequest.signal != nil { break }
     }
-    result.warnings.append("\(length) NUL bytes from byte \(place) on hold no lines (a hole left by a cut?): passed over")
+    result.warnings.append(
+      "\(length) NUL bytes from byte \(place) on hold no lines (a hole left by a cut?): passed over")
   }
 
   // MARK: Batches

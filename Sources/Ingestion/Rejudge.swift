@@ -25,21 +25,4 @@ public enum Rejudge {
       logs: facts.logs
     ).judgement()
   }
-
-  /// The roles that each log's lines have by a judgement, by row id of the log.
-  public static func roles(_ facts: StoredFacts, _ judgement: Judgement) -> [Int64: [Role]] {
-    var rolesOfClass: [Int: Set<Role>] = [:]
-    for route in judgement.routes { rolesOfClass[route.sourceClass, default: []].insert(route.verdict.role) }
-    let classes = Dictionary(judgement.sourceClasses.map { ($0.source, $0.class) }, uniquingKeysWith: { $1 })
-    var roles: [Int64: Set<Role>] = [:]
-    for entry in facts.sources {
-      guard let sourceClass = classes[entry.id] else { continue }
-      roles[entry.source.log, default: []].formUnion(rolesOfClass[sourceClass] ?? [])
-    }
-    return roles.mapValues { found in
-      // A role that is known says more than one that some routes leave open.
-      let known = Role.allCases.filter { found.contains($0) && $0 != .unknown }
-      return known.isEmpty ? [.unknown] : known
-    }
-  }
 }

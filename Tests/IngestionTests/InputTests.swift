@@ -94,7 +94,8 @@ struct InputTests {
 
   @Test("a line of exactly the limit is parsed, one byte more is too long", arguments: [0, 1])
   func lineAtTheLimit(extra: Int) throws {
-    let frame = "1795000000.001 12 10.80.3.11 TCP_MISS/200 77 GET http://www.example.com/ - HIER_DIRECT/203.0.113.7 text/html"
+    let frame =
+      "1795000000.001 12 10.80.3.11 TCP_MISS/200 77 GET http://www.example.com/ - HIER_DIRECT/203.0.113.7 text/html"
     let padding = String(repeating: "a", count: (1 << 20) - frame.utf8.count + extra)
     let line = frame.replacingOccurrences(of: "example.com/", with: "example.com/" + padding)
     for chunk in [1 << 20, 5000] {

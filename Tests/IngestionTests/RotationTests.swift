@@ -57,7 +57,8 @@ struct RotationTests {
     #expect(try scene.ingest("access.log.gz").lines.read == 0)
   }
 
-  @Test("plain and gzipped copies of one content, in one run, are one log whatever their order",
+  @Test(
+    "plain and gzipped copies of one content, in one run, are one log whatever their order",
     arguments: [["a.log", "a.log.gz", "b/copy.log"], ["b/copy.log", "a.log.gz", "a.log"]])
   func copiesInOneRun(order: [String]) throws {
     try scene.write("a.log", 1...20)
@@ -69,7 +70,8 @@ struct RotationTests {
     #expect(try scene.stored() == Array(1...20))
   }
 
-  @Test("a copy made earlier, when the log was shorter, holds nothing new, in either order",
+  @Test(
+    "a copy made earlier, when the log was shorter, holds nothing new, in either order",
     arguments: [["access.log", "early.log"], ["early.log", "access.log"]])
   func earlierCopy(order: [String]) throws {
     try scene.write("access.log", 1...20)
@@ -113,7 +115,8 @@ struct RotationTests {
     #expect(try scene.stored() == (Array(1...5) + Array(1...9)).sorted())
   }
 
-  @Test("copytruncate: the copy is continued, the cut file begins anew, whether it stayed short or outgrew its past",
+  @Test(
+    "copytruncate: the copy is continued, the cut file begins anew, whether it stayed short or outgrew its past",
     arguments: [2, 30])
   func copyTruncate(growth: Int) throws {
     try scene.write("access.log", 1...10)

@@ -13,10 +13,12 @@ struct IngestCommand: ParsableCommand {
     commandName: "ingest",
     abstract: "Read access logs into the database; every line once, however often it is run.",
     discussion: """
-      Reads on where the last run stopped, also after the logs were rotated, compressed, copied or cut. A last line
-      without newline waits for its end. Exit codes: 0 everything that could be read was read, 1 an input could not be
-      read (the others were), 2 the database failed, 3 another run holds the database, 130 and 143 ended by a signal
-      (what was read until then is stored).
+      Reads on where the last run stopped, also after the logs were rotated, compressed, copied or cut. A last line \
+      without newline waits for its end.
+
+      Exit codes: 0 everything that could be read was read, 1 an input could not be read (the others were), 2 the \
+      database failed, 3 another run holds the database, 130 and 143 ended by a signal (what was read until then is \
+      stored).
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
@@ -67,6 +69,7 @@ struct IngestCommand: ParsableCommand {
         for problem in summary.problems {
           Terminal.complain("\(problem.path): \(problem.kind == .warning ? "warning: " : "")\(problem.message)")
         }
+        if dryRun { Terminal.complain("dry run: nothing was stored") }
         switch format {
         case .text: try Terminal.write(summary.text(shown: TerminalText.safe))
         case .json: try Terminal.write(summary.json())

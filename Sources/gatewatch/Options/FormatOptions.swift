@@ -11,9 +11,10 @@ struct FormatOptions: ParsableArguments {
     help: ArgumentHelp(
       "A format of your own, as the proxy's configuration has it; may be repeated. @FILE takes every format from a file.",
       discussion: """
-        Envoy: '[%START_TIME%] "%REQ(:METHOD)% ..." ...', or its json_format as JSON. nginx: '$remote_addr [$time_local] ...'.
-        Squid: '%ts.%03tu %6tr %>a ...'. @FILE: a mesh config or ConfigMap (accessLogFormat), an Envoy or Telemetry
-        resource, an nginx.conf (log_format), a squid.conf (logformat), or a file that holds one format string.
+        Envoy: '[%START_TIME%] "%REQ(:METHOD)% ..." ...', or its json_format as JSON. nginx: '$remote_addr \
+        [$time_local] ...'. Squid: '%ts.%03tu %6tr %>a ...'. @FILE: a mesh config or ConfigMap (accessLogFormat), an \
+        Envoy or Telemetry resource, an nginx.conf (log_format), a squid.conf (logformat), or a file that holds one \
+        format string.
         """,
       valueName: "string|@file"))
   var logFormat: [String] = []
