@@ -174,6 +174,19 @@ import Testing
     #expect(facts.route(facts.add(sidecar(), to("10.80.2.87:22", cluster: "PassthroughCluster"))).path == .unknown)
   }
 
+  @Test("a proxy inside the mesh is still a proxy, a service that is only called so is not")
+  func proxyInMesh() throws {
+    let facts = Facts(policy: "mesh: { internal: [10.80.0.0/16] }")
+    let squid = facts.add(sidecar(), to("10.80.2.87:3128", cluster: "outbound|3128||squid.tools.svc.cluster.local"))
+    let service = facts.add(sidecar(), to("10.80.2.88:8080", cluster: "outbound|8080||auth-proxy.x.svc.cluster.local"))
+    let gateway = facts.add(
+      sidecar(), to("10.80.3.232:8443", cluster: "outbound|443||istio-egressgateway.x.svc.cluster.local"))
+    #expect(facts.route(squid).path == .proxy)
+    #expect(facts.route(squid).assumption != nil)
+    #expect(facts.route(service).rule == "mesh-declared")
+    #expect(facts.route(gateway).path == .gateway)
+  }
+
   @Test("the pod's own loopback hides what its processes do with the traffic")
   func ownPod() throws {
     let facts = Facts(policy: "sni_proxies: [ { name: sni, addresses: [127.0.0.1] } ]")
@@ -289,6 +302,21 @@ import Testing
     #expect(facts.route(declared).path == .gateway)
     #expect(facts.route(declaredSidecar).rule == "external-no-cluster")
     #expect(facts.route(declaredSidecar).bypass == .directServiceEntry)
+  }
+
+  @Test("a gateway whose log was read with its role is no guess, and still clears no public address")
+  func declaredRole() {
+    let facts = Facts()
+    let cluster = "outbound|443||istio-egressgateway.istio-system.svc.cluster.local"
+    let inside = facts.add(sidecar(), to("10.80.3.232:8443", cluster: cluster))
+    let outside = facts.add(sidecar(), to("203.0.113.7:8443", cluster: cluster))
+    for own in ["10.80.3.232", "203.0.113.7"] {
+      facts.add(gateway(own), to("203.0.113.1:443", cluster: "outbound|443||h.example"), role: .gateway)
+    }
+    #expect(facts.route(inside).rule == "gateway-address")
+    #expect(facts.route(inside).assumption == nil)
+    #expect(facts.route(outside).bypass == .directServiceEntry)
+    #expect(facts.judgement().assumptions.isEmpty)
   }
 
   @Test("waypoint lines are internal only where the address says so")

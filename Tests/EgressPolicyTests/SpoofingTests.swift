@@ -132,6 +132,42 @@ import Testing
     return facts
   }
 
+  @Test("no text in a fact makes the judge crash, and every flow still gets a verdict", arguments: 0..<60)
+  func hostileText(seed: UInt64) {
+    var generator = SplitMix(state: seed)
+    let pieces = [
+      "|", "outbound|", "||", ".", "..", "*", "*.", ":", "::", "[", "%", "10.0.0.1", "203.0.113.9", "e\u{301}",
+      "\u{202e}", "\0", "\n",
+      "|\u{301}", ".\u{301}", "PassthroughCluster", ";", "outbound_.", "example.com", "-", " ", "\u{FFFD}",
+      "9999999999",
+    ]
+    func text() -> String? {
+      Int.random(in: 0..<5, using: &generator) == 0
+        ? nil
+        : (0..<Int.random(in: 0...5, using: &generator)).map { _ in pieces.randomElement(using: &generator)! }.joined()
+    }
+    let facts = Facts(policy: seed % 2 == 0 ? nil : SpoofingTests.policyText)
+    for _ in 0..<30 {
+      facts.add(
+        Source(
+          log: Int64.random(in: -1...2, using: &generator), proxy: ProxyKind.allCases.randomElement(using: &generator)!,
+          shape: HopShape.allCases.randomElement(using: &generator)!, clientIP: text(),
+          clientIsForwarded: Bool.random(using: &generator), proxyIP: text(), pod: text(), peer: text()),
+        Destination(
+          host: text(),
+          hostOrigin: [nil, .authority, .sni, .target, .cluster, .address].randomElement(using: &generator)!,
+          port: UInt16.random(in: 0...65535, using: &generator), authority: text(), sni: text(), cluster: text(),
+          routeName: text(),
+          upstream: text().map { Endpoint(ip: $0, port: 80) }, upstreamName: text(),
+          dialled: text().map { Endpoint(ip: $0, port: 80) },
+          logsUpstream: Bool.random(using: &generator)),
+        role: ([nil] + Role.allCases.map { $0 }).randomElement(using: &generator)!)
+    }
+    facts.logs = [LogSpan(log: 1, firstMs: .min, lastMs: .max), LogSpan(log: 2, firstMs: .max, lastMs: .min)]
+    let judgement = facts.judgement()
+    for line in facts.lines.indices { _ = facts.verdict(line, in: judgement) }
+  }
+
   @Test("the order of the facts does not matter", arguments: 0..<20)
   func order(seed: UInt64) {
     let facts = randomFacts(seed, count: 60, policy: seed % 2 == 0 ? nil : SpoofingTests.policyText)

@@ -40,16 +40,16 @@ enum Addresses {
       characters[text.count] = 0
       let binary = buffer.baseAddress! + 64
       if inet_pton(AF_INET, characters, binary) == 1 {
-        return print(AF_INET, binary, buffer)
+        return written(AF_INET, binary, buffer)
       }
       guard inet_pton(AF_INET6, characters, binary) == 1 else { return nil }
       let b = binary.assumingMemoryBound(to: UInt8.self)
       let isMapped = (0..<10).allSatisfy { b[$0] == 0 } && b[10] == 0xFF && b[11] == 0xFF
-      return isMapped ? print(AF_INET, binary + 12, buffer) : print(AF_INET6, binary, buffer)
+      return isMapped ? written(AF_INET, binary + 12, buffer) : written(AF_INET6, binary, buffer)
     }
   }
 
-  private static func print(_ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer)
+  private static func written(_ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer)
     -> String?
   {
     let text = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)

@@ -17,6 +17,8 @@ struct DestinationTraits: Hashable, Sendable {
     var entries: AddressEntries
     /// The address wrote or received lines of a sidecar.
     var isMesh: Bool
+    /// Its log was read with the role `gateway`.
+    var isGatewayByRole: Bool
     var gatewayGuess: Int?
     var sniProxyGuess: Int?
     var forwardProxyGuess: Int?
@@ -153,7 +155,8 @@ final class DestinationClassifier {
     let mayBeForwardProxy = guess != nil || !entries.forwardProxies.isEmpty || !index.forwardProxies.isEmpty
     let facts = DestinationTraits.Upstream(
       kind: AddressKind(address), entries: entries, isMesh: topology.meshAddresses.contains(address),
-      gatewayGuess: topology.guessedGateways[address], sniProxyGuess: topology.guessedSNIProxies[address],
+      isGatewayByRole: topology.declaredGateways.contains(address), gatewayGuess: topology.guessedGateways[address],
+      sniProxyGuess: topology.guessedSNIProxies[address],
       forwardProxyGuess: guess, stranger: strangers[address], gatewaySpan: topology.gatewaySpans[address],
       sniProxySpan: mayBeSNIProxy || !index.sniProxies.isEmpty
         ? Topology.span(at: address, in: topology.sniProxySpans) : nil,

@@ -24,11 +24,11 @@ public struct Judge: Sendable {
   }
 
   private let policy: Policy?
-  private let sources: [SourceFact]
-  private let destinations: [DestinationFact]
+  let sources: [SourceFact]
+  let destinations: [DestinationFact]
   private let outcomes: [(id: Int64, outcome: Outcome)]
-  private let logs: [LogSpan]
-  private let contacts: [Contact]?
+  let logs: [LogSpan]
+  let contacts: [Contact]?
 
   /// - Parameter contacts: which sources wrote lines to which destinations, where the store can tell cheaply. With it a
   ///   forward proxy's client is proven only by lines *to a proxy*; without it, by any line of its sidecar.
@@ -141,7 +141,7 @@ struct Strangers: Sendable {
   init(_ facts: [Judge.DestinationFact], index: PolicyIndex, topology: Topology, addresses: AddressReader) {
     var strangers: Set<IPAddress> = []
     let guessed = Set(topology.guessedForwardProxies.keys.map(\.address)).union(topology.guessedGateways.keys)
-      .union(topology.guessedSNIProxies.keys)
+      .union(topology.guessedSNIProxies.keys).union(topology.declaredGateways)
     for fact in facts {
       guard let address = addresses.parse(fact.destination.upstream?.ip), !strangers.contains(address),
         [.linkLocal, .privateUse, .sharedSpace, .reserved, .special].contains(AddressKind(address)),

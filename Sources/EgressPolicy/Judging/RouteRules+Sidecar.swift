@@ -16,7 +16,9 @@ extension RouteRules {
   private func sidecarVerdict(
     _ source: SourceTraits, _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
   ) -> RouteVerdict {
-    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) { return verdict }
+    // that the address lies in the mesh does not end the question: a gateway or a proxy in the mesh sends things out
+    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) ?? guessed(upstream) { return verdict }
+    if isDeclaredMesh(upstream) { return make(.meshDeclared, .sidecar, .internal, .mesh) }
     if upstream.isMesh { return make(.meshObserved, .sidecar, .internal, .mesh) }
     switch upstream.kind {
     case .publicUse:
@@ -32,7 +34,6 @@ extension RouteRules {
     case .linkLocal, .privateUse, .sharedSpace, .reserved, .special:
       break
     }
-    if let verdict = guessed(upstream) { return verdict }
     if let hosts = destination.hosts, hosts.internals.intersects(active.internals), upstream.kind != .special {
       return make(.meshHost, .sidecar, .internal, .mesh)
     }
@@ -41,19 +42,19 @@ extension RouteRules {
       assumption: upstream.stranger.map { strangers[$0] } ?? Strangers.shared)
   }
 
-  /// The policy knows the address.
+  /// The policy knows the address as that of a gateway or a proxy.
   private func declared(_ upstream: DestinationTraits.Upstream) -> RouteVerdict? {
     let entries = upstream.entries
-    if entries.gateways.intersects(active.gateways) { return handed(.gatewayAddress, .gateway, upstream) }
+    let isGatewayByRole = upstream.isGatewayByRole && upstream.kind != .publicUse
+    if isGatewayByRole || entries.gateways.intersects(active.gateways) {
+      return handed(.gatewayAddress, .gateway, upstream)
+    }
     // on loopback it is a process in the pod of whoever wrote the line, here the workload's own
     if upstream.kind != .loopback {
       if entries.sniProxies.intersects(active.sniProxies) { return handed(.sniProxyAddress, .sniProxy, upstream) }
       if entries.forwardProxies.intersects(active.forwardProxies) {
         return handed(.forwardProxyAddress, .proxy, upstream)
       }
-    }
-    if entries.internals.intersects(active.internals) || entries.pods.intersects(active.pods) {
-      return make(.meshDeclared, .sidecar, .internal, .mesh)
     }
     return nil
   }
@@ -84,7 +85,9 @@ extension RouteRules {
     return nil
   }
 
+  /// Guesses make an answer more careful, never less: a public address stays what it is.
   private func guessed(_ upstream: DestinationTraits.Upstream) -> RouteVerdict? {
+    guard ![.publicUse, .loopback].contains(upstream.kind) else { return nil }
     if let guess = upstream.gatewayGuess {
       return handed(.gatewayGuess, .gateway, upstream, assumption: topology.sentences[guess])
     }

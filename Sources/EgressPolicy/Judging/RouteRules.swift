@@ -10,9 +10,10 @@ struct RouteRules: Sendable {
   let strangers: [String]
   let active: ActiveEntries
 
-  /// Somebody knows a gateway: the policy, or a guess from the lines.
+  /// Somebody knows a gateway: the policy, a log's declared role, or a guess from the lines.
   var isGatewayKnown: Bool {
-    index.gateways.isEmpty ? !topology.guessedGateways.isEmpty : !active.gateways.isEmpty
+    if !topology.declaredGateways.isEmpty { return true }
+    return index.gateways.isEmpty ? !topology.guessedGateways.isEmpty : !active.gateways.isEmpty
   }
 
   func verdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
@@ -153,8 +154,11 @@ struct RouteRules: Sendable {
   }
 
   func isInternal(_ upstream: DestinationTraits.Upstream) -> Bool {
-    upstream.isMesh || upstream.entries.internals.intersects(active.internals)
-      || upstream.entries.pods.intersects(active.pods)
+    upstream.isMesh || isDeclaredMesh(upstream)
+  }
+
+  func isDeclaredMesh(_ upstream: DestinationTraits.Upstream) -> Bool {
+    upstream.entries.internals.intersects(active.internals) || upstream.entries.pods.intersects(active.pods)
   }
 
   private func isSNIProxy(_ upstream: DestinationTraits.Upstream) -> Bool {

@@ -1,7 +1,8 @@
 /// The rules that can decide a route; the raw value is `RouteVerdict.rule`, which `explain` prints.
 ///
-/// Rules are tried in this order within their group. "Upstream" is the address the proxy connected to. The policy is asked
-/// first, evidence second; guesses come last, carry an assumption, and are never made for public addresses.
+/// Rules are tried in this order within their group. "Upstream" is the address the proxy connected to. What the
+/// policy declares comes first. Guesses carry an assumption and are never made for public addresses; they come before the
+/// rules that end the question with "in the mesh", because a gateway or a proxy in the mesh sends things out.
 ///
 /// | line | rule | path | bypass |
 /// |---|---|---|---|
@@ -9,12 +10,12 @@
 /// | own traffic of a proxy (control plane, metrics) | `proxy-own-traffic` | internal | |
 /// | upstream host `-` | `nothing-sent` | none | |
 /// | sidecar, upstream in the policy's gateways, SNI proxies, forward proxies | `gateway-address`, `sni-proxy-address`, `forward-proxy-address` | gateway, sni-proxy, proxy | |
-/// | sidecar, upstream in `pods` or `mesh.internal` | `mesh-declared` | internal | |
 /// | sidecar, registry host in `gateways.hosts` etc. | `gateway-host`, `sni-proxy-host`, `forward-proxy-host` | gateway, sni-proxy, proxy | |
+/// | sidecar, private upstream guessed to be a gateway or proxy | `gateway-guess`, `sni-proxy-guess`, `forward-proxy-guess` | as guessed, assumed | |
+/// | sidecar, upstream in `pods` or `mesh.internal` | `mesh-declared` | internal | |
 /// | sidecar, upstream wrote or received mesh lines | `mesh-observed` | internal | |
 /// | sidecar, upstream is the pod itself | `own-pod` | unknown, assumed | |
 /// | sidecar, upstream is 169.254.169.254 | `cloud-metadata` | unknown, assumed | |
-/// | sidecar, private upstream guessed to be a gateway or proxy | `gateway-guess`, `sni-proxy-guess`, `forward-proxy-guess` | as guessed, assumed | |
 /// | sidecar, private upstream, registry host in `mesh.internal` | `mesh-host` | internal | |
 /// | sidecar, any other private upstream | `private-unknown` | unknown, assumed | |
 /// | sidecar, public upstream, undeclared | `passthrough-external` | passthrough | passthrough |
@@ -36,16 +37,16 @@ enum Rule: String, Sendable, CaseIterable {
   case gatewayAddress = "gateway-address"
   case sniProxyAddress = "sni-proxy-address"
   case forwardProxyAddress = "forward-proxy-address"
-  case meshDeclared = "mesh-declared"
   case gatewayHost = "gateway-host"
   case sniProxyHost = "sni-proxy-host"
   case forwardProxyHost = "forward-proxy-host"
-  case meshObserved = "mesh-observed"
-  case ownPod = "own-pod"
-  case cloudMetadata = "cloud-metadata"
   case gatewayGuess = "gateway-guess"
   case sniProxyGuess = "sni-proxy-guess"
   case forwardProxyGuess = "forward-proxy-guess"
+  case meshDeclared = "mesh-declared"
+  case meshObserved = "mesh-observed"
+  case ownPod = "own-pod"
+  case cloudMetadata = "cloud-metadata"
   case meshHost = "mesh-host"
   case privateUnknown = "private-unknown"
   case passthroughExternal = "passthrough-external"

@@ -17,6 +17,14 @@ struct Topology: Sendable {
     var fromMs: Int64
     var untilMs: Int64
 
+    init(widening log: LogSpan) {
+      let (from, isBefore) = log.firstMs.subtractingReportingOverflow(Topology.hopSlackMs)
+      let (until, isAfter) = log.lastMs.addingReportingOverflow(Topology.hopSlackMs)
+      fromMs = isBefore ? .min : from
+      untilMs = isAfter ? .max : until
+    }
+
+    /// Spans from the first to the last moment, and so over a gap between two logs as well.
     mutating func include(_ other: Span) {
       fromMs = min(fromMs, other.fromMs)
       untilMs = max(untilMs, other.untilMs)
@@ -37,6 +45,8 @@ struct Topology: Sendable {
   private(set) var meshAddresses: Set<IPAddress> = []
   /// Addresses that wrote gateway lines.
   private(set) var gatewayProxies: Set<IPAddress> = []
+  /// Those of them whose log was read with the role `gateway`: somebody said so, it is no guess.
+  private(set) var declaredGateways: Set<IPAddress> = []
   /// Pods whose sidecar sent something to a forward proxy.
   private(set) var forwardProxyClients: Set<IPAddress> = []
   /// Addresses behind registry hosts that the policy names, with the entries that name them.
@@ -105,13 +115,17 @@ struct Topology: Sendable {
         // with a loopback upstream, an own address that no pod has is the address somebody dialled through a sidecar
         if source.shape == .gatewayToLoopback, let own, !AddressKind(own).canListen { continue }
         logs[source.log, default: LogEvidence()].hasGatewayLines = true
-        if let own, AddressKind(own) != .loopback { gatewayProxies.insert(own) }
+        if let own, AddressKind(own) != .loopback {
+          gatewayProxies.insert(own)
+          if fact.declaredRole == .gateway { declaredGateways.insert(own) }
+        }
       default:
         continue
       }
     }
     // a workload that calls itself writes lines that look like a gateway's
     gatewayProxies.subtract(sidecarPods)
+    declaredGateways.subtract(sidecarPods)
   }
 
   /// A public IPv4 address is never learnt, whatever lines say: a pod that really has one belongs into the policy. IPv6
@@ -166,7 +180,7 @@ struct Topology: Sendable {
         [.outbound, .passthrough, .custom, .none].contains(cluster.kind)
       else { continue }
       let host = cluster.registryHost ?? ""
-      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host) {
+      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host), !declaredGateways.contains(upstream) {
         note(&gateways, upstream, "\(endpoint.ip) is taken for an egress gateway by the name of its service, \(host)")
       }
       if index.sniProxies.isEmpty, ClusterName.looksLikeSNIProxy(host) {
@@ -177,18 +191,26 @@ struct Topology: Sendable {
       let place = "\(endpoint.ip) port \(endpoint.port) is taken for a forward proxy"
       if endpoint.port == 3128 {
         note(&forwardProxies, proxyPort, "\(place) by its port")
-      } else if [8080, 8888].contains(endpoint.port), ClusterName.looksLikeForwardProxy(host) {
+      } else if [8080, 8888].contains(endpoint.port), ClusterName.looksLikeForwardProxy(host),
+        !isMesh(upstream, index)
+      {
+        // many services of a mesh have "proxy" in their name and listen on 8080
         note(&forwardProxies, proxyPort, "\(place) by its port and the name of its service, \(host)")
       }
     }
     if index.gateways.isEmpty {
-      for address in gatewayProxies {
+      for address in gatewayProxies where !declaredGateways.contains(address) {
         gateways[address] = "\(address) is taken for an egress gateway because it wrote lines as one"
       }
     }
     guessedGateways = name(gateways)
     guessedSNIProxies = name(sniProxies)
     guessedForwardProxies = name(forwardProxies)
+  }
+
+  private func isMesh(_ address: IPAddress, _ index: PolicyIndex) -> Bool {
+    meshAddresses.contains(address) || !index.internalRanges.entries(containing: address).isEmpty
+      || !index.pods.entries(containing: address).isEmpty
   }
 
   /// Gives the first sentences, by their text, a number each, and the rest the shared one.
@@ -242,7 +264,7 @@ struct Topology: Sendable {
   ) {
     let byLog = Dictionary(
       spans.filter { $0.firstMs <= $0.lastMs }.map {
-        ($0.log, Span(fromMs: $0.firstMs &- Topology.hopSlackMs, untilMs: $0.lastMs &+ Topology.hopSlackMs))
+        ($0.log, Span(widening: $0))
       }, uniquingKeysWith: { first, _ in first })
     func include<Key: Hashable>(_ span: Span, _ key: Key, _ all: inout [Key: Span]) {
       if all[key] == nil { all[key] = span } else { all[key]?.include(span) }

@@ -181,6 +181,9 @@ extension PolicyReader {
       owner: optional["owner"] ?? "", reason: optional["reason"] ?? "", validity: try validity(entry))
     if let value = entry["expires"]?.value {
       let expires = try time(value, "expires", endOfDay: true)
+      guard exception.validity.fromMs < expires else {
+        throw failure(value, "`expires` is not after `from`: the exception would never hold")
+      }
       exception.expiresMs = expires
       exception.validity.untilMs = min(exception.validity.untilMs, expires)
     }

@@ -1,0 +1,43 @@
+extension Judge {
+  /// The rule behind a verdict as a sentence; nil for a word that is no rule.
+  public static func explanation(ofRule rule: String) -> String? {
+    Rule(rawValue: rule)?.sentence
+  }
+}
+
+extension Rule {
+  var sentence: String {
+    switch self {
+    case .serverSide: "the sidecar on the server's side wrote the line: nothing left here"
+    case .proxyOwnTraffic: "the proxy's own traffic, to its control plane or for its metrics"
+    case .nothingSent: "the line names no upstream address: nothing was sent"
+    case .gatewayAddress: "the upstream address is a gateway by the policy or by its log's declared role"
+    case .sniProxyAddress: "the upstream address is listed in the policy's sni_proxies"
+    case .forwardProxyAddress: "the upstream address is listed in the policy's forward_proxies"
+    case .gatewayHost: "the cluster's registry host is listed in the policy's gateways"
+    case .sniProxyHost: "the cluster's registry host is listed in the policy's sni_proxies"
+    case .forwardProxyHost: "the cluster's registry host is listed in the policy's forward_proxies"
+    case .gatewayGuess: "the upstream address is taken for an egress gateway"
+    case .sniProxyGuess: "the upstream address is taken for an SNI proxy"
+    case .forwardProxyGuess: "the upstream address is taken for a forward proxy"
+    case .meshDeclared: "the upstream address is listed in the policy's mesh.internal or pods"
+    case .meshObserved: "the upstream address wrote or received lines of a sidecar"
+    case .ownPod: "the upstream is a process in the workload's own pod"
+    case .cloudMetadata: "the upstream is the cloud's metadata service"
+    case .meshHost: "the upstream address is private and the cluster's registry host matches mesh.internal"
+    case .privateUnknown: "the upstream address is private, and neither the policy nor any line knows it"
+    case .passthroughExternal: "a sidecar sent to a public address that no ServiceEntry declares"
+    case .serviceEntryExternal: "a sidecar sent straight to a public address that a ServiceEntry declares"
+    case .externalNoCluster: "a sidecar sent straight to a public address; the format logs no cluster"
+    case .upstreamNotLogged: "the format logs no upstream address, so the cluster's name is all there is"
+    case .upstreamIsName: "the upstream is logged as a name or a path"
+    case .ingress: "traffic that came to a gateway from outside and went into the mesh"
+    case .gatewayLine: "the addresses of the line are those of a gateway"
+    case .waypoint: "a waypoint wrote the line"
+    case .sniProxyLine: "an SNI proxy wrote the line"
+    case .forwardProxyLine: "a forward proxy wrote the line"
+    case .webServerLine: "nginx wrote the line, and it does not show a forward proxy's request"
+    case .roleUnknown: "the line does not show which proxy wrote it"
+    }
+  }
+}
