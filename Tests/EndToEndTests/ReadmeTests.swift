@@ -42,6 +42,7 @@ import Testing
     defer { folder.remove() }
     let commands = [
       "", "ingest", "report", "flows", "query", "alert", "formats", "formats list", "formats test", "policy",
+      "policy init",
       "policy check", "db", "db info", "db check", "db prune", "db snapshot",
     ]
     for command in commands {
@@ -113,7 +114,8 @@ enum Readme {
   /// Whether the lines printed are those shown.
   static func fits(_ printed: String, _ shown: String) -> Bool {
     func lines(_ text: String) -> [Substring] {
-      var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+      // CSV ends its lines with CR LF, which Swift takes for one character.
+      var lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
       while lines.last?.isEmpty == true { lines.removeLast() }
       return lines
     }
