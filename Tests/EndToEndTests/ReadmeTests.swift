@@ -40,7 +40,7 @@ import Testing
     }
   }
 
-  @Test("every subcommand has a help text")
+  @Test("every subcommand has a help text with an example")
   func everySubcommandHasHelp() throws {
     let folder = try Session()
     defer { folder.remove() }
@@ -52,6 +52,8 @@ import Testing
     for command in commands {
       let help = try folder.run("gatewatch \(command) --help")
       #expect(help.hasPrefix("OVERVIEW: "), "gatewatch \(command) --help")
+      let overview = help.split(separator: "\nUSAGE: ").first ?? ""
+      #expect(overview.contains("gatewatch \(command)"), "gatewatch \(command) --help")
     }
   }
 
