@@ -84,8 +84,8 @@ struct FormatOptions: ParsableArguments {
 
   private static func hasDirective(_ name: String, in text: String) -> Bool {
     text.split(whereSeparator: \.isNewline).contains { line in
-      let words = line.split(maxSplits: 1, whereSeparator: { $0 == " " || $0 == "\t" })
-      return words.first == name[...]
+      // `http { log_format ...` on one line is as good; a comment is not.
+      line.prefix { $0 != "#" }.split { " \t{};".contains($0) }.contains(name[...])
     }
   }
 }
