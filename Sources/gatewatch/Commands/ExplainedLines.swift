@@ -140,7 +140,7 @@ enum ExplainedLines {
     let clientPort = row.sourcePort > 0 ? ":\(row.sourcePort)" : ""
     facts.append("from \(source.clientIP.map { $0 + clientPort } ?? "nobody named")")
     if let upstream = destination.upstream {
-      facts.append("to \(upstream.ip):\(upstream.port)")
+      facts.append("to \(upstream.ip)" + (upstream.port > 0 ? ":\(upstream.port)" : ""))
     } else if destination.logsUpstream {
       facts.append(destination.upstreamName.map { "to \($0)" } ?? "nothing sent on")
     }

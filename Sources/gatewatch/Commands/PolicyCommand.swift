@@ -9,8 +9,47 @@ struct PolicyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "policy",
     abstract: "The policy file: which addresses are the mesh, the gateways, the proxies; which bypasses are allowed.",
-    discussion: "gatewatch policy check egress.yaml",
-    subcommands: [PolicyCheck.self])
+    discussion: """
+      gatewatch policy init > egress.yaml
+      gatewatch policy check egress.yaml
+      """,
+    subcommands: [PolicyInit.self, PolicyCheck.self])
+}
+
+/// `gatewatch policy init`.
+struct PolicyInit: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "init",
+    abstract: "Draft a policy from what the stored lines show, for you to check.",
+    discussion: """
+      Every entry comes commented out, with the ground for it beside it: a guess holds only after somebody looked at it. The
+      draft goes to the standard output; the database stays as it is.
+
+        gatewatch policy init > egress.yaml
+      """)
+
+  @Option(help: ArgumentHelp("How long to wait for another run to end.", valueName: "seconds"))
+  var wait = 10
+
+  @OptionGroup var database: DatabaseOption
+
+  func validate() throws {
+    guard wait >= 0 else { throw ValidationError("--wait takes a number of seconds") }
+  }
+
+  func run() throws {
+    try Terminal.exiting {
+      // Opened to read first: a database that is not there must not be made.
+      try FlowReader(path: database.path).close()
+      let store = try FlowStore(path: database.path, wait: .seconds(wait))
+      defer { store.close() }
+      let facts = try store.facts()
+      let judge = Judge(
+        policy: nil, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
+        logs: facts.logs)
+      try Terminal.write(judge.draftPolicy())
+    }
+  }
 }
 
 /// `gatewatch policy check FILE`.
