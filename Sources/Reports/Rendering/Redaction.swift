@@ -20,7 +20,7 @@ public struct Redaction: Sendable {
     "x-amz-signature", "x-goog-credential", "x-goog-signature",
   ]
   static let secretHeaders = [
-    "authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-amz-security-token",
+    "authorization", "cookie", "x-api-key", "x-auth-token", "x-amz-security-token",
   ]
 
   public init(showsQueries: Bool = false) { self.showsQueries = showsQueries }
@@ -77,7 +77,6 @@ public struct Redaction: Sendable {
 
     /// Bytes of the name, the colon, and what stands before the value of a header with credentials.
     private var header: Int? {
-      guard place == 0 || !isNameByte(bytes[place - 1]) else { return nil }
       for name in Redaction.secretHeaders where has(name) {
         var next = place + name.utf8.count
         while next < bytes.count, [UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: " ")].contains(bytes[next]) {
@@ -93,11 +92,6 @@ public struct Redaction: Sendable {
         return next - place
       }
       return nil
-    }
-
-    private func isNameByte(_ byte: UInt8) -> Bool {
-      (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20) || byte == UInt8(ascii: "-")
-        || byte == UInt8(ascii: "_")
     }
 
     /// Where a URL ends: at a blank, a quote, or the escape before a quote.
