@@ -78,7 +78,7 @@ def plain(space, address, port, data, wait=None):
     return space.call(_plain, address, port, data, wait)
 
 
-def _tls(address, port, name, data, connect):
+def _tls(address, port, name, data, connect, headers):
     exchange = Exchange()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -117,7 +117,8 @@ def _tls(address, port, name, data, connect):
 
         try:
             if connect:
-                words = f"CONNECT {connect} HTTP/1.1\r\nhost: {connect}\r\n\r\n".encode()
+                words = "\r\n".join([
+                    f"CONNECT {connect} HTTP/1.1", f"host: {connect}", *headers, "connection: close", "", ""]).encode()
                 connection.sendall(words)
                 exchange.sent += len(words)
                 reply = b""
@@ -152,9 +153,9 @@ def _tls(address, port, name, data, connect):
     return exchange
 
 
-def tls(space, address, port, name, data, connect=None):
-    """HTTPS with every byte on the wire counted; `connect` asks a proxy for a tunnel first."""
-    return space.call(_tls, address, port, name, data, connect)
+def tls(space, address, port, name, data, connect=None, headers=()):
+    """HTTPS with every byte on the wire counted; `connect` asks a proxy for a tunnel first, with `headers`."""
+    return space.call(_tls, address, port, name, data, connect, headers)
 
 
 def curl(space, url, *options):

@@ -8,7 +8,7 @@ from . import tools, web
 from .envoy import (
     BLACK_HOLE, FORMATS, HTTP_PROTOCOLS, PASSTHROUGH, Envoy, allow_any, block_all, chain, deny_http, deny_tcp, typed,
     virtual_host)
-from .network import DNS, Network, capture
+from .network import DNS, capture
 
 GATEWAY = "istio-egressgateway.istio-system.svc.cluster.local"
 SNI_GATEWAY = "istio-egressgateway-with-sni-proxy.istio-system.svc.cluster.local"
@@ -41,23 +41,23 @@ SNI_THROUGH_GATEWAY = ["gw.example", "denied-tls.example", "front.example", "unr
 RBAC_HTTP = "ns[istio-system]-policy[no-admin]-rule[0]"
 RBAC_TCP = "ns[istio-system]-policy[no denied hosts]-rule[0]"
 
-NGINX_FORMATS = {
+_WALK_THROUGH = (
     # the walk-through's own, without a space before the status
-    "istio-1.23": "log_format log_stream '$remote_addr [$time_local] $protocol [$ssl_preread_server_name]' "
-    "'$status $bytes_sent $bytes_received $session_time';",
-    # with ports and milliseconds, as it should be
-    "istio-1.3": "log_format ports '$remote_addr:$remote_port $server_addr:$server_port $msec $protocol "
-    "[$ssl_preread_server_name] \"$upstream_addr\" $status $bytes_sent $bytes_received $session_time';",
+    "log_format log_stream '$remote_addr [$time_local] $protocol [$ssl_preread_server_name]' "
+    "'$status $bytes_sent $bytes_received $session_time';")
+NGINX_FORMATS = {
+    "istio-1.23": _WALK_THROUGH, "istio-1.3": _WALK_THROUGH.replace("log_stream", "log_stream_too"),
     "istio-json": "log_format object escape=json '{\"time\":\"$time_iso8601\",\"client\":\"$remote_addr\","
     "\"client_port\":\"$remote_port\",\"sni\":\"$ssl_preread_server_name\",\"upstream\":\"$upstream_addr\","
     "\"status\":\"$status\",\"sent\":\"$bytes_sent\",\"received\":\"$bytes_received\",\"session\":\"$session_time\"}';",
 }
 SQUID_FORMATS = {
     "istio-1.23": None,  # `squid`, the native one
-    "istio-1.3": "logformat ports %ts.%03tu %tr %>a:%>p %<la:%<lp %Ss/%03>Hs %>st %<st %rm %ru %Sh/%<a:%<p "
-    "%err_code",
+    "istio-1.3": "logformat ports %ts.%03tu %tr %>a:%>p %<la:%<lp %Ss/%03>Hs %>st %<st %rm %ru %Sh/%<a:%<p %err_code",
     "istio-json": None,
 }
+#: What --log-format must be told of; the other formats are recognised.
+CONFIGURATIONS = {"istio-1.3": SQUID_FORMATS["istio-1.3"], "istio-json": NGINX_FORMATS["istio-json"]}
 
 
 class Mesh:
@@ -264,9 +264,6 @@ stream {{
   }}
 }}
 """)
-        for key, text in NGINX_FORMATS.items():
-            with open(os.path.join(self.folder, f"{key}.nginx.conf"), "w") as file:
-                file.write(text + "\n")
         process = self.network.start(
             self.sni_gateway, [tools.find("nginx"), "-p", folder, "-c", path], os.path.join(folder, "out"))
         return self.sni_gateway, process, 8443
@@ -287,10 +284,6 @@ stream {{
             open(f"{target}/squid.log", "w").close()
             shutil.chown(f"{target}/squid.log", user, user)
             logs += f"access_log stdio:{target}/squid.log logformat={text.split()[1] if text else 'squid'}\n"
-        for key, text in SQUID_FORMATS.items():
-            if text:
-                with open(os.path.join(self.folder, f"{key}.squid.conf"), "w") as file:
-                    file.write(text + "\n")
         path = os.path.join(folder, "squid.conf")
         with open(path, "w") as file:
             file.write(f"""http_port 3128
@@ -340,4 +333,3 @@ forward_proxies: [ {{ name: squid, hosts: [{SQUID_HOST}], addresses: [{SQUID}] }
 exceptions:
   - {{ host: exception.example, addresses: [198.51.100.20], port: 443, owner: payments, reason: "vendor cannot be proxied", expires: 2099-12-31 }}
 """
-__all__ = ["Mesh", "Network", "POLICY"]
