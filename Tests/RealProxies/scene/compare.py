@@ -2,10 +2,9 @@
 
 import json
 import os
-import re
 import subprocess
 
-from .truth import Old, OneOf
+from .truth import OneOf
 
 AMBIGUOUS = "ambiguous-columns"
 UNPROVEN = "source-unproven"
@@ -95,7 +94,7 @@ def compare(reading, lines, summary, found):
 
 
 def judge(reading, line, flow):
-    wanted = line.expected(reading.form)
+    wanted = line.expected(reading.form, reading.policy)
     warnings = set((flow["warnings"] or "").split(",")) - {""}
     is_ambiguous = line.ambiguous and AMBIGUOUS in warnings
     measures = reading.measures
@@ -194,7 +193,6 @@ def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=N
     for log in logs:
         with open(log, "rb") as source, open(os.path.join(folder, name, os.path.basename(log)), "wb") as target:
             target.write(source.read())
-    form = re.sub("-declared$", "", name)
     with open(os.path.join(folder, f"{name}.flows.ndjson"), "w") as file:
         about = f"Written by real proxies in the scenes of Tests/RealProxies: {scenes}."
         file.write(json.dumps({"case": {
@@ -202,8 +200,8 @@ def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=N
         for line in sorted(lines, key=lambda line: (line.log, line.number)):
             row = {"log": f"{name}/{line.log}.log", "line": line.number}
             row.update({
-                column: value for column, value in line.expected(form).items()
-                if not isinstance(value, (OneOf, Old)) and not (column == "bypass" and line.claim)})
+                column: value for column, value in line.expected(name, policy).items()
+                if not isinstance(value, OneOf) and not (column == "bypass" and line.claim)})
             if line.warnings:
                 row["warnings"] = ",".join(line.warnings)
             if line.proven:

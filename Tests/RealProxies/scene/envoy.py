@@ -196,3 +196,23 @@ def deny_tcp(policy, server_name):
         "envoy.filters.network.rbac", "filters.network.rbac.v3.RBAC", stat_prefix="tcp.", rules={
             "action": "DENY", "policies": {policy: {
                 "permissions": [{"requested_server_name": {"exact": server_name}}], "principals": [{"any": True}]}}})
+
+
+def fault(header, status):
+    """A VirtualService's `fault.abort` for requests with a header."""
+    return typed("envoy.filters.http.fault", "filters.http.fault.v3.HTTPFault", headers=[
+        {"name": header, "present_match": True}], abort={"http_status": status, "percentage": {"numerator": 100}})
+
+
+def rate_limit():
+    return typed("envoy.filters.http.local_ratelimit", "filters.http.local_ratelimit.v3.LocalRateLimit", stat_prefix="limit")
+
+
+def limited(host, requests):
+    always = {"default_value": {"numerator": 100}}
+    host["typed_per_filter_config"] = {"envoy.filters.http.local_ratelimit": {
+        "@type": _TYPE + "filters.http.local_ratelimit.v3.LocalRateLimit", "stat_prefix": "limit",
+        "token_bucket": {"max_tokens": requests, "tokens_per_fill": 1, "fill_interval": "3600s"},
+        "filter_enabled": {**always, "runtime_key": "limit.enabled"},
+        "filter_enforced": {**always, "runtime_key": "limit.enforced"}}}
+    return host

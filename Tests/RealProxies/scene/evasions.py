@@ -2,9 +2,9 @@
 
 from . import clients, tools
 from .clients import request
-from .mesh import GATEWAY, GATEWAY_POD, LEGACY, NAMES, REVIEWS_POD, SLEEP, SNI_POD, SQUID
+from .mesh import GATEWAY, GATEWAY_POD, LEGACY, METADATA, NAMES, REFUSING, REVIEWS_POD, SLEEP, SNI_POD, SQUID
 from .tasks import DIRECT, NOTHING, PASSTHROUGH, at_gateway, at_squid, gets, https, sidecar, to_gateway, to_squid
-from .truth import Line, OneOf, require, scenario
+from .truth import Declared, Line, OneOf, require, scenario
 
 EVIL = NAMES["evil.example"]
 
@@ -100,7 +100,7 @@ def _(mesh):
         GATEWAY, "", target="http://plain.example/bytes/46"))
     require(exchange.status == 200, f"absolute form gave {exchange.answer[:60]}")
     return [sidecar(
-        host="plain.example", url_path="/bytes/46", destination_ip=NAMES["plain.example"], outcome="ok", **PASSTHROUGH)]
+        host="plain.example", url_path="/bytes/*", destination_ip=NAMES["plain.example"], outcome="ok", **PASSTHROUGH)]
 
 
 # headers that lie
@@ -247,7 +247,7 @@ def _(mesh):
     return [
         at_squid(journey="a", host=host, destination_ip=NAMES[host], bytes_received=first.received, **claim),
         at_squid(journey="b", host=EVIL, destination_ip=EVIL, bytes_received=second.received, **claim),
-        at_squid(journey="c", host=host, method="GET", url_path="/bytes/53", bytes_received=third.received, **claim)]
+        at_squid(journey="c", host=host, method="GET", url_path="/bytes/*", bytes_received=third.received, **claim)]
 
 
 @scenario("squid-address", "CONNECT to an address through the sidecar, another name as SNI")
@@ -274,6 +274,28 @@ def _(mesh):
     return [
         to_gateway(port=8080, outcome="ok", bytes_sent=exchange.sent, bytes_received=exchange.received),
         at_gateway(host="gw.example", destination_ip=NAMES["gw.example"], outcome="ok", bytes_received=54)]
+
+
+@scenario("passthrough-refused", "an undeclared address that refuses: the mesh let it try")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, REFUSING, 8000, b"hello\r\n")
+    require(exchange.received == 0, "a refusing address answered")
+    return [sidecar(destination_ip=REFUSING, port=8000, outcome="failed", **PASSTHROUGH)]
+
+
+@scenario("private-stranger", "a private address that no line and, without a policy, nobody knows: no all-clear")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, LEGACY, 8000, request("plain.example", "/x"))
+    require(exchange.status == 200, f"the pod without a sidecar gave {exchange.answer[:60]}")
+    return [sidecar(
+        destination_ip=LEGACY, port=8000, path=Declared("internal", "unknown"), outcome="ok",
+        bytes_received=exchange.received)]
+
+
+@scenario("cloud-metadata", "the cloud's metadata service: neither mesh nor Internet, never clear")
+def _(mesh):
+    facts = gets(mesh.sleep, METADATA, "/latest/meta-data", bytes_received=2)
+    return [sidecar(destination_ip=METADATA, path="unknown", outcome="ok", **facts)]
 
 
 @scenario("mesh-pod-without-sidecar-client", "a pod without a sidecar calls a pod that has one: server side only")

@@ -6,8 +6,8 @@ import shutil
 
 from . import tools, web
 from .envoy import (
-    BLACK_HOLE, FORMATS, HTTP_PROTOCOLS, PASSTHROUGH, Envoy, allow_any, block_all, chain, deny_http, deny_tcp, typed,
-    virtual_host)
+    BLACK_HOLE, FORMATS, HTTP_PROTOCOLS, PASSTHROUGH, Envoy, allow_any, block_all, chain, deny_http, deny_tcp, fault, limited,
+    rate_limit, typed, virtual_host)
 from .network import DNS, capture
 
 GATEWAY = "istio-egressgateway.istio-system.svc.cluster.local"
@@ -31,12 +31,13 @@ NAMES = {
 }
 #: Nothing listens at the first, and nothing answers at the second.
 REFUSING, SILENT = "203.0.113.18", "203.0.113.19"
+METADATA = "169.254.169.254"
 SLEEP, ORDERS, LEGACY, REVIEWS_POD, BATCH = "10.88.0.11", "10.88.0.12", "10.88.0.13", "10.88.0.14", "10.88.0.15"
 GATEWAY_POD, SNI_POD, SQUID = "10.88.0.20", "10.88.0.21", "10.88.0.30"
 #: ServiceEntries of the sidecars: plain HTTP on 80 and TLS by SNI on 443.
 DECLARED = ["declared.example", "slow.example", "refused.example", "silent.example", "ws.example"]
 #: VirtualServices that lead through the egress gateway.
-THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example"]
+THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example"]
 SNI_THROUGH_GATEWAY = ["gw.example", "denied-tls.example", "front.example", "unrouted.example"]
 RBAC_HTTP = "ns[istio-system]-policy[no-admin]-rule[0]"
 RBAC_TCP = "ns[istio-system]-policy[no denied hosts]-rule[0]"
@@ -76,12 +77,13 @@ class Mesh:
             os.makedirs(os.path.join(self.logs, name))
         add = self.network.add
         outside = sorted({a for a in NAMES.values() if not a.startswith("10.")}, key=lambda a: a != "203.0.113.10")
-        self.web = add("web", *outside, "203.0.113.99")
+        self.web = add("web", *outside, METADATA)
         self.dns = add("dns", DNS)
         self.sleep, self.orders = add("sleep", SLEEP), add("orders", ORDERS)
         self.legacy, self.reviews, self.batch = add("legacy", LEGACY), add("reviews", REVIEWS_POD), add("batch", BATCH)
         self.gateway, self.sni_gateway = add("gateway", GATEWAY_POD), add("sni-gateway", SNI_POD)
         self.squid = add("squid", SQUID)
+        self.sleep.shell(f"ip route add {METADATA}/32 dev eth0 src {SLEEP}")
         self._outside()
         capture(self.sleep, excluded=["198.51.100.40/32"])
         capture(self.orders)
@@ -110,6 +112,7 @@ class Mesh:
             web.serve(self.web, address, 443, certificates.context(mutual) if tls else None)
         web.serve(self.web, NAMES["plain.example"], 8000)
         self.web.shell(f"iptables -A INPUT -d {SILENT} -j DROP")
+        web.serve(self.legacy, "0.0.0.0", 8000)
         web.serve(self.reviews, "0.0.0.0", 9080)
         web.serve(self.reviews, "0.0.0.0", 9090)
         web.serve_names(self.dns, DNS, NAMES)
@@ -126,6 +129,8 @@ class Mesh:
             hosts.append(virtual_host(host, cluster, timeout="1s" if host == "slow.example" else "0s"))
         gateway_http = envoy.cluster(f"outbound|80||{GATEWAY}", (GATEWAY_POD, 8080), http2=True)
         hosts += [virtual_host(host, gateway_http) for host in THROUGH_GATEWAY]
+        hosts.append(virtual_host("empty.example", envoy.cluster("outbound|80||empty.example")))
+        hosts.append(virtual_host("missing.example", "outbound|80||missing.example"))
         hosts.append(virtual_host("none.example", envoy.original_destination("outbound|80||none.example")))
         hosts.append(virtual_host("side.example", envoy.cluster(
             "outbound|443|tls-origination|side.example", (NAMES["side.example"], 443), tls={"sni": "side.example"})))
@@ -192,14 +197,16 @@ class Mesh:
         for host, port in [("refused-gw.example", 80), ("proxied.example", 80), ("hidden.example", 80)]:
             endpoint = NAMES.get(host, REFUSING)
             hosts.append(virtual_host(host, envoy.cluster(f"outbound|{port}||{host}", (endpoint, port))))
-        envoy.listen("0.0.0.0_8080", "0.0.0.0", 8080, [
-            chain(envoy.http("http.8080", hosts, deny_http(RBAC_HTTP, "/admin"), remote=True))], inspect=False)
+        hosts.append(limited(virtual_host("limited.example", "outbound|80||gw.example"), requests=1))
+        filters = [deny_http(RBAC_HTTP, "/admin"), fault("x-fault", 418), rate_limit()]
+        envoy.listen(
+            "0.0.0.0_8080", "0.0.0.0", 8080, [chain(envoy.http("http.8080", hosts, *filters, remote=True))], inspect=False)
 
         passthrough = []
         for host in ("gw.example", "denied-tls.example"):
             cluster = envoy.cluster(f"outbound|443||{host}", (NAMES[host], 443))
             passthrough.append(chain(envoy.tcp(cluster, deny_tcp(RBAC_TCP, "denied-tls.example")), server_names=[host]))
-        terminate = chain(envoy.http("https.8443", hosts, remote=True), server_names=["front.example"])
+        terminate = chain(envoy.http("https.8443", hosts, rate_limit(), remote=True), server_names=["front.example"])
         terminate["transport_socket"] = typed(
             "envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext",
             common_tls_context={"tls_certificates": [{

@@ -1,6 +1,7 @@
 """The scenarios of Istio's egress tasks."""
 
 import base64
+import re
 
 from . import clients
 from .clients import request
@@ -26,12 +27,18 @@ def at_gateway(log="gateway", source=SLEEP, **columns):
     return Line(log, **{"source_ip": source, "path": "gateway", "proven": True, **columns})
 
 
+def template(path):
+    """A path as flows carry it: numbers are no part of it."""
+    return re.sub(r"/\d+(?=/|$)", "/*", path)
+
+
 def gets(space, host, path, status=200, **columns):
     """GET by curl over plain HTTP."""
     answer = clients.curl(space, f"http://{host}{path}")
     require(answer == str(status), f"GET http://{host}{path} gave {answer}, not {status}")
     return {
-        "host": host.split(":")[0], "method": "GET", "url_path": path, "status": status, "protocol": "HTTP/1.1", "bytes_sent": 0,
+        "host": host.split(":")[0], "method": "GET", "url_path": template(path), "status": status,
+        "protocol": "HTTP/1.1", "bytes_sent": 0,
         **columns}
 
 
@@ -166,7 +173,8 @@ def _(mesh):
 @scenario("tls-origination-in-sidecar", "HTTP from the workload, TLS from its sidecar")
 def _(mesh):
     facts = gets(mesh.sleep, "side.example", "/bytes/300", bytes_received=300)
-    return [sidecar(destination_ip=NAMES["side.example"], port=443, outcome="ok", **DIRECT, **facts)]
+    # the port is the one that the workload asked for
+    return [sidecar(destination_ip=NAMES["side.example"], port=80, outcome="ok", **DIRECT, **facts)]
 
 
 @scenario("websocket", "a WebSocket that the server ends: 101 UC")
@@ -179,10 +187,46 @@ def _(mesh):
     return [sidecar(host="ws.example", url_path="/ws", status=101, outcome="ok", **DIRECT)]
 
 
+@scenario("server-breaks-off-late", "a server that closes in the middle of its answer")
+def _(mesh):
+    clients.plain(mesh.sleep, NAMES["declared.example"], 80, request("declared.example", "/half"))
+    return [sidecar(host="declared.example", url_path="/half", status=200, outcome="failed", **DIRECT)]
+
+
+@scenario("keep-alive", "two requests over one connection of the client")
+def _(mesh):
+    url = "http://declared.example"
+    options = [f"{url}/alive/one", "-o", "/dev/null"]
+    require(clients.curl(mesh.sleep, f"{url}/alive/two", *options) == "200", "the kept connection broke")
+    return [
+        sidecar(journey=path, host="declared.example", url_path=f"/alive/{path}", status=200, outcome="ok", **DIRECT)
+        for path in ("one", "two")]
+
+
+@scenario("http2-from-the-workload", "a workload that speaks HTTP/2 itself to an undeclared host")
+def _(mesh):
+    answer = clients.curl(mesh.sleep, "http://plain.example/h2", "--http2-prior-knowledge")
+    # the server speaks HTTP/1.1 only, and PassthroughCluster does not translate from what the client chose
+    require(answer in ("200", "502", "503"), f"HTTP/2 gave {answer}")
+    return [sidecar(
+        host="plain.example", url_path="/h2", destination_ip=NAMES["plain.example"], status=int(answer),
+        outcome="ok" if answer == "200" else "failed", **PASSTHROUGH)]
+
+
+@scenario("no-endpoints", "a declared host without endpoints, and one whose cluster is missing: the mesh's own faults")
+def _(mesh):
+    lines = []
+    for host in ("empty.example", "missing.example"):
+        exchange = clients.plain(mesh.sleep, NAMES["plain.example"], 80, request(host, "/x"))
+        require(exchange.status == 503, f"{host} gave {exchange.status}")
+        lines.append(sidecar(journey=host, host=host, status=503, outcome="mesh-fault", **NOTHING))
+    return lines
+
+
 @scenario("client-leaves", "the client hangs up before the answer: 0 DC")
 def _(mesh):
     clients.plain(mesh.sleep, NAMES["declared.example"], 80, request("declared.example", "/slow/700"), wait=0.2)
-    return [sidecar(host="declared.example", url_path="/slow/{n}", status=0, outcome="client-gone", **DIRECT)]
+    return [sidecar(host="declared.example", url_path="/slow/*", status=0, outcome="client-gone", **DIRECT)]
 
 
 @scenario("kubernetes-service", "a Kubernetes Service with outside endpoints: an inside name, an outside address")
@@ -272,6 +316,27 @@ def _(mesh):
                    reason=Old(OneOf(None, "rbac-tcp"), "rbac-tcp"))]
 
 
+@scenario("gateway-fault", "a fault that is injected at the gateway: refused on purpose")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("gw.example", "/fault", headers=["x-fault: yes"]))
+    require(exchange.status == 418, f"the fault gave {exchange.status}")
+    return [
+        to_gateway(host="gw.example", status=418, outcome="ok"),
+        at_gateway(host="gw.example", status=418, outcome="blocked", **NOTHING)]
+
+
+@scenario("gateway-rate-limit", "the second request exceeds the gateway's rate limit")
+def _(mesh):
+    lines = []
+    for status, columns in ((200, {"outcome": "ok"}), (429, {"outcome": "blocked", "reason": "rate-limit", **NOTHING})):
+        exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("limited.example", "/x"))
+        require(exchange.status == status, f"the rate limit gave {exchange.status}, not {status}")
+        lines += [
+            to_gateway(journey=status, host="limited.example", status=status, outcome="ok"),
+            at_gateway(journey=status, host="limited.example", status=status, **columns)]
+    return lines
+
+
 @scenario("gateway-no-chain", "a TLS name that the gateway has no filter chain for")
 def _(mesh):
     host = "unrouted.example"
@@ -354,7 +419,7 @@ def _(mesh):
     require(exchange.status == 200, f"Squid gave {exchange.answer[:60]}")
     return [to_squid(exchange), at_squid(
         host="tunnel.example", port=80, destination_ip=NAMES["tunnel.example"], method="GET", status=200, outcome="ok",
-        url_path="/bytes/60", bytes_received=exchange.received)]
+        url_path="/bytes/*", bytes_received=exchange.received)]
 
 
 @scenario("squid-denied", "a host that Squid's access rules refuse, which looks fine to the sidecar")
@@ -392,6 +457,23 @@ def _(mesh):
             to_squid(exchange, journey=host),
             at_squid(journey=host, host=host, method="CONNECT", outcome="failed", path=OneOf("proxy", "none"))]
     return sorted(lines, key=lambda line: line.log)
+
+
+@scenario("squid-client-leaves", "the client hangs up before Squid's server has answered")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, SQUID, 3128, request(
+        "tunnel.example", "", target="http://tunnel.example/slow/700"), wait=0.2)
+    return [
+        sidecar(path="proxy", destination_ip=SQUID, port=3128, bytes_sent=exchange.sent),
+        at_squid(host="tunnel.example", method="GET", url_path="/slow/*", outcome="client-gone")]
+
+
+@scenario("squid-odd-port", "a tunnel to the port of SSH, which nobody serves there")
+def _(mesh):
+    host = "tunnel.example"
+    exchange = clients.tls(mesh.sleep, SQUID, 3128, host, b"", connect=f"{host}:22")
+    require(exchange.status in (502, 503), f"Squid gave {exchange.status}")
+    return [to_squid(exchange), at_squid(host=host, port=22, outcome="failed", path=OneOf("proxy", "none"))]
 
 
 # in the mesh

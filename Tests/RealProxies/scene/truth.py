@@ -31,6 +31,14 @@ class Old:
         self.new = new
 
 
+class Declared:
+    """What a policy tells, and what can be said without one."""
+
+    def __init__(self, policy, zero):
+        self.policy = policy
+        self.zero = zero
+
+
 class Line:
     """One expected line; columns that are not named may have any value.
 
@@ -50,10 +58,15 @@ class Line:
         self.number = None
         self.span = None
 
-    def expected(self, form):
-        return {
-            name: (value.old if form == "istio-1.3" else value.new) if isinstance(value, Old) else value
-            for name, value in self.columns.items()}
+    def expected(self, form, policy):
+        def resolved(value):
+            if isinstance(value, Old):
+                return value.old if form == "istio-1.3" else value.new
+            if isinstance(value, Declared):
+                return value.policy if policy else value.zero
+            return value
+
+        return {name: resolved(value) for name, value in self.columns.items()}
 
 
 class Record:

@@ -14,7 +14,7 @@ from . import tools
 
 
 class Pages(BaseHTTPRequestHandler):
-    """Answers by path: /bytes/N, /status/N, /slow/MS, /abort, /ws; anything else is a short page."""
+    """Answers by path: /bytes/N, /status/N, /slow/MS, /abort, /half, /ws; anything else is a short page."""
 
     protocol_version = "HTTP/1.1"
 
@@ -28,6 +28,10 @@ class Pages(BaseHTTPRequestHandler):
         if words[0] == "ws" and "upgrade" in (self.headers.get("connection") or "").lower():
             return self.upgrade()
         if words[0] == "abort":
+            self.close_connection = True
+            return None
+        if words[0] == "half":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly the beginning")
             self.close_connection = True
             return None
         status, size = 200, 2
