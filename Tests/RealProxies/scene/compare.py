@@ -209,6 +209,13 @@ def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=N
             if line.ambiguous:
                 row["or_ambiguous"] = True
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    with open(os.path.join(folder, f"{name}.journeys.ndjson"), "w") as file:
+        journeys = {}
+        for line in lines:
+            journeys.setdefault((line.scenario, line.journey), []).append(line)
+        for (scenario, _), hops in journeys.items():
+            if len(hops) > 1:
+                file.write(json.dumps({"scenario": scenario, "hops": [f"{hop.log}.log:{hop.number}" for hop in hops]}) + "\n")
     for text, ending in ((configuration, "conf"), (policy, "policy.yaml")):
         if text:
             with open(os.path.join(folder, f"{name}.{ending}"), "w") as file:
