@@ -5,6 +5,8 @@
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case
 -- parameter: sources   JSON list of source ids
+-- parameter: path      comma list of paths; what was refused has path none
+-- parameter: outcome   comma list of outcomes; these are blocked
 -- column: reason     text   the rule that refused
 -- column: host       text   where it wanted to go
 -- column: port       number port at the destination
@@ -27,6 +29,8 @@ with refused as materialized (
     and (:until_ms is null or b.started_at_ms < :until_ms)
     and (:host is null or b.destination_id in (select id from destination where host glob :host))
     and (:sources is null or b.source_id in (select value from json_each(:sources)))
+    and (:path is null or instr(',' || :path || ',', ',none,') > 0)
+    and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
   group by reason, role, source_id, destination_id
 )
 select

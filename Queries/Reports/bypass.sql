@@ -5,6 +5,7 @@
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case
 -- parameter: sources   JSON list of source ids
+-- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
 -- column: severity   text   info, warning or critical; allowed ones are info
 -- column: bypass     text   how it went around
@@ -34,6 +35,7 @@ with route as materialized (
     and (:until_ms is null or b.started_at_ms < :until_ms)
     and (:host is null or b.destination_id in (select id from destination where host glob :host))
     and (:sources is null or b.source_id in (select value from json_each(:sources)))
+    and (:path is null or instr(',' || :path || ',', ',' || b.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || b.outcome || ',') > 0)
   group by bypass, severity, exception_id, source_id, destination_id
 )

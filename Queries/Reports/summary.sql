@@ -16,23 +16,11 @@
 -- column: received   bytes  bytes from the destinations
 -- column: first_seen first  earliest start
 -- column: last_seen  last   latest start
-with tally as materialized (
+-- The words of a verdict are the same for all flows with the same two keys, and integers sort faster than words: so flows
+-- are grouped by the keys, and the words are read off one flow of each group.
+with grouped as materialized (
   select
-    role,
-    path,
-    outcome,
-    bypass,
-    exception_id is not null as allowed,
-    counted,
-    duplicate_view,
-    case
-      when path = 'none' or bypass is not null or duplicate_view = 1 then null
-      when rule is null then 'not-judged'
-      when never_clears = 1 then 'ambiguous-columns'
-      when path = 'unknown' then 'path-unknown'
-      when assumption is not null then 'assumption'
-      when instr(',' || verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
-    end as unproven,
+    min(id) as example,
     count(*) as flows,
     sum(bytes_sent) as sent,
     sum(bytes_received) as received,
@@ -45,7 +33,32 @@ with tally as materialized (
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
-  group by role, path, outcome, bypass, allowed, counted, duplicate_view, unproven
+  group by route_key, ending_key, counted
+),
+tally as materialized (
+  select
+    j.role,
+    j.path,
+    j.outcome,
+    j.bypass,
+    j.exception_id is not null as allowed,
+    j.counted,
+    j.duplicate_view,
+    case
+      when j.path = 'none' or j.bypass is not null or j.duplicate_view = 1 then null
+      when j.rule is null then 'not-judged'
+      when j.never_clears = 1 then 'ambiguous-columns'
+      when j.path = 'unknown' then 'path-unknown'
+      when j.assumption is not null then 'assumption'
+      when instr(',' || j.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
+    end as unproven,
+    g.flows,
+    g.sent,
+    g.received,
+    g.first_seen,
+    g.last_seen
+  from grouped g
+  join judged_flow j on j.id = g.example
 ),
 parts as (
   select 1 as place, 'total' as part, 'flows' as what, flows, sent, received, first_seen, last_seen

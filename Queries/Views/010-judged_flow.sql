@@ -50,7 +50,11 @@ select
     when ov.left_hop = 0 or rv.next_hop_from_ms is null then 1
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
-  end as counted
+  end as counted,
+  -- Flows that have these two in common have all words of the verdict in common: whoever counts by words groups by
+  -- these integers, and reads the words off one flow of each group.
+  rv.key as route_key,
+  ov.key as ending_key
 from flow f
 join source s on s.id = f.source
 join destination d on d.id = f.destination

@@ -44,6 +44,8 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
         let connection = db.sqliteConnection!
         try SQLFunctions.register(on: connection)
         guard let limits else { return nil }
+        // SQLite declares this table-valued function at its first use, which the guard would take for a new table.
+        try db.execute(sql: "select value from json_each('[]')")
         try db.execute(sql: "pragma cell_size_check = on")
         return QueryGuard(limits, on: connection)
       }

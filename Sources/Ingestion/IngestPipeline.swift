@@ -213,6 +213,8 @@ public final class IngestPipeline {
   private func noteChange(_ record: inout LogRecord, _ former: KnownLog?, _ change: ReadingPlace.Change) {
     guard let former else { return }
     record.generation = former.record.generation + 1
+    // Of an empty file nothing can be missing.
+    guard former.record.position > 0 || former.record.pending > 0 else { return }
     let kept = record.position > 0 ? "; its first \(record.position) bytes are as before and not read again" : ""
     let lost =
       former.record.pending > 0

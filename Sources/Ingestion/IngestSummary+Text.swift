@@ -53,7 +53,7 @@ extension IngestSummary {
 
   private func sums(_ read: Int, _ stored: Int, _ rejected: Int, _ skipped: Int) -> String {
     """
-    \(grouped(Int64(read))) lines read = \(grouped(Int64(stored))) stored + \(grouped(Int64(rejected))) rejected \
+    \(grouped(Int64(read))) \(read == 1 ? "line" : "lines") read = \(grouped(Int64(stored))) stored + \(grouped(Int64(rejected))) rejected \
     + \(grouped(Int64(skipped))) skipped
     """
   }

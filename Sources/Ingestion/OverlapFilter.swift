@@ -49,6 +49,8 @@ final class OverlapFilter {
 
   /// As `LineParser.parse`, without the lines seen before; they are counted as skipped.
   func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, parser: LineParser, into batch: FlowBatch) -> Int {
+    // Nothing more comes: the parser may still hold the beginning of a record.
+    if bytes.isEmpty { return parser.parse(bytes, isFinal: isFinal, into: batch) }
     var place = 0
     while place < bytes.count {
       guard let end = lineEnd(in: bytes, from: place, isFinal: isFinal) else { break }

@@ -60,11 +60,9 @@ extension LogRegistry {
         return .begin(former: log, equal: unknown.lowerBound, .none)
       }
       if let former { equal = match.matched(former) }
-    } else if let former, former.record.position == 0 {
-      try file.rewind()
-      return .resume(former)
     }
     try file.rewind()
+    if let former, former.record.position == 0 { return .resume(former) }
     guard let former else { return .begin(former: nil, equal: 0, .none) }
     let isShorter = !file.isCompressed && file.size < former.record.position
     return .begin(former: former, equal: equal, isShorter ? .truncated : .rewritten)
@@ -78,7 +76,8 @@ extension LogRegistry {
       guard bytes.count == Int(length) else { return nil }
       return Int64(bitPattern: bytes.withUnsafeBytes { RunningHash(of: $0).digest })
     }
-    guard record.position > 0 else { return true }
+    // A log of which nothing was read yet has nothing to be recognised by: its inode may be another file's by now.
+    guard record.position > 0 else { return false }
     let longest = Int64(ConsumedPrefix.guardSize)
     guard (1...longest).contains(record.headLength), (1...longest).contains(record.tailLength),
       record.tailLength <= record.position

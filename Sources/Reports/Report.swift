@@ -13,6 +13,8 @@ public struct Report: Sendable {
   public var limit: Int?
   /// Whether the rows beyond the limit are summed up; without, the query ends at the limit.
   public var showsOthers = true
+  /// Only the columns that the query names for tables on a terminal.
+  public var showsTableColumns = false
 
   /// Rows of a table on a terminal unless the user asks otherwise; the sums of the others stand below.
   public static let tableLimit = 25
@@ -30,18 +32,23 @@ public struct Report: Sendable {
     let arguments = try arguments(in: store)
     let given = filters.described + parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     var columns: [Query.Column] = []
+    var chosen: [Int]?
     var others: OtherRows?
     var shown = 0
     try untilEnough {
       try store.query(
         query.sql, arguments: arguments,
         columns: { names in
-          columns = names.map(query.column)
+          if showsTableColumns, !query.tableColumns.isEmpty {
+            chosen = query.tableColumns.compactMap { names.firstIndex(of: $0) }
+          }
+          columns = (chosen ?? Array(names.indices)).map { query.column(named: names[$0]) }
           try renderer.begin(
             Heading(
               name: query.name, title: query.title, parameters: given, coverage: standing?.coverage, columns: columns))
         },
-        row: { values in
+        row: { all in
+          let values = chosen.map { $0.map { all[$0] } } ?? all
           if let limit, shown >= limit {
             guard showsOthers else { throw EnoughRows() }
             if others == nil { others = OtherRows(columns: columns) }
@@ -59,7 +66,11 @@ public struct Report: Sendable {
   private struct EnoughRows: Error {}
 
   private func untilEnough(_ body: () throws -> Void) throws {
-    do { try body() } catch is EnoughRows {}
+    do { try body() } catch is EnoughRows {
+    } catch StoreError.sqlite(let code, let message, _) {
+      // The statement stands in its file, or the user has just typed it: no need to print it back.
+      throw ReportError(file: query.file, "database error \(code & 0xFF): \(message)")
+    }
   }
 
   /// Filters and parameters as the query's arguments.

@@ -85,7 +85,7 @@ struct KillTests {
 
   @Test(
     "random growth, rotation, compression, cuts and interrupted runs: every line that survived is stored once",
-    arguments: 1...12)
+    arguments: 1...16)
   func model(seed: UInt64) throws {
     var random = Seeded(seed: seed)
     scene.options.limits.chunkBytes = Int.random(in: 200...3000, using: &random)

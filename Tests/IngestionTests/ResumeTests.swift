@@ -112,6 +112,26 @@ struct ResumeTests {
     #expect(try scene.numbers("select line from flow where received <= 60 order by line") == Array(1...60))
   }
 
+  @Test("a record that the container runtime split is joined, though its parts were read by two runs")
+  func splitRecord() throws {
+    func part(_ tag: String, _ text: some StringProtocol) -> [UInt8] {
+      Array("2026-11-23T05:00:00.000000001Z stdout \(tag) \(text)\n".utf8)
+    }
+    let line = Scene.line(2).dropLast()
+    try scene.write("0.log", bytes: part("F", Scene.line(1).dropLast()) + part("P", line.prefix(50)))
+    #expect(try scene.ingest("0.log").lines.stored == 1)
+    try scene.append("0.log", bytes: part("F", line.dropFirst(50)) + part("F", Scene.line(3).dropLast()))
+    #expect(try scene.ingest("0.log").lines.stored == 2)
+    #expect(try scene.stored() == [1, 2, 3])
+    // At the end of a finished log the beginning of a record is not lost without a word.
+    try scene.write(
+      "other/0.log.20261123-101500.gz",
+      bytes: Gzip.compress(part("F", Scene.line(9).dropLast()) + part("P", line.prefix(50))))
+    let summary = try scene.ingest("other")
+    #expect(summary.lines.stored == 1)
+    #expect(summary.lines.rejected == 1)
+  }
+
   @Test("a database restored from an older copy catches up without a line twice")
   func olderDatabase() throws {
     try scene.write("access.log", 1...10)

@@ -183,6 +183,19 @@ struct RotationTests {
     #expect(try scene.stored() == Array(1...10) + Array(100...130))
   }
 
+  @Test("the inode of a log that was empty proves nothing: a copy that got it is continued as the log it copies")
+  func inodeOfAnEmptyLog() throws {
+    try scene.write("empty.log", bytes: [])
+    try scene.write("access.log", 1...5)
+    try scene.ingest("empty.log", "access.log")
+    try scene.append("access.log", 6...8)
+    try scene.overwrite("empty.log", bytes: Scene.lines(1...8))
+    scene.rename("empty.log", to: "access.log.1")
+    scene.truncate("access.log", to: 0)
+    try scene.ingest("access.log")
+    #expect(try scene.stored() == Array(1...8))
+  }
+
   @Test("an editor's rewrite: unchanged lines before the change are not stored again, and the rewrite is told")
   func editorsRewrite() throws {
     try scene.write("access.log", 1...10)

@@ -104,7 +104,7 @@ struct AlertRunTests {
     let fixture = try StoreFixture([])
     let report = try alert(fixture)
     #expect(report.exitCode == 3)
-    #expect(report.text.hasPrefix("gatewatch UNKNOWN: could not tell: the database is empty"))
+    #expect(report.text.hasPrefix("gatewatch UNKNOWN: could not tell\n  could not tell: the database is empty"))
     try fixture.append([(0, .gateway, 0, 2)])
     let first = try alert(fixture)
     #expect(first.isFirstRun)
@@ -124,16 +124,16 @@ struct AlertRunTests {
   func silence() throws {
     let fixture = try StoreFixture([(0, .gateway, 0, 2)])
     try alert(fixture)
-    let sidecar = ExpectedLog(log: "*sidecar*", role: .sidecar, maxSilenceMs: 15 * 60_000)
+    let sidecar = ExpectedLog(log: "*Sidecar*", role: .sidecar, maxSilenceMs: 15 * 60_000)
     #expect(try alert(fixture, hours: 0, expected: [sidecar]).exitCode == 0)
     let late = try alert(fixture, hours: 1, expected: [sidecar])
     #expect(late.exitCode == 3)
     #expect(
       late.problems == [
-        "expected log sidecar *sidecar*: silent since 2026-11-01T12:02:00Z, for 58 m 00 s (at most 15 m 00 s)"
+        "expected log sidecar *Sidecar*: silent since 2026-11-01T12:02:00Z, for 58 m 00 s (at most 15 m 00 s)"
       ])
-    let gateway = ExpectedLog(log: "*egressgateway*", role: .gateway, maxSilenceMs: nil)
-    #expect(try alert(fixture, expected: [gateway]).problems == ["expected log gateway *egressgateway*: none was read"])
+    let gateway = ExpectedLog(log: "*EgressGateway*", role: .gateway, maxSilenceMs: nil)
+    #expect(try alert(fixture, expected: [gateway]).problems == ["expected log gateway *EgressGateway*: none was read"])
   }
 
   @Test("a log with lines of which none was stored gives exit 3")

@@ -100,6 +100,10 @@ struct CatalogueTests {
         "q.sql:3: n is declared a second time; the first time in line 2"
       ),
       ("-- title: a\nselect ?;\n", "q.sql:2: a parameter without a name (\"?\"); name it, as in :host"),
+      (
+        "-- title: a\n-- table: m\n-- column: n  count  x\nselect 1 as n;\n",
+        "q.sql:2: table column m is not declared; did you mean \"n\"?"
+      ),
       ("-- title: a\n-- rows: some\nselect 1;\n", "q.sql:2: rows \"some\" is not known; write: -- rows: all"),
     ])
   func errors(sql: String, message: String) throws {

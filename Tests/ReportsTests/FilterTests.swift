@@ -68,6 +68,16 @@ struct FilterTests {
     #expect(try flows { $0.untilMs = noon + 3 * 60_000 } == 2)
   }
 
+  @Test(
+    "the reports about flows take every filter",
+    arguments: ["summary", "bypass", "blocked", "latency", "hosts", "sources", "timeline", "unproven", "flows"])
+  func everywhere(name: String) throws {
+    let query = try QueryCatalogue().report(named: name)
+    for parameter in ["since_ms", "until_ms", "host", "sources", "path", "outcome"] {
+      #expect(query.takes(parameter), "\(parameter)")
+    }
+  }
+
   @Test("a filter that a report does not know is an error, never ignored")
   func unknown() throws {
     let fixture = try StoreFixture()

@@ -84,7 +84,7 @@ extension AlertReport {
   /// Empty when nothing is new.
   public var text: String {
     guard !isSilent else { return "" }
-    var lines = ["gatewatch \(word): \(headline)"]
+    var lines = ["gatewatch \(word): \(headline(namesProblem: false))"]
     for group in groups.prefix(AlertReport.namedGroups) {
       let port = group.port == 0 ? "" : ":\(group.port)"
       let host = group.host.isEmpty ? "(no host)" : AlertReport.short(group.host)
@@ -116,7 +116,7 @@ extension AlertReport {
 
   /// One line as monitoring plugins print it, also when nothing is new.
   public func statusLine(perfdata: Bool = true) -> String {
-    let line = "GATEWATCH \(word): \(headline)"
+    let line = "GATEWATCH \(word): \(headline(namesProblem: true))"
     guard perfdata else { return line + "\n" }
     func count(_ isMeant: (Group) -> Bool) -> Int { groups.count(where: isMeant) }
     return line
@@ -150,12 +150,14 @@ extension AlertReport {
 
   private var word: String { ["OK", "WARNING", "CRITICAL", "UNKNOWN"][Int(exitCode)] }
 
-  private var headline: String {
+  /// - Parameter namesProblem: the first reason for doubt stands here, because no line follows that names it.
+  private func headline(namesProblem: Bool) -> String {
     var parts: [String] = []
     if !groups.isEmpty { parts.append("\(groups.count) new \(groups.count == 1 ? "finding" : "findings")") }
     if firstHosts > 0 { parts.append("first run") }
-    if !problems.isEmpty {
-      parts.append("could not tell: \(TerminalText.safe(problems[0]))" + (problems.count > 1 ? ", ..." : ""))
+    if let first = problems.first {
+      let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""
+      parts.append("could not tell" + (namesProblem ? ": \(TerminalText.safe(first))\(more)" : ""))
     }
     // The vertical bar opens the performance data of a monitoring plugin.
     return parts.isEmpty ? "nothing new" : parts.joined(separator: "; ").replacing("|", with: "/")

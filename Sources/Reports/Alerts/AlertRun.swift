@@ -3,7 +3,7 @@ public import Flows
 
 /// A log that the policy expects to be written to.
 public struct ExpectedLog: Sendable, Equatable {
-  /// Glob over the log's path; nil means any log.
+  /// Glob over the log's path, or over its end behind a slash, without regard to case; nil means any log.
   public var log: String?
   public var role: Role?
   public var maxSilenceMs: Int64?
@@ -145,7 +145,7 @@ public struct AlertRun: Sendable {
       """
       select count(*), max(l.last_ms)
       from log l
-      where (:log is null or l.path glob :log or l.path glob '*/' || :log)
+      where (:log is null or lower(l.path) glob lower(:log) or lower(l.path) glob '*/' || lower(:log))
         and (
           :role is null
           or l.declared_role = :role

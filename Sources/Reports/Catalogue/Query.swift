@@ -64,6 +64,8 @@ public struct Query: Sendable, Equatable {
   public var functions: [String] = []
   /// Shown whole in tables, whatever the default limit of rows: a time line, a list of files.
   public var showsAllRows = false
+  /// The columns that a table on a terminal shows, and in which order; empty shows all as they come.
+  public var tableColumns: [String] = []
   public var sql: String
 
   /// A statement typed by the user; its parameters are what it uses.

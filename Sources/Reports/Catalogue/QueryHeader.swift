@@ -4,7 +4,7 @@ struct QueryHeader {
   private var query: Query
   private var declaredAt: [String: Int] = [:]
 
-  private static let directives = ["title", "about", "parameter", "column", "function", "rows"]
+  private static let directives = ["title", "about", "parameter", "column", "function", "rows", "table"]
 
   /// - Parameter file: as messages name it; its last component without `.sql` is the query's name.
   static func parse(_ sql: String, file: String) throws(ReportError) -> Query {
@@ -44,6 +44,12 @@ struct QueryHeader {
     guard !query.title.isEmpty else {
       throw ReportError(file: file, line: 1, "no title", help: "open the file with: -- title: WHAT IT ANSWERS")
     }
+    for name in query.tableColumns where !query.columns.contains(where: { $0.name == name }) {
+      throw ReportError(
+        file: file, line: declaredAt["-- table"], "table column \(name) is not declared",
+        help: nearMiss(name, in: query.columns.map(\.name)).map { "did you mean \"\($0)\"?" }
+          ?? "add: -- column: \(name) KIND TEXT")
+    }
     try compareParameters()
   }
 
@@ -73,6 +79,9 @@ struct QueryHeader {
       query.columns.append(.init(name: name, kind: kind, text: about))
     case "function":
       for name in text.split(whereSeparator: { $0 == "," || $0 == " " }) { query.functions.append(String(name)) }
+    case "table":
+      try declare("-- table", line: line)
+      query.tableColumns = text.split(whereSeparator: { $0 == "," || $0 == " " }).map(String.init)
     case "rows":
       guard text == "all" else {
         throw ReportError(file: file, line: line, "rows \"\(text)\" is not known", help: "write: -- rows: all")

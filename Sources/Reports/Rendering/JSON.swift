@@ -76,6 +76,8 @@ struct NDJSON: Renderer {
 /// JSON text (RFC 8259) that is also safe to print on a terminal: what `TerminalText` shows as a code stands as `\u....`.
 public enum JSON {
   public static func string(_ text: String) -> String {
+    // Nearly all texts of a log are plain.
+    if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F && $0 != 0x22 && $0 != 0x5C }) { return "\"\(text)\"" }
     var json = "\""
     json.reserveCapacity(text.utf8.count + 2)
     for scalar in text.unicodeScalars {

@@ -12,9 +12,14 @@ struct TextTable: Renderer {
   private var widths: [Int]?
   private var leftOut: [String] = []
   private var rowCount = 0
+  private var labelColumn: Int?
 
   /// Rows that decide about the widths; a report has fewer, and flows may come by the million.
   static let sampledRows = 500
+  /// Texts are clipped to this before a column is left out: most hosts can still be told apart.
+  static let readable = 24
+  /// Columns that are kept at any price; then texts are clipped further.
+  static let essentialColumns = 3
   /// A text column is never clipped below this.
   static let narrowest = 10
   private static let gap = "  "
@@ -47,11 +52,11 @@ struct TextTable: Renderer {
   }
 
   mutating func end(_ footing: Footing) throws {
-    if widths == nil { try layOut(with: footing.others?.values) }
+    if widths == nil { try layOut(with: footing.others) }
     if rowCount == 0 { try line("nothing found", style: .aside) }
     if let others = footing.others {
-      var cells = others.values.enumerated().map { cell($1, column: $0) }
-      if let first = columns.firstIndex(where: { $0.kind == .text }) { cells[first] = others.label }
+      var cells = others.values.enumerated().map { $1.isNull ? "" : cell($1, column: $0) }
+      if let labelColumn { cells[labelColumn] = others.label }
       try write(cells, others.values, style: .aside)
     }
     if !leftOut.isEmpty {
@@ -67,16 +72,16 @@ struct TextTable: Renderer {
 
   // MARK: Layout
 
-  private mutating func layOut(with others: [Value]?) throws {
-    let rows = buffered + (others.map { [$0] } ?? [])
+  private mutating func layOut(with others: Others?) throws {
+    let rows = buffered + (others.map { [$0.values] } ?? [])
     var widths = columns.enumerated().map { index, column in
       max(
         TerminalText.width(TerminalText.safe(column.name)),
         rows.map { TerminalText.width(cell($0[index], column: index)) }.max() ?? 0)
     }
-    if others != nil, let first = columns.firstIndex(where: { $0.kind == .text }) {
-      widths[first] = max(widths[first], "(1,000,000 others)".count)
-    }
+    // The widest text has the most room for the words of the last line.
+    labelColumn = columns.indices.filter { columns[$0].kind == .text }.max { widths[$0] < widths[$1] }
+    if let labelColumn, let others { widths[labelColumn] = max(widths[labelColumn], others.label.count) }
     if let limit = appearance.width { fit(&widths, into: limit) }
     self.widths = widths
     let names = columns.indices.map { TerminalText.safe(columns[$0].name) }
@@ -91,10 +96,12 @@ struct TextTable: Renderer {
       return shown.reduce(0, +) + max(0, shown.count - 1) * TextTable.gap.count
     }
     while total() > limit {
-      let clippable = widths.indices.filter { columns[$0].kind == .text && widths[$0] > TextTable.narrowest }
+      let shown = widths.indices.filter { widths[$0] > 0 }
+      let least = shown.count > TextTable.essentialColumns ? TextTable.readable : TextTable.narrowest
+      let clippable = shown.filter { columns[$0].kind == .text && widths[$0] > least }
       if let widest = clippable.max(by: { widths[$0] < widths[$1] }) {
         widths[widest] -= 1
-      } else if let last = widths.lastIndex(where: { $0 > 0 }), last > 0 {
+      } else if shown.count > 1, let last = shown.last {
         widths[last] = 0
         leftOut.insert(TerminalText.safe(columns[last].name), at: 0)
         // The room it leaves goes back to the clipped texts.

@@ -88,7 +88,8 @@ struct AlertCommand: ParsableCommand {
     var rules = AlertLedger.Rules(now: Terminal.now)
     rules.blockedThreshold = blockedThreshold
     let run = AlertRun(
-      queries: catalogue.alerts, rules: rules, expected: AlertCommand.expected(judgedBy), inputProblems: problems)
+      queries: catalogue.alerts, rules: rules, expected: AlertCommand.expected(judgedBy, now: rules.now),
+      inputProblems: problems)
     return try run.run(in: flowStore, tell: tell)
   }
 
@@ -103,8 +104,10 @@ struct AlertCommand: ParsableCommand {
     return problems
   }
 
-  private static func expected(_ policy: Policy?) -> [ExpectedLog] {
-    policy?.expected.map { ExpectedLog(log: $0.log.pattern, role: $0.role, maxSilenceMs: $0.maxSilenceMs) } ?? []
+  /// What the policy expects at this time.
+  private static func expected(_ policy: Policy?, now: Int64) -> [ExpectedLog] {
+    (policy?.expected ?? []).filter { $0.validity.contains(now) }
+      .map { ExpectedLog(log: $0.log.pattern, role: $0.role, maxSilenceMs: $0.maxSilenceMs) }
   }
 
   private func tell(_ report: AlertReport) throws {

@@ -35,6 +35,7 @@ struct FlowsCommand: ParsableCommand {
         limit: output.limit.flatMap { $0 == 0 ? nil : $0 })
       report.showsOthers = false
       if let requestID { report.parameters["request"] = String(FlowsCommand.hash(of: requestID)) }
+      report.showsTableColumns = format == .table && Terminal.isOutput
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
       try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write))

@@ -42,7 +42,6 @@ struct QueryCommand: ParsableCommand {
         query, parameters: try Parameters.parse(parameters),
         limit: output.limit.flatMap { $0 == 0 ? nil : $0 })
       report.showsOthers = false
-      // A report of ours may take what it needs; a typed statement, and a file of the user's, is limited.
       let reader = try StoreAccess.reader(store, limits: QueryLimits())
       defer { reader.close() }
       var appearance = Terminal.appearance

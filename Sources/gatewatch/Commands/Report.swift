@@ -36,12 +36,13 @@ struct ReportCommand: ParsableCommand {
       let query = try catalogue.report(named: name)
       let filters = try filter.filters(now: Terminal.now)
       let format = output.format ?? .table
-      let report = Report(
+      var report = Report(
         query, filters: filters, parameters: try Parameters.parse(parameters),
         limit: output.limit(for: format, unlimited: query.showsAllRows))
       let reader = try StoreAccess.reader(store)
       defer { reader.close() }
       let standing = try Standing(of: reader, filters: filters, findings: Standing.isAsked(by: query.name))
+      report.showsTableColumns = format == .table && Terminal.isOutput
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
       try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write), standing: standing)

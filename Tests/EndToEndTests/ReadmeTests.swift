@@ -1,0 +1,188 @@
+import Foundation
+import Testing
+
+/// The examples of README.md, run as they stand there.
+///
+/// The `console` blocks are one session in a folder that holds a copy of `SampleLogs` and the files that other blocks show
+/// (a `yaml` block whose first line is `# NAME`). Only commands that begin with `$ gatewatch` are run. In the output
+/// shown, a line `...` stands for any lines, and `...` within a line for any text.
+@Suite("the examples of README.md") struct ReadmeTests {
+  @Test("each example prints what is shown below it")
+  func examples() throws {
+    let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
+    let examples = Readme.examples(in: readme)
+    #expect(examples.count >= 10)
+    let folder = try Session()
+    defer { folder.remove() }
+    for (name, text) in Readme.files(in: readme) { try folder.write(text, to: name) }
+    for example in examples {
+      let output = try folder.run(example.command)
+      #expect(
+        Readme.fits(output, example.output),
+        "README.md:\(example.line): $ \(example.command)\n--- shown\n\(example.output)\n--- printed\n\(output)")
+    }
+  }
+
+  @Test("the handbook names each subcommand and each report")
+  func handbookIsComplete() throws {
+    let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
+    for name in ["ingest", "report", "flows", "query", "alert", "formats", "policy", "db"] {
+      #expect(readme.contains("`\(name) ") || readme.contains("`\(name)`"), "\(name)")
+    }
+    let reports = try FileManager.default.contentsOfDirectory(
+      atPath: Readme.root.appending(path: "Queries/Reports").path)
+    for report in reports where report.hasSuffix(".sql") {
+      #expect(readme.contains("\n\(report.dropLast(4))  "), "report \(report) is not in the list of reports")
+    }
+  }
+
+  @Test("every subcommand has a help text")
+  func everySubcommandHasHelp() throws {
+    let folder = try Session()
+    defer { folder.remove() }
+    let commands = [
+      "", "ingest", "report", "flows", "query", "alert", "formats", "formats list", "formats test", "policy",
+      "policy init",
+      "policy check", "db", "db info", "db check", "db prune", "db snapshot",
+    ]
+    for command in commands {
+      let help = try folder.run("gatewatch \(command) --help")
+      #expect(help.hasPrefix("OVERVIEW: "), "gatewatch \(command) --help")
+    }
+  }
+
+  @Test("dots stand for any lines, or for any text within a line")
+  func wildcards() {
+    #expect(Readme.fits("a\nb\nc\n", "a\n...\nc"))
+    #expect(Readme.fits("a\nc\n", "a\n...\nc"))
+    #expect(Readme.fits("in 0.02 s\n", "in ... s"))
+    #expect(!Readme.fits("a\nb\nc\n", "a\nc"))
+    #expect(!Readme.fits("in 0.02 s, late\n", "in ... s"))
+    #expect(Readme.fits("", ""))
+    #expect(!Readme.fits("something\n", ""))
+  }
+}
+
+/// What README.md shows.
+enum Readme {
+  static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent()
+
+  struct Example {
+    var line: Int
+    var command: String
+    var output: String
+  }
+
+  static func examples(in text: String) -> [Example] {
+    var examples: [Example] = []
+    for block in blocks(of: "console", in: text) {
+      for (index, line) in block.lines.enumerated() {
+        if line.hasPrefix("$ ") {
+          examples.append(Example(line: block.line + index + 1, command: String(line.dropFirst(2)), output: ""))
+        } else if !examples.isEmpty {
+          examples[examples.count - 1].output += line + "\n"
+        }
+      }
+    }
+    return examples.filter { $0.command.hasPrefix("gatewatch") }
+  }
+
+  static func files(in text: String) -> [(name: String, text: String)] {
+    blocks(of: "yaml", in: text).compactMap { block in
+      guard let first = block.lines.first, first.hasPrefix("# "), !first.dropFirst(2).contains(" ") else { return nil }
+      return (String(first.dropFirst(2)), block.lines.joined(separator: "\n") + "\n")
+    }
+  }
+
+  private static func blocks(of language: String, in text: String) -> [(line: Int, lines: [String])] {
+    var blocks: [(line: Int, lines: [String])] = []
+    var isInside = false
+    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      if line == "```" + language {
+        isInside = true
+        blocks.append((index + 1, []))
+      } else if line.hasPrefix("```") {
+        isInside = false
+      } else if isInside {
+        blocks[blocks.count - 1].lines.append(String(line))
+      }
+    }
+    return blocks
+  }
+
+  /// Whether the lines printed are those shown.
+  static func fits(_ printed: String, _ shown: String) -> Bool {
+    func lines(_ text: String) -> [Substring] {
+      // CSV ends its lines with CR LF, which Swift takes for one character.
+      var lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" }
+      while lines.last?.isEmpty == true { lines.removeLast() }
+      return lines
+    }
+    return fits(lines(printed)[...], lines(shown)[...])
+  }
+
+  private static func fits(_ printed: ArraySlice<Substring>, _ shown: ArraySlice<Substring>) -> Bool {
+    guard let pattern = shown.first else { return printed.isEmpty }
+    if pattern == "..." {
+      return (0...printed.count).contains { fits(printed.dropFirst($0), shown.dropFirst()) }
+    }
+    guard let line = printed.first, fits(line: line, pattern) else { return false }
+    return fits(printed.dropFirst(), shown.dropFirst())
+  }
+
+  private static func fits(line: Substring, _ pattern: Substring) -> Bool {
+    let parts = pattern.split(separator: "...", omittingEmptySubsequences: false)
+    guard parts.count > 1, let first = parts.first, let last = parts.last else { return line == pattern }
+    guard line.hasPrefix(first) else { return false }
+    var rest = line.dropFirst(first.count)
+    for part in parts.dropFirst().dropLast() where !part.isEmpty {
+      guard let found = rest.firstRange(of: part) else { return false }
+      rest = rest[found.upperBound...]
+    }
+    return rest.hasSuffix(last)
+  }
+}
+
+/// A folder of its own, in which the built program runs.
+struct Session {
+  let folder: URL
+
+  init() throws {
+    folder = FileManager.default.temporaryDirectory.appending(path: "gatewatch-readme-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    try FileManager.default.copyItem(
+      at: Readme.root.appending(path: "SampleLogs"), to: folder.appending(path: "SampleLogs"))
+  }
+
+  func remove() { try? FileManager.default.removeItem(at: folder) }
+
+  func write(_ text: String, to name: String) throws {
+    try Data(text.utf8).write(to: folder.appending(path: name))
+  }
+
+  /// Where this test's own program lies, the built `gatewatch` lies too.
+  private static let programs = Bundle.main.executableURL?.deletingLastPathComponent().path ?? ""
+
+  /// The standard output of a command line; the standard error is left out.
+  func run(_ command: String) throws -> String {
+    try #require(FileManager.default.isExecutableFile(atPath: Session.programs + "/gatewatch"))
+    let process = Process()
+    process.executableURL = URL(filePath: "/bin/bash")
+    process.arguments = ["-c", command]
+    process.currentDirectoryURL = folder
+    var environment = ProcessInfo.processInfo.environment
+    environment["PATH"] = Session.programs + ":" + (environment["PATH"] ?? "/usr/bin:/bin")
+    environment["GATEWATCH_DB"] = nil
+    environment["COLUMNS"] = nil
+    process.environment = environment
+    let output = Pipe()
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = output
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let bytes = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
