@@ -13,14 +13,16 @@ struct Backtracking {
     case ambiguous
   }
 
-  /// Literal look-ups per line and plan. A 16 KB line of quotes needs about ten thousand; beyond, the line counts as ambiguous
-  /// when one way was found and as not understood when none was.
+  /// Work per line and plan: one for each literal looked up, and one more for every 64 bytes looked at. A 16 KB line of quotes
+  /// needs about ten thousand; beyond, the line counts as ambiguous when one way was found and as not understood when none was.
   static let budget = 60_000
+  /// Work per line, whatever the number of plans: about two milliseconds, so that lines made to be hard cannot stop a run.
+  static let lineBudget = 200_000
 
   /// Ways that are looked at to find the most likely one; two suffice to know that there is more than one.
   static let maxWays = 64
 
-  private var budgetLeft = Backtracking.budget
+  private(set) var budgetLeft: Int
   /// Ends of the columns in the way at hand, and in the best complete way.
   private var starts: [Bytes] = []
   private var ends: [Bytes] = []
@@ -35,8 +37,9 @@ struct Backtracking {
   /// Envoy with `omit_empty_values` prints nothing for a missing value instead of `-`.
   private let allowsEmpty: Bool
 
-  init(_ plan: TextPlan, _ line: Slice, allowsEmpty: Bool = false) {
+  init(_ plan: TextPlan, _ line: Slice, allowsEmpty: Bool = false, budget: Int = Backtracking.budget) {
     self.plan = plan
+    budgetLeft = budget
     self.allowsEmpty = allowsEmpty
     self.line = line
     farthest = (0, line.start)
@@ -69,8 +72,9 @@ struct Backtracking {
     switch step.kind {
     case .integer, .decimal, .time, .protocol:
       var p = start
-      guard readTyped(i, &p) else { return }
-      advance(i, start, p)
+      let isRead = readTyped(i, &p)
+      charge(p - start)
+      if isRead { advance(i, start, p) }
     case .text, .escapedText, .token:
       let literal = plan.literals[i]
       guard !literal.isEmpty else {
@@ -80,9 +84,10 @@ struct Backtracking {
           // Two columns that touch: the next one has a recognisable beginning (`HTTP/`).
           var p = start
           while p < line.end, budgetLeft > 0 {
-            budgetLeft -= 1
             let rest = Slice(p, line.end)
-            if rest.hasPrefix("HTTP/") || rest.hasPrefix("-"), isValid(field, Slice(start, p)) { advance(i, start, p) }
+            let mayEnd = rest.hasPrefix("HTTP/") || rest.hasPrefix("-")
+            charge(mayEnd ? p - start : 0)
+            if mayEnd, isValid(field, Slice(start, p)) { advance(i, start, p) }
             p += 1
           }
         }
@@ -90,8 +95,8 @@ struct Backtracking {
       }
       var p = start
       while ways < Self.maxWays, budgetLeft > 0 {
-        budgetLeft -= 1
-        guard let found = find(literal, from: p) else { return }
+        guard let found = find(literal, from: p) else { return charge(line.end - p) }
+        charge(found - start)
         let slice = Slice(start, found)
         let isEscaped = step.kind == .escapedText && found > start && isEscaped(found, from: start)
         if !isEscaped {
@@ -108,6 +113,8 @@ struct Backtracking {
       }
     }
   }
+
+  private mutating func charge(_ bytes: Int) { budgetLeft -= 1 + bytes >> 6 }
 
   /// Goes on behind the column and its literal.
   private mutating func advance(_ i: Int, _ start: Bytes, _ end: Bytes) {
@@ -152,7 +159,7 @@ struct Backtracking {
     case .integer: return Numbers.integer(slice) ?? Numbers.missing
     case .decimal:
       guard let number = Numbers.decimal(&p, to: slice.end, scale: step.scale) else { return Numbers.missing }
-      return step.divisor == 1 ? number : number / step.divisor
+      return Numbers.scaledDown(number, by: step.divisor)
     case .time: return plan.times[Int(step.timeIndex)].read(&p, to: slice.end) ?? Numbers.missing
     default: return Numbers.missing
     }
@@ -165,7 +172,7 @@ struct Backtracking {
     case .time:
       if plan.times[Int(step.timeIndex)].read(&p, to: line.end) != nil { return true }
     case .integer:
-      if Numbers.digits(&p, to: line.end) != nil { return true }
+      if Numbers.signedDigits(&p, to: line.end) != nil { return true }
     case .decimal:
       if Numbers.decimal(&p, to: line.end, scale: step.scale) != nil { return true }
     default:

@@ -216,17 +216,13 @@ final class TextPlan {
         p = Self.findUnescaped(step.pointee.stop, from: p, to: end)
         if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(Slice(start, p), slot) }
       case .integer:
-        if let value = Numbers.digits(&p, to: end) {
+        // A plain number that is the only one of its role is the rule.
+        if !step.pointee.isRepeat, let value = Numbers.digits(&p, to: end) {
           target.setNumber(value, slot)
-        } else if p < end, p.pointee == ASCII.minus {
-          p += 1
-          if !step.pointee.isRepeat { target.setNumber(Numbers.missing, slot) }
-        } else if fields[i].mayBeEmpty {
-          if !step.pointee.isRepeat { target.setNumber(Numbers.missing, slot) }
+          target.setSlice(Slice(start, p), slot)
         } else {
-          return false
+          guard matchSlowly(i, &p, to: end, into: target) else { return false }
         }
-        target.setSlice(Slice(start, p), slot)
       case .decimal, .time, .protocol:
         guard matchSlowly(i, &p, to: end, into: target) else { return false }
       }
@@ -288,14 +284,14 @@ final class TextPlan {
         value = time
       }
     case .integer:
-      if let number = Numbers.digits(&p, to: end) {
+      if let number = Numbers.signedDigits(&p, to: end) {
         value = number
       } else {
         if p < end, p.pointee == ASCII.minus { p += 1 } else if !fields[i].mayBeEmpty { return false }
       }
     case .decimal:
       if let number = Numbers.decimal(&p, to: end, scale: step.scale) {
-        value = step.divisor == 1 ? number : number / step.divisor
+        value = Numbers.scaledDown(number, by: step.divisor)
       } else {
         p = start
         if p < end, p.pointee == ASCII.minus { p += 1 } else if !fields[i].mayBeEmpty { return false }
