@@ -79,7 +79,8 @@ struct Backtracking {
       let literal = plan.literals[i]
       guard !literal.isEmpty else {
         if i == plan.stepCount - 1 {
-          if isValid(field, Slice(start, line.end)) { advance(i, start, line.end) }
+          let value = step.paddedAtEnd ? Slice(start, line.end).trimmingSpaces() : Slice(start, line.end)
+          if isValid(field, value) { advance(i, value.start, value.end) }
         } else {
           // Two columns that touch: the next one has a recognisable beginning (`HTTP/`).
           var p = start
@@ -97,11 +98,11 @@ struct Backtracking {
       while ways < Self.maxWays, budgetLeft > 0 {
         guard let found = find(literal, from: p) else { return charge(line.end - p) }
         charge(found - start)
-        let slice = Slice(start, found)
+        let slice = step.paddedAtEnd ? Slice(start, found).trimmingSpaces() : Slice(start, found)
         let isEscaped = step.kind == .escapedText && found > start && isEscaped(found, from: start)
         if !isEscaped {
           if isValid(field, slice) {
-            advance(i, start, found)
+            advance(i, slice.start, slice.end)
           } else if step.kind == .token || mustNotHoldSpace(field) {
             // A token only gets worse by growing over white space.
             if slice.firstIndex(of: ASCII.space) != nil { return }
@@ -119,12 +120,13 @@ struct Backtracking {
   /// Goes on behind the column and its literal.
   private mutating func advance(_ i: Int, _ start: Bytes, _ end: Bytes) {
     let literal = plan.literals[i]
-    guard line.end - end >= literal.count,
-      literal.isEmpty || literal.withUnsafeBufferPointer({ memcmp($0.baseAddress!, end, $0.count) == 0 })
+    let next = plan.steps[i].paddedAtEnd ? plan.pastPadding(i, end, to: line.end) : end
+    guard line.end - next >= literal.count,
+      literal.isEmpty || literal.withUnsafeBufferPointer({ memcmp($0.baseAddress!, next, $0.count) == 0 })
     else { return }
     starts[i] = start
     ends[i] = end
-    walk(i + 1, end + literal.count)
+    walk(i + 1, next + literal.count)
   }
 
   private mutating func keep() {

@@ -182,7 +182,14 @@ public final class LineParser {
     effortLeft = Backtracking.lineBudget
     // Squid at its record limit: a NUL stands where the newline was, and the next record follows.
     if line.firstIndex(of: ASCII.nul) != nil {
-      readGlued(line, into: batch)
+      // A NUL that no format stumbles over stands inside a value; what the lines before were like must not matter here.
+      useWriter(.absent, .absent, .absent)
+      builder.writtenAtMs = Numbers.missing
+      if understandAny(line, isCut: false, thorough: false, into: batch) {
+        wrappers = []
+      } else {
+        readGlued(line, into: batch)
+      }
     } else {
       readRecord(line, isCut: false, into: batch)
     }
@@ -327,7 +334,8 @@ public final class LineParser {
 
   private func join(_ inner: Slice, stream: Int, isPartial: Bool) -> Unwrapped {
     var inner = inner
-    if isPartial {
+    // An empty part without a record is a line that nobody would ever see again.
+    if isPartial, !inner.isEmpty || runs.hasRun(stream) {
       runs.append(inner, to: stream)
       return .joining
     }
