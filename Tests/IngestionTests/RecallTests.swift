@@ -9,7 +9,9 @@ import Testing
 @Suite("a stored flow's line is read back from its log")
 struct RecallTests {
   /// The flow of line `number` as the store has it, with its log and the places to read from.
-  private func recall(_ number: Int, in scene: Scene, limits: IngestLimits = IngestLimits(), folders: [String] = []) throws -> LineRecall.Answer {
+  private func recall(_ number: Int, in scene: Scene, limits: IngestLimits = IngestLimits(), folders: [String] = [])
+    throws -> LineRecall.Answer
+  {
     let reader = try FlowReader(path: scene.database)
     defer { reader.close() }
     let row = try #require(
@@ -43,7 +45,7 @@ struct RecallTests {
   @Test("from the middle of a log of several batches, by the nearest place that is known")
   func manyBatches() throws {
     let scene = try Scene()
-    scene.options.limits.batchRows = 16
+    scene.options.limits.batchRows = 34
     try scene.write("access.log", 1...100)
     try scene.ingest("access.log")
     try scene.append("access.log", 101...150)
