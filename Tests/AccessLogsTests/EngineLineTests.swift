@@ -72,7 +72,7 @@ struct EngineLineTests {
       ("", ""), ("2024-01-02T03:04:05.678901234Z stdout F ", ""), ("2024-01-02T03:04:05.6Z stderr F:x ", ""),
       ("2024-01-02T03:04:05.678901234Z ", ""), ("[pod/sleep-1/istio-proxy] ", ""),
       ("<13>Sep  8 05:32:32 host tag[12]: ", ""),
-      ("Sep  8 05:32:32 tag: ", ""), ("<165>1 2024-01-02T03:04:05Z host app 1 - [a b=\"]\\]\"] ", ""),
+      ("Sep  8 05:32:32 tag: ", ""), ("<165>1 2024-01-02T03:04:05Z host app 1 - [a b=\"\\]\"] ", ""),
       ("sleep-1 istio-proxy ", ""), ("ns sleep-1 istio-proxy ", ""),
       ("\u{1B}[36msleep-1\u{1B}[0m \u{1B}[95mistio-proxy\u{1B}[0m ", ""),
     ])
