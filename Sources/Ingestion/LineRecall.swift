@@ -75,7 +75,8 @@ public struct LineRecall: Sendable {
   /// - Parameters:
   ///   - formats: those the log was read with.
   ///   - folders: to search beside the one where the log was read.
-  public init(formats: [FormatPlan] = FormatPlan.builtIn, folders: [String] = [], limits: IngestLimits = IngestLimits()) {
+  public init(formats: [FormatPlan] = FormatPlan.builtIn, folders: [String] = [], limits: IngestLimits = IngestLimits())
+  {
     self.formats = formats
     self.folders = folders
     self.limits = limits

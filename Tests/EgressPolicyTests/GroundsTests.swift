@@ -56,8 +56,12 @@ import Testing
     let toGateway = facts.add(sidecar(), to("10.80.3.232:8443", cluster: "outbound|443||www.example.com"))
     let toMesh = facts.add(sidecar(), to("10.80.9.9:80", cluster: "outbound|80||a.b.svc.cluster.local"))
     let passthrough = facts.add(sidecar(), to("198.51.100.1:443", cluster: "PassthroughCluster"))
-    #expect(try grounds(facts, toGateway).entries.map { "\($0.section) \($0.name) \($0.line)" } == ["gateways egress 6"])
-    #expect(try grounds(facts, toMesh).entries.map { "\($0.section) \($0.name) \($0.line)" } == ["mesh.internal 10.80.0.0/16 3"])
+    #expect(
+      try grounds(facts, toGateway).entries.map { "\($0.section) \($0.name) \($0.line)" } == ["gateways egress 6"])
+    #expect(
+      try grounds(facts, toMesh).entries.map { "\($0.section) \($0.name) \($0.line)" } == [
+        "mesh.internal 10.80.0.0/16 3"
+      ])
     #expect(try grounds(facts, passthrough).entries == [])
   }
 

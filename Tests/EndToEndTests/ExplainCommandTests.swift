@@ -138,7 +138,8 @@ import Testing
     let session = try session()
     defer { session.remove() }
     let output = try session.run(
-      Self.fill + "for id in $(seq 1 40 169); do gatewatch explain $id --format json; done | grep -c '\"state\":\"found\"'")
+      Self.fill
+        + "for id in $(seq 1 40 169); do gatewatch explain $id --format json; done | grep -c '\"state\":\"found\"'")
     #expect(output == "5\n")
   }
 }

@@ -9,7 +9,9 @@ import Testing
 @Suite("a stored flow's line is read back from its log")
 struct RecallTests {
   /// The flow of line `number` as the store has it, with its log and the places to read from.
-  private func recall(_ number: Int, in scene: Scene, limits: IngestLimits = IngestLimits(), folders: [String] = []) throws -> LineRecall.Answer {
+  private func recall(_ number: Int, in scene: Scene, limits: IngestLimits = IngestLimits(), folders: [String] = [])
+    throws -> LineRecall.Answer
+  {
     let reader = try FlowReader(path: scene.database)
     defer { reader.close() }
     let row = try #require(

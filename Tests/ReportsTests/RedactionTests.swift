@@ -13,7 +13,10 @@ struct RedactionTests {
       ("{\"path\":\"/a\\u003ftoken=x\",\"n\":1}", "{\"path\":\"/a\\u003f[redacted]\",\"n\":1}"),
       ("{\"log\":\"GET /a?b=c\\\" 200\"}", "{\"log\":\"GET /a?[redacted]\\\" 200\"}"),
       ("/a%3Fpassword=1 next", "/a%3F[redacted] next"),
-      ("[Host:%20a%0D%0AAuthorization:%20Basic%20Ym9i%0D%0AAccept:%20*] x", "[Host:%20a%0D%0AAuthorization:[redacted]%0D%0AAccept:%20*] x"),
+      (
+        "[Host:%20a%0D%0AAuthorization:%20Basic%20Ym9i%0D%0AAccept:%20*] x",
+        "[Host:%20a%0D%0AAuthorization:[redacted]%0D%0AAccept:%20*] x"
+      ),
       ("{\"authorization\":\"Bearer abc def\",\"b\":1}", "{\"authorization\":\"[redacted]\",\"b\":1}"),
       ("GET /what? HTTP/1.1", "GET /what? HTTP/1.1"),
       ("", ""),

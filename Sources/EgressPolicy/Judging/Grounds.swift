@@ -71,14 +71,17 @@ extension Judge {
           addresses: addresses
         ).considered
       }
-      let nearest = checks.enumerated().sorted { ($0.element.misses.count, $0.offset) < ($1.element.misses.count, $1.offset) }
+      let nearest = checks.enumerated().sorted {
+        ($0.element.misses.count, $0.offset) < ($1.element.misses.count, $1.offset)
+      }
       grounds.exceptions = nearest.prefix(Grounds.maxExceptions).map(\.element)
       grounds.otherExceptions = max(0, checks.count - Grounds.maxExceptions)
     }
-    grounds.changes = Remedies(
-      rule: rule, verdict: verdict, ending: grounds.ending, source: sourceFact.source,
-      destination: destinationFact.destination
-    ).sentences
+    grounds.changes =
+      Remedies(
+        rule: rule, verdict: verdict, ending: grounds.ending, source: sourceFact.source,
+        destination: destinationFact.destination
+      ).sentences
     return grounds
   }
 
@@ -187,7 +190,8 @@ private struct ExceptionCheck {
     var misses: [String] = []
     let upstream = addresses.parse(destination.upstream?.ip)
     if isUndeclared, exception.addresses.isEmpty {
-      misses.append("it names no addresses, and undeclared traffic is allowed by addresses only (a client writes host names)")
+      misses.append(
+        "it names no addresses, and undeclared traffic is allowed by addresses only (a client writes host names)")
     } else if !exception.addresses.isEmpty {
       if let upstream {
         if !exception.addresses.contains(where: { $0.contains(upstream) }) {

@@ -23,7 +23,8 @@ struct Remedies {
       if verdict.bypass != nil { sentences += exception }
       if verdict.warnings.contains(RouteRules.unproven) {
         sentences.append(
-          "the log of the hop before this one: with the lines of the client's own sidecar (or gateway) read, the source would be proven")
+          "the log of the hop before this one: with the lines of the client's own sidecar (or gateway) read, the source would be proven"
+        )
       }
     }
     return sentences
@@ -35,7 +36,8 @@ struct Remedies {
       [
         "a policy refused it: once the mesh or the proxy allows \(host), later flows leave, and are judged by the way they take"
       ]
-    default: ["nothing left here, so there is no way to judge: a line that names an upstream address would be judged by it"]
+    default:
+      ["nothing left here, so there is no way to judge: a line that names an upstream address would be judged by it"]
     }
   }
 
@@ -51,7 +53,8 @@ struct Remedies {
   }
 
   private var sent: [String] {
-    let declare = "the policy: under mesh.internal \(upstream) is the mesh, under gateways, sni_proxies or forward_proxies the way out"
+    let declare =
+      "the policy: under mesh.internal \(upstream) is the mesh, under gateways, sni_proxies or forward_proxies the way out"
     switch rule {
     case .passthroughExternal:
       return [
@@ -64,7 +67,8 @@ struct Remedies {
         "a VirtualService that routes \(host) to the egress gateway: then the sidecar's upstream is the gateway",
         "if \(upstream) is a gateway or proxy of yours after all: its address in the policy's gateways, sni_proxies or forward_proxies",
       ]
-    case .externalNoCluster: return ["a log format with %UPSTREAM_CLUSTER%: it shows whether a ServiceEntry declares \(host)"]
+    case .externalNoCluster:
+      return ["a log format with %UPSTREAM_CLUSTER%: it shows whether a ServiceEntry declares \(host)"]
     case .upstreamNotLogged: return ["a log format with %UPSTREAM_HOST%: it shows where the bytes went"]
     case .upstreamIsName, .ownPod: return ["the log of that next process: it shows where the traffic went on to"]
     case .gatewayGuess, .sniProxyGuess, .forwardProxyGuess:

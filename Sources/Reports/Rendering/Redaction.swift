@@ -113,7 +113,8 @@ public struct Redaction: Sendable {
       while next < bytes.count {
         switch bytes[next] {
         case 0x0A, 0x0D, UInt8(ascii: "\""), UInt8(ascii: "]"): return next
-        case UInt8(ascii: "\\") where next + 1 < bytes.count && [0x22, 0x72, 0x6E].contains(bytes[next + 1]): return next
+        case UInt8(ascii: "\\") where next + 1 < bytes.count && [0x22, 0x72, 0x6E].contains(bytes[next + 1]):
+          return next
         case UInt8(ascii: "%") where has("%0d", at: next) || has("%0a", at: next): return next
         default: next += 1
         }

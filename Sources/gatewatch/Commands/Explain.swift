@@ -24,7 +24,9 @@ struct ExplainCommand: ParsableCommand {
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
 
-  @Argument(help: ArgumentHelp("A flow (12, LOG:LINE) or a finding (KIND:SOURCE:HOST:PORT, finding:3).", valueName: "flow|finding"))
+  @Argument(
+    help: ArgumentHelp(
+      "A flow (12, LOG:LINE) or a finding (KIND:SOURCE:HOST:PORT, finding:3).", valueName: "flow|finding"))
   var target: String
 
   @Flag(help: "Show how each column of the line was understood.")

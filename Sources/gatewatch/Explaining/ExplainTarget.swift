@@ -94,7 +94,8 @@ struct ExplainLookup {
     ).rows.compactMap { row in row[0].integer.map { (id: $0, lines: row[1].integer ?? 0) } }
     guard !logs.isEmpty else {
       throw ReportError(
-        "no log \"\(TerminalText.safe(log))\" was read", help: "gatewatch report coverage lists the logs that were read")
+        "no log \"\(TerminalText.safe(log))\" was read", help: "gatewatch report coverage lists the logs that were read"
+      )
     }
     var ids: [Int64] = []
     for log in logs {
@@ -137,7 +138,8 @@ struct ExplainLookup {
         "select kind, source, host, port from finding where id = :id", arguments: ["id": .integer(id)]
       ).rows
       guard let row = rows.first else {
-        throw ReportError("there is no finding \(id)", help: "gatewatch alert records findings; report bypass lists them")
+        throw ReportError(
+          "there is no finding \(id)", help: "gatewatch alert records findings; report bypass lists them")
       }
       return try finding(
         .init(
@@ -149,7 +151,9 @@ struct ExplainLookup {
       }
       throw ReportError(
         "no finding \(TerminalText.safe("\(kind):\(rest)"))",
-        help: "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them; SOURCE of new-host is empty")
+        help:
+          "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them; SOURCE of new-host is empty"
+      )
     }
   }
 

@@ -36,7 +36,8 @@ struct ExplanationText {
       text += row("seen", "\(Quantities.iso(first)) to \(Quantities.iso(last))")
     }
     if let recorded = finding.recorded {
-      let told = recorded.alerts == 0
+      let told =
+        recorded.alerts == 0
         ? "never told"
         : "told \(recorded.alerts) \(recorded.alerts == 1 ? "time" : "times")"
           + (recorded.lastAlertedMs.map { ", last at \(Quantities.iso($0))" } ?? "")
@@ -46,7 +47,8 @@ struct ExplanationText {
     }
     if finding.flows > Int64(finding.evidence.count) {
       text += row(
-        "evidence", "the first and the last \(FoundFinding.evidenceAtEachEnd) flows of \(Quantities.grouped(finding.flows))")
+        "evidence",
+        "the first and the last \(FoundFinding.evidenceAtEachEnd) flows of \(Quantities.grouped(finding.flows))")
     }
     return text
   }
@@ -128,7 +130,9 @@ struct ExplanationText {
       text += row(
         index == 0 ? "exceptions" : "", "\(place(exception.line)): \(exception.label)\(owner)\(expiry): \(why)")
     }
-    if grounds.otherExceptions > 0 { text += row("", "and \(grounds.otherExceptions) more that are further from applying") }
+    if grounds.otherExceptions > 0 {
+      text += row("", "and \(grounds.otherExceptions) more that are further from applying")
+    }
     return text
   }
 
@@ -172,7 +176,8 @@ struct ExplanationText {
 
   private func row(_ label: String, _ text: String) -> String {
     let left = ExplanationText.indent + ExplanationText.label
-    let filled = String(repeating: " ", count: ExplanationText.indent) + label
+    let filled =
+      String(repeating: " ", count: ExplanationText.indent) + label
       + String(repeating: " ", count: max(1, ExplanationText.label - label.count))
     let lines = wrapped(safe(text), to: width.map { max(20, $0 - left) })
     return filled + lines.joined(separator: "\n" + String(repeating: " ", count: left)) + "\n"
