@@ -23,8 +23,8 @@ struct PolicyCheck: ParsableCommand {
     commandName: "check",
     abstract: "Read a policy file as ingest and report would; name errors by line, and exceptions that end.",
     discussion: """
-      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error
-      stream and change nothing. Where there is a database, the stored flows are judged by the file, in memory, and each
+      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error \
+      stream and change nothing. Where there is a database, the stored flows are judged by the file, in memory, and each \
       exception is shown with the number of flows that it allows: one that allows none is said to be never used.
 
         gatewatch policy check egress.yaml

@@ -11,8 +11,8 @@ struct PolicyInit: ParsableCommand {
     commandName: "init",
     abstract: "Draft a policy from what the stored lines show, for you to check.",
     discussion: """
-      Every entry comes commented out, with the ground for it beside it: a guess holds only after somebody looked at it. What
-      went around the gateway is listed as exceptions that you may want, or may not. The draft goes to the standard
+      Every entry comes commented out, with the ground for it beside it: a guess holds only after somebody looked at it. What \
+      went around the gateway is listed as exceptions that you may want, or may not. The draft goes to the standard \
       output; the database stays as it is.
 
         gatewatch policy init > egress.yaml
