@@ -99,7 +99,7 @@ extension FlowStore {
   /// Classes are written where they differ, verdicts only when any of them differs from what the store holds.
   public func apply(_ judgement: Judgement) throws(StoreError) {
     try write("judgement") { db throws(StoreError) in
-      let isReclassified = try self.applyClasses(of: judgement, on: db)
+      let isReclassified = try Self.applyClasses(of: judgement, on: db, self.beforeWrite)
       // "HASH-REVISION": the revision counts what changed verdicts without changing the verdict tables, so that the
       // whole stands for the verdicts of all flows there are.
       let present = Self.hash(of: judgement)
@@ -110,7 +110,7 @@ extension FlowStore {
       let revision = stored.count == 2 ? Int(stored[1]) ?? 0 : 0
       let setMeta = try db.statement("insert or replace into meta (key, value) values (?, ?)")
       if !isSame {
-        try self.applyVerdicts(of: judgement, on: db)
+        try Self.applyVerdicts(of: judgement, on: db, self.beforeWrite)
         try setMeta.run("policy_hash", .text(judgement.policyHash))
       }
       if !isSame || isReclassified {
@@ -122,7 +122,9 @@ extension FlowStore {
   }
 
   /// Writes the classes that differ; true when a source or destination that had one has another now.
-  private func applyClasses(of judgement: Judgement, on db: Database) throws(StoreError) -> Bool {
+  static func applyClasses(
+    of judgement: Judgement, on db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)? = nil
+  ) throws(StoreError) -> Bool {
     var isReclassified = false
     var known: [Int64: (class: Int64, name: String?)] = [:]
     let sources = try db.statement("select id, class, name from source where class is not null order by id")
@@ -153,7 +155,9 @@ extension FlowStore {
     return isReclassified
   }
 
-  private func applyVerdicts(of judgement: Judgement, on db: Database) throws(StoreError) {
+  static func applyVerdicts(
+    of judgement: Judgement, on db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)? = nil
+  ) throws(StoreError) {
     let intervals = judgement.intervals.sorted { $0.fromMs < $1.fromMs }
     for (one, next) in zip(intervals, intervals.dropFirst()) {
       precondition(one.untilMs <= next.fromMs, "two intervals overlap: a flow would be counted twice")

@@ -16,6 +16,7 @@ struct Gatewatch: AsyncParsableCommand {
     version: version,
     subcommands: [
       IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, ExplainCommand.self,
+      WhatIfCommand.self,
       AlertCommand.self,
       FormatsCommand.self,
       PolicyCommand.self, DatabaseCommand.self,
