@@ -25,7 +25,8 @@ NAMES = {
     "vendor-service.example": "203.0.113.20", "badtls.example": "203.0.113.21", "mtls.example": "203.0.113.22",
     "denied-tls.example": "203.0.113.23", "front.example": "203.0.113.24", "hidden.example": "203.0.113.25",
     "unrouted.example": "203.0.113.26", "en.direct.example": "203.0.113.27", "proxied.example": "203.0.113.28",
-    "evil.example": "203.0.113.66", "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
+    "evil.example": "203.0.113.66", "retried.example": "203.0.113.29",
+    **{f"{letter}.crowd.wild.example": "203.0.113.14" for letter in "abcdefgh"}, "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
     "tunnel.example": "198.51.100.30", "forbidden.example": "198.51.100.31", "members.example": "198.51.100.32",
     "excluded.example": "198.51.100.40", SQUID_HOST: "10.88.0.30", REVIEWS: "10.88.0.14",
 }
@@ -37,7 +38,7 @@ GATEWAY_POD, SNI_POD, SQUID = "10.88.0.20", "10.88.0.21", "10.88.0.30"
 #: ServiceEntries of the sidecars: plain HTTP on 80 and TLS by SNI on 443.
 DECLARED = ["declared.example", "slow.example", "refused.example", "silent.example", "ws.example"]
 #: VirtualServices that lead through the egress gateway.
-THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example"]
+THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example", "retried.example"]
 SNI_THROUGH_GATEWAY = ["gw.example", "denied-tls.example", "front.example", "unrouted.example"]
 RBAC_HTTP = "ns[istio-system]-policy[no-admin]-rule[0]"
 RBAC_TCP = "ns[istio-system]-policy[no denied hosts]-rule[0]"
@@ -128,7 +129,7 @@ class Mesh:
             cluster = envoy.cluster(f"outbound|80||{host}", (endpoint, 80))
             hosts.append(virtual_host(host, cluster, timeout="1s" if host == "slow.example" else "0s"))
         gateway_http = envoy.cluster(f"outbound|80||{GATEWAY}", (GATEWAY_POD, 8080), http2=True)
-        hosts += [virtual_host(host, gateway_http) for host in THROUGH_GATEWAY]
+        hosts += [virtual_host(host, gateway_http, retried=host == "retried.example") for host in THROUGH_GATEWAY]
         hosts.append(virtual_host("empty.example", envoy.cluster("outbound|80||empty.example")))
         hosts.append(virtual_host("missing.example", "outbound|80||missing.example"))
         hosts.append(virtual_host("none.example", envoy.original_destination("outbound|80||none.example")))
@@ -153,6 +154,12 @@ class Mesh:
         vendor = envoy.cluster(f"outbound|443||{VENDOR_SERVICE}", (NAMES["vendor-service.example"], 443))
         chains.append(chain(envoy.tcp(vendor), server_names=["vendor-service.example"]))
         envoy.listen("0.0.0.0_443", "0.0.0.0", 443, chains, bound=False, default=chain(envoy.tcp(otherwise_tcp)))
+
+        if otherwise_tcp == PASSTHROUGH:
+            dynamic = envoy.dynamic("AllowAnyDynamicDNSCluster")
+            anything = allow_any("AllowAnyDynamicDNSCluster", "allow_any_dynamic_dns")
+            envoy.listen(
+                "0.0.0.0_8081", "0.0.0.0", 8081, [chain(envoy.http("8081", [anything], dynamic))], bound=False)
 
         squid = envoy.cluster(f"outbound|3128||{SQUID_HOST}", (SQUID, 3128))
         envoy.listen(f"{SQUID}_3128", SQUID, 3128, [chain(envoy.tcp(squid))], bound=False, inspect=False)
@@ -194,9 +201,9 @@ class Mesh:
         for host, tls in [("orig.example", {}), ("mtls.example", {"common_tls_context": client}), ("badtls.example", {})]:
             cluster = envoy.cluster(f"outbound|443||{host}", (NAMES[host], 443), tls={"sni": host, **tls})
             hosts.append(virtual_host(host, cluster))
-        for host, port in [("refused-gw.example", 80), ("proxied.example", 80), ("hidden.example", 80)]:
+        for host in ("refused-gw.example", "proxied.example", "hidden.example", "retried.example"):
             endpoint = NAMES.get(host, REFUSING)
-            hosts.append(virtual_host(host, envoy.cluster(f"outbound|{port}||{host}", (endpoint, port))))
+            hosts.append(virtual_host(host, envoy.cluster(f"outbound|80||{host}", (endpoint, 80))))
         hosts.append(limited(virtual_host("limited.example", "outbound|80||gw.example"), requests=1))
         filters = [deny_http(RBAC_HTTP, "/admin"), fault("x-fault", 418), rate_limit()]
         envoy.listen(

@@ -1,6 +1,7 @@
 """The scenarios of Istio's egress tasks."""
 
 import base64
+import concurrent.futures
 import re
 
 from . import clients
@@ -87,6 +88,14 @@ def _(mesh):
     return [sidecar(
         destination_ip=NAMES["plain.example"], port=8000, host=NAMES["plain.example"], protocol="TCP", outcome="ok",
         bytes_sent=exchange.sent, bytes_received=exchange.received, **PASSTHROUGH)]
+
+
+@scenario("allow-any-dynamic-dns", "undeclared host under ALLOW_ANY_DYNAMIC_DNS: Envoy resolves the Host header itself")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, NAMES["evil.example"], 8081, request("plain.example:8000", "/bytes/56"))
+    require(exchange.status == 200, f"the dynamic name gave {exchange.answer[:80]}")
+    return [sidecar(
+        destination_ip=NAMES["plain.example"], host="plain.example", outcome="ok", bytes_received=56, **PASSTHROUGH)]
 
 
 @scenario("registry-only-http", "undeclared host over HTTP under REGISTRY_ONLY")
@@ -259,6 +268,15 @@ def _(mesh):
     return lines
 
 
+@scenario("gateway-retries", "the sidecar tries again after a 503: one line of its own, three of the gateway")
+def _(mesh):
+    facts = gets(mesh.sleep, "retried.example", "/flaky", outcome="ok")
+    attempt = {**facts, "protocol": "HTTP/2"}
+    failed = at_gateway(**{**attempt, "status": 503, "outcome": "failed"})
+    again = at_gateway(**{**attempt, "status": 503, "outcome": "failed"})
+    return [to_gateway(**facts), failed, again, at_gateway(**attempt)]
+
+
 @scenario("gateway-tls", "TLS through the egress gateway by SNI")
 def _(mesh):
     facts = https(mesh.sleep, "gw.example")
@@ -372,6 +390,27 @@ def _(mesh):
     # nginx before 1.25.5 leaves the ClientHello, which it only peeked at, out
     common["bytes_sent"] = OneOf(exchange.sent - exchange.hello, exchange.sent)
     return lines + [Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", outcome="ok", **common)]
+
+
+@scenario("wildcard-crowd", "eight connections at once through gateway and SNI proxy, half of them equal to the byte")
+def _(mesh):
+    hosts = [f"{letter}.crowd.wild.example" for letter in "abcdefgh"]
+
+    def visit(host):
+        size = 3000 if host < "e" else 3000 + 100 * ord(host[0])
+        return clients.tls(mesh.sleep, NAMES["a.wild.example"], 443, host, request(host, f"/bytes/{size}"))
+
+    with concurrent.futures.ThreadPoolExecutor(len(hosts)) as pool:
+        exchanges = dict(zip(hosts, pool.map(visit, hosts)))
+    lines = []
+    for host, exchange in exchanges.items():
+        require(exchange.status == 200, f"{host} gave {exchange.status}: {exchange.error}")
+        common = {"host": host, "journey": host, "marker": host, "outcome": "ok", "bytes_received": exchange.received}
+        lines += [
+            to_gateway(SNI_POD, bytes_sent=exchange.sent, **common),
+            at_gateway("sni-gateway", destination_ip="127.0.0.1", bytes_sent=exchange.sent, **common),
+            Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", **common)]
+    return lines
 
 
 @scenario("wildcard-unknown-name", "a name that the SNI proxy cannot resolve: only nginx shows it")

@@ -14,7 +14,7 @@ from . import tools
 
 
 class Pages(BaseHTTPRequestHandler):
-    """Answers by path: /bytes/N, /status/N, /slow/MS, /abort, /half, /ws; anything else is a short page."""
+    """Answers by path: /bytes/N, /status/N, /slow/MS, /abort, /half, /flaky, /ws; anything else is a short page."""
 
     protocol_version = "HTTP/1.1"
 
@@ -30,12 +30,16 @@ class Pages(BaseHTTPRequestHandler):
         if words[0] == "abort":
             self.close_connection = True
             return None
+        if words[0] == "flaky":
+            self.server.visits = getattr(self.server, "visits", 0) + 1
         if words[0] == "half":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly the beginning")
             self.close_connection = True
             return None
         status, size = 200, 2
-        if words[0] == "bytes":
+        if words[0] == "flaky" and self.server.visits < 3:
+            status = 503
+        elif words[0] == "bytes":
             size = int(words[1])
         elif words[0] == "status":
             status = int(words[1])
