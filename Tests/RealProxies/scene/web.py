@@ -88,8 +88,10 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(space, address, port, tls=None):
+    kind = type("Server6", (Server,), {"address_family": socket.AF_INET6}) if ":" in address else Server
+
     def bind():
-        server = Server((address, port), Pages)
+        server = kind((address, port), Pages)
         server.tls = tls
         return server
 
@@ -140,7 +142,7 @@ class _Names(socketserver.BaseRequestHandler):
             at += query[at] + 1
         kind = struct.unpack(">H", query[at + 1:at + 3])[0]
         address = self.server.names.get(".".join(labels))
-        flags, answers = (0x8583, 0) if address is None else (0x8580, 1 if kind == 1 else 0)
+        flags, answers = (0x8583, 0) if address is None else (0x8580, 1 if kind == 1 and ":" not in address else 0)
         reply = query[:2] + struct.pack(">HHHHH", flags, 1, answers, 0, 0) + query[12:at + 5]
         if answers:
             reply += b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 30, 4) + socket.inet_aton(address)
