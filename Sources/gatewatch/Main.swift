@@ -17,7 +17,7 @@ struct Gatewatch: AsyncParsableCommand {
     subcommands: [
       IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self,
       FormatsCommand.self,
-      PolicyCommand.self, DatabaseCommand.self,
+      PolicyCommand.self, TopologyCommand.self, DatabaseCommand.self,
     ])
 
   /// As CHANGELOG.md names it.
