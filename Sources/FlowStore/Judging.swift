@@ -9,6 +9,40 @@ public struct StoredFacts: Sendable {
   public var outcomes: [(id: Int64, outcome: Outcome)] = []
   /// The time each log's flows cover, Unix milliseconds, both ends inclusive; logs without flows are left out.
   public var logs: [LogSpan] = []
+
+  public init() {}
+}
+
+extension StoredFacts {
+  init(_ db: Database) throws(StoreError) {
+    self.init()
+    let sources = try db.statement(
+      """
+      select s.id, l.path, l.declared_role, \(Source.storedColumns.map { "s.\($0)" }.joined(separator: ", "))
+      from source s
+      left join log l on l.id = s.log
+      order by s.id
+      """)
+    while try sources.step() {
+      guard let source = Source(sources, from: 3) else { continue }
+      self.sources.append(
+        (
+          sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
+        ))
+    }
+    let destinations = try db.statement(
+      "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination order by id")
+    while try destinations.step() {
+      guard let destination = Destination(destinations, from: 1) else { continue }
+      self.destinations.append((destinations.int(0), destination))
+    }
+    let outcomes = try db.statement(
+      "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
+    while try outcomes.step() { self.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
+    let logs = try db.statement(
+      "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
+    while try logs.step() { self.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
+  }
 }
 
 extension OutcomeContext {
@@ -57,36 +91,7 @@ extension FlowStore {
   }
 
   public func facts() throws(StoreError) -> StoredFacts {
-    try access { db throws(StoreError) in
-      var facts = StoredFacts()
-      let sources = try db.statement(
-        """
-        select s.id, l.path, l.declared_role, \(Source.storedColumns.map { "s.\($0)" }.joined(separator: ", "))
-        from source s
-        left join log l on l.id = s.log
-        order by s.id
-        """)
-      while try sources.step() {
-        guard let source = Source(sources, from: 3) else { continue }
-        facts.sources.append(
-          (
-            sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
-          ))
-      }
-      let destinations = try db.statement(
-        "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination order by id")
-      while try destinations.step() {
-        guard let destination = Destination(destinations, from: 1) else { continue }
-        facts.destinations.append((destinations.int(0), destination))
-      }
-      let outcomes = try db.statement(
-        "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
-      while try outcomes.step() { facts.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
-      let logs = try db.statement(
-        "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
-      while try logs.step() { facts.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
-      return facts
-    }
+    try access { db throws(StoreError) in try StoredFacts(db) }
   }
 
   /// Writes a judgement inside the open transaction; from its commit on, the views show it.

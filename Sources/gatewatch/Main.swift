@@ -15,7 +15,8 @@ struct Gatewatch: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self,
+      IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, ExplainCommand.self,
+      AlertCommand.self,
       FormatsCommand.self,
       PolicyCommand.self, DatabaseCommand.self,
     ])

@@ -226,7 +226,7 @@ final class JSONPlan {
     case .decimal:
       let scale: Int64 = field.unit == .seconds ? 1000 : 1
       let divisor: Int64 = field.unit == .microseconds ? 1000 : field.unit == .nanoseconds ? 1_000_000 : 1
-      if let number = Numbers.decimal(&p, to: value.end, scale: scale) { target.setNumber(number / divisor, slot) }
+      if let number = Numbers.decimal(&p, to: value.end, scale: scale) { target.setNumber(Numbers.scaledDown(number, by: divisor), slot) }
     case .time:
       if let time = times[key.timeIndex].read(&p, to: value.end) { target.setNumber(time, slot) }
     default: break

@@ -158,10 +158,24 @@ final class RowBuilder {
       }
       if outcomes.isAlmostFull { outcomes.restart() }
     }
-    batch.firstNewSource = Int32(sources.count)
-    batch.firstNewDestination = Int32(destinations.count)
-    batch.firstNewOutcome = Int32(outcomes.count)
-    batch.firstNewPathTemplate = Int32(templates.count)
+    // An empty batch may hold entries all the same: of rows that were not stored after all. They stay, as ids are given
+    // once, unless they belong to a dictionary that has started anew since.
+    if Int(batch.firstNewSource) + batch.newSources.count != sources.count {
+      batch.newSources.removeAll(keepingCapacity: true)
+      batch.firstNewSource = Int32(sources.count)
+    }
+    if Int(batch.firstNewDestination) + batch.newDestinations.count != destinations.count {
+      batch.newDestinations.removeAll(keepingCapacity: true)
+      batch.firstNewDestination = Int32(destinations.count)
+    }
+    if Int(batch.firstNewOutcome) + batch.newOutcomes.count != outcomes.count {
+      batch.newOutcomes.removeAll(keepingCapacity: true)
+      batch.firstNewOutcome = Int32(outcomes.count)
+    }
+    if Int(batch.firstNewPathTemplate) + batch.newPathTemplates.count != templates.count {
+      batch.newPathTemplates.removeAll(keepingCapacity: true)
+      batch.firstNewPathTemplate = Int32(templates.count)
+    }
   }
 
   @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings[Int(id)] }
@@ -174,7 +188,11 @@ final class RowBuilder {
     batch.rows[batch.count] = row
     batch.count += 1
     if row.startedAtMs < batch.firstMs { batch.firstMs = row.startedAtMs }
-    let end = row.durationMs > 0 ? row.startedAtMs &+ row.durationMs : row.startedAtMs
+    var end = row.startedAtMs
+    if row.durationMs > 0 {
+      let (sum, isTooLarge) = end.addingReportingOverflow(row.durationMs)
+      end = isTooLarge ? .max : sum
+    }
     if end > batch.lastMs { batch.lastMs = end }
     lastTimeMs = row.startedAtMs
   }

@@ -22,7 +22,7 @@ struct PolicyInit: ParsableCommand {
     commandName: "init",
     abstract: "Draft a policy from what the stored lines show, for you to check.",
     discussion: """
-      Every entry comes commented out, with the ground for it beside it: a guess holds only after somebody looked at it. The
+      Every entry comes commented out, with the ground for it beside it: a guess holds only after somebody looked at it. The \
       draft goes to the standard output; the database stays as it is.
 
         gatewatch policy init > egress.yaml
@@ -58,7 +58,7 @@ struct PolicyCheck: ParsableCommand {
     commandName: "check",
     abstract: "Read a policy file as ingest and report would; name errors by line, and exceptions that end.",
     discussion: """
-      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error
+      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error \
       stream and change nothing.
 
         gatewatch policy check egress.yaml
