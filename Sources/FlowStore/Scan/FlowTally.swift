@@ -106,19 +106,21 @@ private final class VerdictGroups: @unchecked Sendable {
     lock.wait()
     defer { lock.signal() }
     if groups[verdict] != VerdictGroups.unknown { return groups[verdict] }
-    groups[verdict] = -1
+    var group: Int32 = -1
     do throws(StoreError) {
       statement.bind(.integer(flow), at: example)
       if try statement.step() {
         let row = (0..<statement.columnCount).map { statement.value($0) }
-        groups[verdict] = known[row] ?? Int32(verdicts.count)
-        if known.updateValue(groups[verdict], forKey: row) == nil { verdicts.append(row) }
+        group = known[row] ?? Int32(verdicts.count)
+        if known.updateValue(group, forKey: row) == nil { verdicts.append(row) }
       }
       statement.reset()
     } catch {
       failure = failure ?? error
     }
-    return groups[verdict]
+    // Once, and when it is certain: the other threads read it without the lock.
+    groups[verdict] = group
+    return group
   }
 }
 
@@ -141,7 +143,7 @@ private final class FlowTallying: @unchecked Sendable {
   /// More processors would wait for the file.
   private static let maxThreads = 8
   /// Leaves handed to a thread at a time: enough that asking costs nothing, few enough that all end together.
-  private static let leavesPerShare = 64
+  private static let leavesPerShare = 16
 
   init?(_ request: TallyRequest, _ pages: FlowPages, _ tables: VerdictTables, _ verdicts: VerdictGroups) {
     guard tables.verdictCount <= FlowTallying.maxVerdicts,
