@@ -45,15 +45,16 @@ extension Judge {
       let destinationFact = destinations.first(where: { $0.id == destination }),
       let outcomeFact = outcomes.first(where: { $0.id == outcome })
     else { return nil }
-    let policy = policy ?? Policy()
-    let index = PolicyIndex(policy)
     let addresses = AddressReader()
+    let index = index(addresses)
+    // With the pods of the imported topology behind the policy's own.
+    let policy = index.policy
     let topology = Topology(
       index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs, contacts: contacts)
     let strangers = Strangers(destinations, index: index, topology: topology, addresses: addresses)
     let classifier = DestinationClassifier(
       index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
-    let active = ActiveEntries(policy, at: atMs)
+    let active = ActiveEntries(index, at: atMs)
     let rules = RouteRules(index: index, topology: topology, strangers: strangers.sentences, active: active)
     let from = topology.traits(of: sourceFact, index, addresses)
     let to = classifier.traits(of: destinationFact.destination)

@@ -57,7 +57,7 @@ public struct Judge: Sendable {
     let policy = policy ?? Policy()
     let addresses = AddressReader()
     let history = cluster.map { ClusterHistory($0) }
-    let index = PolicyIndex(policy, evidence: evidence(of: history, beside: policy, addresses))
+    let index = index(addresses, history)
     let names = ClusterNames(history, logs: logs)
     let topology = Topology(
       index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs,
@@ -114,6 +114,14 @@ public struct Judge: Sendable {
   }
 
   /// Evidence about the addresses that lines name.
+  /// The policy and what the imported topology adds to it.
+  func index(_ addresses: AddressReader) -> PolicyIndex { index(addresses, cluster.map { ClusterHistory($0) }) }
+
+  private func index(_ addresses: AddressReader, _ history: ClusterHistory?) -> PolicyIndex {
+    let policy = policy ?? Policy()
+    return PolicyIndex(policy, evidence: evidence(of: history, beside: policy, addresses))
+  }
+
   private func evidence(
     of history: ClusterHistory?, beside policy: Policy, _ addresses: AddressReader
   ) -> ClusterEvidence {

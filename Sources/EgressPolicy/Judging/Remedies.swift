@@ -78,7 +78,9 @@ struct Remedies {
         ? ["the policy without that host"] : ["\(upstream) among the addresses of that entry: then it is no assumption"]
     case .gatewayAddress, .sniProxyAddress, .forwardProxyAddress, .meshDeclared, .meshHost:
       return ["the policy without that entry"]
-    case .privateUnknown: return [declare]
+    case .privateUnknown, .outsideTopology: return [declare]
+    case .gatewayTopology, .meshTopology:
+      return ["a later topology (gatewatch topology import), or the policy: its entries come before the topology"]
     case .cloudMetadata: return ["nothing in the policy: block 169.254.169.254 for workloads with a NetworkPolicy"]
     case .roleUnknown, .webServerLine:
       return ["gatewatch ingest --role ROLE for this log, or a log format that shows the proxy's own addresses"]
