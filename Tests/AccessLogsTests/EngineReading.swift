@@ -141,5 +141,7 @@ enum SampleLines {
     }
   }()
 
-  static let all: [[UInt8]] = logs.flatMap { $0.bytes.split(separator: ASCII.newline, omittingEmptySubsequences: false).map(Array.init) }
+  static let all: [[UInt8]] = logs.flatMap {
+    $0.bytes.split(separator: ASCII.newline, omittingEmptySubsequences: false).map(Array.init)
+  }
 }

@@ -45,7 +45,7 @@ struct RecallTests {
   @Test("from the middle of a log of several batches, by the nearest place that is known")
   func manyBatches() throws {
     let scene = try Scene()
-    scene.options.limits.batchRows = 16
+    scene.options.limits.batchRows = 34
     try scene.write("access.log", 1...100)
     try scene.ingest("access.log")
     try scene.append("access.log", 101...150)

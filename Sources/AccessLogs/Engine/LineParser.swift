@@ -286,8 +286,11 @@ public final class LineParser {
         found = (index, answer == .ambiguous, split)
         continue
       }
-      let isSame = layouts[first.index].dialect == layouts[index].dialect
-        && zip(first.split, split).allSatisfy { $0.start == $1.start && $0.end == $1.end || $0.isMissing && $1.isMissing }
+      let isSame =
+        layouts[first.index].dialect == layouts[index].dialect
+        && zip(first.split, split).allSatisfy {
+          $0.start == $1.start && $0.end == $1.end || $0.isMissing && $1.isMissing
+        }
       if !isSame {
         found!.isAmbiguous = true
         break
@@ -437,8 +440,11 @@ public final class LineParser {
   private func syslogTime(_ time: Slice) -> Int64 {
     var p = time.start
     return TimeReader.read(
-      [.monthName, .literal([ASCII.space]), .dayPadded, .literal([ASCII.space]), .hour2, .literal([ASCII.colon]), .minute2,
-        .literal([ASCII.colon]), .second2],
+      [
+        .monthName, .literal([ASCII.space]), .dayPadded, .literal([ASCII.space]), .hour2, .literal([ASCII.colon]),
+        .minute2,
+        .literal([ASCII.colon]), .second2,
+      ],
       &p, to: time.end, reference: wrapperTime.reference) ?? Numbers.missing
   }
 
@@ -497,9 +503,13 @@ public final class LineParser {
   }
 
   private func reason(for line: Slice) -> String {
-    if line.firstRange(of: "\taccess\t") != nil || line.firstRange(of: "\"scope\":\"access\"") != nil { return "ztunnel" }
+    if line.firstRange(of: "\taccess\t") != nil || line.firstRange(of: "\"scope\":\"access\"") != nil {
+      return "ztunnel"
+    }
     if line[0] == ASCII.openBrace { return "unknown-json" }
-    if line[0] == ASCII.openBracket, line.count > 12, ASCII.isDigit(line[1]), line[5] == ASCII.minus { return "malformed-envoy" }
+    if line[0] == ASCII.openBracket, line.count > 12, ASCII.isDigit(line[1]), line[5] == ASCII.minus {
+      return "malformed-envoy"
+    }
     return "unrecognised"
   }
 

@@ -130,7 +130,8 @@ final class RowBuilder {
     return newTemplate(h, escaping, batch)
   }
 
-  @inline(never) private func newTemplate(_ hash: UInt64, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32 {
+  @inline(never) private func newTemplate(_ hash: UInt64, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32
+  {
     if templates.isFull(for: key, 1) {
       // No restart: it would let a client who invents paths clear the dictionary over and over.
       let others = Slice(Self.otherPaths.utf8Start, Self.otherPaths.utf8Start + Self.otherPaths.utf8CodeUnitCount)
@@ -199,7 +200,9 @@ final class RowBuilder {
 
   /// Start of the flow in Unix milliseconds: as logged, or the logged end less the duration, or the wrapper's time, or the time
   /// of the line before; nil when there is nothing to go by.
-  @inline(__always) func startTime(_ fields: borrowing Fields, _ durationMs: Int64, _ warnings: inout Warnings) -> Int64? {
+  @inline(__always) func startTime(_ fields: borrowing Fields, _ durationMs: Int64, _ warnings: inout Warnings)
+    -> Int64?
+  {
     let start = fields.number(.startTime)
     if start != Numbers.missing { return start }
     return otherTime(fields, durationMs, &warnings)

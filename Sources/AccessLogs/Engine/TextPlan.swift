@@ -196,7 +196,11 @@ final class TextPlan {
       // A role that occurs twice cannot anchor a run: its slot may hold either value.
       let isRepeat = !seen.insert(field.role).inserted && field.role != .ignored
       if wanted.contains(field.role), !isRepeat {
-        if open { runs[runs.count - 1].1 = field.role.rawValue } else { runs.append((field.role.rawValue, field.role.rawValue)) }
+        if open {
+          runs[runs.count - 1].1 = field.role.rawValue
+        } else {
+          runs.append((field.role.rawValue, field.role.rawValue))
+        }
         open = true
       } else {
         open = false
@@ -254,7 +258,9 @@ final class TextPlan {
         if slice.isEmpty, !step.pointee.mayBeEmpty { return false }
         var forbidden = step.pointee.forbidden
         for _ in 0..<step.pointee.forbiddenCount {
-          if Scan.find(UInt8(truncatingIfNeeded: forbidden), from: slice.start, to: slice.end) != slice.end { return false }
+          if Scan.find(UInt8(truncatingIfNeeded: forbidden), from: slice.start, to: slice.end) != slice.end {
+            return false
+          }
           forbidden >>= 8
         }
         if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
@@ -273,7 +279,9 @@ final class TextPlan {
       // The literal behind the column; at most eight bytes of it in one comparison.
       let literalCount = Int(step.pointee.literalCount)
       if literalCount > 0 {
-        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else { return false }
+        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else {
+          return false
+        }
         if literalCount > 8, !hasLiteral(i, at: p) { return false }
         p += literalCount
       }
@@ -346,7 +354,9 @@ final class TextPlan {
       if p < end, p.pointee == ASCII.minus {
         p += 1
       } else {
-        while p < end, ASCII.isLetter(p.pointee) || ASCII.isDigit(p.pointee) || p.pointee == ASCII.slash || p.pointee == ASCII.dot {
+        while p < end,
+          ASCII.isLetter(p.pointee) || ASCII.isDigit(p.pointee) || p.pointee == ASCII.slash || p.pointee == ASCII.dot
+        {
           p += 1
         }
         if p == start, !fields[i].mayBeEmpty { return false }

@@ -28,7 +28,7 @@ struct AlertCommand: ParsableCommand {
     guard arguments.dropFirst().first == configuration.commandName,
       Gatewatch.exitCode(for: error) == ExitCode.validationFailure
     else { return }
-    FileHandle.standardError.write(Data((Gatewatch.fullMessage(for: error) + "\n").utf8))
+    Terminal.writeError(Gatewatch.fullMessage(for: error) + "\n")
     Gatewatch.exit(withError: ExitCode(couldNotTell))
   }
 

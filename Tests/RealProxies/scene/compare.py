@@ -28,12 +28,13 @@ class Share:
 
 
 class Pass:
-    """One reading of one set of logs, with or without the policy."""
+    """One reading of one set of logs: with or without the policy, or each log alone."""
 
-    def __init__(self, form, policy):
+    def __init__(self, form, policy, alone=False):
         self.form = form
         self.policy = policy
-        self.name = f"{form}, {'policy' if policy else 'zero configuration'}"
+        self.alone = alone
+        self.name = f"{form}, {'each log alone' if alone else 'policy' if policy else 'zero configuration'}"
         self.misses = []
         self.measures = {name: Share() for name in (
             "bypass recall", "bypass precision", "blocked recall", "blocked precision", "outcome accuracy", "path accuracy",
@@ -95,6 +96,11 @@ def compare(reading, lines, summary, found):
 
 def judge(reading, line, flow):
     wanted = line.expected(reading.form, reading.policy)
+    if reading.alone:
+        # whose line it is, and what a private address is, may take another log to know; then it is left open
+        wanted["role"] = OneOf(wanted["role"], "unknown")
+        if "path" in wanted and wanted["bypass"] is None:
+            wanted["path"] = OneOf(wanted["path"], "unknown")
     warnings = set((flow["warnings"] or "").split(",")) - {""}
     is_ambiguous = line.ambiguous and AMBIGUOUS in warnings
     measures = reading.measures
@@ -140,7 +146,7 @@ def judge(reading, line, flow):
             measures["bypass precision"].add(flow["bypass"] == wanted["bypass"])
         if flow["bypass"] != wanted["bypass"]:
             reading.miss(line, "bypass", wanted["bypass"], flow["bypass"])
-    if line.proven and UNPROVEN in warnings:
+    if line.proven and not reading.alone and UNPROVEN in warnings:
         reading.miss(line, "warnings", f"no {UNPROVEN}", flow["warnings"])
 
 
@@ -154,6 +160,15 @@ def judge_claim(reading, line, flow, warnings):
         reading.measures["bypass precision"].add(is_proven)
     if not is_proven and (must_prove or not is_open):
         reading.miss(line, "bypass", line.claim if must_prove else f"{line.claim}, or none with {UNPROVEN}", flow["bypass"])
+
+
+def judge_alert(reading, gatewatch, database):
+    """Cron's view: there were bypasses, so the first run is critical, and the second one is silent."""
+    for wanted in (2, 0):
+        result = subprocess.run(
+            [gatewatch, "alert", "--db", database], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        if result.returncode != wanted:
+            reading.misses.append(f"{reading.name}: alert: expected exit {wanted}, found {result.returncode}")
 
 
 def judge_joins(reading, joined):

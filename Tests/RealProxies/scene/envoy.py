@@ -112,6 +112,19 @@ class Envoy:
         self.clusters.append(cluster)
         return name
 
+    def dynamic(self, name):
+        """ALLOW_ANY_DYNAMIC_DNS: resolves the Host header. Returns the HTTP filter that goes with the cluster."""
+        cache = {"name": name, "dns_lookup_family": "V4_ONLY", "typed_dns_resolver_config": typed(
+            "envoy.network.dns_resolver.getaddrinfo",
+            "network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig")}
+        self.clusters.append({
+            "name": name, "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": CONNECT_TIMEOUT, "cluster_type": typed(
+                "envoy.clusters.dynamic_forward_proxy", "clusters.dynamic_forward_proxy.v3.ClusterConfig",
+                dns_cache_config=cache)})
+        return typed(
+            "envoy.filters.http.dynamic_forward_proxy", "filters.http.dynamic_forward_proxy.v3.FilterConfig",
+            dns_cache_config=cache)
+
     # filters
 
     def tcp(self, cluster, *before):
@@ -166,18 +179,18 @@ def chain(filters, name=None, **match):
 HTTP_PROTOCOLS = ["http/1.0", "http/1.1", "h2c"]
 
 
-def virtual_host(host, cluster, port=80, route="default", timeout="0s", retries=True):
-    action = {"cluster": cluster, "timeout": timeout}
-    if retries:
-        action["retry_policy"] = RETRIES
+def virtual_host(host, cluster, port=80, route="default", timeout="0s", retried=False):
+    action = {"cluster": cluster, "timeout": timeout, "retry_policy": dict(RETRIES)}
+    if retried:
+        action["retry_policy"]["retriable_status_codes"] = [503]
     return {
         "name": f"{host}:{port}", "domains": [host, f"{host}:{port}"],
         "routes": [{"match": {"prefix": "/"}, "name": route, "route": action}]}
 
 
-def allow_any(cluster=PASSTHROUGH):
-    return {"name": "allow_any", "domains": ["*"], "routes": [
-        {"match": {"prefix": "/"}, "name": "allow_any", "route": {"cluster": cluster, "timeout": "0s"}}]}
+def allow_any(cluster=PASSTHROUGH, name="allow_any"):
+    return {"name": name, "domains": ["*"], "routes": [
+        {"match": {"prefix": "/"}, "name": name, "route": {"cluster": cluster, "timeout": "0s"}}]}
 
 
 def block_all():

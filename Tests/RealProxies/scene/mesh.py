@@ -25,19 +25,22 @@ NAMES = {
     "vendor-service.example": "203.0.113.20", "badtls.example": "203.0.113.21", "mtls.example": "203.0.113.22",
     "denied-tls.example": "203.0.113.23", "front.example": "203.0.113.24", "hidden.example": "203.0.113.25",
     "unrouted.example": "203.0.113.26", "en.direct.example": "203.0.113.27", "proxied.example": "203.0.113.28",
-    "evil.example": "203.0.113.66", "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
+    "evil.example": "203.0.113.66", "retried.example": "203.0.113.29",
+    "plain6.example": "2001:db8::10", "gw6.example": "2001:db8::12",
+    **{f"{letter}.crowd.wild.example": "203.0.113.14" for letter in "abcdefgh"}, "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
     "tunnel.example": "198.51.100.30", "forbidden.example": "198.51.100.31", "members.example": "198.51.100.32",
     "excluded.example": "198.51.100.40", SQUID_HOST: "10.88.0.30", REVIEWS: "10.88.0.14",
 }
 #: Nothing listens at the first, and nothing answers at the second.
 REFUSING, SILENT = "203.0.113.18", "203.0.113.19"
+SLEEP6, ORDERS6, GATEWAY6 = "fd00:88::11", "fd00:88::12", "fd00:88::20"
 METADATA = "169.254.169.254"
 SLEEP, ORDERS, LEGACY, REVIEWS_POD, BATCH = "10.88.0.11", "10.88.0.12", "10.88.0.13", "10.88.0.14", "10.88.0.15"
 GATEWAY_POD, SNI_POD, SQUID = "10.88.0.20", "10.88.0.21", "10.88.0.30"
 #: ServiceEntries of the sidecars: plain HTTP on 80 and TLS by SNI on 443.
 DECLARED = ["declared.example", "slow.example", "refused.example", "silent.example", "ws.example"]
 #: VirtualServices that lead through the egress gateway.
-THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example"]
+THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example", "retried.example"]
 SNI_THROUGH_GATEWAY = ["gw.example", "denied-tls.example", "front.example", "unrouted.example"]
 RBAC_HTTP = "ns[istio-system]-policy[no-admin]-rule[0]"
 RBAC_TCP = "ns[istio-system]-policy[no denied hosts]-rule[0]"
@@ -79,9 +82,9 @@ class Mesh:
         outside = sorted({a for a in NAMES.values() if not a.startswith("10.")}, key=lambda a: a != "203.0.113.10")
         self.web = add("web", *outside, METADATA)
         self.dns = add("dns", DNS)
-        self.sleep, self.orders = add("sleep", SLEEP), add("orders", ORDERS)
+        self.sleep, self.orders = add("sleep", SLEEP, SLEEP6), add("orders", ORDERS, ORDERS6)
         self.legacy, self.reviews, self.batch = add("legacy", LEGACY), add("reviews", REVIEWS_POD), add("batch", BATCH)
-        self.gateway, self.sni_gateway = add("gateway", GATEWAY_POD), add("sni-gateway", SNI_POD)
+        self.gateway, self.sni_gateway = add("gateway", GATEWAY_POD, GATEWAY6), add("sni-gateway", SNI_POD)
         self.squid = add("squid", SQUID)
         self.sleep.shell(f"ip route add {METADATA}/32 dev eth0 src {SLEEP}")
         self._outside()
@@ -128,9 +131,11 @@ class Mesh:
             cluster = envoy.cluster(f"outbound|80||{host}", (endpoint, 80))
             hosts.append(virtual_host(host, cluster, timeout="1s" if host == "slow.example" else "0s"))
         gateway_http = envoy.cluster(f"outbound|80||{GATEWAY}", (GATEWAY_POD, 8080), http2=True)
-        hosts += [virtual_host(host, gateway_http) for host in THROUGH_GATEWAY]
+        hosts += [virtual_host(host, gateway_http, retried=host == "retried.example") for host in THROUGH_GATEWAY]
         hosts.append(virtual_host("empty.example", envoy.cluster("outbound|80||empty.example")))
         hosts.append(virtual_host("missing.example", "outbound|80||missing.example"))
+        hosts.append(virtual_host(
+            "gw6.example", envoy.cluster(f"outbound|80|six|{GATEWAY}", (GATEWAY6, 8080), http2=True)))
         hosts.append(virtual_host("none.example", envoy.original_destination("outbound|80||none.example")))
         hosts.append(virtual_host("side.example", envoy.cluster(
             "outbound|443|tls-origination|side.example", (NAMES["side.example"], 443), tls={"sni": "side.example"})))
@@ -138,6 +143,10 @@ class Mesh:
         envoy.listen("0.0.0.0_80", "0.0.0.0", 80, [
             chain(envoy.http("80", hosts + [otherwise_http]), application_protocols=HTTP_PROTOCOLS)],
             bound=False, default=chain(envoy.tcp(otherwise_tcp)))
+        six = [chain(envoy.http("80", hosts + [otherwise_http]))]
+        if self.network.six:
+            envoy.listen("[::]_80", "::", 80, six, bound=False)
+            envoy.listen("[::]_443", "::", 443, [chain(envoy.tcp(otherwise_tcp), transport_protocol="tls")], bound=False)
         envoy.listen("0.0.0.0_9080", "0.0.0.0", 9080, [chain(envoy.http("9080", hosts + [otherwise_http]))], bound=False)
 
         chains = []
@@ -154,6 +163,12 @@ class Mesh:
         chains.append(chain(envoy.tcp(vendor), server_names=["vendor-service.example"]))
         envoy.listen("0.0.0.0_443", "0.0.0.0", 443, chains, bound=False, default=chain(envoy.tcp(otherwise_tcp)))
 
+        if otherwise_tcp == PASSTHROUGH:
+            dynamic = envoy.dynamic("AllowAnyDynamicDNSCluster")
+            anything = allow_any("AllowAnyDynamicDNSCluster", "allow_any_dynamic_dns")
+            envoy.listen(
+                "0.0.0.0_8081", "0.0.0.0", 8081, [chain(envoy.http("8081", [anything], dynamic))], bound=False)
+
         squid = envoy.cluster(f"outbound|3128||{SQUID_HOST}", (SQUID, 3128))
         envoy.listen(f"{SQUID}_3128", SQUID, 3128, [chain(envoy.tcp(squid))], bound=False, inspect=False)
         # the chain for those who dial Envoy's own port has no access log in Istio either
@@ -161,9 +176,10 @@ class Mesh:
             [typed("envoy.filters.network.tcp_proxy", "filters.network.tcp_proxy.v3.TcpProxy",
                    stat_prefix=BLACK_HOLE, cluster=BLACK_HOLE)],
             name="virtualOutbound-blackhole", destination_port=15001)
-        envoy.listen(
-            "virtualOutbound", "0.0.0.0", 15001, [black_hole], original=True, inspect=False,
-            default=chain(envoy.tcp(otherwise_tcp), name="virtualOutbound-catchall-tcp"))
+        for ip in ("0.0.0.0", "::") if self.network.six else ("0.0.0.0",):
+            envoy.listen(
+                f"virtualOutbound {ip}", ip, 15001, [black_hole], original=True, inspect=False,
+                default=chain(envoy.tcp(otherwise_tcp), name="virtualOutbound-catchall-tcp"))
 
     def _sleep(self, envoy):
         self._sidecar(envoy, allow_any(), PASSTHROUGH)
@@ -190,17 +206,21 @@ class Mesh:
         client = {"tls_certificates": [{
             "certificate_chain": {"filename": self.certificates.path("client.pem")},
             "private_key": {"filename": self.certificates.path("client.key")}}]}
-        hosts = [virtual_host("gw.example", envoy.cluster("outbound|80||gw.example", (NAMES["gw.example"], 80)))]
+        hosts = [
+            virtual_host(host, envoy.cluster(f"outbound|80||{host}", (NAMES[host], 80)))
+            for host in ("gw.example", "gw6.example")]
         for host, tls in [("orig.example", {}), ("mtls.example", {"common_tls_context": client}), ("badtls.example", {})]:
             cluster = envoy.cluster(f"outbound|443||{host}", (NAMES[host], 443), tls={"sni": host, **tls})
             hosts.append(virtual_host(host, cluster))
-        for host, port in [("refused-gw.example", 80), ("proxied.example", 80), ("hidden.example", 80)]:
+        for host in ("refused-gw.example", "proxied.example", "hidden.example", "retried.example"):
             endpoint = NAMES.get(host, REFUSING)
-            hosts.append(virtual_host(host, envoy.cluster(f"outbound|{port}||{host}", (endpoint, port))))
+            hosts.append(virtual_host(host, envoy.cluster(f"outbound|80||{host}", (endpoint, 80))))
         hosts.append(limited(virtual_host("limited.example", "outbound|80||gw.example"), requests=1))
         filters = [deny_http(RBAC_HTTP, "/admin"), fault("x-fault", 418), rate_limit()]
-        envoy.listen(
-            "0.0.0.0_8080", "0.0.0.0", 8080, [chain(envoy.http("http.8080", hosts, *filters, remote=True))], inspect=False)
+        plain = [chain(envoy.http("http.8080", hosts, *filters, remote=True))]
+        envoy.listen("0.0.0.0_8080", "0.0.0.0", 8080, plain, inspect=False)
+        if self.network.six:
+            envoy.listen("[::]_8080", "::", 8080, plain, inspect=False)
 
         passthrough = []
         for host in ("gw.example", "denied-tls.example"):
@@ -325,15 +345,15 @@ http_access allow all
 
 
 POLICY = f"""# The mesh of the scenes, as its owner declares it.
-mesh: {{ internal: [10.88.0.0/24, "*.svc.cluster.local"] }}
+mesh: {{ internal: [10.88.0.0/24, "fd00:88::/64", "*.svc.cluster.local"] }}
 pods:
-  - {{ name: sleep, addresses: [{SLEEP}], sidecar: true }}
-  - {{ name: orders, addresses: [{ORDERS}], sidecar: true }}
+  - {{ name: sleep, addresses: [{SLEEP}, "{SLEEP6}"], sidecar: true }}
+  - {{ name: orders, addresses: [{ORDERS}, "{ORDERS6}"], sidecar: true }}
   - {{ name: legacy, addresses: [{LEGACY}], sidecar: false }}
   - {{ name: reviews, addresses: [{REVIEWS_POD}], sidecar: true }}
   - {{ name: batch, addresses: [{BATCH}], sidecar: true }}
 gateways:
-  - {{ name: istio-egressgateway, hosts: [{GATEWAY}], addresses: [{GATEWAY_POD}] }}
+  - {{ name: istio-egressgateway, hosts: [{GATEWAY}], addresses: [{GATEWAY_POD}, "{GATEWAY6}"] }}
   - {{ name: istio-egressgateway-with-sni-proxy, hosts: [{SNI_GATEWAY}], addresses: [{SNI_POD}] }}
 sni_proxies: [ {{ name: sni-proxy, addresses: [127.0.0.1] }} ]
 forward_proxies: [ {{ name: squid, hosts: [{SQUID_HOST}], addresses: [{SQUID}] }} ]

@@ -12,6 +12,7 @@ from . import tools
 CLONE_NEWNET = 0x40000000
 #: Addresses that stand for the Internet; Gatewatch counts the documentation ranges as public.
 OUTSIDE = ["203.0.113.0/24", "198.51.100.0/24"]
+INSIDE6, OUTSIDE6 = "fd00:88::/64", "2001:db8::/64"
 DNS = "10.88.0.53"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -70,8 +71,10 @@ class Namespace:
 class Network:
     """Creates the namespaces, and removes what it created, whatever happened in between."""
 
-    def __init__(self, names):
+    def __init__(self, names, six):
         self.scene = f"gw{os.getpid():x}"
+        #: Whether the machine has IPv6; without it the scenes have none either.
+        self.six = six
         self.hosts = names
         self.spaces = {}
         self.processes = []
@@ -90,15 +93,19 @@ class Network:
             self._has_hub = True
             self._run([ip, "-n", f"{self.scene}-hub", "link", "add", "name", "br0", "type", "bridge"])
             self._run([ip, "-n", f"{self.scene}-hub", "link", "set", "br0", "up"])
-        space = Namespace(self.scene, role, list(addresses))
+        space = Namespace(self.scene, role, [address for address in addresses if self.six or ":" not in address])
         self._run([ip, "netns", "add", space.name])
         self.spaces[role] = space
         port = f"p{len(self.spaces)}"
         self._run([ip, "link", "add", "name", "eth0", "netns", space.name, "type", "veth", "peer", "name", port,
                    "netns", f"{self.scene}-hub"])
         self._run([ip, "-n", f"{self.scene}-hub", "link", "set", port, "master", "br0", "up"])
+        # without duplicate detection an IPv6 address is usable at once
         lines = ["ip link set lo up", "ip link set eth0 up"]
-        lines += [f"ip addr add {address}/32 dev eth0" for address in addresses]
+        lines += [f"ip addr add {address}/{128 if ':' in address else 32} dev eth0{' nodad' if ':' in address else ''}" for address in space.addresses]
+        six = next((address for address in space.addresses if ":" in address), None)
+        if six:
+            lines += [f"ip -6 route add {route} dev eth0 src {six}" for route in (INSIDE6, OUTSIDE6)]
         lines += [f"ip route add {route} dev eth0 src {space.address}" for route in ["10.88.0.0/24"] + OUTSIDE]
         lines += ["sysctl -qw net.ipv4.ip_unprivileged_port_start=0"]
         space.shell("\n".join(lines))
@@ -199,9 +206,11 @@ iptables -t nat -A ISTIO_OUTPUT -d 127.0.0.1/32 -j RETURN
 def capture(space, excluded=(), inbound=False):
     """The rules of istio-init; `excluded` is what the annotation excludeOutboundIPRanges leaves out."""
     rules = SIDECAR_RULES
-    for range_ in excluded:
-        rules += f"iptables -t nat -A ISTIO_OUTPUT -d {range_} -j RETURN\n"
     rules += "iptables -t nat -A ISTIO_OUTPUT -j ISTIO_REDIRECT\n"
+    if any(":" in address for address in space.addresses):
+        rules += rules.replace("127.0.0.6/32", "::6/128").replace("127.0.0.1/32", "::1/128").replace("iptables", "ip6tables")
+    for range_ in excluded:
+        rules += f"iptables -t nat -I ISTIO_OUTPUT -d {range_} -j RETURN\n"
     if inbound:
         rules += "iptables -t nat -A PREROUTING -p tcp -j ISTIO_IN_REDIRECT\n"
     space.shell(rules)

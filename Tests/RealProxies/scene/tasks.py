@@ -1,12 +1,13 @@
 """The scenarios of Istio's egress tasks."""
 
 import base64
+import concurrent.futures
 import re
 
 from . import clients
 from .clients import request
 from .mesh import (
-    BATCH, GATEWAY_POD, NAMES, ORDERS, REVIEWS, REVIEWS_POD, SILENT, SLEEP, SNI_POD, SQUID)
+    BATCH, GATEWAY6, GATEWAY_POD, NAMES, ORDERS, ORDERS6, REVIEWS, REVIEWS_POD, SILENT, SLEEP, SLEEP6, SNI_POD, SQUID)
 from .truth import Line, Old, OneOf, require, scenario
 
 PASSTHROUGH = {"path": "passthrough", "bypass": "passthrough"}
@@ -37,7 +38,7 @@ def gets(space, host, path, status=200, **columns):
     answer = clients.curl(space, f"http://{host}{path}")
     require(answer == str(status), f"GET http://{host}{path} gave {answer}, not {status}")
     return {
-        "host": host.split(":")[0], "method": "GET", "url_path": template(path), "status": status,
+        "host": host.rsplit(":", 1)[0] if host[-1].isdigit() and host.count(":") == 1 else host, "method": "GET", "url_path": template(path), "status": status,
         "protocol": "HTTP/1.1", "bytes_sent": 0,
         **columns}
 
@@ -87,6 +88,14 @@ def _(mesh):
     return [sidecar(
         destination_ip=NAMES["plain.example"], port=8000, host=NAMES["plain.example"], protocol="TCP", outcome="ok",
         bytes_sent=exchange.sent, bytes_received=exchange.received, **PASSTHROUGH)]
+
+
+@scenario("allow-any-dynamic-dns", "undeclared host under ALLOW_ANY_DYNAMIC_DNS: Envoy resolves the Host header itself")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, NAMES["evil.example"], 8081, request("plain.example:8000", "/bytes/56"))
+    require(exchange.status == 200, f"the dynamic name gave {exchange.answer[:80]}")
+    return [sidecar(
+        destination_ip=NAMES["plain.example"], host="plain.example", outcome="ok", bytes_received=56, **PASSTHROUGH)]
 
 
 @scenario("registry-only-http", "undeclared host over HTTP under REGISTRY_ONLY")
@@ -259,6 +268,16 @@ def _(mesh):
     return lines
 
 
+@scenario("gateway-retries", "the sidecar tries again after a 503: one line of its own, three of the gateway")
+def _(mesh):
+    facts = gets(mesh.sleep, "retried.example", "/flaky", outcome="ok")
+    attempt = {**facts, "protocol": "HTTP/2"}
+    # the sidecar resets the stream on seeing the status, which the gateway notes (DR) when it comes soon enough
+    attempt["bytes_received"] = OneOf(0, 2)
+    failed = {**attempt, "status": 503, "outcome": OneOf("failed", "client-gone")}
+    return [to_gateway(**facts), at_gateway(**failed), at_gateway(**failed), at_gateway(**attempt)]
+
+
 @scenario("gateway-tls", "TLS through the egress gateway by SNI")
 def _(mesh):
     facts = https(mesh.sleep, "gw.example")
@@ -355,6 +374,48 @@ def _(mesh):
         at_gateway(source=BATCH, destination_ip=NAMES["proxied.example"], **{**facts, "protocol": "HTTP/2"})]
 
 
+# IPv6
+
+
+@scenario("ipv6-allow-any", "undeclared hosts over IPv6")
+def _(mesh):
+    facts = gets(mesh.sleep, "plain6.example", "/bytes/57", bytes_received=57)
+    exchange = clients.tls(mesh.sleep, NAMES["plain6.example"], 443, "plain6.example", request("plain6.example", "/bytes/3000"))
+    common = {"source": SLEEP6, "destination_ip": NAMES["plain6.example"], **PASSTHROUGH}
+    return [
+        sidecar(journey="a", outcome="ok", **common, **facts),
+        sidecar(journey="b", **common, **tls_of(exchange, "plain6.example"))]
+
+
+@scenario("ipv6-registry-only", "undeclared hosts over IPv6 under REGISTRY_ONLY")
+def _(mesh):
+    facts = gets(mesh.orders, "plain6.example", "/blocked", 502)
+    clients.tls(mesh.orders, NAMES["plain6.example"], 443, "plain6.example", request("plain6.example", "/"))
+    return [
+        sidecar("orders", journey="a", source=ORDERS6, outcome="blocked", reason="registry-only-http", **NOTHING, **facts),
+        sidecar("orders", journey="b", source=ORDERS6, host="plain6.example", outcome="blocked", reason="registry-only-tcp",
+                **NOTHING)]
+
+
+@scenario("ipv6-nameless", "an address in brackets as Host, and TLS without a name, over IPv6")
+def _(mesh):
+    address = NAMES["plain6.example"]
+    facts = gets(mesh.sleep, f"[{address}]", "/bytes/58", bytes_received=58)
+    clients.openssl(mesh.sleep, f"[{address}]", 443, "-noservername")
+    common = {"source": SLEEP6, "destination_ip": address, **PASSTHROUGH}
+    return [
+        sidecar(journey="a", outcome="ok", **common, **{**facts, "host": address}),
+        sidecar(journey="b", host=address, **common)]
+
+
+@scenario("ipv6-gateway", "through the egress gateway, IPv6 on both sides of it")
+def _(mesh):
+    facts = gets(mesh.sleep, "gw6.example", "/bytes/59", bytes_received=59, outcome="ok")
+    return [
+        to_gateway(GATEWAY6, source=SLEEP6, **facts),
+        at_gateway(source=SLEEP6, destination_ip=NAMES["gw6.example"], port=80, **{**facts, "protocol": "HTTP/2"})]
+
+
 # the SNI proxy behind a gateway
 
 
@@ -372,6 +433,27 @@ def _(mesh):
     # nginx before 1.25.5 leaves the ClientHello, which it only peeked at, out
     common["bytes_sent"] = OneOf(exchange.sent - exchange.hello, exchange.sent)
     return lines + [Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", outcome="ok", **common)]
+
+
+@scenario("wildcard-crowd", "eight connections at once through gateway and SNI proxy, half of them equal to the byte")
+def _(mesh):
+    hosts = [f"{letter}.crowd.wild.example" for letter in "abcdefgh"]
+
+    def visit(host):
+        size = 3000 if host < "e" else 3000 + 100 * ord(host[0])
+        return clients.tls(mesh.sleep, NAMES["a.wild.example"], 443, host, request(host, f"/bytes/{size}"))
+
+    with concurrent.futures.ThreadPoolExecutor(len(hosts)) as pool:
+        exchanges = dict(zip(hosts, pool.map(visit, hosts)))
+    lines = []
+    for host, exchange in exchanges.items():
+        require(exchange.status == 200, f"{host} gave {exchange.status}: {exchange.error}")
+        common = {"host": host, "journey": host, "marker": host, "outcome": "ok", "bytes_received": exchange.received}
+        lines += [
+            to_gateway(SNI_POD, bytes_sent=exchange.sent, **common),
+            at_gateway("sni-gateway", destination_ip="127.0.0.1", bytes_sent=exchange.sent, **common),
+            Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", **common)]
+    return lines
 
 
 @scenario("wildcard-unknown-name", "a name that the SNI proxy cannot resolve: only nginx shows it")

@@ -43,6 +43,13 @@ def require_nat():
         raise Missing(f"bridge, veth or iptables REDIRECT do not work in a namespace here: {result.stdout.strip()}")
 
 
+def has_ipv6():
+    trial = (
+        "ip link set lo up && ip -6 addr add fd00:88::1/128 dev lo nodad"
+        " && ip6tables -t nat -A OUTPUT -p tcp --dport 9 -j REDIRECT --to-ports 15001")
+    return quietly(["unshare", "--net", "sh", "-c", trial]).returncode == 0
+
+
 def stream_module():
     return next((path for path in NGINX_STREAM_MODULES if os.path.exists(path)), None)
 

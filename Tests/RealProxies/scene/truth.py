@@ -46,12 +46,14 @@ class Line:
     for by another log, so that calling it unproven would be a false alarm; `ambiguous` that the text can be split in more
     than one way."""
 
-    def __init__(self, log, journey="", claim=None, proven=None, ambiguous=False, warnings=(), **columns):
+    def __init__(self, log, journey="", claim=None, proven=None, ambiguous=False, warnings=(), marker=None,
+                 **columns):
         self.log = log
         self.journey = journey
         self.claim = claim
         self.proven = proven
         self.ambiguous = ambiguous
+        self.marker = marker
         self.warnings = list(warnings)
         self.columns = {"role": ROLES[log], "bypass": None, **columns}
         self.scenario = None
@@ -87,12 +89,29 @@ class Record:
             line.number, line.scenario = expected[line.log], scenario.name
         self._await(scenario, expected)
         end = time.time()
+        self._place(wanted)
         for line in wanted:
             line.span = (start, end)
         if not wanted:
             self.invisible.append(scenario.name)
         self.counts = expected
         self.lines += wanted
+
+    def _place(self, wanted):
+        """Finds the lines of traffic that ran at the same time; one worker writes all formats in the same order."""
+        for line in wanted:
+            if line.marker is None:
+                continue
+            numbers = set()
+            for form in FORMATS:
+                texts = self._texts(form, line.log)
+                found = [n for n in range(self.counts[line.log], len(texts)) if line.marker in texts[n]]
+                if len(found) != 1:
+                    raise SceneError(f"scenario {line.scenario}: {len(found)} lines of {line.log}.log hold {line.marker}")
+                numbers.add(found[0] + 1)
+            if len(numbers) != 1:
+                raise SceneError(f"scenario {line.scenario}: {line.log}.log has {line.marker} in different places")
+            line.number = numbers.pop()
 
     def _await(self, scenario, expected):
         deadline = time.monotonic() + LINES_WITHIN

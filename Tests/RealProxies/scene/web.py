@@ -14,7 +14,7 @@ from . import tools
 
 
 class Pages(BaseHTTPRequestHandler):
-    """Answers by path: /bytes/N, /status/N, /slow/MS, /abort, /half, /ws; anything else is a short page."""
+    """Answers by path: /bytes/N, /status/N, /slow/MS, /abort, /half, /flaky, /ws; anything else is a short page."""
 
     protocol_version = "HTTP/1.1"
 
@@ -30,12 +30,16 @@ class Pages(BaseHTTPRequestHandler):
         if words[0] == "abort":
             self.close_connection = True
             return None
+        if words[0] == "flaky":
+            self.server.visits = getattr(self.server, "visits", 0) + 1
         if words[0] == "half":
             self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly the beginning")
             self.close_connection = True
             return None
         status, size = 200, 2
-        if words[0] == "bytes":
+        if words[0] == "flaky" and self.server.visits < 3:
+            status = 503
+        elif words[0] == "bytes":
             size = int(words[1])
         elif words[0] == "status":
             status = int(words[1])
@@ -84,8 +88,10 @@ class Server(ThreadingHTTPServer):
 
 
 def serve(space, address, port, tls=None):
+    kind = type("Server6", (Server,), {"address_family": socket.AF_INET6}) if ":" in address else Server
+
     def bind():
-        server = Server((address, port), Pages)
+        server = kind((address, port), Pages)
         server.tls = tls
         return server
 
@@ -136,7 +142,7 @@ class _Names(socketserver.BaseRequestHandler):
             at += query[at] + 1
         kind = struct.unpack(">H", query[at + 1:at + 3])[0]
         address = self.server.names.get(".".join(labels))
-        flags, answers = (0x8583, 0) if address is None else (0x8580, 1 if kind == 1 else 0)
+        flags, answers = (0x8583, 0) if address is None else (0x8580, 1 if kind == 1 and ":" not in address else 0)
         reply = query[:2] + struct.pack(">HHHHH", flags, 1, answers, 0, 0) + query[12:at + 5]
         if answers:
             reply += b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 30, 4) + socket.inet_aton(address)
