@@ -37,7 +37,7 @@ import Testing
   @Test("a call in a comment or a literal is none")
   func literalsAreNoCalls() throws {
     let calls = try Regex(Self.reserved[0].pattern)
-    var scanner = SwiftScanner(Array("let a = \"print(\" // print(1)\nsink.print(2)\nprint(3)"))
+    var scanner = SwiftScanner("let a = \"print(\" // print(1)\nsink.print(2)\nprint(3)")
     let lines = scanner.code().split(separator: "\n")
     #expect(lines.map { $0.firstMatch(of: calls) != nil } == [false, false, true])
   }

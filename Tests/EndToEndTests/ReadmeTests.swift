@@ -1,4 +1,8 @@
+import AccessLogs
+import FlowStore
+import Flows
 import Foundation
+import Ingestion
 import Testing
 
 /// The examples of README.md, run as they stand there.
@@ -36,7 +40,7 @@ import Testing
     }
   }
 
-  @Test("every subcommand has a help text")
+  @Test("every subcommand has a help text with an example")
   func everySubcommandHasHelp() throws {
     let folder = try Session()
     defer { folder.remove() }
@@ -48,7 +52,51 @@ import Testing
     for command in commands {
       let help = try folder.run("gatewatch \(command) --help")
       #expect(help.hasPrefix("OVERVIEW: "), "gatewatch \(command) --help")
+      let overview = help.split(separator: "\nUSAGE: ").first ?? ""
+      #expect(overview.contains("gatewatch \(command)"), "gatewatch \(command) --help")
     }
+  }
+
+  @Test("the handbook's table of columns is that of the view flows, in its order")
+  func columnsOfFlows() throws {
+    let folder = try Session()
+    defer { folder.remove() }
+    let output = try folder.run("gatewatch ingest SampleLogs/demo > said.txt; gatewatch flows --format csv --limit 1")
+    let printed = try #require(output.split(whereSeparator: \.isNewline).first).split(separator: ",").map(String.init)
+    let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
+    let section = try #require(readme.split(separator: "\n## The database\n").last?.split(separator: "\n## ").first)
+    let table = section.split(separator: "\n").drop { !$0.hasPrefix("| `") }.prefix { $0.hasPrefix("| `") }
+    let named = table.flatMap { row in
+      row.split(separator: "|")[0].split(separator: ",").map { $0.filter { $0 != "`" && $0 != " " } }
+    }
+    #expect(named == printed)
+  }
+
+  @Test("the handbook names each warning and each word of the vocabularies")
+  func words() throws {
+    let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
+    var words = Warnings.names.map(\.name) + ProxyKind.allCases.map(\.rawValue) + Role.allCases.map(\.rawValue)
+    words += Flows.Path.allCases.map(\.rawValue) + OutcomeKind.allCases.map(\.rawValue)
+    for word in words { #expect(readme.contains("`\(word)`"), "\(word)") }
+  }
+
+  @Test("the limits that the handbook states are those of the code")
+  func limits() throws {
+    let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
+    let limits = IngestLimits()
+    let queries = QueryLimits()
+    #expect(LineParser.maxLine == 1 << 20 && limits.maxLineBytes == LineParser.maxLine)
+    #expect(readme.contains("| a line that is parsed | 1 MiB;"))
+    #expect(RejectedLine.maxText == 4096 && FlowStore.maxRejectedPerLog == 1000 && FlowStore.maxRejected == 100_000)
+    #expect(readme.contains("4,096 bytes, of 1,000 lines per log and 100,000 per database"))
+    #expect(limits.maxInflationRatio == 500 && limits.unratedInflatedBytes == 256 << 20)
+    #expect(readme.contains("500 times its compressed size, once it gave 256 MiB"))
+    #expect(limits.overlapWindow == 500_000)
+    #expect(readme.contains("within one input | 500,000 to 1,000,000 |"))
+    #expect(limits.rowsPerCommit == 500_000 && limits.secondsPerCommit == 2)
+    #expect(readme.contains("500,000 rows or 2 seconds"))
+    #expect(queries.sqlBytes == 1 << 20 && queries.time == .seconds(60) && queries.valueBytes == 16 << 20)
+    #expect(readme.contains("1 MiB of text, 60 seconds, 16 MiB per value"))
   }
 
   @Test("dots stand for any lines, or for any text within a line")

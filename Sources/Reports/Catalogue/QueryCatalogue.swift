@@ -23,7 +23,9 @@ public struct QueryCatalogue: Sendable {
         alerts.append(try QueryHeader.parse(sql, file: "Queries/Alerts/" + name.dropFirst("AlertQueries/".count)))
       } else {
         precondition(name.hasPrefix("ReportQueries/"), "a folder of queries that nobody asks: \(name)")
-        reports.append(try QueryHeader.parse(sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count)))
+        var query = try QueryHeader.parse(sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count))
+        query.isBuiltIn = true
+        reports.append(query)
       }
     }
     sort()

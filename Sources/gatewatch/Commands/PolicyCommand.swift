@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import EgressPolicy
 internal import FlowStore
 internal import Flows
+internal import Ingestion
 internal import Reports
 
 /// `gatewatch policy`: the file that says what the mesh is and which bypasses are allowed.
@@ -16,53 +17,18 @@ struct PolicyCommand: ParsableCommand {
     subcommands: [PolicyInit.self, PolicyCheck.self])
 }
 
-/// `gatewatch policy init`.
-struct PolicyInit: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    commandName: "init",
-    abstract: "Draft a policy from what the stored lines show, for you to check.",
-    discussion: """
-      Every entry comes commented out, with the ground for it beside it: a guess holds only after somebody looked at it. The
-      draft goes to the standard output; the database stays as it is.
-
-        gatewatch policy init > egress.yaml
-      """)
-
-  @Option(help: ArgumentHelp("How long to wait for another run to end.", valueName: "seconds"))
-  var wait = 10
-
-  @OptionGroup var database: DatabaseOption
-
-  func validate() throws {
-    guard wait >= 0 else { throw ValidationError("--wait takes a number of seconds") }
-  }
-
-  func run() throws {
-    try Terminal.exiting {
-      // Opened to read first: a database that is not there must not be made.
-      try FlowReader(path: database.path).close()
-      let store = try FlowStore(path: database.path, wait: .seconds(wait))
-      defer { store.close() }
-      let facts = try store.facts()
-      let judge = Judge(
-        policy: nil, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
-        logs: facts.logs)
-      try Terminal.write(judge.draftPolicy())
-    }
-  }
-}
-
 /// `gatewatch policy check FILE`.
 struct PolicyCheck: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
     abstract: "Read a policy file as ingest and report would; name errors by line, and exceptions that end.",
     discussion: """
-      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error
-      stream and change nothing.
+      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error \
+      stream and change nothing. Where there is a database, the stored flows are judged by the file, in memory, and each \
+      exception is shown with the number of flows that it allows: one that allows none is said to be never used.
 
         gatewatch policy check egress.yaml
-        gatewatch policy check egress.yaml --soon 90
+        gatewatch policy check egress.yaml --soon 90 --db /var/lib/gatewatch/gatewatch.db
       """)
 
   @Argument(help: "The policy, a YAML file.")
@@ -75,6 +41,8 @@ struct PolicyCheck: ParsableCommand {
   @Option(help: ArgumentHelp("table, json, ndjson, csv or markdown.", valueName: "format"))
   var format = OutputFormat.table
 
+  @OptionGroup var database: DatabaseOption
+
   func validate() throws {
     // A century: far beyond any exception, far from any overflow.
     guard (0...36_500).contains(soon) else { throw ValidationError("--soon takes a number of days") }
@@ -84,13 +52,33 @@ struct PolicyCheck: ParsableCommand {
     try Terminal.exiting {
       let policy = try StoreAccess.policy(file: file).policy
       policy.warnings.forEach { Terminal.complain("\($0)") }
-      try write(policy, now: Terminal.now)
+      try write(policy, uses: try uses(of: policy), now: Terminal.now)
     }
   }
 
   private static let dayMs: Int64 = 86_400_000
 
-  private func write(_ policy: Policy, now: Int64) throws {
+  /// Flows that each exception allows, by its place in the file; nil where there is no database to ask.
+  private func uses(of policy: Policy) throws -> [Int64]? {
+    let reader: FlowReader
+    do throws(StoreError) { reader = try FlowReader(path: database.path) } catch {
+      // The usual database need not be there; one that was named must.
+      if case .missing = error, database.db == nil { return nil }
+      throw error
+    }
+    defer { reader.close() }
+    var uses = [Int64](repeating: 0, count: policy.exceptions.count)
+    guard !uses.isEmpty else { return uses }
+    try reader.suppose(Rejudge.judge(try reader.facts(), policy: policy))
+    try reader.query(
+      "select exception_id, count(*) from bypass_flow where allowed = 1 group by exception_id order by exception_id"
+    ) { row in
+      if let id = row[0].integer.map({ Int($0) }), uses.indices.contains(id) { uses[id] = row[1].integer ?? 0 }
+    }
+    return uses
+  }
+
+  private func write(_ policy: Policy, uses: [Int64]?, now: Int64) throws {
     var renderer = format.renderer(Terminal.appearance, to: Terminal.write)
     try renderer.begin(
       Heading(
@@ -100,6 +88,7 @@ struct PolicyCheck: ParsableCommand {
           .init(name: "what", kind: .text, text: "hosts, addresses and the like"),
           .init(name: "owner", kind: .text), .init(name: "until", kind: .time, text: "when it stops holding"),
           .init(name: "state", kind: .text, text: "holds, not yet, soon over, over"),
+          .init(name: "used", kind: .number, text: "stored flows that the exception allows; empty where not known"),
         ]))
     var ended = 0
     var ending = 0
@@ -111,12 +100,21 @@ struct PolicyCheck: ParsableCommand {
       try renderer.row([
         .text(entry.section), .text(entry.name), .text(entry.what), entry.owner.isEmpty ? .null : .text(entry.owner),
         until,
-        .text(state.rawValue),
+        .text(state.rawValue), Value(entry.exception.flatMap { uses?[$0] }),
       ])
     }
     var notes: [String] = []
     if ended > 0 { notes.append("\(ended) \(ended == 1 ? "entry no longer holds" : "entries no longer hold")") }
     if ending > 0 { notes.append("\(ending) \(ending == 1 ? "entry ends" : "entries end") within \(soon) days") }
+    if let uses {
+      let unused = uses.filter { $0 == 0 }.count
+      if unused > 0 {
+        notes.append(
+          "\(unused) \(unused == 1 ? "exception was" : "exceptions were") never used by the flows in \(database.path)")
+      }
+    } else if !policy.exceptions.isEmpty {
+      notes.append("no database \(database.path): which exceptions are used is not known")
+    }
     try renderer.end(Footing(notes: notes))
   }
 
@@ -139,6 +137,8 @@ struct PolicyCheck: ParsableCommand {
     var what: String
     var owner = ""
     var validity: Policy.Validity
+    /// Place among the exceptions.
+    var exception: Int?
   }
 
   private func entries(of policy: Policy) -> [Entry] {
@@ -161,12 +161,12 @@ struct PolicyCheck: ParsableCommand {
           section: section, name: proxy.name, what: what.joined(separator: ", "), validity: proxy.validity)
       }
     }
-    entries += policy.exceptions.map { exception in
+    entries += policy.exceptions.enumerated().map { place, exception in
       var what = exception.hosts.map(\.pattern) + exception.addresses.map { "\($0)" }
       what += exception.ports.map { "port \($0)" } + exception.sources.map { "from \($0)" }
       return Entry(
         section: "exceptions", name: exception.label, what: what.joined(separator: ", "), owner: exception.owner,
-        validity: exception.validity)
+        validity: exception.validity, exception: place)
     }
     entries += policy.expected.map { log in
       var what = log.role.map { [$0.rawValue] } ?? []
