@@ -174,6 +174,15 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_PASSIVE, nil, nil)
   }
 
+  /// Moves all that was committed into the database file, so that a reader may count page by page; what a reader still
+  /// needs of the WAL stays there.
+  public func settle() {
+    queue.unsafeReentrantWrite { db in
+      guard isOpen, !db.isInsideTransaction else { return }
+      sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+    }
+  }
+
   /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.
   public func close() {
     queue.unsafeReentrantWrite { db in
