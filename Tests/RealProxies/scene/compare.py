@@ -37,9 +37,8 @@ class Pass:
         self.name = f"{form}, {'each log alone' if alone else 'policy' if policy else 'zero configuration'}"
         self.misses = []
         self.measures = {name: Share() for name in (
-            "bypass recall", "bypass precision", "blocked recall", "blocked precision", "outcome accuracy", "path accuracy",
+            "bypass recall", "bypass precision", "bypass, flagged", "blocked recall", "blocked precision", "outcome accuracy", "path accuracy",
             "claims raised", "counted once", "join recall", "join precision")}
-        self.ambiguous = 0
         self.joins = False
 
     def miss(self, line, column, wanted, found):
@@ -105,11 +104,9 @@ def judge(reading, line, flow):
     is_ambiguous = line.ambiguous and AMBIGUOUS in warnings
     measures = reading.measures
     if is_ambiguous:
-        # kept, flagged, and unable to clear anything; what it says is not relied on
-        reading.ambiguous += 1
-        for name, value in (("log", line.log), ("proxy", flow["proxy"])):
-            if value is None:
-                reading.miss(line, name, "anything", value)
+        # kept, flagged, and unable to clear anything; what it says is not relied on, but how often it is right is shown
+        if wanted["bypass"] is not None:
+            measures["bypass, flagged"].add(flow["bypass"] == wanted["bypass"])
         return
     for column, value in wanted.items():
         if column in ("bypass", "outcome", "path"):
