@@ -30,7 +30,7 @@ import Testing
   @Test("the handbook names each subcommand and each report")
   func handbookIsComplete() throws {
     let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
-    for name in ["ingest", "report", "flows", "query", "alert", "formats", "policy", "db"] {
+    for name in ["ingest", "report", "flows", "query", "alert", "formats", "policy", "topology", "db"] {
       #expect(readme.contains("`\(name) ") || readme.contains("`\(name)`"), "\(name)")
     }
     let reports = try FileManager.default.contentsOfDirectory(
@@ -47,7 +47,7 @@ import Testing
     let commands = [
       "", "ingest", "report", "flows", "query", "alert", "formats", "formats list", "formats test", "policy",
       "policy init",
-      "policy check", "db", "db info", "db check", "db prune", "db snapshot",
+      "policy check", "topology", "topology import", "topology show", "db", "db info", "db check", "db prune", "db snapshot",
     ]
     for command in commands {
       let help = try folder.run("gatewatch \(command) --help")
