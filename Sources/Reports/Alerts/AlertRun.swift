@@ -26,6 +26,8 @@ public struct AlertRun: Sendable {
   private let rules: AlertLedger.Rules
   private let expected: [ExpectedLog]
   private let inputProblems: [String]
+  /// What must have been read for silence to mean that nothing happened.
+  public var requirements: [CoverageRequirement] = []
 
   /// Columns that every alert query answers with.
   static let columns = ["kind", "severity", "source", "host", "port", "flows", "first_seen", "last_seen"]
@@ -134,6 +136,12 @@ public struct AlertRun: Sendable {
       problems.append("\(mute.count - AlertRun.namedProblems) more logs of which no line was stored")
     }
     for log in expected { if let problem = try silence(of: log, in: reader) { problems.append(problem) } }
+    var lastDay = Filters()
+    lastDay.sinceMs = rules.now - CoverageRequirement.alertWindowMs
+    lastDay.untilMs = rules.now
+    for requirement in requirements {
+      problems += try requirement.problems(in: reader, filters: lastDay, now: rules.now)
+    }
     return problems
   }
 
