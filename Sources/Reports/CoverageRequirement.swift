@@ -50,14 +50,16 @@ public struct CoverageRequirement: Sendable, Equatable {
       case "max-gap":
         maxGapMs = try CoverageRequirement.duration(value)
         guard let gap = maxGapMs, gap >= CoverageRequirement.shortestGapMs else {
-          throw ReportError("max-gap=\(TerminalText.safe(value)) is too short", help: "silences are known to the minute")
+          throw ReportError(
+            "max-gap=\(TerminalText.safe(value)) is too short", help: "silences are known to the minute")
         }
       case "within": withinMs = try CoverageRequirement.duration(value)
       case "max-silence": maxSilenceMs = try CoverageRequirement.duration(value)
       case "max-rejected": maxRejectedShare = try CoverageRequirement.share(value)
       case "clients" where value == "logged": needsLoggedClients = true
       default:
-        throw ReportError("\"\(TerminalText.safe(String(part)))\" is no coverage requirement", help: CoverageRequirement.help)
+        throw ReportError(
+          "\"\(TerminalText.safe(String(part)))\" is no coverage requirement", help: CoverageRequirement.help)
       }
     }
   }
@@ -112,9 +114,10 @@ public struct CoverageRequirement: Sendable, Equatable {
     }
     if let maxRejectedShare {
       let over = logs.filter { $0.read > 0 && Double($0.rejected) / Double($0.read) > maxRejectedShare }
-      problems += named(over.map { log in
-        "coverage: \(log.path): \(Quantities.grouped(log.rejected)) of \(Quantities.grouped(log.read)) lines rejected"
-      })
+      problems += named(
+        over.map { log in
+          "coverage: \(log.path): \(Quantities.grouped(log.rejected)) of \(Quantities.grouped(log.read)) lines rejected"
+        })
     }
     if needsLoggedClients { problems += try unloggedClients(in: store, filters) }
     return problems

@@ -19,7 +19,8 @@ import Testing
   func gaps() throws {
     let session = try Session()
     defer { session.remove() }
-    try session.write(squid(stride(from: 0, to: 3600, by: 30)) + squid(stride(from: 10_800, to: 14_400, by: 30)), to: "busy.log")
+    try session.write(
+      squid(stride(from: 0, to: 3600, by: 30)) + squid(stride(from: 10_800, to: 14_400, by: 30)), to: "busy.log")
     try session.write(squid(stride(from: 0, to: 72_000, by: 1_800)), to: "quiet.log")
     let output = try session.run("gatewatch ingest *.log > i.txt; gatewatch report coverage --format ndjson")
     let busy = try row("busy.log", output)
@@ -52,7 +53,8 @@ import Testing
     let session = try Session()
     defer { session.remove() }
     let output = try session.run("gatewatch ingest SampleLogs/demo > i.txt; gatewatch report unlogged --format ndjson")
-    #expect(output.contains("\"client\":\"10.80.2.81\",\"seen_by\":\"forward-proxy, sni-proxy\",\"flows\":3"), "\(output)")
+    #expect(
+      output.contains("\"client\":\"10.80.2.81\",\"seen_by\":\"forward-proxy, sni-proxy\",\"flows\":3"), "\(output)")
     #expect(!output.contains("\"10.80.3.13\""))
   }
 
@@ -60,10 +62,12 @@ import Testing
   func reportRequires() throws {
     let session = try Session()
     defer { session.remove() }
-    try session.write(squid(stride(from: 0, to: 3600, by: 30)) + squid(stride(from: 7_200, to: 7_300, by: 30)), to: "squid.log")
+    try session.write(
+      squid(stride(from: 0, to: 3600, by: 30)) + squid(stride(from: 7_200, to: 7_300, by: 30)), to: "squid.log")
     func run(_ requirement: String, _ more: String = "") throws -> String {
       try session.run(
-        "gatewatch report summary \(more) --require-coverage '\(requirement)' > out.txt 2> err.txt; echo \"exit code $?\"; cat err.txt; grep -c 'What left' out.txt")
+        "gatewatch report summary \(more) --require-coverage '\(requirement)' > out.txt 2> err.txt; echo \"exit code $?\"; cat err.txt; grep -c 'What left' out.txt"
+      )
     }
     _ = try session.run("gatewatch ingest squid.log > i.txt")
     #expect(try run("role=forward-proxy,max-gap=2h") == "exit code 0\n1\n")

@@ -14,7 +14,9 @@ struct VerdictTables {
     var hasNextHop: Bool
   }
   private struct Ending {
-    var isDuplicateView, hasNotLeft: Bool
+    var isDuplicateView: Bool
+    /// No later hop stands for it: nothing left, or the line does not prove where to.
+    var standsAlone: Bool
   }
 
   private var intervals: [Interval] = []
@@ -27,7 +29,7 @@ struct VerdictTables {
   private var endingIndex: [Int32] = []
   private var outcomeCount = 0
   private var routes: [Route] = [Route(contextBase: -1, nextHopFromMs: 0, nextHopUntilMs: -1, hasNextHop: false)]
-  private var endings: [Ending] = [Ending(isDuplicateView: false, hasNotLeft: false)]
+  private var endings: [Ending] = [Ending(isDuplicateView: false, standsAlone: false)]
 
   /// Entries an array may have; a store with more is left to SQL.
   private static let maxEntries = 1 << 23
@@ -77,13 +79,14 @@ struct VerdictTables {
           // Without an end nothing lies between.
           nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil))
     }
-    let ending = try db.statement("select key, left_hop, duplicate_view from outcome_verdict order by key")
+    let ending = try db.statement("select key, left_hop, duplicate_view, never_clears from outcome_verdict order by key")
     while try ending.step() {
       let context = Int(clamping: ending.int(0) >> 40)
       let outcome = Int(ending.int(0) & (1 << 40 - 1))
       guard context >= 0, context < contexts, outcome < outcomeCount else { continue }
       endingIndex[context * outcomeCount + outcome] = Int32(endings.count)
-      endings.append(Ending(isDuplicateView: ending.int(2) == 1, hasNotLeft: ending.int(1) == 0))
+      endings.append(
+        Ending(isDuplicateView: ending.int(2) == 1, standsAlone: ending.int(1) == 0 || ending.int(3) == 1))
     }
   }
 
@@ -123,7 +126,7 @@ struct VerdictTables {
     let end = endings[ending]
     let isCounted =
       !end.isDuplicateView
-      && (end.hasNotLeft || !way.hasNextHop
+      && (end.standsAlone || !way.hasNextHop
         || !(way.nextHopFromMs <= flow.startedAtMs && flow.startedAtMs <= way.nextHopUntilMs))
     return (route * endings.count + ending) * 2 + (isCounted ? 1 : 0)
   }
