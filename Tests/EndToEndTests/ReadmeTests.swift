@@ -47,7 +47,8 @@ import Testing
     let commands = [
       "", "ingest", "report", "flows", "query", "alert", "formats", "formats list", "formats test", "policy",
       "policy init",
-      "policy check", "topology", "topology import", "topology show", "db", "db info", "db check", "db prune", "db snapshot",
+      "policy check", "topology", "topology import", "topology show", "db", "db info", "db check", "db prune",
+      "db snapshot",
     ]
     for command in commands {
       let help = try folder.run("gatewatch \(command) --help")

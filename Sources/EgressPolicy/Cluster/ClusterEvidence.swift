@@ -75,6 +75,8 @@ struct ClusterEvidence: Sendable {
           for entry in spoken { parts = parts.flatMap { $0.without(policy.pods[entry].validity) } }
           for part in parts where part.touches(span) { turns.append((address, part)) }
         }
+      } else if let gateway = history.gatewayServices[address] {
+        facts[Entry(fact: .gateway(gateway), validity: Policy.Validity()), default: []].append(address)
       } else if history.nodes[address] != nil || history.services[address] != nil
         || history.workloadEntries.contains(address)
       {

@@ -27,7 +27,9 @@ struct PolicyIndex: Sendable {
     var own = EntrySet(of: policy.pods.count)
     for entry in declared.pods.indices { own.insert(entry) }
     declaredPods = own
-    for entry in declared.pods.count..<policy.pods.count where policy.pods[entry].hasSidecar != false { own.insert(entry) }
+    for entry in declared.pods.count..<policy.pods.count where policy.pods[entry].hasSidecar != false {
+      own.insert(entry)
+    }
     places = own
     internalRanges = RangeIndex(policy.internal.map { $0.range.map { [$0] } ?? [] })
     internalHosts = HostIndex(policy.internal.map { $0.host.map { [$0] } ?? [] })
