@@ -45,9 +45,10 @@ import Testing
     let folder = try Session()
     defer { folder.remove() }
     let commands = [
-      "", "ingest", "report", "flows", "query", "explain", "whatif", "alert", "topology", "topology import", "formats", "formats list", "formats test", "policy",
+      "", "ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "formats list", "formats test", "policy",
       "policy init",
-      "policy check", "db", "db info", "db check", "db prune", "db snapshot",
+      "policy check", "topology", "topology import", "topology show", "db", "db info", "db check", "db prune",
+      "db snapshot",
     ]
     for command in commands {
       let help = try folder.run("gatewatch \(command) --help")
