@@ -120,7 +120,9 @@ private struct SightingMerge {
   mutating func add(_ snapshot: ClusterSnapshot) throws(StoreError) {
     var present: Set<Int64> = []
     for object in Set(snapshot.objects) { present.insert(try id(of: object)) }
-    let scopes = snapshot.scopes.sorted { ($0.kind.rawValue, $0.namespace ?? "") < ($1.kind.rawValue, $1.namespace ?? "") }
+    let scopes = snapshot.scopes.sorted {
+      ($0.kind.rawValue, $0.namespace ?? "") < ($1.kind.rawValue, $1.namespace ?? "")
+    }
     for scope in scopes { try splitRunsOfAbsent(scope, present) }
     let look = try db.statement("insert or ignore into topology_moment (kind, namespace, at_ms) values (?, ?, ?)")
     for scope in scopes { try look.run(.text(scope.kind.rawValue), Value(scope.namespace), .integer(atMs)) }

@@ -106,7 +106,9 @@ struct ClusterEvidence: Sendable {
   /// At all times that lines are from.
   func isGatewayThroughout(_ address: IPAddress) -> Bool {
     guard let set = byAddress[address] else { return false }
-    return entries.indices.contains { set.contains($0) && entries[$0] == ClusterEvidence.Entry(fact: .gateway(.certain), validity: Policy.Validity()) }
+    return entries.indices.contains {
+      set.contains($0) && entries[$0] == ClusterEvidence.Entry(fact: .gateway(.certain), validity: Policy.Validity())
+    }
   }
 
   func entries(of address: IPAddress) -> EntrySet {

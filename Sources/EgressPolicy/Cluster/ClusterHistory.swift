@@ -166,7 +166,8 @@ struct ClusterHistory: Sendable {
       // an Istio Gateway selects in all namespaces, unless istiod is told otherwise
       let isSelected = selectors.contains { pod.isSelected(by: $0.labels) }
       let isLabelled = pod.labels["istio"] == "egressgateway"
-      let isNamed = ([pod.workload ?? pod.name, pod.labels["app"] ?? "", pod.labels["istio"] ?? ""]
+      let isNamed =
+        ([pod.workload ?? pod.name, pod.labels["app"] ?? "", pod.labels["istio"] ?? ""]
         + ahead.map(\.name)).contains(where: ClusterHistory.isCalledEgress)
       let isExposed = ahead.contains { $0.trait("type") != "ClusterIP" }
       let isIngress = (pod.labels["istio"] ?? "").contains("ingress")

@@ -225,7 +225,8 @@ struct JSONReader {
 
   private mutating func skipWord(_ word: StaticString) throws(Problem) {
     let length = word.utf8CodeUnitCount
-    let isThere = position + length <= bytes.count && word.withUTF8Buffer { $0.elementsEqual(bytes[position..<position + length]) }
+    let isThere =
+      position + length <= bytes.count && word.withUTF8Buffer { $0.elementsEqual(bytes[position..<position + length]) }
     guard isThere else { throw problem("no JSON value begins here") }
     position += length
   }

@@ -47,7 +47,9 @@ extension ObjectParts {
     var words: [String] = []
     let inject = "sidecar.istio.io/inject"
     // since Istio 1.10 a label decides over the annotation of the same name
-    if (metadata.labels[inject] ?? metadata.annotations[inject])?.lowercased() == "false" { words.append("inject-false") }
+    if (metadata.labels[inject] ?? metadata.annotations[inject])?.lowercased() == "false" {
+      words.append("inject-false")
+    }
     if spec.isHostNetwork { words.append("host-network") }
     if metadata.labels["istio.io/dataplane-mode"] == "none" { words.append("dataplane-mode-none") }
     if proxy == .none { return words + ["no-proxy"] }

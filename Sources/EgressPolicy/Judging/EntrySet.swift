@@ -57,7 +57,11 @@ struct RangeIndex: Sendable {
     count = lists.count
     for (entry, list) in lists.enumerated() {
       for range in list {
-        if range.prefixLength == 128 { exact[range.base, default: []].append(entry) } else { ranges.append((range, entry)) }
+        if range.prefixLength == 128 {
+          exact[range.base, default: []].append(entry)
+        } else {
+          ranges.append((range, entry))
+        }
       }
     }
   }

@@ -53,36 +53,55 @@ public struct Judge: Sendable {
     cluster = topology.flatMap { $0.isEmpty ? nil : $0 }
   }
 
-  public func judgement() -> Judgement {
-    let policy = policy ?? Policy()
+  /// What is learned from all facts before a single one is judged.
+  struct Learned {
     let addresses = AddressReader()
-    let history = cluster.map { ClusterHistory($0) }
-    let index = PolicyIndex(policy, evidence: evidence(of: history, beside: policy, addresses))
-    let names = ClusterNames(history, logs: logs)
-    let topology = Topology(
-      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs,
-      contacts: contacts)
-    let strangers = Strangers(destinations, index: index, topology: topology, addresses: addresses)
+    let index: PolicyIndex
+    let names: ClusterNames
+    let topology: Topology
+    let strangers: Strangers
+    let classifier: DestinationClassifier
 
+    init(_ judge: Judge) {
+      let history = judge.cluster.map { ClusterHistory($0) }
+      let policy = judge.policy ?? Policy()
+      index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
+      names = ClusterNames(history, logs: judge.logs)
+      topology = Topology(
+        index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs,
+        contacts: judge.contacts)
+      strangers = Strangers(judge.destinations, index: index, topology: topology, addresses: addresses)
+      classifier = DestinationClassifier(
+        index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
+    }
+
+    func rules(at ms: Int64) -> RouteRules {
+      RouteRules(
+        index: index, topology: topology, strangers: strangers.sentences, active: ActiveEntries(index, at: ms))
+    }
+  }
+
+  public func judgement() -> Judgement {
+    let learned = Learned(self)
+    let (index, addresses, topology, strangers) = (
+      learned.index, learned.addresses, learned.topology, learned.strangers
+    )
+    let policy = index.policy
     var result = Judgement()
     result.policyHash = self.policy?.hash ?? ""
     result.intervals = intervals(index)
     var sourceClasses = ClassNumbers<SourceTraits>()
     for fact in sources {
       let number = sourceClasses.number(of: topology.traits(of: fact, index, addresses))
-      result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses, names)))
+      result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses, learned.names)))
     }
     var destinationClasses = ClassNumbers<DestinationTraits>()
-    let classifier = DestinationClassifier(
-      index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
     for fact in destinations {
       result.destinationClasses.append(
-        (fact.id, destinationClasses.number(of: classifier.traits(of: fact.destination))))
+        (fact.id, destinationClasses.number(of: learned.classifier.traits(of: fact.destination))))
     }
     for interval in result.intervals {
-      let rules = RouteRules(
-        index: index, topology: topology, strangers: strangers.sentences,
-        active: ActiveEntries(index, at: interval.fromMs))
+      let rules = learned.rules(at: interval.fromMs)
       for (sourceClass, source) in sourceClasses.members.enumerated() {
         for (destinationClass, destination) in destinationClasses.members.enumerated() {
           result.routes.append(

@@ -17,7 +17,8 @@ extension RouteRules {
     _ source: SourceTraits, _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
   ) -> RouteVerdict {
     // that the address lies in the mesh does not end the question: a gateway or a proxy in the mesh sends things out
-    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) ?? byTopology(destination, upstream) ?? guessed(upstream)
+    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) ?? byTopology(destination, upstream)
+      ?? guessed(upstream)
     {
       return verdict
     }

@@ -18,7 +18,8 @@ extension RouteRules {
       switch entry.fact {
       case .gateway(.certain) where index.gateways.isEmpty: return .certain
       case .gateway(.certain):
-        found = .assumed("a pod is an egress gateway in the imported topology, and not in the policy's list of gateways")
+        found = .assumed(
+          "a pod is an egress gateway in the imported topology, and not in the policy's list of gateways")
       case .gateway(.guessed):
         found =
           found
@@ -59,7 +60,8 @@ extension RouteRules {
     else { return nil }
     return handed(
       .gatewayTopology, .gateway, upstream,
-      assumption: "a private address outside the imported topology is taken for the egress gateway because of its Service"
+      assumption:
+        "a private address outside the imported topology is taken for the egress gateway because of its Service"
     )
   }
 

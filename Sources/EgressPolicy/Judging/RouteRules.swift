@@ -79,8 +79,9 @@ struct RouteRules: Sendable {
     let dialled = destination.dialled
     if source.client?.isSidecarOfLog ?? false, !(dialled?.isGateway ?? false) { return .sidecar }
     if isDeclaredGateway(source.own) { return .gateway }
-    if let dialled, dialled.isGateway || dialled.entries.gateways.intersects(active.gateways)
-      || gatewayEvidence(dialled.entries.cluster) == .certain
+    if let dialled,
+      dialled.isGateway || dialled.entries.gateways.intersects(active.gateways)
+        || gatewayEvidence(dialled.entries.cluster) == .certain
     {
       return source.log.hasSidecarLines && !source.log.hasGatewayLines ? .sidecar : .gateway
     }
@@ -161,7 +162,7 @@ struct RouteRules: Sendable {
   }
 
   func isDeclaredMesh(_ upstream: DestinationTraits.Upstream) -> Bool {
-    upstream.entries.internals.intersects(active.internals) 
+    upstream.entries.internals.intersects(active.internals)
       || upstream.entries.pods.intersects(active.pods.intersection(index.declaredPods))
   }
 

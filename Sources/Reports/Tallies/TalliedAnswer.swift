@@ -20,6 +20,7 @@ struct TalliedAnswer {
       case "blocked": try TalliedAnswer.blocked(arguments, limit, store)
       case "latency": try TalliedAnswer.latency(arguments, store)
       case "summary": try TalliedAnswer.summary(arguments, store)
+      case "hosts": try TalliedAnswer.hosts(arguments, store)
       default: TalliedAnswer?.none
       }
     guard let answer else { return nil }

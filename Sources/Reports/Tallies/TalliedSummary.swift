@@ -78,7 +78,8 @@ extension TalliedAnswer {
           "select round(100.0 * :flows / nullif(:whole, 0), 1)",
           arguments: ["flows": .integer(sum.flows), "whole": .integer(whole)])
         return [
-          .text(part.part), part.what, .integer(sum.flows), share ?? .null, Value(sum.sent), Value(sum.received),
+          .text(part.part), part.what, .integer(sum.flows), part.place < 7 ? share ?? .null : .null, Value(sum.sent),
+          Value(sum.received),
           .integer(sum.firstMs), .integer(sum.lastMs),
         ]
       })
