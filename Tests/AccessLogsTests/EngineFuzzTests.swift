@@ -14,25 +14,26 @@ struct EngineFuzzTests {
       "2020-08-28T06:32:00.597Z", "\"\" \"\"", ":65536", "[::ffff:1.2.3.4]:1", "remote_address:", "\\u0000", "\\ud83d",
       "2024-01-02T03:04:05.678901234Z stdout P ", "2024-01-02T03:04:05.678901234Z stderr F ", "<13>", "[pod/a/b] ",
     ].map { Array($0.utf8) }
-    return samples + samples.map { sample in
-      var line = sample
-      for _ in 0..<Int.random(in: 1...4, using: &random) {
-        let place = Int.random(in: 0...line.count, using: &random)
-        switch Int.random(in: 0..<7, using: &random) {
-        case 0 where place < line.count: line[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-        case 1: line.removeSubrange(place...)
-        case 2: line.insert(contentsOf: line[place...].prefix(60), at: place)
-        case 3: line.insert(contentsOf: tokens[Int.random(in: 0..<tokens.count, using: &random)], at: place)
-        case 4 where place < line.count: line[place] = 0
-        case 5: line.removeSubrange(..<place)
-        default:
-          var words = line.split(separator: ASCII.space, omittingEmptySubsequences: false)
-          if words.count > 1 { words.swapAt(0, Int.random(in: 0..<words.count, using: &random)) }
-          line = Array(words.joined(separator: [ASCII.space]))
+    return samples
+      + samples.map { sample in
+        var line = sample
+        for _ in 0..<Int.random(in: 1...4, using: &random) {
+          let place = Int.random(in: 0...line.count, using: &random)
+          switch Int.random(in: 0..<7, using: &random) {
+          case 0 where place < line.count: line[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+          case 1: line.removeSubrange(place...)
+          case 2: line.insert(contentsOf: line[place...].prefix(60), at: place)
+          case 3: line.insert(contentsOf: tokens[Int.random(in: 0..<tokens.count, using: &random)], at: place)
+          case 4 where place < line.count: line[place] = 0
+          case 5: line.removeSubrange(..<place)
+          default:
+            var words = line.split(separator: ASCII.space, omittingEmptySubsequences: false)
+            if words.count > 1 { words.swapAt(0, Int.random(in: 0..<words.count, using: &random)) }
+            line = Array(words.joined(separator: [ASCII.space]))
+          }
         }
+        return line.filter { $0 != ASCII.newline }
       }
-      return line.filter { $0 != ASCII.newline }
-    }
   }()
 
   private static let all = Array(lines.map { $0 + [ASCII.newline] }.joined())
@@ -75,17 +76,17 @@ struct EngineFuzzTests {
     }
     let whole = reading(1 << 16) { _ in .max }
     #expect(whole.nextLine == Int64(Self.lines.count) + 1)
-    for capacity in [LineParser.reservedRows + 1, 40, 8192] {
-      #expect(reading(capacity) { Int.random(in: 1...3000, using: &$0) } == whole)
+    for capacity in [LineParser.reservedRows + 1, 8192] {
+      #expect(reading(capacity) { Int.random(in: 1...1000, using: &$0) } == whole)
     }
-    #expect(reading(64) { _ in 61 } == whole)
+    #expect(reading(64) { _ in 211 } == whole)
   }
 
   @Test("stopping between any two lines and going on in a new process changes nothing but the names of equal formats")
   func restarts() {
     let whole = EngineFeed.read(Self.all)
     var random = SplitMix(state: 8)
-    for _ in 0..<3 {
+    for _ in 0..<2 {
       var context = LogContext(ordinal: 1)
       var flows: [EngineReading.Flow] = []
       var read = 0
@@ -116,7 +117,9 @@ struct EngineFuzzTests {
       let bytes = (0..<3000).map { _ in UInt8.random(in: 0...255, using: &random) }
       let reading = EngineFeed.read(bytes)
       #expect(reading.flows.isEmpty)
-      #expect(reading.nextLine == Int64(bytes.split(separator: ASCII.newline, omittingEmptySubsequences: false).count) + (bytes.last == ASCII.newline ? 0 : 1))
+      #expect(
+        reading.nextLine == Int64(bytes.split(separator: ASCII.newline, omittingEmptySubsequences: false).count)
+          + (bytes.last == ASCII.newline ? 0 : 1))
     }
   }
 
@@ -141,10 +144,8 @@ struct EngineFuzzTests {
     ]
     let clock = ContinuousClock()
     for line in hostile {
-      let reading = EngineFeed.read(line)
-      #expect(reading.linesRead == 1)
       // Unoptimised code, and a machine that is busy with other things: the bound is on the order of magnitude.
-      let time = clock.measure { _ = EngineFeed.read(line) }
+      let time = clock.measure { #expect(EngineFeed.read(line).linesRead == 1) }
       #expect(time < .seconds(10), "\(line.prefix(100)): \(time)")
     }
   }

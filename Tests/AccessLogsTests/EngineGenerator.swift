@@ -24,15 +24,22 @@ struct LineGenerator {
 
   private static let agents = [
     "curl/8.5.0", "Mozilla/5.0 (X11; Linux x86_64)", "-", "", #"quote"inside"ua"#, #"" 200 - "-" "forged" 0 0"#,
-    #"trailing backslash\"#, "tab\there", #"a" "b"#, #"x" "b2d6f0f8-1111-4abc-9def-000000000000" "evil.test" "10.0.0.1:80"#,
+    #"trailing backslash\"#, "tab\there", #"a" "b"#,
+    #"x" "b2d6f0f8-1111-4abc-9def-000000000000" "evil.test" "10.0.0.1:80"#,
     "\u{2028}\u{202E}", #"[2020-08-28T06:32:00.597Z] "GET / HTTP/1.1" 200"#, "  ", "\"", "\" ", " \"",
   ]
-  private static let words = ["-", "via_upstream", "direct_response", "default", "block_all", "x", "a.b_c-d", "rbac_access_denied_matched_policy[none]"]
+  private static let words = [
+    "-", "via_upstream", "direct_response", "default", "block_all", "x", "a.b_c-d",
+    "rbac_access_denied_matched_policy[none]",
+  ]
   private static let addresses = [
-    "-", "10.80.3.11:443", "[fd00::1]:80", "203.0.113.9:8443", "127.0.0.1:15001", "@/var/run/x", "/run/s.sock", "envoy://internal/x",
+    "-", "10.80.3.11:443", "[fd00::1]:80", "203.0.113.9:8443", "127.0.0.1:15001", "@/var/run/x", "/run/s.sock",
+    "envoy://internal/x",
   ]
 
-  private mutating func pick<Value>(_ values: [Value]) -> Value { values[Int.random(in: 0..<values.count, using: &random)] }
+  private mutating func pick<Value>(_ values: [Value]) -> Value {
+    values[Int.random(in: 0..<values.count, using: &random)]
+  }
 
   private mutating func value(of field: FormatField, dialect: Dialect) -> [UInt8] {
     var text: String
@@ -63,12 +70,23 @@ struct LineGenerator {
   }
 
   private func escaped(_ bytes: [UInt8], _ escaping: FormatField.Escaping) -> [UInt8] {
-    func hex(_ byte: UInt8) -> [UInt8] { Array("0123456789ABCDEF".utf8)[Int(byte >> 4)...][...].prefix(1) + [Array("0123456789ABCDEF".utf8)[Int(byte & 15)]] }
+    func hex(_ byte: UInt8) -> [UInt8] {
+      Array("0123456789ABCDEF".utf8)[Int(byte >> 4)...][...].prefix(1) + [
+        Array("0123456789ABCDEF".utf8)[Int(byte & 15)]
+      ]
+    }
     switch escaping {
     case .raw: return bytes
-    case .nginx: return bytes.flatMap { $0 == ASCII.quote || $0 == ASCII.backslash || $0 < 32 || $0 > 126 ? Array("\\x".utf8) + hex($0) : [$0] }
-    case .json, .backslash: return bytes.flatMap { $0 == ASCII.quote || $0 == ASCII.backslash ? [ASCII.backslash, $0] : [$0] }
-    case .percent: return bytes.flatMap { $0 <= 32 || $0 > 126 || [0x22, 0x25, 0x5B, 0x5D].contains($0) ? [ASCII.percent] + hex($0) : [$0] }
+    case .nginx:
+      return bytes.flatMap {
+        $0 == ASCII.quote || $0 == ASCII.backslash || $0 < 32 || $0 > 126 ? Array("\\x".utf8) + hex($0) : [$0]
+      }
+    case .json, .backslash:
+      return bytes.flatMap { $0 == ASCII.quote || $0 == ASCII.backslash ? [ASCII.backslash, $0] : [$0] }
+    case .percent:
+      return bytes.flatMap {
+        $0 <= 32 || $0 > 126 || [0x22, 0x25, 0x5B, 0x5D].contains($0) ? [ASCII.percent] + hex($0) : [$0]
+      }
     case .shell: return bytes.filter { $0 != ASCII.space && $0 != ASCII.quote && $0 != ASCII.backslash }
     }
   }
@@ -85,7 +103,8 @@ struct LineGenerator {
       case .year4: text += "\(Int.random(in: 1970...2060, using: &random))"
       case .year2: text += two(0...99)
       case .month2: text += two(1...12)
-      case .monthName: text += pick(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])
+      case .monthName:
+        text += pick(["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])
       case .day2: text += two(1...28)
       case .dayPadded:
         let day = Int.random(in: 1...28, using: &random)

@@ -70,9 +70,11 @@ struct EngineLineTests {
     "a record in any wrapper says what it says without",
     arguments: [
       ("", ""), ("2024-01-02T03:04:05.678901234Z stdout F ", ""), ("2024-01-02T03:04:05.6Z stderr F:x ", ""),
-      ("2024-01-02T03:04:05.678901234Z ", ""), ("[pod/sleep-1/istio-proxy] ", ""), ("<13>Sep  8 05:32:32 host tag[12]: ", ""),
+      ("2024-01-02T03:04:05.678901234Z ", ""), ("[pod/sleep-1/istio-proxy] ", ""),
+      ("<13>Sep  8 05:32:32 host tag[12]: ", ""),
       ("Sep  8 05:32:32 tag: ", ""), ("<165>1 2024-01-02T03:04:05Z host app 1 - [a b=\"\\]\"] ", ""),
-      ("sleep-1 istio-proxy ", ""), ("ns sleep-1 istio-proxy ", ""), ("\u{1B}[36msleep-1\u{1B}[0m \u{1B}[95mistio-proxy\u{1B}[0m ", ""),
+      ("sleep-1 istio-proxy ", ""), ("ns sleep-1 istio-proxy ", ""),
+      ("\u{1B}[36msleep-1\u{1B}[0m \u{1B}[95mistio-proxy\u{1B}[0m ", ""),
     ])
   func wrapped(before: String, after: String) {
     for line in [Self.envoy, Self.squid, Self.json] {
@@ -101,7 +103,8 @@ struct EngineLineTests {
     let whole = EngineFeed.read(Self.envoy).flows
     let (first, second) = (Self.envoy.prefix(100), Self.envoy.dropFirst(100))
     let lines = [
-      "\(Self.cri)P \(first)\n", "2024-01-02T03:04:05.7Z stderr F \(Self.squid)\n", "\(Self.cri)P \(second.prefix(50))\n",
+      "\(Self.cri)P \(first)\n", "2024-01-02T03:04:05.7Z stderr F \(Self.squid)\n",
+      "\(Self.cri)P \(second.prefix(50))\n",
       "\(Self.cri)F \(second.dropFirst(50))\n",
     ]
     let together = EngineFeed.read(lines.joined())
@@ -139,9 +142,12 @@ struct EngineLineTests {
     #expect(feed.reading.carry.count <= LineParser.maxLine + 16)
   }
 
-  @Test("state from a store that was tampered with is read as far as it makes sense", arguments: [
-    [1], [255, 255, 255, 255], [255, 255, 255, 127, 1, 2], [1, 0, 0, 0, 65, 2, 0, 0, 0, 66], [0, 0, 0, 0, 0, 0, 0, 0, 9],
-  ] as [[UInt8]])
+  @Test(
+    "state from a store that was tampered with is read as far as it makes sense",
+    arguments: [
+      [1], [255, 255, 255, 255], [255, 255, 255, 127, 1, 2], [1, 0, 0, 0, 65, 2, 0, 0, 0, 66],
+      [0, 0, 0, 0, 0, 0, 0, 0, 9],
+    ] as [[UInt8]])
   func carried(carry: [UInt8]) {
     let feed = EngineFeed(log: LogContext(ordinal: 1, nextLine: .max, carry: carry, writtenAtMs: .min))
     feed.read("\(Self.envoy)\n\(Self.cri)F x\n".utf8, isFinal: true)
@@ -171,7 +177,10 @@ struct EngineLineTests {
 
   @Test("the format changes from line to line without a trace")
   func mixed() {
-    let lines = [Self.envoy, Self.squid, Self.json, "127.0.0.1 [28/Aug/2020:06:32:00 +0000] TCP [edition.cnn.com]200 5491 897 0.015"]
+    let lines = [
+      Self.envoy, Self.squid, Self.json,
+      "127.0.0.1 [28/Aug/2020:06:32:00 +0000] TCP [edition.cnn.com]200 5491 897 0.015",
+    ]
     let alone = lines.map { EngineFeed.read($0).flows[0] }
     var random = SplitMix(state: 3)
     let order = (0..<400).map { _ in Int.random(in: 0..<lines.count, using: &random) }
@@ -187,7 +196,8 @@ struct EngineLineTests {
   @Test("columns that a client forged make a line ambiguous or leave it as it is, never something else")
   func ambiguous() {
     let forged = [
-      #"" 200 - via_upstream - "-" 1 2 3 4 "-" "x"#, #"x" "-" "b.test" "198.51.100.1:80"#, #"" ""#, #"" "-" "-" "a.test" "203.0.113.9:80" outbound|80||a.test 10.0.0.1:1 203.0.113.9:80 10.0.0.1:2 - default"#,
+      #"" 200 - via_upstream - "-" 1 2 3 4 "-" "x"#, #"x" "-" "b.test" "198.51.100.1:80"#, #"" ""#,
+      #"" "-" "-" "a.test" "203.0.113.9:80" outbound|80||a.test 10.0.0.1:1 203.0.113.9:80 10.0.0.1:2 - default"#,
     ]
     let honest = EngineFeed.read(Self.envoy).flows[0]
     for agent in forged {
@@ -202,9 +212,12 @@ struct EngineLineTests {
   @Test(
     "what is not an access line is skipped by its kind",
     arguments: [
-      ("", "blank"), ("   \t", "blank"), ("\r", "blank"), ("[2024-01-02 03:04:05.678][12][warning][config] x", "envoy-log"),
-      ("2024-01-02T03:04:05.678901Z\tinfo\tx", "istio-agent"), ("2024/01/02 03:04:05 [error] 12#12: *3 x", "nginx-error"),
-      ("2024/01/02 03:04:05 kid1| x", "squid-cache-log"), ("==> a.log <==", "tail-header"), ("Envoy proxy is ready", "istio-agent"),
+      ("", "blank"), ("   \t", "blank"), ("\r", "blank"),
+      ("[2024-01-02 03:04:05.678][12][warning][config] x", "envoy-log"),
+      ("2024-01-02T03:04:05.678901Z\tinfo\tx", "istio-agent"),
+      ("2024/01/02 03:04:05 [error] 12#12: *3 x", "nginx-error"),
+      ("2024/01/02 03:04:05 kid1| x", "squid-cache-log"), ("==> a.log <==", "tail-header"),
+      ("Envoy proxy is ready", "istio-agent"),
       ("/docker-entrypoint.sh: x", "container-start"), ("Defaulted container \"a\" out of: a, b", "kubectl"),
       ("+ pod \u{203A} container", "stern"), ("nginx: [warn] x", "nginx-error"),
       (#"{"level":"info","time":"2024-01-02T03:04:05Z","scope":"a","msg":"b"}"#, "istio-agent"),
@@ -213,6 +226,8 @@ struct EngineLineTests {
     let reading = EngineFeed.read(line + "\n")
     #expect(reading.skipped == [kind: 1])
     // Cut anywhere, it is still no access line.
-    for cut in 0..<line.utf8.count { #expect(EngineFeed.read(Array(line.utf8.prefix(cut)) + [ASCII.newline]).flows.isEmpty) }
+    for cut in 0..<line.utf8.count {
+      #expect(EngineFeed.read(Array(line.utf8.prefix(cut)) + [ASCII.newline]).flows.isEmpty)
+    }
   }
 }

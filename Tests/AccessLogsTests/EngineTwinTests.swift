@@ -10,15 +10,20 @@ struct EngineTwinTests {
   }
 
   /// Formats in which columns touch each other's delimiters more than in any that comes with a proxy.
-  private static let custom: [FormatPlan] = [
-    #"%START_TIME%|%REQ(:AUTHORITY)%|%REQ(USER-AGENT)% %ROUTE_NAME%"#,
-    #"[%START_TIME%] %REQ(A)%:%REQ(B)%/%UPSTREAM_HOST% "%REQ(USER-AGENT)%" %RESPONSE_CODE%"#,
-    #"%START_TIME% %REQ(USER-AGENT)% - %REQ(REFERER)% %DURATION%"#,
-    #"%REQ(A)%, %REQ(B)%, %START_TIME(%Y/%m/%d %H:%M:%S)%"#,
-  ].map { try! FormatPlan.envoy($0) } + [try! FormatPlan.squid("%ts.%03tu %-6tr|%-16>a|%Ss/%03>Hs %<st %rm %ru %[un %Sh/%<a %mt")]
+  private static let custom: [FormatPlan] =
+    [
+      #"%START_TIME%|%REQ(:AUTHORITY)%|%REQ(USER-AGENT)% %ROUTE_NAME%"#,
+      #"[%START_TIME%] %REQ(A)%:%REQ(B)%/%UPSTREAM_HOST% "%REQ(USER-AGENT)%" %RESPONSE_CODE%"#,
+      #"%START_TIME% %REQ(USER-AGENT)% - %REQ(REFERER)% %DURATION%"#,
+      #"%REQ(A)%, %REQ(B)%, %START_TIME(%Y/%m/%d %H:%M:%S)%"#,
+    ].map { try! FormatPlan.envoy($0) } + [
+      try! FormatPlan.squid("%ts.%03tu %-6tr|%-16>a|%Ss/%03>Hs %<st %rm %ru %[un %Sh/%<a %mt")
+    ]
 
   /// Both answers to one line; nil where the fast path leaves the line to its twin.
-  private static func slices(_ plan: TextPlan, _ line: [UInt8]) -> (fast: [String], numbers: [Int64], slow: [String], slowNumbers: [Int64], answer: Backtracking.Answer)? {
+  private static func slices(_ plan: TextPlan, _ line: [UInt8]) -> (
+    fast: [String], numbers: [Int64], slow: [String], slowNumbers: [Int64], answer: Backtracking.Answer
+  )? {
     withSlice(line) { slice in
       let fast = Fields()
       let slow = Fields()

@@ -30,7 +30,9 @@ struct EngineValueTests {
     #expect(number("9223372036854775808") == Numbers.overflow)
     #expect(number(String(repeating: "0", count: 40) + "7") == 7)
     #expect(number("-42") == -42)
-    for text in ["", "-", "--1", "1-", "1 ", " 1", "1a", "/", ":", "12345678:", "\u{80}1", "-a"] { #expect(number(text) == nil, "\(text)") }
+    for text in ["", "-", "--1", "1-", "1 ", " 1", "1a", "/", ":", "12345678:", "\u{80}1", "-a"] {
+      #expect(number(text) == nil, "\(text)")
+    }
   }
 
   @Test("decimals are rounded to the unit of the row and never wrap")
@@ -50,7 +52,8 @@ struct EngineValueTests {
   func overflow() throws {
     let huge = String(repeating: "9", count: 40)
     let reading = EngineFeed.read(
-      #"[2020-08-28T06:32:00.597Z] "GET / HTTP/1.1" 200 - via_upstream - "-" \#(huge) 2 \#(huge) 4 "-" "x" "-" "a.test" "203.0.113.9:80" outbound|80||a.test 10.0.0.1:1 203.0.113.9:80 10.0.0.1:2 - default"#)
+      #"[2020-08-28T06:32:00.597Z] "GET / HTTP/1.1" 200 - via_upstream - "-" \#(huge) 2 \#(huge) 4 "-" "x" "-" "a.test" "203.0.113.9:80" outbound|80||a.test 10.0.0.1:1 203.0.113.9:80 10.0.0.1:2 - default"#
+    )
     let flow = try #require(reading.flows.first)
     #expect(flow.sent == -1 && flow.durationMs == -1 && flow.received == 2)
     #expect(flow.outcome.warnings.contains(.numberInvalid))
@@ -69,7 +72,10 @@ struct EngineValueTests {
     #expect(canonical("[2001:DB8:0:0::1]") == "2001:db8::1")
     #expect(canonical("::ffff:1.2.3.4") == "1.2.3.4")
     #expect(canonical("fe80::1%eth0") == "fe80::1")
-    for text in ["", "1", "10.0.0", "10.0.0.256", "010.0.0.1", "1.2.3.4\u{0}x", "::1\u{0}", "[]", "[1.2.3.4", "a.b.c.d", "1.2.3.4 "] {
+    for text in [
+      "", "1", "10.0.0", "10.0.0.256", "010.0.0.1", "1.2.3.4\u{0}x", "::1\u{0}", "[]", "[1.2.3.4", "a.b.c.d",
+      "1.2.3.4 ",
+    ] {
       #expect(canonical(text) == nil, "\(text.debugDescription)")
     }
     #expect(canonical(String(repeating: "1:", count: 40)) == nil)
@@ -118,7 +124,9 @@ struct EngineValueTests {
       case .year4: parts.year = Int(take(4))
       case .month2: parts.month = Int(take(2))
       case .monthName:
-        parts.month = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"].firstIndex(of: take(3))! + 1
+        parts.month =
+          ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"].firstIndex(of: take(3))!
+          + 1
       case .day2: parts.day = Int(take(2))
       case .dayPadded: parts.day = Int(take(2).replacingOccurrences(of: " ", with: ""))
       case .hour2: parts.hour = Int(take(2))
@@ -149,9 +157,16 @@ struct EngineValueTests {
     let slash = TimeFormat.Part.literal([ASCII.slash])
     let formats = [
       TimeFormat.iso8601Milliseconds,
-      TimeFormat(parts: [.day2, slash, .monthName, slash, .year4, colon, .hour2, colon, .minute2, colon, .second2, space, .zone]),
-      TimeFormat(parts: [.year4, dash, .month2, dash, .day2, space, .hour2, colon, .minute2, colon, .second2, .literal([ASCII.dot]), .fraction(9), .zone]),
-      TimeFormat(parts: [.monthName, space, .dayPadded, space, .year4, space, .hour12, colon, .minute2, colon, .second2, space, .amPm]),
+      TimeFormat(parts: [
+        .day2, slash, .monthName, slash, .year4, colon, .hour2, colon, .minute2, colon, .second2, space, .zone,
+      ]),
+      TimeFormat(parts: [
+        .year4, dash, .month2, dash, .day2, space, .hour2, colon, .minute2, colon, .second2, .literal([ASCII.dot]),
+        .fraction(9), .zone,
+      ]),
+      TimeFormat(parts: [
+        .monthName, space, .dayPadded, space, .year4, space, .hour12, colon, .minute2, colon, .second2, space, .amPm,
+      ]),
       TimeFormat(parts: [.year4, .month2, .day2, .hour2, .minute2, .second2, .fraction(1)]),
     ]
     var generator = LineGenerator(seed: 12)
@@ -181,7 +196,8 @@ struct EngineValueTests {
   func badTimes() {
     var reader = TimeReader(.iso8601Milliseconds)
     for text in [
-      "\0\0\0\0\0\0\0\0\0\0T00:00:00.000Z", "2020-02-30T00:00:00.000Z", "2020-13-01T00:00:00.000Z", "2020-01-01T24:00:00.000Z",
+      "\0\0\0\0\0\0\0\0\0\0T00:00:00.000Z", "2020-02-30T00:00:00.000Z", "2020-13-01T00:00:00.000Z",
+      "2020-01-01T24:00:00.000Z",
       "2020-01-01T00:60:00.000Z", "2020-01-01T00:00:61.000Z", "2020-01-01T0a:00:00.000Z", "2020-01-01T00:00:00.0x0Z",
       "2020-01-01T00:00:00.000", "2020-01-01T00:00:00.000+99:99", "2019-02-29T00:00:00.000Z", "",
     ] {
@@ -222,13 +238,37 @@ struct EngineValueTests {
     withSlice(path.utf8) { #expect(engine.template(of: $0).string == template, "\(path)") }
   }
 
+  @Test("templates are what the slow twin makes of the same path")
+  func slowTemplates() {
+    let fast = PathTemplate()
+    let slow = SlowPathTemplate()
+    var random = SplitMix(state: 60)
+    let alphabets = ["ab0/-", "f1-/x?#", "gz/.", "0123456789abcdef-/", "abcxyz019/-.:;<=>%?#_~\u{e9}"].map {
+      Array($0.utf8)
+    }
+    for round in 0..<20_000 {
+      let alphabet = alphabets[round % alphabets.count]
+      let path = (0..<Int.random(in: 0...(round % 50 == 0 ? 600 : 60), using: &random)).map { _ in
+        alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+      }
+      withSlice(path) { slice in
+        let (one, other) = (fast.template(of: slice).bytes, slow.template(of: slice).bytes)
+        #expect(one == other, "\(String(decoding: path, as: UTF8.self))")
+      }
+    }
+  }
+
   @Test("templates are bounded and do not depend on the query")
   func boundedTemplates() {
     let engine = PathTemplate()
     var random = SplitMix(state: 6)
     let alphabet = Array("abcdef0123456789/-.%?xyz".utf8)
     for _ in 0..<3000 {
-      let path = [ASCII.slash] + (0..<Int.random(in: 0...700, using: &random)).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &random)] }
+      let path =
+        [ASCII.slash]
+        + (0..<Int.random(in: 0...700, using: &random)).map { _ in
+          alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+        }
       let once = withSlice(path) { engine.template(of: $0).bytes }
       #expect(once.count <= PathTemplate.maxLength)
       #expect(!once.contains(ASCII.question))
@@ -254,8 +294,12 @@ struct EngineValueTests {
     var random = SplitMix(state: 1)
     for count in 0..<70 {
       let bytes = (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
-      let one = (bytes + Array(repeating: 0, count: 64)).withUnsafeBufferPointer { Hash.add(Slice($0.baseAddress!, $0.baseAddress! + count), to: 5) }
-      let other = (bytes + Array(repeating: 255, count: 64)).withUnsafeBufferPointer { Hash.add(Slice($0.baseAddress!, $0.baseAddress! + count), to: 5) }
+      let one = (bytes + Array(repeating: 0, count: 64)).withUnsafeBufferPointer {
+        Hash.add(Slice($0.baseAddress!, $0.baseAddress! + count), to: 5)
+      }
+      let other = (bytes + Array(repeating: 255, count: 64)).withUnsafeBufferPointer {
+        Hash.add(Slice($0.baseAddress!, $0.baseAddress! + count), to: 5)
+      }
       #expect(one == other)
     }
   }

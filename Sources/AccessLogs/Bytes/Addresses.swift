@@ -50,7 +50,9 @@ enum Addresses {
     }
   }
 
-  private static func written(_ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer)
+  private static func written(
+    _ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer
+  )
     -> String?
   {
     let text = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)

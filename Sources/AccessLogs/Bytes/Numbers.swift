@@ -24,7 +24,8 @@ enum Numbers {
 
   @inline(__always) private static func sum(_ digits: UInt64) -> UInt64 {
     var x = digits &* 10 &+ (digits >> 8)
-    x = ((x & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064)
+    x =
+      ((x & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064)
       &+ (((x >> 16) & 0x0000_00FF_0000_00FF) &* 0x0000_2710_0000_0001)
     return x >> 32
   }

@@ -136,7 +136,8 @@ struct Backtracking {
       let slice = Slice(starts[i], ends[i])
       switch field.role {
       case .requestID where slice.isMissing || Self.isUUID(slice): score += 2
-      case .authority where slice.firstIndex(of: ASCII.quote) == nil && slice.firstIndex(of: ASCII.space) == nil: score += 1
+      case .authority where slice.firstIndex(of: ASCII.quote) == nil && slice.firstIndex(of: ASCII.space) == nil:
+        score += 1
       default: break
       }
     }
@@ -218,7 +219,8 @@ struct Backtracking {
     case .address:
       if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
       if slice.firstIndex(of: ASCII.space) != nil || slice.firstIndex(of: ASCII.quote) != nil { return false }
-      return plan.plan.dialect == .envoy ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
+      return plan.plan.dialect == .envoy
+        ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
     case .ip:
       if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
       return slice.firstIndex(of: ASCII.space) == nil && slice.firstIndex(of: ASCII.quote) == nil

@@ -84,10 +84,13 @@ struct HostName {
   /// Fills `host` by the precedence of names (authority, SNI, CONNECT target, cluster host, address) and notes where names
   /// disagree. A name that the mesh itself made up (`outbound_.80_._.host`) is no host; neither is an address.
   static func choose(
-    for destination: inout Destination, authority: HostName?, cluster: String?, address: String?, _ warnings: inout Warnings
+    for destination: inout Destination, authority: HostName?, cluster: String?, address: String?,
+    _ warnings: inout Warnings
   ) {
     let sni = destination.sni.flatMap { name -> String? in
-      if name.hasPrefix("outbound_.") || name.hasPrefix("inbound_.") || name.hasPrefix("outbound|") || name.hasPrefix("invalid:") {
+      if name.hasPrefix("outbound_.") || name.hasPrefix("inbound_.") || name.hasPrefix("outbound|")
+        || name.hasPrefix("invalid:")
+      {
         return nil
       }
       return HostName(authority: name).name

@@ -19,11 +19,15 @@ enum LinePlan {
 
   var layout: RowLayout {
     switch self {
-    case .text(let text): RowLayout(plan: text.plan, index: text.index, roles: text.roles,
-      destinationRuns: text.destinationRuns, outcomeRuns: text.outcomeRuns, fields: text.fields)
-    case .json(let json): RowLayout(plan: json.plan, index: json.index, roles: json.roles,
-      destinationRuns: json.runs(of: TextPlan.destinationRoles), outcomeRuns: json.runs(of: TextPlan.outcomeRoles),
-      fields: json.fields)
+    case .text(let text):
+      RowLayout(
+        plan: text.plan, index: text.index, roles: text.roles,
+        destinationRuns: text.destinationRuns, outcomeRuns: text.outcomeRuns, fields: text.fields)
+    case .json(let json):
+      RowLayout(
+        plan: json.plan, index: json.index, roles: json.roles,
+        destinationRuns: json.runs(of: TextPlan.destinationRoles), outcomeRuns: json.runs(of: TextPlan.outcomeRoles),
+        fields: json.fields)
     }
   }
 
@@ -40,8 +44,8 @@ final class RowLayout {
   let name: String
   let dialect: Dialect
   let index: Int
-  let destinationRuns: [(UInt8, UInt8)]
-  let outcomeRuns: [(UInt8, UInt8)]
+  let destinationRuns: UnsafeBufferPointer<(UInt8, UInt8)>
+  let outcomeRuns: UnsafeBufferPointer<(UInt8, UInt8)>
   let hasAddresses: Bool
   let hasUpstreamLocal: Bool
   let logsUpstream: Bool
@@ -52,6 +56,7 @@ final class RowLayout {
   let lacksZone: Bool
   let lacksDate: Bool
   /// Slots whose values the proxy may have cut, with the length at which it cuts.
+  let hasCuts: Bool
   let cuts: [(role: FieldRole, length: Int)]
   /// Stored lines of this format in the batch at hand; kept here so that counting costs no dictionary look-up per line.
   var stored = 0
@@ -63,11 +68,18 @@ final class RowLayout {
     name = plan.name
     dialect = plan.dialect
     self.index = index
-    self.destinationRuns = destinationRuns
-    self.outcomeRuns = outcomeRuns
+    func copied(_ runs: [(UInt8, UInt8)]) -> UnsafeBufferPointer<(UInt8, UInt8)> {
+      let memory = UnsafeMutableBufferPointer<(UInt8, UInt8)>.allocate(capacity: runs.count)
+      _ = memory.initialize(from: runs)
+      return UnsafeBufferPointer(memory)
+    }
+    self.destinationRuns = copied(destinationRuns)
+    self.outcomeRuns = copied(outcomeRuns)
     hasUpstreamLocal = roles.contains(.upstreamLocal) || roles.contains(.upstreamLocalIP)
-    hasAddresses = hasUpstreamLocal || roles.contains(.downstreamLocal) || roles.contains(.downstreamRemote)
-      || roles.contains(.downstreamDirectRemote) || roles.contains(.downstreamRemoteIP) || roles.contains(.downstreamLocalIP)
+    hasAddresses =
+      hasUpstreamLocal || roles.contains(.downstreamLocal) || roles.contains(.downstreamRemote)
+      || roles.contains(.downstreamDirectRemote) || roles.contains(.downstreamRemoteIP)
+      || roles.contains(.downstreamLocalIP)
       || roles.contains(.downstreamDirectRemoteIP)
     logsUpstream = roles.contains(.upstreamHost) || roles.contains(.upstreamHostIP)
     hasPeer = roles.contains(.peerURI)
@@ -78,5 +90,11 @@ final class RowLayout {
     lacksDate = times.contains { $0.lacksDate }
     cuts = fields.compactMap { field in field.maxLength.map { (field.role, $0) } }
       .filter { $0.role != .ignored }
+    hasCuts = !cuts.isEmpty
+  }
+
+  deinit {
+    destinationRuns.deallocate()
+    outcomeRuns.deallocate()
   }
 }

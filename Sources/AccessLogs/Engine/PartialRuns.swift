@@ -63,7 +63,8 @@ struct WriterNames {
     // The names stand side by side in the line, so comparing from the first to the last compares all.
     let first = namespace.isEmpty ? pod.start : namespace.start
     let whole = Slice(min(first, container.start), container.end)
-    let isSame = last.key.count == whole.count
+    let isSame =
+      last.key.count == whole.count
       && last.key.withUnsafeBufferPointer { $0.count > 0 && memcmp($0.baseAddress!, whole.start, $0.count) == 0 }
     if isSame { return last.writer }
     let key = whole.string
