@@ -23,6 +23,8 @@ public final class IngestPipeline {
   private var bytesDone: Int64 = 0
   private var bytesTotal: Int64 = 0
   private var began: Double = 0
+  /// Flows with higher numbers are this run's.
+  private var lastFlowBefore: Int64 = 0
 
   /// - Parameter store: nil for a dry run: everything is read from its beginning, and nothing kept.
   public init(store: FlowStore?, options: IngestOptions, progress: ((IngestProgress) -> Void)? = nil) {
@@ -41,6 +43,7 @@ public final class IngestPipeline {
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
+    lastFlowBefore = try store?.lastFlow ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options)
     let reader = LogReader(
       parser: LineParser(formats: options.formats), writer: writer, options: options, overlap: overlapFilter(writer))
@@ -67,14 +70,28 @@ public final class IngestPipeline {
   }
 
   private func judge(_ writer: StoreWriter, policy: Policy?) throws(StoreError) {
-    guard let store else { return }
+    guard let store else {
+      for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
+      return
+    }
     try Rejudge.run(store: store, policy: policy)
-    let roles = try store.rolesByLog()
-    for (index, ordinal) in ordinals.enumerated() {
+    try nameRoles(store, writer, after: lastFlowBefore)
+    // Logs without new lines, and small ones among a very great many lines, have their roles from earlier ones.
+    if summary.files.indices.contains(where: { ordinals[$0] != nil && summary.files[$0].role.isEmpty }) {
+      try nameRoles(store, writer, after: 0)
+    }
+    for index in summary.files.indices where summary.files[index].role.isEmpty {
+      summary.files[index].role = Role.unknown.rawValue
+    }
+    try store.commit()
+  }
+
+  private func nameRoles(_ store: FlowStore, _ writer: StoreWriter, after flow: Int64) throws(StoreError) {
+    let roles = try store.rolesByLog(after: flow)
+    for (index, ordinal) in ordinals.enumerated() where summary.files[index].role.isEmpty {
       guard let ordinal, let id = writer.rowID(ordinal), let found = roles[id] else { continue }
       summary.files[index].role = found.map(\.rawValue).joined(separator: ",")
     }
-    try store.commit()
   }
 
   // MARK: One file
@@ -296,7 +313,7 @@ public final class IngestPipeline {
     let formats = log?.record.formats ?? tally.storedByFormat.keys.sorted()
     summary.add(
       IngestSummary.File(
-        path: name.path, format: formats.joined(separator: ","), role: (log?.record.declaredRole ?? .unknown).rawValue,
+        path: name.path, format: formats.joined(separator: ","), role: "",
         read: tally.read, stored: tally.stored, rejected: tally.rejected, skipped: tally.skipped, from: from,
         to: log?.record.position ?? from, pending: pending), tally)
   }

@@ -23,7 +23,7 @@ struct StoredStretch {
   ) {
     let parser = LineParser(formats: formats)
     parser.begin(log: context)
-    let batch = FlowBatch(capacity: 16)
+    let batch = FlowBatch()
     var place = 0
     while place < window.count, let newline = memchr(window.baseAddress! + place, 0x0A, window.count - place) {
       let line = parser.nextLine

@@ -52,10 +52,13 @@ struct AlertCommand: ParsableCommand {
   )
   var ingest: [String] = []
 
+  @OptionGroup var formats: FormatOptions
+
   @OptionGroup var coverage: CoverageOptions
   @OptionGroup var store: ReadOptions
 
   func validate() throws {
+    guard formats.logFormat.isEmpty || !ingest.isEmpty else { throw ValidationError("--log-format goes with --ingest") }
     guard blockedThreshold > 0 else { throw ValidationError("--blocked-threshold takes a number above 0") }
     guard wait >= 0 else { throw ValidationError("--wait takes a number of seconds") }
   }
@@ -109,6 +112,7 @@ struct AlertCommand: ParsableCommand {
     var options = IngestOptions(
       nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
     options.database = store.database
+    options.formats = try formats.plans()
     let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
     if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }
