@@ -112,16 +112,17 @@ struct RecallTests {
   @Test("a log with blocks of NULs, overlong lines and carriage returns is counted as it was read")
   func oddBytes() throws {
     let scene = try Scene()
-    scene.options.limits.batchRows = 2
+    scene.options.limits.batchRows = 34
     scene.options.limits.maxLineBytes = 4096
     scene.options.limits.chunkBytes = 8192
     let long = [UInt8](repeating: 0x78, count: 20_000) + [0x0A]
     let carriage = Array(Scene.lines(4...4).dropLast()) + [0x0D, 0x0A]
     let bytes =
-      Scene.lines(1...3) + [UInt8](repeating: 0, count: 300) + Scene.lines(4...4) + long + carriage + Scene.lines(5...9)
+      Scene.lines(1...3) + [UInt8](repeating: 0, count: 300) + Scene.lines(4...4) + long + carriage
+      + Scene.lines(5...160)
     try scene.write("access.log", bytes: bytes)
     try scene.ingest("access.log")
-    for number in [1, 3, 5, 9] {
+    for number in [1, 3, 5, 17, 60, 160] {
       #expect(text(try recall(number, in: scene, limits: scene.options.limits)) == Scene.line(number), "\(number)")
     }
   }
