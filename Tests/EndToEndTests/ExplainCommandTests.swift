@@ -181,4 +181,29 @@ import Testing
     let lines = output.split(separator: "\n")
     #expect(lines.count == 3 && lines[0] == lines[2] && lines[0] != "{\"n\":0}" && lines[1] == "0", "\(output)")
   }
+
+  @Test("a finding of a kind that only the user's own alert query knows is explained by its flows")
+  func findingOfOtherKind() throws {
+    let session = try session()
+    defer { session.remove() }
+    _ = try session.run("mkdir -p mine/Alerts")
+    try session.write(
+      """
+      -- title: Odd hosts
+      -- about: As a test has it.
+      -- column: kind text what it is
+      select 'odd-host' as kind, 'warning' as severity, s.client_ip as source, d.host, d.port, count(*) as flows,
+        min(f.started_at_ms) as first_seen, max(f.started_at_ms) as last_seen
+      from flow f join source s on s.id = f.source join destination d on d.id = f.destination
+      where d.host = 'telemetry.vendor.example'
+      group by s.client_ip, d.host, d.port
+      order by d.host;
+
+      """, to: "mine/Alerts/odd.sql")
+    let output = try session.run(
+      Self.fill
+        + "gatewatch alert --queries mine > a.txt; gatewatch explain odd-host:10.80.3.14:telemetry.vendor.example:80")
+    #expect(output.hasPrefix("finding odd-host from 10.80.3.14 to telemetry.vendor.example:80\n"), "\(output)")
+    #expect(output.contains("warning, open, told 1 time") && output.contains("envoy-sidecars.log:24\n"))
+  }
 }
