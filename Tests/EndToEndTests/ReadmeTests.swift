@@ -30,7 +30,9 @@ import Testing
   @Test("the handbook names each subcommand and each report")
   func handbookIsComplete() throws {
     let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
-    for name in ["ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "policy", "topology", "db"] {
+    for name in [
+      "ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "policy", "topology", "db",
+    ] {
       #expect(readme.contains("`\(name) ") || readme.contains("`\(name)`"), "\(name)")
     }
     let reports = try FileManager.default.contentsOfDirectory(
@@ -45,7 +47,8 @@ import Testing
     let folder = try Session()
     defer { folder.remove() }
     let commands = [
-      "", "ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "formats list", "formats test", "policy",
+      "", "ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "formats list", "formats test",
+      "policy",
       "policy init",
       "policy check", "topology", "topology import", "topology show", "db", "db info", "db check", "db prune",
       "db snapshot",
