@@ -58,12 +58,13 @@ public struct Judge: Sendable {
     let addresses = AddressReader()
     let index: PolicyIndex
     let names: ClusterNames
+    let history: ClusterHistory?
     let topology: Topology
     let strangers: Strangers
     let classifier: DestinationClassifier
 
     init(_ judge: Judge) {
-      let history = judge.cluster.map { ClusterHistory($0) }
+      history = judge.cluster.map { ClusterHistory($0) }
       let policy = judge.policy ?? Policy()
       index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
       names = ClusterNames(history, logs: judge.logs)

@@ -67,6 +67,9 @@ struct ExplanationText {
       } else {
         text += row("policy", "none: judged by what the lines show")
       }
+      for (index, statement) in (flow.grounds?.topology ?? []).enumerated() {
+        text += row(index == 0 ? "topology" : "", statement)
+      }
       if let assumption = flow.verdict.assumption { text += row("assumed", assumption) }
       text += considered(flow)
       for (index, change) in (flow.grounds?.changes ?? []).enumerated() {
