@@ -37,7 +37,7 @@ struct TallyTests {
   func twins() throws {
     let store = try RandomStore(flows: 20_000)
     let reader = try FlowReader(path: store.path)
-    for name in ["summary", "bypass", "blocked", "latency", "hosts"] {
+    for name in ["summary", "bypass", "blocked", "latency"] {
       let query = try QueryCatalogue().report(named: name)
       for (title, set) in Self.filters {
         var filters = Filters()
@@ -49,8 +49,6 @@ struct TallyTests {
           #expect(fast.rows == slow.rows, "\(name), filter \(title), limit \(limit ?? 0)")
           #expect(fast.others == slow.others, "\(name), filter \(title), limit \(limit ?? 0)")
         }
-        // Flows without an ending keep hosts from being tallied.
-        if name == "hosts" { continue }
         let arguments = try filters.arguments(for: query, in: reader)
         #expect(try TalliedAnswer(query, arguments: arguments, limit: nil, in: reader) != nil, "not tallied: \(name)")
         #expect(
