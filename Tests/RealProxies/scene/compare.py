@@ -218,7 +218,7 @@ def judge_joins(reading, joined):
     true = pairs(lambda line, flow: (line.scenario, line.journey))
     said = pairs(lambda line, flow: flow["journey"])
     for pair in sorted(true | said):
-        (line, flow), (other, _) = joined[pair[0]], joined[pair[1]]
+        line, other = joined[pair[0]][0], joined[pair[1]][0]
         if pair in true:
             reading.measures["join recall"].add(pair in said)
         if pair in said:
