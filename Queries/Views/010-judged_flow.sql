@@ -44,10 +44,11 @@ select
   rv.warnings as verdict_warnings,
   coalesce(ov.duplicate_view, 0) as duplicate_view,
   coalesce(ov.never_clears, 0) as never_clears,
-  -- 1 when this is the line to count: no second view of a flow, and the next hop's log was not read for this time.
+  -- 1 when this is the line to count: no second view of a flow, and the next hop's log was not read for this time. A line
+  -- that can be read in more than one way always counts: that a next hop tells of it is only one of its readings.
   case
     when ov.duplicate_view = 1 then 0
-    when ov.left_hop = 0 or rv.next_hop_from_ms is null then 1
+    when ov.left_hop = 0 or ov.never_clears = 1 or rv.next_hop_from_ms is null then 1
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
   end as counted,

@@ -32,9 +32,11 @@ struct SampleLogsTests {
       if let wanted = expected.sums[name] as? Int { #expect(count == wanted, "\(sample): \(name)") }
     }
     if let reasons = expected.sums["rejected_reasons"] as? [String: Int] {
-      for (reason, count) in reasons { #expect(summary.rejected[reason] == count, "\(sample): reasons \(summary.rejectedPlaces)") }
+      for (reason, count) in reasons {
+        #expect(summary.rejected[reason] == count, "\(sample): reasons \(summary.rejectedPlaces)")
+      }
     }
-    if let kinds = expected.sums["skipped_kinds"] as? [String: Int] { 
+    if let kinds = expected.sums["skipped_kinds"] as? [String: Int] {
       for (kind, count) in kinds { #expect(summary.skipped[kind] == count, "\(sample): \(kind)") }
     }
 
@@ -96,7 +98,8 @@ struct SampleCase: CustomTestStringConvertible, CustomStringConvertible, Sendabl
         cases.append(
           SampleCase(
             name: base, logs: single ?? many, expectedFlows: root.appending(path: name),
-            policy: existing(base + ".policy.yaml"), formatFile: existing(base + ".format") ?? existing(base + ".conf")))
+            policy: existing(base + ".policy.yaml"), formatFile: existing(base + ".format") ?? existing(base + ".conf"))
+        )
       }
     }
     return cases
@@ -131,7 +134,9 @@ struct SampleCase: CustomTestStringConvertible, CustomStringConvertible, Sendabl
       case "log", "or_ambiguous": continue
       case "warnings":
         if mayBeAmbiguous { continue }
-        for word in words(value) where !warnings.contains(word) { differences.append("warnings: \(word) missing in \(warnings.sorted())") }
+        for word in words(value) where !warnings.contains(word) {
+          differences.append("warnings: \(word) missing in \(warnings.sorted())")
+        }
       case "lacks_warnings":
         if mayBeAmbiguous { continue }
         for word in words(value) where warnings.contains(word) { differences.append("warnings: \(word) is there") }
