@@ -23,6 +23,8 @@ extension FlowStore {
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
       let removed = db.changesCount
+      try self.beforeWrite?("prune evidence")
+      try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
       for (kind, table, column) in [
         (1, "source", "source"), (2, "destination", "destination"), (3, "outcome", "outcome"),

@@ -141,15 +141,23 @@ public final class IngestPipeline {
         }
       return read(file, name, as: log, prefix: prefix, with: reader)
     case .begin(let former, let equal, let change):
-      let (prefix, lines) = try restoredPrefix(file, length: equal)
+      var (prefix, lines) = try restoredPrefix(file, length: equal)
+      if let former { try passStoredLines(of: former, file, name, &prefix, &lines) }
+      // A copy that ends before what was read of its log.
+      if let former, former.identity != file.identity, prefix.position > 0, try isAtEnd(file) {
+        bytesDone += file.size
+        report(name, nil, from: file.position, Tally(), pending: 0)
+        return true
+      }
       var record = LogRecord(path: name.path)
       record.device = file.identity.map { Int64(bitPattern: $0.device) }
       record.inode = file.identity.map { Int64(bitPattern: $0.inode) }
       record.isCompressed = file.isCompressed
       (record.namespace, record.pod, record.container) = (name.namespace, name.pod, name.container)
-      record.position = Int64(equal)
+      record.position = Int64(prefix.position)
       record.lines = lines
-      noteChange(&record, former ?? registry.log(named: name.path), change)
+      let before = former?.identity == file.identity ? former : registry.log(named: name.path)
+      noteChange(&record, before, change)
       if file.identity == nil && !options.dropsSeenLines {
         summary.problems.append(
           .warning(
@@ -206,6 +214,50 @@ public final class IngestPipeline {
         UnsafeRawBufferPointer(rebasing: buffer[..<count]), isInsideLine: prefix.position + UInt64(count) < length)
     }
     return (prefix, lines)
+  }
+
+  /// Moves on over the lines behind `prefix` that are stored as lines of `former`.
+  private func passStoredLines(
+    of former: KnownLog, _ file: LogFile, _ name: LogName, _ prefix: inout ConsumedPrefix, _ lines: inout Int64
+  ) throws(ReadError) {
+    // With a distance of 1 every line end is remembered.
+    guard let store, former.record.id != 0, prefix.position > 0, let spacing = former.prefix?.spacing, spacing > 1
+    else { return }
+    // Remembered places lie less than twice the distance and a line apart.
+    let size = Int(clamping: min(2 * spacing, UInt64(options.limits.chunkBytes))) + options.limits.chunkBytes
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 2 * LogReader.slack, alignment: 64)
+    defer { memory.deallocate() }
+    memory.initializeMemory(as: UInt8.self, repeating: 0)
+    let window = UnsafeMutableRawBufferPointer(rebasing: memory[LogReader.slack..<LogReader.slack + size])
+    let count = try file.read(into: window)
+    let lastLine = lines + Int64(window[..<count].count { $0 == 0x0A })
+    if lastLine > lines {
+      let stored: [Int64: StoredLine]
+      do throws(StoreError) { stored = try store.storedLines(log: former.record.id, in: lines + 1...lastLine) } catch {
+        throw ReadError(message: "cannot be compared with what is stored: \(error)")
+      }
+      let context = LogContext(
+        ordinal: 0, nextLine: lines + 1, namespace: name.namespace, pod: name.pod, container: name.container,
+        writtenAtMs: file.modifiedNs / 1_000_000)
+      let stretch = StoredStretch(
+        in: UnsafeRawBufferPointer(rebasing: window[..<count]), context: context, formats: options.formats,
+        stored: stored)
+      prefix.consume(UnsafeRawBufferPointer(rebasing: window[..<stretch.bytes]))
+      lines += stretch.lines
+    }
+    try file.rewind()
+    try file.advance(to: Int64(prefix.position), chunkBytes: options.limits.chunkBytes)
+  }
+
+  /// Whether the file ends where it stands; it stands there afterwards, too.
+  private func isAtEnd(_ file: LogFile) throws(ReadError) -> Bool {
+    let place = file.position
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
+    defer { buffer.deallocate() }
+    let isAtEnd = try file.read(into: buffer) == 0
+    try file.rewind()
+    try file.advance(to: place, chunkBytes: options.limits.chunkBytes)
+    return isAtEnd
   }
 
   // MARK: Reporting

@@ -25,6 +25,9 @@ public final class LineParser {
 
   let plans: [LinePlan]
   let layouts: [RowLayout]
+  /// The same once more, without reference counts: what every line touches. nil where a plan has no fast path of this kind.
+  private let forwards: UnsafeMutablePointer<ForwardPlan?>
+  private let layoutsByIndex: UnsafeMutablePointer<Unmanaged<RowLayout>>
   let fields = Fields()
   let builder = RowBuilder()
   /// Work that the slow matcher may still spend on the line at hand.
@@ -54,6 +57,21 @@ public final class LineParser {
   public init(formats: [FormatPlan] = FormatPlan.builtIn) {
     plans = formats.enumerated().map { LinePlan($1, index: $0) }
     layouts = plans.map(\.layout)
+    forwards = .allocate(capacity: plans.count)
+    layoutsByIndex = .allocate(capacity: plans.count)
+    for (index, plan) in plans.enumerated() {
+      (layoutsByIndex + index).initialize(to: .passUnretained(layouts[index]))
+      if case .text(let text) = plan {
+        (forwards + index).initialize(to: text.forward)
+      } else {
+        (forwards + index).initialize(to: nil)
+      }
+    }
+  }
+
+  deinit {
+    forwards.deallocate()
+    layoutsByIndex.deallocate()
   }
 
   /// Starts (or goes on with) a log: the following lines belong to it. Give the next chunk a new batch.
@@ -144,28 +162,28 @@ public final class LineParser {
   @inline(__always)
   private func understand(_ line: Slice, _ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> Bool {
     if prepared != index { prepare(index) }
-    switch plans[index] {
-    case .text(let plan):
-      guard plan.matchForward(line, into: fields) else { return false }
-    case .json(let plan):
+    if let plan = forwards[index] {
+      guard plan.match(line, into: fields) else { return false }
+    } else if case .json(let plan) = plans[index] {
       guard plan.match(line, into: fields) else { return false }
     }
     return build(index, warnings, into: batch) == .stored
   }
 
   @inline(__always) private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
-    let layout = layouts[index]
-    let answer: RowBuilder.Answer
-    switch layout.dialect {
-    case .envoy: answer = builder.buildEnvoy(fields, layout, warnings, line: nextLine, batch)
-    case .nginxStream, .nginxHTTP: answer = builder.buildNginx(fields, layout, warnings, line: nextLine, batch)
-    case .squid: answer = builder.buildSquid(fields, layout, warnings, line: nextLine, batch)
+    layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
+      let answer: RowBuilder.Answer
+      switch layout.dialect {
+      case .envoy: answer = builder.buildEnvoy(fields, layout, warnings, line: nextLine, batch)
+      case .nginxStream, .nginxHTTP: answer = builder.buildNginx(fields, layout, warnings, line: nextLine, batch)
+      case .squid: answer = builder.buildSquid(fields, layout, warnings, line: nextLine, batch)
+      }
+      if answer == .stored {
+        layout.stored &+= 1
+        understoodBy = index
+      }
+      return answer
     }
-    if answer == .stored {
-      layout.stored &+= 1
-      understoodBy = index
-    }
-    return answer
   }
 
   @inline(never) private func prepare(_ index: Int) {

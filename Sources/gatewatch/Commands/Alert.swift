@@ -95,7 +95,13 @@ struct AlertCommand: ParsableCommand {
       queries: catalogue.alerts, rules: rules, expected: AlertCommand.expected(judgedBy, now: rules.now),
       inputProblems: problems)
     run.requirements = try coverage.parsed()
-    return try run.run(in: flowStore, tell: tell)
+    let report = try run.run(in: flowStore, tell: tell)
+    // Told and recorded: that a line could not be kept takes nothing from that.
+    do { try EvidenceKeeper(store: flowStore, nowMs: rules.now).keep(report.groups) } catch {
+      try? flowStore.rollback()
+      Terminal.complain("the lines of the findings could not be kept: \(error)")
+    }
+    return report
   }
 
   private func readLogs(into flowStore: FlowStore, policy: Policy?) throws -> [String] {

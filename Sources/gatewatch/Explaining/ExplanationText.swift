@@ -154,8 +154,11 @@ struct ExplanationText {
       if showsColumns { text += columns(found.parsed) }
       return text
     case .kept(let kept, let why):
-      let raw = String(repeating: " ", count: ExplanationText.indent + ExplanationText.label) + safe(kept) + "\n"
-      return row("line", "\(place), as kept in the database (\(why))") + raw
+      var text = row("line", "\(place), as kept in the database (\(why))")
+      for raw in kept.split(separator: "\n", omittingEmptySubsequences: false) {
+        text += String(repeating: " ", count: ExplanationText.indent + ExplanationText.label) + safe(String(raw)) + "\n"
+      }
+      return text
     case .changed(let why): return row("line", "\(place): log changed: \(why)")
     case .gone(let why): return row("line", "\(place): log gone: \(why)")
     }

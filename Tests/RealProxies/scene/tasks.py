@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import re
+import time
 
 from . import clients
 from .clients import request
@@ -268,6 +269,12 @@ def _(mesh):
     return lines
 
 
+@scenario("gateway-replaces-ids", "a gateway that gives each request an id of its own: only the connection joins")
+def _(mesh):
+    facts = gets(mesh.sleep, "reid.example", "/bytes/61", bytes_received=61, outcome="ok")
+    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["reid.example"], **{**facts, "protocol": "HTTP/2"})]
+
+
 @scenario("gateway-retries", "the sidecar tries again after a 503: one line of its own, three of the gateway")
 def _(mesh):
     facts = gets(mesh.sleep, "retried.example", "/flaky", outcome="ok")
@@ -435,6 +442,19 @@ def _(mesh):
     return lines + [Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", outcome="ok", **common)]
 
 
+def in_crowd(exchanges):
+    """The lines of connections that ran at the same time."""
+    lines = []
+    for host, exchange in exchanges.items():
+        require(exchange.status == 200, f"{host} gave {exchange.status}: {exchange.error}")
+        common = {"host": host, "journey": host, "marker": host, "outcome": "ok", "bytes_received": exchange.received}
+        lines += [
+            to_gateway(SNI_POD, bytes_sent=exchange.sent, **common),
+            at_gateway("sni-gateway", destination_ip="127.0.0.1", bytes_sent=exchange.sent, **common),
+            Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", **common)]
+    return lines
+
+
 @scenario("wildcard-crowd", "eight connections at once through gateway and SNI proxy, half of them equal to the byte")
 def _(mesh):
     hosts = [f"{letter}.crowd.wild.example" for letter in "abcdefgh"]
@@ -445,15 +465,21 @@ def _(mesh):
 
     with concurrent.futures.ThreadPoolExecutor(len(hosts)) as pool:
         exchanges = dict(zip(hosts, pool.map(visit, hosts)))
-    lines = []
-    for host, exchange in exchanges.items():
-        require(exchange.status == 200, f"{host} gave {exchange.status}: {exchange.error}")
-        common = {"host": host, "journey": host, "marker": host, "outcome": "ok", "bytes_received": exchange.received}
-        lines += [
-            to_gateway(SNI_POD, bytes_sent=exchange.sent, **common),
-            at_gateway("sni-gateway", destination_ip="127.0.0.1", bytes_sent=exchange.sent, **common),
-            Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", **common)]
-    return lines
+    return in_crowd(exchanges)
+
+
+@scenario("wildcard-late", "a tunnel that opens first and closes last: its lines come after those of a shorter one")
+def _(mesh):
+    hosts = {"y.crowd.wild.example": "/slow/900", "z.crowd.wild.example": "/bytes/3000"}
+
+    def visit(host):
+        if host.startswith("z"):
+            time.sleep(0.3)
+        return clients.tls(mesh.sleep, NAMES["a.wild.example"], 443, host, request(host, hosts[host]))
+
+    with concurrent.futures.ThreadPoolExecutor(len(hosts)) as pool:
+        exchanges = dict(zip(hosts, pool.map(visit, hosts)))
+    return in_crowd(exchanges)
 
 
 @scenario("wildcard-unknown-name", "a name that the SNI proxy cannot resolve: only nginx shows it")
