@@ -132,9 +132,16 @@ struct Backtracking {
   private mutating func keep() {
     ways += 1
     var score = 0
+    let isTCP = plan.fields.firstIndex { $0.role == .method }.map { Slice(starts[$0], ends[$0]).isMissing } ?? false
     for (i, field) in plan.fields.enumerated() {
       let slice = Slice(starts[i], ends[i])
       switch field.role {
+      // What a client forged before the last quoted column pushes the true columns into the bare server name; on a TCP line
+      // nothing quoted is the client's, and a raw server name is what can hold columns.
+      case .serverName
+      where !isTCP && slice.firstIndex(of: ASCII.quote) == nil && slice.firstIndex(of: ASCII.space) == nil:
+        score += 4
+      case .authority where isTCP && slice.isMissing: score += 4
       case .requestID where slice.isMissing || Self.isUUID(slice): score += 2
       case .authority where slice.firstIndex(of: ASCII.quote) == nil && slice.firstIndex(of: ASCII.space) == nil:
         score += 1

@@ -287,7 +287,8 @@ public final class LineParser {
   /// it proves nothing.
   private func understandThoroughly(_ line: Slice, allowsEmpty: Bool, into batch: FlowBatch) -> Bool {
     var found: (index: Int, isAmbiguous: Bool, split: [Slice])?
-    for index in [current] + plans.indices.filter({ $0 != current }) {
+    // In the order of the list, not of success: what a line is taken for must not depend on the lines before it.
+    for index in plans.indices {
       guard case .text(let plan) = plans[index], !allowsEmpty || layouts[index].dialect == .envoy else { continue }
       if effortLeft <= 0 {
         // Whether another plan would split it as well is unknown.

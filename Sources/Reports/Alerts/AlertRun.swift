@@ -53,7 +53,7 @@ public struct AlertRun: Sendable {
     var report = AlertReport(problems: inputProblems)
     let standing = try Standing(of: reader, findings: false)
     report.coverage = standing.coverage
-    report.problems += try problems(standing, in: reader)
+    report.problems += try problems(standing, of: store, in: reader)
 
     let before = try store.alertMark()
     let mark = try store.presentAlertMark()
@@ -127,7 +127,7 @@ public struct AlertRun: Sendable {
 
   // MARK: Why silence could be deceptive
 
-  private func problems(_ standing: Standing, in reader: FlowReader) throws -> [String] {
+  private func problems(_ standing: Standing, of store: FlowStore, in reader: FlowReader) throws -> [String] {
     var problems: [String] = []
     if standing.logs == 0 || standing.stored == 0 {
       problems.append("the database is empty: no line of any log is stored")
@@ -144,7 +144,10 @@ public struct AlertRun: Sendable {
     if mute.count > AlertRun.namedProblems {
       problems.append("\(mute.count - AlertRun.namedProblems) more logs of which no line was stored")
     }
-    for log in expected { if let problem = try silence(of: log, in: reader) { problems.append(problem) } }
+    let roles = expected.contains { $0.role != nil } ? try store.rolesByLog() : [:]
+    for log in expected {
+      if let problem = try silence(of: log, roles: roles, in: reader) { problems.append(problem) }
+    }
     var lastDay = Filters()
     lastDay.sinceMs = rules.now - CoverageRequirement.alertWindowMs
     lastDay.untilMs = rules.now
@@ -154,29 +157,27 @@ public struct AlertRun: Sendable {
     return problems
   }
 
-  private func silence(of log: ExpectedLog, in reader: FlowReader) throws -> String? {
+  private func silence(
+    of log: ExpectedLog, roles: [Int64: [Role]], in reader: FlowReader
+  ) throws -> String? {
     var last: Int64?
-    var logs: Int64 = 0
-    // The role of a log is the one that was declared, or one that its lines have.
+    var logs = 0
     try reader.query(
       """
-      select count(*), max(l.last_ms)
+      select l.id, l.last_ms, l.declared_role
       from log l
       where (:log is null or lower(l.path) glob lower(:log) or lower(l.path) glob '*/' || lower(:log))
-        and (
-          :role is null
-          or l.declared_role = :role
-          or (l.declared_role is null and exists (
-            select 1
-            from source s
-            join route_verdict rv on (rv.key >> 20) & 1048575 = s.class and rv.role = :role
-            where s.log = l.id
-          ))
-        )
-      """, arguments: ["log": Value(log.log), "role": Value(log.role?.rawValue)]
+      order by l.id
+      """, arguments: ["log": Value(log.log)]
     ) { row in
-      logs = row[0].integer ?? 0
-      last = row[1].integer
+      // The role of a log is the one that was declared, or one that its lines have: not one they could have.
+      if let role = log.role {
+        let declared = row[2].text
+        let isOfRole = declared.map { $0 == role.rawValue } ?? roles[row[0].integer ?? 0, default: []].contains(role)
+        guard isOfRole else { return }
+      }
+      logs += 1
+      if let end = row[1].integer { last = max(last ?? end, end) }
     }
     let name = [log.role?.rawValue, log.log].compactMap { $0 }.joined(separator: " ")
     guard logs > 0 else { return "expected log \(name): none was read" }
