@@ -69,6 +69,11 @@ public final class IngestPipeline {
   private func judge(_ writer: StoreWriter, policy: Policy?) throws(StoreError) {
     guard let store else { return }
     try Rejudge.run(store: store, policy: policy)
+    let tooDense = try JoinHops.run(store: store)
+    if tooDense > 0 {
+      summary.problems.append(
+        .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
+    }
     let roles = try store.rolesByLog()
     for (index, ordinal) in ordinals.enumerated() {
       guard let ordinal, let id = writer.rowID(ordinal), let found = roles[id] else { continue }
