@@ -25,8 +25,8 @@
 -- column: destination_ip   text   where the bytes went
 -- column: protocol         text   as logged
 -- column: method           text   HTTP method
--- column: status           number HTTP status
 -- column: url_path         text   path without query, templated
+-- column: status           number HTTP status
 -- column: path             text   the way taken
 -- column: outcome          text   how it ended
 -- column: reason           text   why it ended so
@@ -56,8 +56,8 @@ select
   f.destination_ip,
   f.protocol,
   f.method,
-  f.status,
   f.url_path,
+  f.status,
   f.path,
   f.outcome,
   f.reason,

@@ -102,7 +102,10 @@ select
   part,
   what,
   sum(flows) as flows,
-  round(100.0 * sum(flows) / nullif((select sum(flows) from tally where counted = 1), 0), 1) as share,
+  -- Unproven flows and earlier hops are no parts of what is counted.
+  case
+    when place < 7 then round(100.0 * sum(flows) / nullif((select sum(flows) from tally where counted = 1), 0), 1)
+  end as share,
   sum(sent) as sent,
   sum(received) as received,
   min(first_seen) as first_seen,

@@ -30,6 +30,8 @@ public struct Policy: Sendable {
     public var range: AddressRange?
     public var host: HostGlob?
     public var validity = Validity()
+    /// Line of the file that the entry begins in; 0 when it came from no file.
+    public var line = 0
   }
 
   public struct Pod: Sendable {
@@ -38,6 +40,7 @@ public struct Policy: Sendable {
     /// nil when the policy does not say.
     public var hasSidecar: Bool?
     public var validity = Validity()
+    public var line = 0
   }
 
   /// A gateway, an SNI proxy or a forward proxy.
@@ -46,6 +49,7 @@ public struct Policy: Sendable {
     public var hosts: [HostGlob]
     public var addresses: [AddressRange]
     public var validity = Validity()
+    public var line = 0
   }
 
   /// An allowed bypass. Every criterion that is given must match.
@@ -60,6 +64,7 @@ public struct Policy: Sendable {
     public var expiresMs: Int64?
     /// `from`, and the earlier of `until` and `expires`.
     public var validity = Validity()
+    public var line = 0
   }
 
   /// A log that must not fall silent.
@@ -68,6 +73,7 @@ public struct Policy: Sendable {
     public var role: Role?
     public var maxSilenceMs: Int64?
     public var validity = Validity()
+    public var line = 0
   }
 
   /// Something that is allowed and probably not meant.

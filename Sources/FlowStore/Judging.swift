@@ -9,6 +9,40 @@ public struct StoredFacts: Sendable {
   public var outcomes: [(id: Int64, outcome: Outcome)] = []
   /// The time each log's flows cover, Unix milliseconds, both ends inclusive; logs without flows are left out.
   public var logs: [LogSpan] = []
+
+  public init() {}
+}
+
+extension StoredFacts {
+  init(_ db: Database) throws(StoreError) {
+    self.init()
+    let sources = try db.statement(
+      """
+      select s.id, l.path, l.declared_role, \(Source.storedColumns.map { "s.\($0)" }.joined(separator: ", "))
+      from source s
+      left join log l on l.id = s.log
+      order by s.id
+      """)
+    while try sources.step() {
+      guard let source = Source(sources, from: 3) else { continue }
+      self.sources.append(
+        (
+          sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
+        ))
+    }
+    let destinations = try db.statement(
+      "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination order by id")
+    while try destinations.step() {
+      guard let destination = Destination(destinations, from: 1) else { continue }
+      self.destinations.append((destinations.int(0), destination))
+    }
+    let outcomes = try db.statement(
+      "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
+    while try outcomes.step() { self.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
+    let logs = try db.statement(
+      "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
+    while try logs.step() { self.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
+  }
 }
 
 extension OutcomeContext {
@@ -57,36 +91,7 @@ extension FlowStore {
   }
 
   public func facts() throws(StoreError) -> StoredFacts {
-    try access { db throws(StoreError) in
-      var facts = StoredFacts()
-      let sources = try db.statement(
-        """
-        select s.id, l.path, l.declared_role, \(Source.storedColumns.map { "s.\($0)" }.joined(separator: ", "))
-        from source s
-        left join log l on l.id = s.log
-        order by s.id
-        """)
-      while try sources.step() {
-        guard let source = Source(sources, from: 3) else { continue }
-        facts.sources.append(
-          (
-            sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
-          ))
-      }
-      let destinations = try db.statement(
-        "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination order by id")
-      while try destinations.step() {
-        guard let destination = Destination(destinations, from: 1) else { continue }
-        facts.destinations.append((destinations.int(0), destination))
-      }
-      let outcomes = try db.statement(
-        "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
-      while try outcomes.step() { facts.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
-      let logs = try db.statement(
-        "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
-      while try logs.step() { facts.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
-      return facts
-    }
+    try access { db throws(StoreError) in try StoredFacts(db) }
   }
 
   /// Writes a judgement inside the open transaction; from its commit on, the views show it.
@@ -94,7 +99,7 @@ extension FlowStore {
   /// Classes are written where they differ, verdicts only when any of them differs from what the store holds.
   public func apply(_ judgement: Judgement) throws(StoreError) {
     try write("judgement") { db throws(StoreError) in
-      let isReclassified = try self.applyClasses(of: judgement, on: db)
+      let isReclassified = try Self.applyClasses(of: judgement, on: db, self.beforeWrite)
       // "HASH-REVISION": the revision counts what changed verdicts without changing the verdict tables, so that the
       // whole stands for the verdicts of all flows there are.
       let present = Self.hash(of: judgement)
@@ -105,7 +110,7 @@ extension FlowStore {
       let revision = stored.count == 2 ? Int(stored[1]) ?? 0 : 0
       let setMeta = try db.statement("insert or replace into meta (key, value) values (?, ?)")
       if !isSame {
-        try self.applyVerdicts(of: judgement, on: db)
+        try Self.applyVerdicts(of: judgement, on: db, self.beforeWrite)
         try setMeta.run("policy_hash", .text(judgement.policyHash))
       }
       if !isSame || isReclassified {
@@ -117,7 +122,9 @@ extension FlowStore {
   }
 
   /// Writes the classes that differ; true when a source or destination that had one has another now.
-  private func applyClasses(of judgement: Judgement, on db: Database) throws(StoreError) -> Bool {
+  static func applyClasses(
+    of judgement: Judgement, on db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)? = nil
+  ) throws(StoreError) -> Bool {
     var isReclassified = false
     var known: [Int64: (class: Int64, name: String?)] = [:]
     let sources = try db.statement("select id, class, name from source where class is not null order by id")
@@ -148,7 +155,9 @@ extension FlowStore {
     return isReclassified
   }
 
-  private func applyVerdicts(of judgement: Judgement, on db: Database) throws(StoreError) {
+  static func applyVerdicts(
+    of judgement: Judgement, on db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)? = nil
+  ) throws(StoreError) {
     let intervals = judgement.intervals.sorted { $0.fromMs < $1.fromMs }
     for (one, next) in zip(intervals, intervals.dropFirst()) {
       precondition(one.untilMs <= next.fromMs, "two intervals overlap: a flow would be counted twice")

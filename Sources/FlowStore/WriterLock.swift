@@ -40,7 +40,12 @@ final class WriterLock {
     _ = note.withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, 0) }
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    // A child process that another thread is just starting may still hold a copy of the descriptor: closing ours alone
+    // would leave the lock with it.
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 
   private static func owner(of descriptor: Int32) -> Int32? {
     var text = [UInt8](repeating: 0, count: 16)

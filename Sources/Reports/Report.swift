@@ -5,7 +5,7 @@ public import FlowStore
 ///     let report = try Report(catalogue.report(named: "bypass"), filters: filters)
 ///     try report.write(from: store, with: OutputFormat.table.renderer(appearance, to: sink))
 public struct Report: Sendable {
-  public let query: Query
+  public internal(set) var query: Query
   public var filters: Filters
   /// Parameters beyond the filters, as typed.
   public var parameters: [String: String]
@@ -15,6 +15,11 @@ public struct Report: Sendable {
   public var showsOthers = true
   /// Only the columns that the query names for tables on a terminal.
   public var showsTableColumns = false
+
+  /// Sentences to stand below, before those of the standing.
+  public var notes: [String] = []
+  /// What was asked beside filters and parameters, for the heading.
+  var described: [(name: String, value: String)] = []
 
   /// Rows of a table on a terminal unless the user asks otherwise; the sums of the others stand below.
   public static let tableLimit = 25
@@ -30,7 +35,7 @@ public struct Report: Sendable {
   public func write(from store: FlowReader, with renderer: any Renderer, standing: Standing? = nil) throws {
     var renderer = renderer
     let arguments = try arguments(in: store)
-    let given = filters.described + parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    let given = described + filters.described + parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     var columns: [Query.Column] = []
     var chosen: [Int]?
     var others: OtherRows?
@@ -59,7 +64,7 @@ public struct Report: Sendable {
           }
         })
     }
-    let notes = standing?.notes(for: query.name) ?? []
+    let notes = notes + (standing?.notes(for: query.name) ?? [])
     try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))
   }
 

@@ -15,7 +15,9 @@ struct Gatewatch: AsyncParsableCommand {
       """,
     version: version,
     subcommands: [
-      IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, AlertCommand.self,
+      IngestCommand.self, ReportCommand.self, FlowsCommand.self, QueryCommand.self, ExplainCommand.self,
+      WhatIfCommand.self,
+      AlertCommand.self,
       FormatsCommand.self,
       PolicyCommand.self, DatabaseCommand.self,
     ])

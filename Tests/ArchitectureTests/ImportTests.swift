@@ -85,13 +85,12 @@ import Testing
   @Test("imports are found in every spelling and not in comments or literals")
   func importsAreFound() throws {
     var scanner = SwiftScanner(
-      Array(
-        """
-        internal import Glibc // import Nothing
-        /* import Nothing */ @testable import Flows
-        let text = "import Nothing \\" import Nothing"; let raw = #"import " Nothing"#
-        public import struct Foundation.Data
-        """))
+      """
+      internal import Glibc // import Nothing
+      /* import Nothing */ @testable import Flows
+      let text = "import Nothing \\" import Nothing"; let raw = #"import " Nothing"#
+      public import struct Foundation.Data
+      """)
     let code = scanner.code()
     #expect(!code.contains("Nothing"))
     #expect(code.contains("@testable import Flows"))

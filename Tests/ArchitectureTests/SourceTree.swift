@@ -42,7 +42,21 @@ enum SourceTree {
 
   /// The lines of a Swift file without its comments and without what stands in its string literals.
   static func code(_ path: String) throws -> [String] {
-    var scanner = SwiftScanner(Array(try text(path)))
+    if let code = codeOfSources[path] { return code }
+    return lines(ofCode: try text(path))
+  }
+
+  /// Of every file in `Sources`, read once: each test looks at all of them.
+  private static let codeOfSources: [String: [String]] = {
+    var code: [String: [String]] = [:]
+    for file in files(under: "Sources", ending: ".swift") {
+      if let text = try? text(file) { code[file] = lines(ofCode: text) }
+    }
+    return code
+  }()
+
+  private static func lines(ofCode text: String) -> [String] {
+    var scanner = SwiftScanner(text)
     return scanner.code().split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
   }
 }
@@ -50,46 +64,48 @@ enum SourceTree {
 /// Tells Swift code from comments and literals, as far as looking for calls needs it: what is interpolated into a literal
 /// counts as part of the literal.
 struct SwiftScanner {
-  private let text: [Character]
+  private let text: [UInt8]
   private var position = 0
-  private var kept = ""
+  private var kept: [UInt8] = []
 
-  init(_ text: [Character]) { self.text = text }
+  init(_ text: String) { self.text = Array(text.utf8) }
 
   mutating func code() -> String {
     while position < text.count {
-      if starts(with: "//") {
-        skip(to: "\n", including: false)
-      } else if starts(with: "/*") {
-        skip(to: "*/", including: true)
-      } else if let literal = literalOpening() {
-        skipLiteral(literal)
-      } else {
-        kept.append(text[position])
-        position += 1
+      switch text[position] {
+      case UInt8(ascii: "/") where starts(with: "//"): skip(to: "\n", including: false)
+      case UInt8(ascii: "/") where starts(with: "/*"): skip(to: "*/", including: true)
+      case UInt8(ascii: "#"), UInt8(ascii: "\""):
+        if let literal = literalOpening() { skipLiteral(literal) } else { keep() }
+      default: keep()
       }
     }
-    return kept
+    return String(decoding: kept, as: UTF8.self)
+  }
+
+  private mutating func keep() {
+    kept.append(text[position])
+    position += 1
   }
 
   private func starts(with word: String, at offset: Int = 0) -> Bool {
-    let word = Array(word)
-    let start = position + offset
-    return start + word.count <= text.count && Array(text[start..<start + word.count]) == word
+    text[min(position + offset, text.count)...].starts(with: word.utf8)
   }
 
+  /// Newlines stay, so that line numbers do.
   private mutating func skip(to end: String, including: Bool) {
-    while position < text.count, !starts(with: end) {
-      if text[position] == "\n" { kept.append("\n") }
-      position += 1
-    }
-    if including { position = min(position + end.count, text.count) }
+    while position < text.count, !starts(with: end) { skipByte() }
+    if including { position = min(position + end.utf8.count, text.count) }
   }
 
-  /// The number of `#` before the quotes, and the quotes.
+  private mutating func skipByte() {
+    if position < text.count, text[position] == UInt8(ascii: "\n") { kept.append(UInt8(ascii: "\n")) }
+    position += 1
+  }
+
+  /// The `#` before the quotes, and the quotes.
   private func literalOpening() -> (pounds: String, quotes: String)? {
-    var pounds = 0
-    while position + pounds < text.count, text[position + pounds] == "#" { pounds += 1 }
+    let pounds = text[position...].prefix { $0 == UInt8(ascii: "#") }.count
     let prefix = String(repeating: "#", count: pounds)
     if starts(with: "\"\"\"", at: pounds) { return (prefix, "\"\"\"") }
     return starts(with: "\"", at: pounds) ? (prefix, "\"") : nil
@@ -97,13 +113,13 @@ struct SwiftScanner {
 
   private mutating func skipLiteral(_ literal: (pounds: String, quotes: String)) {
     position += literal.pounds.count + literal.quotes.count
-    kept += "\"\""
+    kept += Array("\"\"".utf8)
     let end = literal.quotes + literal.pounds
     let escape = "\\" + literal.pounds
     while position < text.count, !starts(with: end) {
-      if text[position] == "\n" { kept.append("\n") }
-      position += starts(with: escape) ? escape.count + 1 : 1
+      if starts(with: escape) { position += escape.utf8.count }
+      skipByte()
     }
-    position = min(position + end.count, text.count)
+    position = min(position + end.utf8.count, text.count)
   }
 }

@@ -39,7 +39,7 @@ struct CatalogueTests {
   func flowsContract() throws {
     let contract = """
       id started_at started_at_ms duration_ms proxy role log line source_ip source_port source host port \
-      destination_ip protocol method status url_path path outcome reason bypass bytes_sent bytes_received \
+      destination_ip protocol method url_path status path outcome reason bypass bytes_sent bytes_received \
       upstream_cluster route_name response_flags request_id journey warnings
       """
     let columns = try QueryCatalogue().report(named: "flows").columns.map(\.name)

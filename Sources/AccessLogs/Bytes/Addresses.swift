@@ -33,7 +33,8 @@ enum Addresses {
     var text = slice
     if text[0] == ASCII.openBracket, text.end[-1] == ASCII.closeBracket { text = Slice(text.start + 1, text.end - 1) }
     if let zone = text.firstIndex(of: ASCII.percent) { text = text.prefix(zone) }
-    guard text.count < 46 else { return nil }
+    // A NUL would end the text for `inet_pton`, and whatever follows it would pass for an address.
+    guard text.count < 46, text.firstIndex(of: ASCII.nul) == nil else { return nil }
     return withUnsafeTemporaryAllocation(byteCount: 128, alignment: 8) { buffer -> String? in
       let characters = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
       memcpy(characters, text.start, text.count)
@@ -49,7 +50,9 @@ enum Addresses {
     }
   }
 
-  private static func written(_ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer)
+  private static func written(
+    _ family: Int32, _ binary: UnsafeMutableRawPointer, _ buffer: UnsafeMutableRawBufferPointer
+  )
     -> String?
   {
     let text = buffer.baseAddress!.assumingMemoryBound(to: CChar.self)
@@ -66,9 +69,8 @@ enum Addresses {
 
   /// What Envoy can print as an address: `ip:port`, a unix path, `envoy://...`, or nothing.
   static func isEnvoyAddress(_ slice: Slice) -> Bool {
-    if slice.isMissing { return true }
-    if endpoint(stripScheme(slice)) != nil { return true }
-    return slice[0] == ASCII.slash || slice[0] == ASCII.at || slice.hasPrefix("envoy://")
+    if slice.isMissing || slice[0] == ASCII.slash || slice[0] == ASCII.at || slice.hasPrefix("envoy://") { return true }
+    return endpoint(stripScheme(slice)) != nil
   }
 
   /// Old Envoys printed `tcp://10.0.0.1:80`.

@@ -6,7 +6,7 @@ enum Numbers {
   /// What a number is kept as that has more digits than a 64-bit integer holds: the line is understood, the value is not.
   static let overflow = Int64.max
 
-  /// Reads digits at `p` and moves `p` behind them; nil when there are none, `overflow` when there are more than 18.
+  /// Reads digits at `p` and moves `p` behind them; nil when there are none, `overflow` when no 64-bit integer holds them.
   ///
   /// Eight digits a step: the digits are found by a range check on all bytes of a word, shifted to the word's top and
   /// summed pairwise (the usual SWAR conversion; `tok.c` and simdjson do the same).
@@ -24,26 +24,43 @@ enum Numbers {
 
   @inline(__always) private static func sum(_ digits: UInt64) -> UInt64 {
     var x = digits &* 10 &+ (digits >> 8)
-    x = ((x & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064)
+    x =
+      ((x & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064)
       &+ (((x >> 16) & 0x0000_00FF_0000_00FF) &* 0x0000_2710_0000_0001)
     return x >> 32
   }
 
   @inline(never) private static func manyDigits(_ p: inout Bytes, to end: Bytes) -> Int64? {
     var value: Int64 = 0
-    var count = 0
+    var isTooLarge = false
     while p < end, ASCII.isDigit(p.pointee) {
-      value = value &* 10 &+ Int64(p.pointee &- ASCII.zero)
-      count += 1
+      let (tens, overflow) = value.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = tens.addingReportingOverflow(Int64(p.pointee &- ASCII.zero))
+      isTooLarge = isTooLarge || overflow || carry
+      value = sum
       p += 1
     }
-    return count > 18 ? overflow : value
+    return isTooLarge ? overflow : value
   }
 
-  /// A whole slice of digits; nil otherwise.
+  /// As `digits`, with a minus sign in front or not (Envoy's `COMMON_DURATION` can be negative).
+  @inline(__always) static func signedDigits(_ p: inout Bytes, to end: Bytes) -> Int64? {
+    if let value = digits(&p, to: end) { return value }
+    guard end - p >= 2, p.pointee == ASCII.minus, ASCII.isDigit(p[1]) else { return nil }
+    p += 1
+    guard let value = digits(&p, to: end) else { return nil }
+    return value == overflow ? overflow : -value
+  }
+
+  /// `value / divisor`; what is no number stays what it is.
+  @inline(__always) static func scaledDown(_ value: Int64, by divisor: Int64) -> Int64 {
+    divisor == 1 || value == overflow || value == missing ? value : value / divisor
+  }
+
+  /// A whole slice of digits, with a minus sign or not; nil otherwise.
   static func integer(_ slice: Slice) -> Int64? {
     var p = slice.start
-    guard let value = digits(&p, to: slice.end), p == slice.end else { return nil }
+    guard let value = signedDigits(&p, to: slice.end), p == slice.end else { return nil }
     return value
   }
 
@@ -61,7 +78,6 @@ enum Numbers {
     var value = overflow ? Self.overflow : product
     if p < end, p.pointee == ASCII.dot {
       p += 1
-      var place = scale
       var remainder: Int64 = 0
       var denominator: Int64 = 1
       var any = false
@@ -75,12 +91,10 @@ enum Numbers {
         p += 1
       }
       guard any else { return nil }
-      place = scale
-      let (scaled, tooLarge) = remainder.multipliedReportingOverflow(by: place)
-      let fraction =
-        tooLarge ? Int64((Double(remainder) * Double(place) / Double(denominator)).rounded())
-        : (scaled &+ denominator / 2) / denominator
-      if value != Self.overflow { value = value &+ fraction }
+      // No overflow: twelve digits times a scale of at most 1000.
+      let fraction = (remainder &* scale &+ denominator / 2) / denominator
+      let (sum, carry) = value.addingReportingOverflow(fraction)
+      value = carry ? Self.overflow : sum
     }
     return negative && value != Self.overflow ? -value : value
   }

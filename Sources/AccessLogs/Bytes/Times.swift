@@ -37,17 +37,23 @@ struct TimeReader {
   private let isISO8601Milliseconds: Bool
   private let hasFraction: Bool
   /// The last ten bytes of date and their midnight in Unix milliseconds (ISO form only).
-  private var lastDate: (UInt64, UInt16) = (0, 0)
+  private var lastDate: (UInt64, UInt16)?
   private var lastMidnight: Int64 = 0
   /// The last whole value (formats without a fraction repeat for a second at a time).
   private var lastText: [UInt8] = []
   private var lastValue: Int64 = 0
   /// For formats without a day or year: Unix milliseconds of a moment close to the lines, from the file or the wrapper.
-  var reference: Int64 = 0
+  var reference: Int64 = 0 {
+    // What the last text meant hung on it.
+    didSet { lastText.removeAll(keepingCapacity: true) }
+  }
+  /// Every value ends where the same bytes ended before: true unless the format ends in a word (`UTC`).
+  private let isRepeatable: Bool
 
   init(_ format: TimeFormat) {
     self.format = format
     isISO8601Milliseconds = format == .iso8601Milliseconds
+    isRepeatable = !format.parts.contains(.zoneName)
     hasFraction = format.parts.contains {
       if case .fraction = $0 { return true }
       return $0 == .epochSeconds || $0 == .epochMilliseconds
@@ -64,7 +70,7 @@ struct TimeReader {
   @inline(__always) private mutating func readISO(_ p: inout Bytes, to end: Bytes) -> Int64? {
     guard end - p >= 24, p[10] == ASCII.upperT, p[23] == ASCII.upperZ else { return nil }
     let date = (Scan.load(p), UnsafeRawPointer(p + 8).loadUnaligned(as: UInt16.self))
-    if date != lastDate {
+    if lastDate == nil || date != lastDate! {
       guard let midnight = Self.midnight(p) else { return nil }
       lastDate = date
       lastMidnight = midnight
@@ -100,7 +106,7 @@ struct TimeReader {
   }
 
   @inline(never) private mutating func readGeneral(_ p: inout Bytes, to end: Bytes) -> Int64? {
-    if !hasFraction, !lastText.isEmpty, end - p >= lastText.count,
+    if !lastText.isEmpty, end - p >= lastText.count,
       lastText.withUnsafeBufferPointer({ memcmp($0.baseAddress!, p, $0.count) == 0 })
     {
       p += lastText.count
@@ -108,8 +114,9 @@ struct TimeReader {
     }
     let start = p
     guard let value = Self.read(format.parts, &p, to: end, reference: reference) else { return nil }
-    if !hasFraction {
-      lastText = Array(UnsafeBufferPointer(start: start, count: p - start))
+    if !hasFraction, isRepeatable {
+      lastText.removeAll(keepingCapacity: true)
+      lastText.append(contentsOf: UnsafeBufferPointer(start: start, count: p - start))
       lastValue = value
     }
     return value
@@ -192,8 +199,9 @@ struct TimeReader {
         guard let value = number(2, &p), 1...12 ~= value else { return nil }
         hour = value % 12
       case .amPm:
-        guard end - p >= 2 else { return nil }
-        isPM = p[0] | 0x20 == 0x70
+        let first = end - p >= 2 ? p[0] | 0x20 : 0
+        guard first == 0x61 || first == 0x70, p[1] | 0x20 == 0x6D else { return nil }
+        isPM = first == 0x70
         p += 2
       case .minute2:
         guard let value = number(2, &p), value < 60 else { return nil }
@@ -267,6 +275,8 @@ struct TimeReader {
       digits = digits * 10 + Int64(p.pointee - ASCII.zero)
       p += 1
     }
+    // No place on earth is farther from UTC than 14 hours.
+    guard digits <= 1559, digits % 100 < 60 else { return nil }
     return sign * ((digits / 100) * 60 + digits % 100) * 60_000
   }
 }

@@ -13,14 +13,16 @@ struct Backtracking {
     case ambiguous
   }
 
-  /// Literal look-ups per line and plan. A 16 KB line of quotes needs about ten thousand; beyond, the line counts as ambiguous
-  /// when one way was found and as not understood when none was.
+  /// Work per line and plan: one for each literal looked up, and one more for every 64 bytes looked at. A 16 KB line of quotes
+  /// needs about ten thousand; beyond, the line counts as ambiguous when one way was found and as not understood when none was.
   static let budget = 60_000
+  /// Work per line, whatever the number of plans: about two milliseconds, so that lines made to be hard cannot stop a run.
+  static let lineBudget = 200_000
 
   /// Ways that are looked at to find the most likely one; two suffice to know that there is more than one.
   static let maxWays = 64
 
-  private var budgetLeft = Backtracking.budget
+  private(set) var budgetLeft: Int
   /// Ends of the columns in the way at hand, and in the best complete way.
   private var starts: [Bytes] = []
   private var ends: [Bytes] = []
@@ -35,8 +37,9 @@ struct Backtracking {
   /// Envoy with `omit_empty_values` prints nothing for a missing value instead of `-`.
   private let allowsEmpty: Bool
 
-  init(_ plan: TextPlan, _ line: Slice, allowsEmpty: Bool = false) {
+  init(_ plan: TextPlan, _ line: Slice, allowsEmpty: Bool = false, budget: Int = Backtracking.budget) {
     self.plan = plan
+    budgetLeft = budget
     self.allowsEmpty = allowsEmpty
     self.line = line
     farthest = (0, line.start)
@@ -69,20 +72,23 @@ struct Backtracking {
     switch step.kind {
     case .integer, .decimal, .time, .protocol:
       var p = start
-      guard readTyped(i, &p) else { return }
-      advance(i, start, p)
+      let isRead = readTyped(i, &p)
+      charge(p - start)
+      if isRead { advance(i, start, p) }
     case .text, .escapedText, .token:
       let literal = plan.literals[i]
       guard !literal.isEmpty else {
         if i == plan.stepCount - 1 {
-          if isValid(field, Slice(start, line.end)) { advance(i, start, line.end) }
+          let value = step.paddedAtEnd ? Slice(start, line.end).trimmingSpaces() : Slice(start, line.end)
+          if isValid(field, value) { advance(i, value.start, value.end) }
         } else {
           // Two columns that touch: the next one has a recognisable beginning (`HTTP/`).
           var p = start
           while p < line.end, budgetLeft > 0 {
-            budgetLeft -= 1
             let rest = Slice(p, line.end)
-            if rest.hasPrefix("HTTP/") || rest.hasPrefix("-"), isValid(field, Slice(start, p)) { advance(i, start, p) }
+            let mayEnd = rest.hasPrefix("HTTP/") || rest.hasPrefix("-")
+            charge(mayEnd ? p - start : 0)
+            if mayEnd, isValid(field, Slice(start, p)) { advance(i, start, p) }
             p += 1
           }
         }
@@ -90,13 +96,13 @@ struct Backtracking {
       }
       var p = start
       while ways < Self.maxWays, budgetLeft > 0 {
-        budgetLeft -= 1
-        guard let found = find(literal, from: p) else { return }
-        let slice = Slice(start, found)
+        guard let found = find(literal, from: p) else { return charge(line.end - p) }
+        charge(found - start)
+        let slice = step.paddedAtEnd ? Slice(start, found).trimmingSpaces() : Slice(start, found)
         let isEscaped = step.kind == .escapedText && found > start && isEscaped(found, from: start)
         if !isEscaped {
           if isValid(field, slice) {
-            advance(i, start, found)
+            advance(i, slice.start, slice.end)
           } else if step.kind == .token || mustNotHoldSpace(field) {
             // A token only gets worse by growing over white space.
             if slice.firstIndex(of: ASCII.space) != nil { return }
@@ -109,15 +115,18 @@ struct Backtracking {
     }
   }
 
+  private mutating func charge(_ bytes: Int) { budgetLeft -= 1 + bytes >> 6 }
+
   /// Goes on behind the column and its literal.
   private mutating func advance(_ i: Int, _ start: Bytes, _ end: Bytes) {
     let literal = plan.literals[i]
-    guard line.end - end >= literal.count,
-      literal.isEmpty || literal.withUnsafeBufferPointer({ memcmp($0.baseAddress!, end, $0.count) == 0 })
+    let next = plan.steps[i].paddedAtEnd ? plan.pastPadding(i, end, to: line.end) : end
+    guard line.end - next >= literal.count,
+      literal.isEmpty || literal.withUnsafeBufferPointer({ memcmp($0.baseAddress!, next, $0.count) == 0 })
     else { return }
     starts[i] = start
     ends[i] = end
-    walk(i + 1, end + literal.count)
+    walk(i + 1, next + literal.count)
   }
 
   private mutating func keep() {
@@ -127,7 +136,8 @@ struct Backtracking {
       let slice = Slice(starts[i], ends[i])
       switch field.role {
       case .requestID where slice.isMissing || Self.isUUID(slice): score += 2
-      case .authority where slice.firstIndex(of: ASCII.quote) == nil && slice.firstIndex(of: ASCII.space) == nil: score += 1
+      case .authority where slice.firstIndex(of: ASCII.quote) == nil && slice.firstIndex(of: ASCII.space) == nil:
+        score += 1
       default: break
       }
     }
@@ -152,7 +162,7 @@ struct Backtracking {
     case .integer: return Numbers.integer(slice) ?? Numbers.missing
     case .decimal:
       guard let number = Numbers.decimal(&p, to: slice.end, scale: step.scale) else { return Numbers.missing }
-      return step.divisor == 1 ? number : number / step.divisor
+      return Numbers.scaledDown(number, by: step.divisor)
     case .time: return plan.times[Int(step.timeIndex)].read(&p, to: slice.end) ?? Numbers.missing
     default: return Numbers.missing
     }
@@ -165,7 +175,7 @@ struct Backtracking {
     case .time:
       if plan.times[Int(step.timeIndex)].read(&p, to: line.end) != nil { return true }
     case .integer:
-      if Numbers.digits(&p, to: line.end) != nil { return true }
+      if Numbers.signedDigits(&p, to: line.end) != nil { return true }
     case .decimal:
       if Numbers.decimal(&p, to: line.end, scale: step.scale) != nil { return true }
     default:
@@ -209,7 +219,8 @@ struct Backtracking {
     case .address:
       if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
       if slice.firstIndex(of: ASCII.space) != nil || slice.firstIndex(of: ASCII.quote) != nil { return false }
-      return plan.plan.dialect == .envoy ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
+      return plan.plan.dialect == .envoy
+        ? Addresses.isEnvoyAddress(slice) : (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)
     case .ip:
       if slice.isEmpty { return field.mayBeEmpty || allowsEmpty }
       return slice.firstIndex(of: ASCII.space) == nil && slice.firstIndex(of: ASCII.quote) == nil

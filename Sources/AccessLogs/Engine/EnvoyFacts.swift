@@ -69,7 +69,8 @@ enum EnvoyFacts {
     case .gateway: destination.port = destination.upstream?.port ?? authority?.port ?? 0
     case .notSent:
       // DL may be a listener here; the cluster knows the port that was meant.
-      destination.port = cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.dialled?.port ?? authority?.port ?? 0
+      destination.port =
+        cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.dialled?.port ?? authority?.port ?? 0
     default:
       destination.port =
         destination.dialled?.port ?? (isLoopbackHop ? nil : destination.upstream?.port) ?? authority?.port ?? 0

@@ -6,7 +6,9 @@ extension RowBuilder {
   ///
   /// `BYTES_RECEIVED` is what Envoy received from the client and sent on, so it is the flow's `sent`, and the other way round.
   @inline(__always)
-  func buildEnvoy(_ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch)
+  func buildEnvoy(
+    _ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
+  )
     -> Answer
   {
     var row = FlowRow()
@@ -82,7 +84,8 @@ struct EnvoyHop {
   init(_ fields: borrowing Fields, _ layout: RowLayout) {
     isPlausible = true
     var plausible = true
-    @inline(__always) func address(_ whole: FieldRole, _ ip: FieldRole, _ port: FieldRole?) -> (ip: Slice, port: UInt16) {
+    @inline(__always) func address(_ whole: FieldRole, _ ip: FieldRole, _ port: FieldRole?) -> (ip: Slice, port: UInt16)
+    {
       let slice = fields[whole]
       if slice.isMissing {
         if slice.isEmpty, !fields[ip].isEmpty {
@@ -107,7 +110,9 @@ struct EnvoyHop {
       // The real peer is logged too: it is the client; the other address came from a header when they differ.
       client = Addresses.split(direct) ?? (direct, 0)
     } else if !fields[.downstreamDirectRemoteIP].isMissing {
-      client = (fields[.downstreamDirectRemoteIP], remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0)
+      client = (
+        fields[.downstreamDirectRemoteIP], remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0
+      )
     } else if !remote.ip.isEmpty, remote.port == 0, !fields[.downstreamRemote].isMissing {
       clientIsForwarded = true
     }
@@ -145,7 +150,8 @@ struct EnvoyHop {
   }
 
   @inline(never) private static func special(_ cluster: Slice) -> HopShape? {
-    if cluster.hasPrefix("inbound|") || cluster.hasPrefix("inbound_.") || cluster.hasPrefix("InboundPassthroughCluster") {
+    if cluster.hasPrefix("inbound|") || cluster.hasPrefix("inbound_.") || cluster.hasPrefix("InboundPassthroughCluster")
+    {
       return .inbound
     }
     if cluster.hasPrefix("inbound-vip|") || cluster.hasPrefix("connect_terminate") { return .waypoint }

@@ -8,28 +8,29 @@ struct HostName {
 
   /// `HTTPBIN.test:80`, `user@host`, `[2001:db8::1]:443`, `httpbin.test.`
   init(authority: String) {
-    var text = Substring(authority.asciiLowercased)
-    if let at = text.lastIndex(of: "@") { text = text[text.index(after: at)...] }
+    var text = Array(authority.utf8.map(ASCII.lower))[...]
+    if let at = text.lastIndex(of: ASCII.at) { text = text[(at + 1)...] }
     var port: UInt16?
-    if text.hasPrefix("["), let close = text.firstIndex(of: "]") {
-      let rest = text[text.index(after: close)...]
-      if rest.hasPrefix(":") { port = UInt16(rest.dropFirst()) }
-      text = text[text.index(after: text.startIndex)..<close]
-    } else if let colon = text.lastIndex(of: ":"), text.firstIndex(of: ":") == colon {
+    if text.first == ASCII.openBracket, let close = text.firstIndex(of: ASCII.closeBracket) {
+      let rest = text[(close + 1)...]
+      if rest.first == ASCII.colon { port = UInt16(String(decoding: rest.dropFirst(), as: UTF8.self)) }
+      text = text[(text.startIndex + 1)..<close]
+    } else if let colon = text.lastIndex(of: ASCII.colon), text.firstIndex(of: ASCII.colon) == colon {
       // A port that is no port (`:99999`) still does not belong to the name.
-      let digits = text[text.index(after: colon)...]
-      if digits.utf8.allSatisfy({ ASCII.isDigit($0) }) {
-        port = UInt16(digits)
+      let digits = text[(colon + 1)...]
+      if digits.allSatisfy({ ASCII.isDigit($0) }) {
+        port = UInt16(String(decoding: digits, as: UTF8.self))
         text = text[..<colon]
       }
     }
-    while text.hasSuffix("."), text.count > 1 { text = text.dropLast() }
+    while text.last == ASCII.dot, text.count > 1 { text.removeLast() }
+    let plain = String(decoding: text, as: UTF8.self)
     self.port = port
-    if let canonical = Self.address(String(text)) {
+    if let canonical = Self.address(plain) {
       name = canonical
       isAddress = true
     } else {
-      name = String(text)
+      name = plain
       isAddress = false
     }
   }
@@ -83,10 +84,13 @@ struct HostName {
   /// Fills `host` by the precedence of names (authority, SNI, CONNECT target, cluster host, address) and notes where names
   /// disagree. A name that the mesh itself made up (`outbound_.80_._.host`) is no host; neither is an address.
   static func choose(
-    for destination: inout Destination, authority: HostName?, cluster: String?, address: String?, _ warnings: inout Warnings
+    for destination: inout Destination, authority: HostName?, cluster: String?, address: String?,
+    _ warnings: inout Warnings
   ) {
     let sni = destination.sni.flatMap { name -> String? in
-      if name.hasPrefix("outbound_.") || name.hasPrefix("inbound_.") || name.hasPrefix("outbound|") || name.hasPrefix("invalid:") {
+      if name.hasPrefix("outbound_.") || name.hasPrefix("inbound_.") || name.hasPrefix("outbound|")
+        || name.hasPrefix("invalid:")
+      {
         return nil
       }
       return HostName(authority: name).name

@@ -191,7 +191,9 @@ final class JSONPlan {
         return true
       }
       let first = word[0]
-      guard ASCII.isDigit(first) || first == ASCII.minus || word.equals("true") || word.equals("false") else { return false }
+      guard ASCII.isDigit(first) || first == ASCII.minus || word.equals("true") || word.equals("false") else {
+        return false
+      }
       if let key { take(key, word, target) }
       return true
     }
@@ -226,7 +228,9 @@ final class JSONPlan {
     case .decimal:
       let scale: Int64 = field.unit == .seconds ? 1000 : 1
       let divisor: Int64 = field.unit == .microseconds ? 1000 : field.unit == .nanoseconds ? 1_000_000 : 1
-      if let number = Numbers.decimal(&p, to: value.end, scale: scale) { target.setNumber(number / divisor, slot) }
+      if let number = Numbers.decimal(&p, to: value.end, scale: scale) {
+        target.setNumber(Numbers.scaledDown(number, by: divisor), slot)
+      }
     case .time:
       if let time = times[key.timeIndex].read(&p, to: value.end) { target.setNumber(time, slot) }
     default: break

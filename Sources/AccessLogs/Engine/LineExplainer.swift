@@ -34,7 +34,7 @@ public final class LineExplainer {
   }
 
   private let parser: LineParser
-  private let batch = FlowBatch(capacity: LineParser.maxRecordsPerLine * 2)
+  private let batch = FlowBatch(capacity: LineParser.reservedRows * 2)
   private var sources: [Source] = []
   private var destinations: [Destination] = []
   private var outcomes: [Outcome] = []
@@ -90,12 +90,12 @@ public final class LineExplainer {
 
 extension LineParser {
   /// Name of the format that understood the last line.
-  var currentFormat: String { layouts[current].name }
+  var currentFormat: String { layouts[understoodBy].name }
 
   /// The columns of the last line that was understood, as long as its bytes are there.
   func columns() -> [LineExplainer.Column] {
     let columns: [FormatField] =
-      switch plans[current] {
+      switch plans[understoodBy] {
       case .text(let plan): plan.fields
       case .json(let plan): plan.fields.filter { !fields[$0.role].isEmpty }
       }

@@ -20,13 +20,19 @@ public final class LineParser {
   public static let slack = 64
   /// Records in one physical line: Squid glues the next record behind a cut one with a NUL.
   static let maxRecordsPerLine = 16
+  /// Rows that are kept free when a line is begun: its records, and unfinished ones that the end of the log completes.
+  static let reservedRows = maxRecordsPerLine + PartialRuns.streams
 
   let plans: [LinePlan]
   let layouts: [RowLayout]
   let fields = Fields()
   let builder = RowBuilder()
+  /// Work that the slow matcher may still spend on the line at hand.
+  private var effortLeft = 0
   /// The plan of the last line that was understood, and the order in which the others are tried.
   var current = 0
+  /// The plan that understood the last stored line.
+  private(set) var understoodBy = 0
   /// The plan `fields` is prepared for.
   private var prepared = -1
   /// The wrappers that stood around the last line that was understood, from the outside in.
@@ -60,7 +66,8 @@ public final class LineParser {
     builder.lastTimeMs = Numbers.missing
     writers = WriterNames()
     useWriter(.absent, .absent, .absent)
-    let reference = log.writtenAtMs ?? 0
+    // A file's time can be anything; beyond the year 9999 no arithmetic with it is worth checking.
+    let reference = min(max(log.writtenAtMs ?? 0, 0), 253_402_300_799_999)
     for plan in plans { plan.setReference(reference) }
     wrapperTime.reference = reference
   }
@@ -75,6 +82,7 @@ public final class LineParser {
   ///   - isFinal: nothing follows: a last line without a newline is a line, and unfinished records are complete.
   ///   - batch: receives the rows; what it held before stays.
   public func parse(_ bytes: UnsafeRawBufferPointer, isFinal: Bool, into batch: FlowBatch) -> Int {
+    precondition(batch.capacity > Self.reservedRows, "a batch has to hold the records of one line and more")
     builder.open(batch)
     guard let base = bytes.baseAddress, !bytes.isEmpty else {
       if isFinal { flushRuns(into: batch) }
@@ -83,7 +91,7 @@ public final class LineParser {
     }
     let start = base.assumingMemoryBound(to: UInt8.self)
     let end = start + bytes.count
-    let limit = max(1, batch.capacity - Self.maxRecordsPerLine)
+    let limit = batch.capacity - Self.reservedRows
     var p = start
     while p < end, batch.count < limit, !builder.wantsRestart {
       guard let found = memchr(p, Int32(ASCII.newline), end - p) else {
@@ -104,9 +112,12 @@ public final class LineParser {
 
   /// Counts a line that is longer than `maxLine`; `head` is its beginning.
   public func rejectOverlong(_ head: UnsafeRawBufferPointer, into batch: FlowBatch) {
-    let start = head.baseAddress!.assumingMemoryBound(to: UInt8.self)
-    reject("too-long", Slice(start, start + head.count), into: batch)
-    nextLine += 1
+    builder.open(batch)
+    // Nothing but the head's own bytes is looked at: there is no slack behind it.
+    count("too-long", into: batch) {
+      RejectedLine(reason: "too-long", line: nextLine, text: Array(head.prefix(RejectedLine.maxText)))
+    }
+    nextLine &+= 1
   }
 
   private func finish(_ batch: FlowBatch) {
@@ -150,7 +161,10 @@ public final class LineParser {
     case .nginxStream, .nginxHTTP: answer = builder.buildNginx(fields, layout, warnings, line: nextLine, batch)
     case .squid: answer = builder.buildSquid(fields, layout, warnings, line: nextLine, batch)
     }
-    if answer == .stored { layout.stored &+= 1 }
+    if answer == .stored {
+      layout.stored &+= 1
+      understoodBy = index
+    }
     return answer
   }
 
@@ -165,9 +179,17 @@ public final class LineParser {
   // MARK: - Everything but the common case
 
   @inline(never) private func readSlowly(_ line: Slice, into batch: FlowBatch) {
+    effortLeft = Backtracking.lineBudget
     // Squid at its record limit: a NUL stands where the newline was, and the next record follows.
     if line.firstIndex(of: ASCII.nul) != nil {
-      readGlued(line, into: batch)
+      // A NUL that no format stumbles over stands inside a value; what the lines before were like must not matter here.
+      useWriter(.absent, .absent, .absent)
+      builder.writtenAtMs = Numbers.missing
+      if understandAny(line, isCut: false, thorough: false, into: batch) {
+        wrappers = []
+      } else {
+        readGlued(line, into: batch)
+      }
     } else {
       readRecord(line, isCut: false, into: batch)
     }
@@ -176,8 +198,8 @@ public final class LineParser {
   private func readGlued(_ line: Slice, into batch: FlowBatch) {
     var rest = line
     var records = 0
-    // The batch has room for one row at least; what has no place of its own stays with the last record.
-    let room = min(Self.maxRecordsPerLine, batch.capacity - batch.count)
+    // What has no place of its own stays with the last record.
+    let room = Self.maxRecordsPerLine
     while !rest.isEmpty {
       let cut = records < room - 1 ? rest.firstIndex(of: ASCII.nul) : nil
       let record = rest.prefix(cut ?? rest.count)
@@ -197,6 +219,7 @@ public final class LineParser {
       switch peeled {
       case .joining: return
       case .whole(let inner):
+        if inner.count > Self.maxLine { return reject("too-long", inner, into: batch) }
         if understandAny(inner, isCut: isCut, thorough: false, into: batch) { return }
         if let kind = SkippedLines.kind(of: inner) { return skip(kind, into: batch) }
         if understandAny(inner, isCut: isCut, thorough: true, into: batch) { return }
@@ -248,17 +271,26 @@ public final class LineParser {
     var found: (index: Int, isAmbiguous: Bool, split: [Slice])?
     for index in [current] + plans.indices.filter({ $0 != current }) {
       guard case .text(let plan) = plans[index], !allowsEmpty || layouts[index].dialect == .envoy else { continue }
-      var ways = Backtracking(plan, line, allowsEmpty: allowsEmpty)
+      if effortLeft <= 0 {
+        // Whether another plan would split it as well is unknown.
+        found?.isAmbiguous = true
+        break
+      }
+      var ways = Backtracking(plan, line, allowsEmpty: allowsEmpty, budget: min(Backtracking.budget, effortLeft))
       prepare(index)
       let answer = ways.match(into: fields)
+      effortLeft -= min(Backtracking.budget, effortLeft) - ways.budgetLeft
       if answer == .no { continue }
       let split = fields.snapshot
       guard let first = found else {
         found = (index, answer == .ambiguous, split)
         continue
       }
-      let isSame = layouts[first.index].dialect == layouts[index].dialect
-        && zip(first.split, split).allSatisfy { $0.start == $1.start && $0.end == $1.end || $0.isMissing && $1.isMissing }
+      let isSame =
+        layouts[first.index].dialect == layouts[index].dialect
+        && zip(first.split, split).allSatisfy {
+          $0.start == $1.start && $0.end == $1.end || $0.isMissing && $1.isMissing
+        }
       if !isSame {
         found!.isAmbiguous = true
         break
@@ -267,7 +299,7 @@ public final class LineParser {
     guard let found, case .text(let plan) = plans[found.index] else { return false }
     prepare(found.index)
     var ways = Backtracking(plan, line, allowsEmpty: allowsEmpty)
-    _ = ways.match(into: fields)
+    guard ways.match(into: fields) != .no else { return false }
     guard build(found.index, found.isAmbiguous ? .ambiguousColumns : [], into: batch) == .stored else { return false }
     current = found.index
     return true
@@ -305,7 +337,8 @@ public final class LineParser {
 
   private func join(_ inner: Slice, stream: Int, isPartial: Bool) -> Unwrapped {
     var inner = inner
-    if isPartial {
+    // An empty part without a record is a line that nobody would ever see again.
+    if isPartial, !inner.isEmpty || runs.hasRun(stream) {
       runs.append(inner, to: stream)
       return .joining
     }
@@ -326,7 +359,14 @@ public final class LineParser {
       switch unwrapped {
       case .joining: return true
       case .whole(let inner):
-        if inner.isEmpty { skip("blank", into: batch); return true }
+        if inner.isEmpty {
+          skip("blank", into: batch)
+          return true
+        }
+        if inner.count > Self.maxLine {
+          reject("too-long", inner, into: batch)
+          return true
+        }
         // Another wrapper inside (docker around `kubectl logs`, syslog around CRI): one more level, by the same means.
         if understandAny(inner, isCut: false, thorough: false, into: batch) { return true }
         if let kind = SkippedLines.kind(of: inner) {
@@ -400,8 +440,11 @@ public final class LineParser {
   private func syslogTime(_ time: Slice) -> Int64 {
     var p = time.start
     return TimeReader.read(
-      [.monthName, .literal([ASCII.space]), .dayPadded, .literal([ASCII.space]), .hour2, .literal([ASCII.colon]), .minute2,
-        .literal([ASCII.colon]), .second2],
+      [
+        .monthName, .literal([ASCII.space]), .dayPadded, .literal([ASCII.space]), .hour2, .literal([ASCII.colon]),
+        .minute2,
+        .literal([ASCII.colon]), .second2,
+      ],
       &p, to: time.end, reference: wrapperTime.reference) ?? Numbers.missing
   }
 
@@ -423,8 +466,16 @@ public final class LineParser {
   }
 
   private func flushRuns(into batch: FlowBatch) {
+    // Their last parts stand on lines that were counted already.
+    nextLine &-= 1
+    defer { nextLine &+= 1 }
     for stream in 0..<PartialRuns.streams where runs.hasRun(stream) {
       let line = runs.take(stream)
+      effortLeft = Backtracking.lineBudget
+      if line.count > Self.maxLine {
+        reject("too-long", line, into: batch)
+        continue
+      }
       if understandAny(line, isCut: false, thorough: false, into: batch) { continue }
       reject("truncated", line, into: batch)
     }
@@ -438,29 +489,44 @@ public final class LineParser {
   }
 
   private func reject(_ reason: String, _ line: Slice, into batch: FlowBatch) {
+    count(reason, into: batch) {
+      RejectedLine(
+        reason: reason, line: nextLine, detail: reason == "too-long" ? "" : detail(for: line),
+        text: line.prefix(min(line.count, RejectedLine.maxText)).bytes)
+    }
+  }
+
+  private func count(_ reason: String, into batch: FlowBatch, _ rejected: () -> RejectedLine) {
     batch.rejectedCount += 1
     batch.rejectedByReason[reason, default: 0] += 1
-    guard batch.rejected.count < FlowBatch.maxKeptRejected else { return }
-    let text = line.prefix(min(line.count, RejectedLine.maxText)).bytes
-    batch.rejected.append(RejectedLine(reason: reason, line: nextLine, detail: detail(for: line), text: text))
+    if batch.rejected.count < FlowBatch.maxKeptRejected { batch.rejected.append(rejected()) }
   }
 
   private func reason(for line: Slice) -> String {
-    if line.firstRange(of: "\taccess\t") != nil || line.firstRange(of: "\"scope\":\"access\"") != nil { return "ztunnel" }
+    if line.firstRange(of: "\taccess\t") != nil || line.firstRange(of: "\"scope\":\"access\"") != nil {
+      return "ztunnel"
+    }
     if line[0] == ASCII.openBrace { return "unknown-json" }
-    if line[0] == ASCII.openBracket, line.count > 12, ASCII.isDigit(line[1]), line[5] == ASCII.minus { return "malformed-envoy" }
+    if line[0] == ASCII.openBracket, line.count > 12, ASCII.isDigit(line[1]), line[5] == ASCII.minus {
+      return "malformed-envoy"
+    }
     return "unrecognised"
   }
 
   /// The place at which the closest format stopped fitting: `column 34: expected %BYTES_SENT% of istio-1.9`.
   private func detail(for line: Slice) -> String {
     guard line.count < 1 << 14 else { return "" }
+    // A message is worth a fraction of what understanding the line is.
+    var effort = Backtracking.lineBudget / 10
     var best: (column: Int, text: String) = (0, "")
     for plan in plans {
       guard case .text(let text) = plan else { continue }
-      var ways = Backtracking(text, line)
+      guard effort > 0 else { break }
+      var ways = Backtracking(text, line, budget: effort)
       prepared = -1
-      guard ways.match(into: fields) == .no else { continue }
+      let answer = ways.match(into: fields)
+      effort = ways.budgetLeft
+      guard answer == .no else { continue }
       let (step, at) = ways.farthest
       let column = at - line.start
       guard column > best.column, step < text.fields.count else { continue }

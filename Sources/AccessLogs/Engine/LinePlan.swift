@@ -19,11 +19,15 @@ enum LinePlan {
 
   var layout: RowLayout {
     switch self {
-    case .text(let text): RowLayout(plan: text.plan, index: text.index, roles: text.roles,
-      destinationRuns: text.destinationRuns, outcomeRuns: text.outcomeRuns, fields: text.fields)
-    case .json(let json): RowLayout(plan: json.plan, index: json.index, roles: json.roles,
-      destinationRuns: json.runs(of: TextPlan.destinationRoles), outcomeRuns: json.runs(of: TextPlan.outcomeRoles),
-      fields: json.fields)
+    case .text(let text):
+      RowLayout(
+        plan: text.plan, index: text.index, roles: text.roles,
+        destinationRuns: text.destinationRuns, outcomeRuns: text.outcomeRuns, fields: text.fields)
+    case .json(let json):
+      RowLayout(
+        plan: json.plan, index: json.index, roles: json.roles,
+        destinationRuns: json.runs(of: TextPlan.destinationRoles), outcomeRuns: json.runs(of: TextPlan.outcomeRoles),
+        fields: json.fields)
     }
   }
 
@@ -66,8 +70,10 @@ final class RowLayout {
     self.destinationRuns = destinationRuns
     self.outcomeRuns = outcomeRuns
     hasUpstreamLocal = roles.contains(.upstreamLocal) || roles.contains(.upstreamLocalIP)
-    hasAddresses = hasUpstreamLocal || roles.contains(.downstreamLocal) || roles.contains(.downstreamRemote)
-      || roles.contains(.downstreamDirectRemote) || roles.contains(.downstreamRemoteIP) || roles.contains(.downstreamLocalIP)
+    hasAddresses =
+      hasUpstreamLocal || roles.contains(.downstreamLocal) || roles.contains(.downstreamRemote)
+      || roles.contains(.downstreamDirectRemote) || roles.contains(.downstreamRemoteIP)
+      || roles.contains(.downstreamLocalIP)
       || roles.contains(.downstreamDirectRemoteIP)
     logsUpstream = roles.contains(.upstreamHost) || roles.contains(.upstreamHostIP)
     hasPeer = roles.contains(.peerURI)

@@ -3,7 +3,9 @@ internal import Flows
 extension RowBuilder {
   /// One nginx line, stream or http. nginx logs the end; the start is the end less the session's time.
   @inline(__always)
-  func buildNginx(_ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch)
+  func buildNginx(
+    _ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
+  )
     -> Answer
   {
     let isHTTP = layout.dialect == .nginxHTTP
@@ -63,7 +65,9 @@ extension RowBuilder {
       n = 3
     }
     n = keyRuns(layout.outcomeRuns, fields, from: n)
-    row.outcome = outcomeID(n, batch) { NginxFacts.outcome(fields, request, isHTTP: isHTTP, isProbe: isProbe, warnings) }
+    row.outcome = outcomeID(n, batch) {
+      NginxFacts.outcome(fields, request, isHTTP: isHTTP, isProbe: isProbe, warnings)
+    }
     if isHTTP { row.pathTemplate = templateID(request.path, fields.escaping(of: .requestLine), batch) }
     store(row, batch)
     return .stored
@@ -108,7 +112,9 @@ struct NginxRequest {
 }
 
 enum NginxFacts {
-  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder, isHTTP: Bool) -> (Source, Warnings)? {
+  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder, isHTTP: Bool) -> (
+    Source, Warnings
+  )? {
     var source = Source(log: builder.log, proxy: isHTTP ? .nginxHTTP : .nginxStream, shape: .server)
     if !client.isMissing {
       // nginx prints `unix:` for clients on a local socket.

@@ -55,26 +55,30 @@ struct WriterNames {
 
   private var writers: [String: Writer] = [:]
   private var last: (key: [UInt8], writer: Writer) = ([], Writer(number: 0))
-  /// Distinct writers in one log; beyond, names are kept but share the last number's dictionary entries no more.
+  private var given: UInt32 = 0
+  /// Distinct writers that are remembered; the next one makes all be forgotten, and known ones get new numbers.
   static let maxWriters = 100_000
 
   mutating func writer(_ namespace: Slice, _ pod: Slice, _ container: Slice) -> Writer {
     // The names stand side by side in the line, so comparing from the first to the last compares all.
     let first = namespace.isEmpty ? pod.start : namespace.start
     let whole = Slice(min(first, container.start), container.end)
-    let isSame = last.key.count == whole.count
+    let isSame =
+      last.key.count == whole.count
       && last.key.withUnsafeBufferPointer { $0.count > 0 && memcmp($0.baseAddress!, whole.start, $0.count) == 0 }
     if isSame { return last.writer }
     let key = whole.string
-    var writer =
-      writers[key]
-      ?? Writer(
-        number: UInt32(writers.count + 1), namespace: namespace.isEmpty ? nil : namespace.string, pod: pod.string,
+    let writer: Writer
+    if let known = writers[key] {
+      writer = known
+    } else {
+      // Numbers stand in dictionary keys: one that was given once never means another writer.
+      if writers.count >= Self.maxWriters { writers.removeAll(keepingCapacity: true) }
+      given &+= 1
+      writer = Writer(
+        number: given, namespace: namespace.isEmpty ? nil : namespace.string, pod: pod.string,
         container: container.isEmpty ? nil : container.string)
-    if writers.count < Self.maxWriters {
       writers[key] = writer
-    } else if writers[key] == nil {
-      writer.number = UInt32(Self.maxWriters + 1)
     }
     last = (whole.bytes, writer)
     return writer

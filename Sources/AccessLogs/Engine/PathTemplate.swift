@@ -33,11 +33,15 @@ struct PathTemplate: ~Copyable {
     for byte in 0..<256 {
       let b = UInt8(byte)
       table[byte] =
-        ASCII.isDigit(b) ? Class.digit
-        : ASCII.hexValue(b) < 16 ? Class.hexLetter
-        : b == ASCII.slash ? Class.slash
-        : b == ASCII.question || b == 0x23 ? Class.end
-        : b == ASCII.minus ? Class.dash : Class.other
+        ASCII.isDigit(b)
+        ? Class.digit
+        : ASCII.hexValue(b) < 16
+          ? Class.hexLetter
+          : b == ASCII.slash
+            ? Class.slash
+            : b == ASCII.question || b == 0x23
+              ? Class.end
+              : b == ASCII.minus ? Class.dash : Class.other
     }
     return UnsafePointer(table)
   }()
@@ -81,7 +85,8 @@ struct PathTemplate: ~Copyable {
           continue
         }
         // No identifier: copy the whole run, so that its tail is not taken for a run of its own.
-        while p < end, out < limit, classes[Int(p.pointee)] == Class.digit || classes[Int(p.pointee)] == Class.hexLetter {
+        while p < end, out < limit, classes[Int(p.pointee)] == Class.digit || classes[Int(p.pointee)] == Class.hexLetter
+        {
           out.pointee = p.pointee
           out += 1
           p += 1
@@ -112,7 +117,9 @@ struct PathTemplate: ~Copyable {
       p += 1
     }
     let endsSegment = p == end || classes[Int(p.pointee)] == Class.slash || classes[Int(p.pointee)] == Class.end
-    if digits > 0, letters == 0, digits >= 5 || (startsSegment && endsSegment) { return dashed(p, end, classes) - start }
+    if digits > 0, letters == 0, digits >= 5 || (startsSegment && endsSegment) {
+      return dashed(p, end, classes) - start
+    }
     if digits > 0, digits + letters >= 8 {
       // Letters of words are hexadecimal too ("facade1"): eight or more with a digit are taken for an id.
       return dashed(p, end, classes) - start

@@ -130,7 +130,8 @@ final class RowBuilder {
     return newTemplate(h, escaping, batch)
   }
 
-  @inline(never) private func newTemplate(_ hash: UInt64, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32 {
+  @inline(never) private func newTemplate(_ hash: UInt64, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32
+  {
     if templates.isFull(for: key, 1) {
       // No restart: it would let a client who invents paths clear the dictionary over and over.
       let others = Slice(Self.otherPaths.utf8Start, Self.otherPaths.utf8Start + Self.otherPaths.utf8CodeUnitCount)
@@ -158,10 +159,24 @@ final class RowBuilder {
       }
       if outcomes.isAlmostFull { outcomes.restart() }
     }
-    batch.firstNewSource = Int32(sources.count)
-    batch.firstNewDestination = Int32(destinations.count)
-    batch.firstNewOutcome = Int32(outcomes.count)
-    batch.firstNewPathTemplate = Int32(templates.count)
+    // An empty batch may hold entries all the same: of rows that were not stored after all. They stay, as ids are given
+    // once, unless they belong to a dictionary that has started anew since.
+    if Int(batch.firstNewSource) + batch.newSources.count != sources.count {
+      batch.newSources.removeAll(keepingCapacity: true)
+      batch.firstNewSource = Int32(sources.count)
+    }
+    if Int(batch.firstNewDestination) + batch.newDestinations.count != destinations.count {
+      batch.newDestinations.removeAll(keepingCapacity: true)
+      batch.firstNewDestination = Int32(destinations.count)
+    }
+    if Int(batch.firstNewOutcome) + batch.newOutcomes.count != outcomes.count {
+      batch.newOutcomes.removeAll(keepingCapacity: true)
+      batch.firstNewOutcome = Int32(outcomes.count)
+    }
+    if Int(batch.firstNewPathTemplate) + batch.newPathTemplates.count != templates.count {
+      batch.newPathTemplates.removeAll(keepingCapacity: true)
+      batch.firstNewPathTemplate = Int32(templates.count)
+    }
   }
 
   @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings[Int(id)] }
@@ -174,14 +189,20 @@ final class RowBuilder {
     batch.rows[batch.count] = row
     batch.count += 1
     if row.startedAtMs < batch.firstMs { batch.firstMs = row.startedAtMs }
-    let end = row.durationMs > 0 ? row.startedAtMs &+ row.durationMs : row.startedAtMs
+    var end = row.startedAtMs
+    if row.durationMs > 0 {
+      let (sum, isTooLarge) = end.addingReportingOverflow(row.durationMs)
+      end = isTooLarge ? .max : sum
+    }
     if end > batch.lastMs { batch.lastMs = end }
     lastTimeMs = row.startedAtMs
   }
 
   /// Start of the flow in Unix milliseconds: as logged, or the logged end less the duration, or the wrapper's time, or the time
   /// of the line before; nil when there is nothing to go by.
-  @inline(__always) func startTime(_ fields: borrowing Fields, _ durationMs: Int64, _ warnings: inout Warnings) -> Int64? {
+  @inline(__always) func startTime(_ fields: borrowing Fields, _ durationMs: Int64, _ warnings: inout Warnings)
+    -> Int64?
+  {
     let start = fields.number(.startTime)
     if start != Numbers.missing { return start }
     return otherTime(fields, durationMs, &warnings)

@@ -12,7 +12,9 @@ enum SkippedLines {
     if text.equals("Envoy proxy is ready") { return "istio-agent" }
     if text.hasPrefix("/docker-entrypoint.sh:") || text.hasPrefix("/docker-entrypoint.d/") { return "container-start" }
     if text.hasPrefix("10-listen-on-ipv6-by-default.sh:") { return "container-start" }
-    if text.hasPrefix("Defaulted container ") || text.hasPrefix("Found ") && text.firstRange(of: "use --max-log-requests") != nil {
+    if text.hasPrefix("Defaulted container ")
+      || text.hasPrefix("Found ") && text.firstRange(of: "use --max-log-requests") != nil
+    {
       return "kubectl"
     }
     // stern's status lines: `+ pod › container`, `- pod › container`.
@@ -32,7 +34,8 @@ enum SkippedLines {
     guard text.count > 27, ASCII.isDigit(text[1]), text[5] == ASCII.minus, text[11] == ASCII.space,
       text[14] == ASCII.colon
     else { return nil }
-    guard let close = text.firstIndex(of: ASCII.closeBracket), close + 1 < text.count, text[close + 1] == ASCII.openBracket
+    guard let close = text.firstIndex(of: ASCII.closeBracket), close + 1 < text.count,
+      text[close + 1] == ASCII.openBracket
     else { return nil }
     return "envoy-log"
   }
@@ -42,7 +45,8 @@ enum SkippedLines {
     // istio-agent and ztunnel: `2024-01-02T03:04:05.678901Z<TAB>info<TAB>...`
     if text[4] == ASCII.minus, text[10] == ASCII.upperT, let tab = text.firstIndex(of: ASCII.tab), tab < 40 {
       let rest = text.dropFirst(tab + 1)
-      for level: StaticString in ["info\t", "warn\t", "error\t", "debug\t", "fatal\t", "trace\t"] where rest.hasPrefix(level) {
+      for level: StaticString in ["info\t", "warn\t", "error\t", "debug\t", "fatal\t", "trace\t"]
+      where rest.hasPrefix(level) {
         // ztunnel's access lines are traffic that is not understood, not something else.
         return rest.firstRange(of: "\taccess\t") == nil ? "istio-agent" : nil
       }

@@ -3,7 +3,9 @@ internal import Flows
 extension RowBuilder {
   /// One Squid line. Squid logs the end of a transaction; the start is the end less `%tr`.
   @inline(__always)
-  func buildSquid(_ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch)
+  func buildSquid(
+    _ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
+  )
     -> Answer
   {
     var warnings = lineWarnings

@@ -5,10 +5,11 @@ internal import Glibc
 /// There are two ways to match a line, with the same steps and the same meaning:
 ///
 /// - `matchForward` reads once from left to right and lets each column end at the first byte of the literal behind it. It
-///   accepts only lines in which no column holds its own delimiter: then the split is the only one (each delimiter of the
-///   line is used up by the plan), which is why it may be fast.
-/// - `matchAllWays` (see `Backtracking.swift`) is for the rest: it tries every end of every free-text column, checks each
-///   column against its syntax, and says whether there was more than one way.
+///   accepts only lines in which no column holds a delimiter of its neighbourhood (`forbidden`). Then the split is the only
+///   one, which is why it may be fast: the delimiters of the line are exactly those of the plan, so any split uses up all of
+///   them, and a column that ended later would hold one.
+/// - `Backtracking` is for the rest: it tries every end of every free-text column, checks each column against its syntax,
+///   and says whether there was more than one way.
 ///
 /// A test holds the two equal on lines that both accept.
 final class TextPlan {
@@ -30,10 +31,12 @@ final class TextPlan {
     /// First byte of the literal behind the column, or newline when the line ends there.
     var stop: UInt8
     var padded: Bool
+    var paddedAtEnd: Bool
     /// The slot was written by an earlier step of the same plan: keep that value unless it is missing.
     var isRepeat: Bool
-    /// A free-text column that no quote encloses: a space inside it is a matter for `matchAllWays`.
-    var isBareText: Bool
+    /// How many bytes of `forbidden`, from the low end, a line must not hold in this column to be split by the fast path.
+    var forbiddenCount: UInt8
+    var forbidden: UInt64
     var mayBeEmpty: Bool
     /// The literal's first eight bytes, and how many of them count.
     var literal: UInt64
@@ -97,8 +100,9 @@ final class TextPlan {
       let counted = min(literal.count, 8)
       var step = Step(
         kind: .text, slot: field.role.rawValue,
-        stop: literal.first ?? ASCII.newline, padded: field.padded,
-        isRepeat: field.role != .ignored && seen.contains(field.role), isBareText: false, mayBeEmpty: field.mayBeEmpty || field.syntax == .text || field.syntax == .list,
+        stop: literal.first ?? ASCII.newline, padded: field.padded, paddedAtEnd: field.paddedAtEnd,
+        isRepeat: field.role != .ignored && seen.contains(field.role), forbiddenCount: 0, forbidden: 0,
+        mayBeEmpty: field.mayBeEmpty || field.syntax == .text || field.syntax == .list,
         literal: word, literalMask: counted == 8 ? .max : (1 << UInt64(8 * counted)) - 1,
         literalCount: Int32(literal.count), scale: 1, divisor: 1, timeIndex: -1,
         maxLength: Int32(field.maxLength ?? 0))
@@ -106,7 +110,6 @@ final class TextPlan {
       case .text, .list:
         let escaped = [.json, .backslash, .shell].contains(field.escaping)
         step.kind = escaped ? .escapedText : .text
-        step.isBareText = !quoted
       case .token, .flags, .address, .ip, .method: step.kind = quoted ? .text : .token
       case .integer, .status: step.kind = .integer
       case .decimal: step.kind = .decimal
@@ -128,6 +131,11 @@ final class TextPlan {
       seen.insert(field.role)
     }
     self.timeCount = timeCount
+    for (i, bytes) in Self.forbidden(prefix: prefix, literals: literals, steps: steps).enumerated() {
+      // Eight different delimiters in one neighbourhood are more than anybody writes; the slow twin needs no list.
+      steps[i].forbiddenCount = UInt8(min(bytes.count, 8))
+      for (j, byte) in bytes.prefix(8).enumerated() { steps[i].forbidden |= UInt64(byte) << UInt64(8 * j) }
+    }
     roles = seen
     hasMaxLength = fields.contains { $0.maxLength != nil }
     destinationRuns = Self.runs(of: Self.destinationRoles, in: fields)
@@ -138,6 +146,35 @@ final class TextPlan {
     steps.deallocate()
     times.deinitialize(count: timeCount)
     times.deallocate()
+  }
+
+  /// Per column the delimiters that it may not hold if `matchForward` is to be sure.
+  ///
+  /// Quotes cut the line into stretches, spaces cut a stretch into words, other literals cut a word into columns. A column in
+  /// quotes of its own is a whole stretch and ends at its quote, so nothing else matters. Any other free column may hold no
+  /// quote, no space, and none of the delimiters of its word.
+  private static func forbidden(prefix: [UInt8], literals: [[UInt8]], steps: UnsafeMutablePointer<Step>) -> [[UInt8]] {
+    func isFree(_ i: Int) -> Bool { [.text, .token, .escapedText].contains(steps[i].kind) }
+    func isQuoted(_ i: Int) -> Bool {
+      (i == 0 ? prefix : literals[i - 1]).last == ASCII.quote && literals[i].first == ASCII.quote
+    }
+    let hasQuotes = literals.indices.contains { isFree($0) && isQuoted($0) }
+    var all = literals.map { _ in [UInt8]() }
+    var first = 0
+    for i in literals.indices {
+      let isLast = i == literals.count - 1
+      guard isLast || literals[i].contains(ASCII.space) || literals[i].contains(ASCII.quote) else { continue }
+      let word = first...i
+      let inner = word.dropLast().filter(isFree).compactMap { literals[$0].first }
+      for column in word where isFree(column) && !isQuoted(column) {
+        var bytes: [UInt8] = [ASCII.space]
+        if hasQuotes { bytes.append(ASCII.quote) }
+        for byte in inner where !bytes.contains(byte) { bytes.append(byte) }
+        all[column] = bytes.filter { $0 != steps[column].stop }
+      }
+      first = i + 1
+    }
+    return all
   }
 
   static let destinationRoles: Set<FieldRole> = [
@@ -159,7 +196,11 @@ final class TextPlan {
       // A role that occurs twice cannot anchor a run: its slot may hold either value.
       let isRepeat = !seen.insert(field.role).inserted && field.role != .ignored
       if wanted.contains(field.role), !isRepeat {
-        if open { runs[runs.count - 1].1 = field.role.rawValue } else { runs.append((field.role.rawValue, field.role.rawValue)) }
+        if open {
+          runs[runs.count - 1].1 = field.role.rawValue
+        } else {
+          runs.append((field.role.rawValue, field.role.rawValue))
+        }
         open = true
       } else {
         open = false
@@ -204,36 +245,43 @@ final class TextPlan {
       if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
       let start = p
       switch step.pointee.kind {
-      case .text, .token:
-        p = step.pointee.literalCount == 0 && i == stepCount - 1 ? end : Scan.find(step.pointee.stop, from: p, to: end)
-        let slice = Slice(start, p)
-        if p == start, !step.pointee.mayBeEmpty { return false }
-        if step.pointee.isBareText || step.pointee.kind == .token {
-          if step.pointee.stop != ASCII.space, Scan.find(ASCII.space, from: start, to: p) != p { return false }
+      case .text, .token, .escapedText:
+        if step.pointee.literalCount == 0, i == stepCount - 1 {
+          p = end
+        } else if step.pointee.kind == .escapedText {
+          p = Self.findUnescaped(step.pointee.stop, from: p, to: end)
+        } else {
+          p = Scan.find(step.pointee.stop, from: p, to: end)
+        }
+        var slice = Slice(start, p)
+        if step.pointee.paddedAtEnd { slice = slice.trimmingSpaces() }
+        if slice.isEmpty, !step.pointee.mayBeEmpty { return false }
+        var forbidden = step.pointee.forbidden
+        for _ in 0..<step.pointee.forbiddenCount {
+          if Scan.find(UInt8(truncatingIfNeeded: forbidden), from: slice.start, to: slice.end) != slice.end {
+            return false
+          }
+          forbidden >>= 8
         }
         if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
-      case .escapedText:
-        p = Self.findUnescaped(step.pointee.stop, from: p, to: end)
-        if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(Slice(start, p), slot) }
       case .integer:
-        if let value = Numbers.digits(&p, to: end) {
+        // A plain number that is the only one of its role is the rule.
+        if !step.pointee.isRepeat, let value = Numbers.digits(&p, to: end) {
           target.setNumber(value, slot)
-        } else if p < end, p.pointee == ASCII.minus {
-          p += 1
-          if !step.pointee.isRepeat { target.setNumber(Numbers.missing, slot) }
-        } else if fields[i].mayBeEmpty {
-          if !step.pointee.isRepeat { target.setNumber(Numbers.missing, slot) }
+          target.setSlice(Slice(start, p), slot)
         } else {
-          return false
+          guard matchSlowly(i, &p, to: end, into: target) else { return false }
         }
-        target.setSlice(Slice(start, p), slot)
       case .decimal, .time, .protocol:
         guard matchSlowly(i, &p, to: end, into: target) else { return false }
       }
+      if step.pointee.paddedAtEnd { p = pastPadding(i, p, to: end) }
       // The literal behind the column; at most eight bytes of it in one comparison.
       let literalCount = Int(step.pointee.literalCount)
       if literalCount > 0 {
-        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else { return false }
+        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else {
+          return false
+        }
         if literalCount > 8, !hasLiteral(i, at: p) { return false }
         p += literalCount
       }
@@ -260,6 +308,7 @@ final class TextPlan {
         if p == start, !steps[i].mayBeEmpty { return false }
         target.setSlice(Slice(start, p), Int(steps[i].slot))
       }
+      if steps[i].paddedAtEnd { p = pastPadding(i, p, to: line.end) }
       guard line.end - p >= literals[i].count, literals[i].isEmpty || hasLiteral(i, at: p) else { return false }
       p += literals[i].count
     }
@@ -288,14 +337,14 @@ final class TextPlan {
         value = time
       }
     case .integer:
-      if let number = Numbers.digits(&p, to: end) {
+      if let number = Numbers.signedDigits(&p, to: end) {
         value = number
       } else {
         if p < end, p.pointee == ASCII.minus { p += 1 } else if !fields[i].mayBeEmpty { return false }
       }
     case .decimal:
       if let number = Numbers.decimal(&p, to: end, scale: step.scale) {
-        value = step.divisor == 1 ? number : number / step.divisor
+        value = Numbers.scaledDown(number, by: step.divisor)
       } else {
         p = start
         if p < end, p.pointee == ASCII.minus { p += 1 } else if !fields[i].mayBeEmpty { return false }
@@ -305,7 +354,9 @@ final class TextPlan {
       if p < end, p.pointee == ASCII.minus {
         p += 1
       } else {
-        while p < end, ASCII.isLetter(p.pointee) || ASCII.isDigit(p.pointee) || p.pointee == ASCII.slash || p.pointee == ASCII.dot {
+        while p < end,
+          ASCII.isLetter(p.pointee) || ASCII.isDigit(p.pointee) || p.pointee == ASCII.slash || p.pointee == ASCII.dot
+        {
           p += 1
         }
         if p == start, !fields[i].mayBeEmpty { return false }
@@ -314,6 +365,14 @@ final class TextPlan {
     if !step.isRepeat || target.number(fields[i].role) == Numbers.missing { target.setNumber(value, slot) }
     if !step.isRepeat || target.slice(slot).isMissing { target.setSlice(Slice(start, p), slot) }
     return true
+  }
+
+  /// Past the spaces that fill a column up to its width; a space that belongs to the literal behind it is left.
+  @inline(never) func pastPadding(_ i: Int, _ start: Bytes, to end: Bytes) -> Bytes {
+    var p = start
+    let keepsOne = literals[i].first == ASCII.space
+    while p < end, p.pointee == ASCII.space, !keepsOne || p + 1 < end && p[1] == ASCII.space { p += 1 }
+    return p
   }
 
   @inline(never) func hasLiteral(_ i: Int, at p: Bytes) -> Bool {

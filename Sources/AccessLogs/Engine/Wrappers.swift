@@ -66,10 +66,18 @@ extension Wrapper {
     guard let time = timestampLength(line) else { return nil }
     var rest = line.dropFirst(time + 1)
     var peeled = Peeled(inner: rest, time: line.prefix(time))
-    if rest.hasPrefix("stdout ") { peeled.stream = 0 } else if rest.hasPrefix("stderr ") { peeled.stream = 1 } else { return nil }
+    if rest.hasPrefix("stdout ") {
+      peeled.stream = 0
+    } else if rest.hasPrefix("stderr ") {
+      peeled.stream = 1
+    } else {
+      return nil
+    }
     rest = rest.dropFirst(7)
     // The tag is a `:` list whose first part is P or F.
-    guard let space = rest.firstIndex(of: ASCII.space) ?? (rest.isEmpty ? nil : rest.count), space >= 1 else { return nil }
+    guard let space = rest.firstIndex(of: ASCII.space) ?? (rest.isEmpty ? nil : rest.count), space >= 1 else {
+      return nil
+    }
     switch rest[0] {
     case 0x50: peeled.isPartial = true  // P
     case 0x46: peeled.isPartial = false  // F
@@ -87,7 +95,8 @@ extension Wrapper {
 
   /// Length of an RFC 3339 time that a space follows: `2024-01-02T03:04:05.678901234Z `.
   private static func timestampLength(_ line: Slice) -> Int? {
-    guard line.count > 21, ASCII.isDigit(line[0]), line[4] == ASCII.minus, line[7] == ASCII.minus, line[10] == ASCII.upperT,
+    guard line.count > 21, ASCII.isDigit(line[0]), line[4] == ASCII.minus, line[7] == ASCII.minus,
+      line[10] == ASCII.upperT,
       line[13] == ASCII.colon, line[16] == ASCII.colon
     else { return nil }
     guard let space = line.prefix(min(line.count, 40)).firstIndex(of: ASCII.space) else { return nil }
@@ -108,7 +117,9 @@ extension Wrapper {
     guard line.count > 10, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return nil }
     guard let log = stringValue("\"log\":\"", in: line) ?? stringValue("\"log\": \"", in: line) else { return nil }
     // Keys come in any order; inside the message every quote is escaped, so the search cannot land there.
-    guard let stream = stringValue("\"stream\":\"", in: line) ?? stringValue("\"stream\": \"", in: line) else { return nil }
+    guard let stream = stringValue("\"stream\":\"", in: line) ?? stringValue("\"stream\": \"", in: line) else {
+      return nil
+    }
     var peeled = Peeled(inner: scratch.unescape(log))
     peeled.stream = stream.equals("stderr") ? 1 : 0
     if let time = stringValue("\"time\":\"", in: line) ?? stringValue("\"time\": \"", in: line) {
@@ -144,7 +155,8 @@ extension Wrapper {
     } else {
       // `Sep  8 05:32:32 `
       guard rest.count > 16, ASCII.isLetter(rest[0]), ASCII.isLetter(rest[1]), ASCII.isLetter(rest[2]),
-        rest[3] == ASCII.space, rest[6] == ASCII.space, rest[9] == ASCII.colon, rest[12] == ASCII.colon, rest[15] == ASCII.space
+        rest[3] == ASCII.space, rest[6] == ASCII.space, rest[9] == ASCII.colon, rest[12] == ASCII.colon,
+        rest[15] == ASCII.space
       else { return nil }
       time = rest.prefix(15)
       rest = rest.dropFirst(16)
@@ -216,7 +228,9 @@ extension Wrapper {
       guard let space = rest.prefix(min(rest.count, 270)).firstIndex(of: ASCII.space), space > 0 else { return nil }
       var name = rest.prefix(space)
       rest = rest.dropFirst(space + 1)
-      while name.count > 3, name.end[-1] == 0x6D, let escape = name.lastIndex(of: ASCII.escape) { name = name.prefix(escape) }
+      while name.count > 3, name.end[-1] == 0x6D, let escape = name.lastIndex(of: ASCII.escape) {
+        name = name.prefix(escape)
+      }
       guard isKubernetesName(name) else { return nil }
       found.append(name)
     }

@@ -133,7 +133,7 @@ final class DestinationClassifier {
   }
 
   /// The name the client gave, if the line has one.
-  private func loggedName(_ destination: Destination) -> String? {
+  func loggedName(_ destination: Destination) -> String? {
     if let authority = destination.authority, IPAddress(authority) == nil { return authority }
     if let sni = destination.sni, !sni.hasPrefix("outbound_") { return sni }
     guard let host = destination.host, destination.hostOrigin != .cluster, addresses.parse(host) == nil else {

@@ -34,6 +34,9 @@ struct EntrySet: Hashable, Sendable {
     return result
   }
 
+  /// The entries of the set, in the order of the file.
+  var members: [Int] { (0..<(words.count << 6)).filter(contains) }
+
   /// The first entry of the set, in the order of the file.
   var first: Int? {
     for (index, word) in words.enumerated() where word != 0 {

@@ -23,10 +23,10 @@ public struct Judge: Sendable {
     var destination: Int64
   }
 
-  private let policy: Policy?
+  let policy: Policy?
   let sources: [SourceFact]
   let destinations: [DestinationFact]
-  private let outcomes: [(id: Int64, outcome: Outcome)]
+  let outcomes: [(id: Int64, outcome: Outcome)]
   let logs: [LogSpan]
   let contacts: [Contact]?
 

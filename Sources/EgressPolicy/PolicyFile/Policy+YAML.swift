@@ -74,7 +74,8 @@ extension PolicyReader {
     var result: [Policy.Internal] = []
     for item in try items(of: mesh["internal"]?.value, "mesh.internal") {
       guard item.mapping != nil else {
-        let entry = try self.internal(item)
+        var entry = try self.internal(item)
+        entry.line = line(of: item)
         warnIfEverything(entry.range, at: item)
         result.append(entry)
         continue
@@ -93,7 +94,8 @@ extension PolicyReader {
         throw failure(item, "an item of mesh.internal names neither `address` nor `host`")
       }
       let validity = try validity(entry)
-      result += both.map { Policy.Internal(range: $0.range, host: $0.host, validity: validity) }
+      let line = line(of: item)
+      result += both.map { Policy.Internal(range: $0.range, host: $0.host, validity: validity, line: line) }
     }
     return result
   }
@@ -125,7 +127,8 @@ extension PolicyReader {
       )
     }
     let sidecar: Bool? = if let value = entry["sidecar"]?.value { try flag(value, "sidecar") } else { nil }
-    return Policy.Pod(name: name, addresses: addresses, hasSidecar: sidecar, validity: try validity(entry))
+    return Policy.Pod(
+      name: name, addresses: addresses, hasSidecar: sidecar, validity: try validity(entry), line: line(of: node))
   }
 
   fileprivate mutating func proxies(
@@ -148,7 +151,9 @@ extension PolicyReader {
       for host in hosts where host.pattern == "*" {
         warn(item, "`\(name)` covers every registry host: all ServiceEntry traffic will seem to pass through it")
       }
-      result.append(Policy.Proxy(name: name, hosts: hosts, addresses: addresses, validity: try validity(entry)))
+      result.append(
+        Policy.Proxy(
+          name: name, hosts: hosts, addresses: addresses, validity: try validity(entry), line: line(of: item)))
     }
     return result
   }
@@ -178,7 +183,8 @@ extension PolicyReader {
     }
     var exception = Policy.Exception(
       label: "", hosts: hosts, addresses: addresses, ports: ports, sources: sources,
-      owner: optional["owner"] ?? "", reason: optional["reason"] ?? "", validity: try validity(entry))
+      owner: optional["owner"] ?? "", reason: optional["reason"] ?? "", validity: try validity(entry),
+      line: line(of: node))
     if let value = entry["expires"]?.value {
       let expires = try time(value, "expires", endOfDay: true)
       guard exception.validity.fromMs < expires else {
@@ -218,8 +224,11 @@ extension PolicyReader {
     }
     let silence: Int64? =
       if let value = entry["max_silence"]?.value { try duration(value, "max_silence") } else { nil }
-    return Policy.Expected(log: HostGlob(log), role: role, maxSilenceMs: silence, validity: try validity(entry))
+    return Policy.Expected(
+      log: HostGlob(log), role: role, maxSilenceMs: silence, validity: try validity(entry), line: line(of: node))
   }
+
+  private func line(of node: Node) -> Int { node.mark?.line ?? 0 }
 
   private func required(
     _ entry: [String: (key: Node, value: Node)], _ key: String, in node: Node, _ what: String

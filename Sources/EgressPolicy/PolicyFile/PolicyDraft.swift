@@ -52,9 +52,38 @@ struct PolicyDraft {
   }
 }
 
+/// What the flows show beside the facts, for the sections of a draft that facts alone cannot fill.
+public struct ObservedTraffic: Sendable {
+  /// A bypass that somebody may want to allow.
+  public struct Bypass: Sendable {
+    /// Of a destination that a ServiceEntry declares.
+    public var registryHost: String?
+    /// Of one that nobody declares.
+    public var address: String?
+    public var port: UInt16
+    /// How often it was seen, by whom, under which name.
+    public var ground: String
+
+    public init(registryHost: String?, address: String?, port: UInt16, ground: String) {
+      self.registryHost = registryHost
+      self.address = address
+      self.port = port
+      self.ground = ground
+    }
+  }
+
+  public var bypasses: [Bypass] = []
+  /// Logs that a gateway wrote, as patterns.
+  public var gatewayLogs: [String] = []
+  /// Date for the exceptions that are drafted.
+  public var expires = "2027-01-31"
+
+  public init() {}
+}
+
 extension Judge {
   /// A commented policy drafted from the facts: networks, pods, gateways and proxies, each with its ground.
-  public func draftPolicy() -> String {
+  public func draftPolicy(_ observed: ObservedTraffic = ObservedTraffic()) -> String {
     let index = PolicyIndex(Policy())
     let addresses = AddressReader()
     let topology = Topology(
@@ -81,14 +110,30 @@ extension Judge {
         Dictionary(
           topology.guessedForwardProxies.map { ($0.key.address, topology.sentences[$0.value]) }, uniquingKeysWith: min))
     )
+    let allowed = "owner: team, reason: why, expires: \(observed.expires)"
     draft.section(
       "exceptions",
       [
         (
-          "{ host: \"*.example.com\", addresses: [203.0.113.0/24], port: 443, owner: team, reason: why, expires: 2027-01-31 }",
+          "{ host: \"*.example.com\", addresses: [203.0.113.0/24], port: 443, \(allowed) }",
           "an example; undeclared traffic is allowed by addresses only"
         )
-      ])
+      ]
+        + observed.bypasses.map { bypass in
+          let what =
+            bypass.registryHost.map { "host: \(PolicyDraft.quoted($0))" }
+            ?? "addresses: [\(PolicyDraft.quoted(bypass.address ?? ""))]"
+          let port = bypass.port > 0 ? ", port: \(bypass.port)" : ""
+          return ("{ \(what)\(port), \(allowed) }", PolicyDraft.comment(bypass.ground))
+        })
+    draft.section(
+      "expected",
+      observed.gatewayLogs.map { log in
+        (
+          "{ log: \(PolicyDraft.quoted(log)), role: gateway, max_silence: 15m }",
+          "a gateway wrote it; alert then tells when it falls silent"
+        )
+      })
     return draft.text
   }
 

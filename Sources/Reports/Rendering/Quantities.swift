@@ -30,7 +30,7 @@ public enum Quantities {
   }
 
   /// `1,234,567`.
-  static func grouped(_ number: Int64) -> String {
+  public static func grouped(_ number: Int64) -> String {
     let digits = Array(String(number.magnitude))
     var text = ""
     for (index, digit) in digits.enumerated() {

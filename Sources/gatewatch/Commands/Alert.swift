@@ -12,9 +12,12 @@ struct AlertCommand: ParsableCommand {
     commandName: "alert",
     abstract: "New findings since the last run; silent when there are none.",
     discussion: """
-      Exit codes: 0 nothing new, 1 warning, 2 critical, 3 could not tell (findings outrank 3). A finding is told when its
-      verdict first becomes one, again after 24 h if it goes on, then after 48 h, and so on. It is recorded after it was
+      Exit codes: 0 nothing new, 1 warning, 2 critical, 3 could not tell (findings outrank 3). A finding is told when its \
+      verdict first becomes one, again after 24 h if it goes on, then after 48 h, and so on. It is recorded after it was \
       printed: a run that is killed in between tells it again.
+
+        gatewatch alert --ingest /var/log/pods --policy egress.yaml
+        gatewatch alert --status-line
       """)
 
   /// What a monitor takes for "unknown"; also for wrong usage.
@@ -25,7 +28,7 @@ struct AlertCommand: ParsableCommand {
     guard arguments.dropFirst().first == configuration.commandName,
       Gatewatch.exitCode(for: error) == ExitCode.validationFailure
     else { return }
-    FileHandle.standardError.write(Data((Gatewatch.fullMessage(for: error) + "\n").utf8))
+    Terminal.writeError(Gatewatch.fullMessage(for: error) + "\n")
     Gatewatch.exit(withError: ExitCode(couldNotTell))
   }
 

@@ -103,7 +103,7 @@ struct DatabasePrune: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "prune", abstract: "Remove the flows that began before a time.",
     discussion: """
-      Reading positions stay, so that nothing is read again. The space is used again by later flows; --compact gives it back
+      Reading positions stay, so that nothing is read again. The space is used again by later flows; --compact gives it back \
       to the disk, for which as much free space is needed as the database has. Rejected lines stay.
 
         gatewatch db prune --before 90d
@@ -146,7 +146,7 @@ struct DatabaseSnapshot: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "snapshot", abstract: "Copy the database into one file that any SQLite program can open anywhere.",
     discussion: """
-      For other users and other programs: a copy needs no write access to its folder, unlike the database itself. May be
+      For other users and other programs: a copy needs no write access to its folder, unlike the database itself. May be \
       taken while an ingest runs. Never replaces a file.
 
         gatewatch db snapshot --group-readable /srv/grafana/gatewatch.db

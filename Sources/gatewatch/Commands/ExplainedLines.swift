@@ -80,19 +80,26 @@ enum ExplainedLines {
   private static func stored(_ flow: LineExplainer.Stored) -> String {
     let wrappers = flow.wrappers.isEmpty ? "" : " in " + flow.wrappers.joined(separator: " in ")
     var text = TerminalText.safe(flow.format) + wrappers + "\n"
-    let rows = flow.columns.map { column in
+    for line in columns(flow.columns) { text += "    " + line + "\n" }
+    return text + "    => " + facts(flow).map(TerminalText.safe).joined(separator: ", ") + "\n\n"
+  }
+
+  /// Directive, meaning and value, one line per column; `value` changes what is shown of a value.
+  static func columns(
+    _ columns: [LineExplainer.Column], value: (String) -> String = { $0 }
+  ) -> [String] {
+    let rows = columns.map { column in
       (
         directive: TerminalText.safe(column.directive), role: column.role.map(words) ?? "(read over)",
-        value: column.value.map(TerminalText.safe) ?? (column.role == nil ? "" : "(missing)")
+        value: column.value.map { TerminalText.safe(value($0)) } ?? (column.role == nil ? "" : "(missing)")
       )
     }
     let directiveWidth = min(rows.map(\.directive.count).max() ?? 0, widestDirective)
     let roleWidth = rows.map(\.role.count).max() ?? 0
-    for row in rows {
-      let line = "    \(filled(row.directive, directiveWidth))  \(filled(row.role, roleWidth))  \(row.value)"
-      text += line.replacing(trailingSpaces, with: "") + "\n"
+    return rows.map { row in
+      "\(filled(row.directive, directiveWidth))  \(filled(row.role, roleWidth))  \(row.value)"
+        .replacing(trailingSpaces, with: "")
     }
-    return text + "    => " + facts(flow).map(TerminalText.safe).joined(separator: ", ") + "\n\n"
   }
 
   nonisolated(unsafe) private static let trailingSpaces = /\ +$/
@@ -102,7 +109,7 @@ enum ExplainedLines {
   }
 
   /// `bytesSent` as `bytes sent`, `upstreamHostIP` as `upstream host IP`.
-  private static func words(_ role: FieldRole) -> String {
+  static func words(_ role: FieldRole) -> String {
     var words = ""
     var isInCapitals = false
     for letter in "\(role)" {
@@ -133,7 +140,7 @@ enum ExplainedLines {
     let clientPort = row.sourcePort > 0 ? ":\(row.sourcePort)" : ""
     facts.append("from \(source.clientIP.map { $0 + clientPort } ?? "nobody named")")
     if let upstream = destination.upstream {
-      facts.append("to \(upstream.ip):\(upstream.port)")
+      facts.append("to \(upstream.ip)" + (upstream.port > 0 ? ":\(upstream.port)" : ""))
     } else if destination.logsUpstream {
       facts.append(destination.upstreamName.map { "to \($0)" } ?? "nothing sent on")
     }

@@ -10,8 +10,11 @@ struct FlowsCommand: ParsableCommand {
     commandName: "flows",
     abstract: "The flows themselves, filtered: one per line of a log.",
     discussion: """
-      The columns are the contract of the view "flows". NDJSON unless --format says otherwise; on a terminal, a table.
+      The columns are the contract of the view "flows". NDJSON unless --format says otherwise; on a terminal, a table. \
       Also flows that totals leave out are shown: earlier hops, and second views of one flow.
+
+        gatewatch flows --since 1h --path passthrough
+        gatewatch flows --host '*.example.com' --format csv > flows.csv
       """)
 
   @Option(

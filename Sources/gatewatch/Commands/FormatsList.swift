@@ -9,8 +9,8 @@ struct FormatsList: ParsableCommand {
     commandName: "list",
     abstract: "The formats that are tried on each line, in this order; with a name, its format string.",
     discussion: """
-      Nothing has to be chosen: the format of each line is found. A format string is written in the proxy's own language, so
-      one that is printed here can be changed and given back with --log-format.
+      Nothing has to be chosen: the format of each line is found. A format string is written in the proxy's own language, \
+      so one that is printed here can be changed and given back with --log-format.
 
         gatewatch formats list
         gatewatch formats list istio-1.23

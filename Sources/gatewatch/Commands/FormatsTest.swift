@@ -11,6 +11,7 @@ struct FormatsTest: ParsableCommand {
     abstract: "How the lines of a log are understood: format, wrapper, each field, the flow; or why not.",
     discussion: """
       Runs the parser that ingest runs, and stores nothing. The file may be plain or gzipped; - reads standard input.
+
       Exit codes: 0 every line shown was understood or recognised as no access line, 1 some were rejected.
 
         gatewatch formats test access.log

@@ -19,6 +19,10 @@ struct IngestCommand: ParsableCommand {
       Exit codes: 0 everything that could be read was read, 1 an input could not be read (the others were), 2 the \
       database failed, 3 another run holds the database, 130 and 143 ended by a signal (what was read until then is \
       stored).
+
+        gatewatch ingest /var/log/pods
+        gatewatch ingest 'logs/*.log*' --policy egress.yaml
+        kubectl logs deploy/istio-egressgateway | gatewatch ingest - --overlap
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }

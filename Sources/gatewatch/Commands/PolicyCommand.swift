@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import EgressPolicy
 internal import FlowStore
 internal import Flows
+internal import Ingestion
 internal import Reports
 
 /// `gatewatch policy`: the file that says what the mesh is and which bypasses are allowed.
@@ -9,8 +10,11 @@ struct PolicyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "policy",
     abstract: "The policy file: which addresses are the mesh, the gateways, the proxies; which bypasses are allowed.",
-    discussion: "gatewatch policy check egress.yaml",
-    subcommands: [PolicyCheck.self])
+    discussion: """
+      gatewatch policy init > egress.yaml
+      gatewatch policy check egress.yaml
+      """,
+    subcommands: [PolicyInit.self, PolicyCheck.self])
 }
 
 /// `gatewatch policy check FILE`.
@@ -19,11 +23,12 @@ struct PolicyCheck: ParsableCommand {
     commandName: "check",
     abstract: "Read a policy file as ingest and report would; name errors by line, and exceptions that end.",
     discussion: """
-      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error
-      stream and change nothing.
+      Exit codes: 0 the file can be used, 1 it cannot (the message names file, line and column). Warnings go to the error \
+      stream and change nothing. Where there is a database, the stored flows are judged by the file, in memory, and each \
+      exception is shown with the number of flows that it allows: one that allows none is said to be never used.
 
         gatewatch policy check egress.yaml
-        gatewatch policy check egress.yaml --soon 90
+        gatewatch policy check egress.yaml --soon 90 --db /var/lib/gatewatch/gatewatch.db
       """)
 
   @Argument(help: "The policy, a YAML file.")
@@ -36,6 +41,8 @@ struct PolicyCheck: ParsableCommand {
   @Option(help: ArgumentHelp("table, json, ndjson, csv or markdown.", valueName: "format"))
   var format = OutputFormat.table
 
+  @OptionGroup var database: DatabaseOption
+
   func validate() throws {
     // A century: far beyond any exception, far from any overflow.
     guard (0...36_500).contains(soon) else { throw ValidationError("--soon takes a number of days") }
@@ -45,13 +52,33 @@ struct PolicyCheck: ParsableCommand {
     try Terminal.exiting {
       let policy = try StoreAccess.policy(file: file).policy
       policy.warnings.forEach { Terminal.complain("\($0)") }
-      try write(policy, now: Terminal.now)
+      try write(policy, uses: try uses(of: policy), now: Terminal.now)
     }
   }
 
   private static let dayMs: Int64 = 86_400_000
 
-  private func write(_ policy: Policy, now: Int64) throws {
+  /// Flows that each exception allows, by its place in the file; nil where there is no database to ask.
+  private func uses(of policy: Policy) throws -> [Int64]? {
+    let reader: FlowReader
+    do throws(StoreError) { reader = try FlowReader(path: database.path) } catch {
+      // The usual database need not be there; one that was named must.
+      if case .missing = error, database.db == nil { return nil }
+      throw error
+    }
+    defer { reader.close() }
+    var uses = [Int64](repeating: 0, count: policy.exceptions.count)
+    guard !uses.isEmpty else { return uses }
+    try reader.suppose(Rejudge.judge(try reader.facts(), policy: policy))
+    try reader.query(
+      "select exception_id, count(*) from bypass_flow where allowed = 1 group by exception_id order by exception_id"
+    ) { row in
+      if let id = row[0].integer.map({ Int($0) }), uses.indices.contains(id) { uses[id] = row[1].integer ?? 0 }
+    }
+    return uses
+  }
+
+  private func write(_ policy: Policy, uses: [Int64]?, now: Int64) throws {
     var renderer = format.renderer(Terminal.appearance, to: Terminal.write)
     try renderer.begin(
       Heading(
@@ -61,6 +88,7 @@ struct PolicyCheck: ParsableCommand {
           .init(name: "what", kind: .text, text: "hosts, addresses and the like"),
           .init(name: "owner", kind: .text), .init(name: "until", kind: .time, text: "when it stops holding"),
           .init(name: "state", kind: .text, text: "holds, not yet, soon over, over"),
+          .init(name: "used", kind: .number, text: "stored flows that the exception allows; empty where not known"),
         ]))
     var ended = 0
     var ending = 0
@@ -72,12 +100,21 @@ struct PolicyCheck: ParsableCommand {
       try renderer.row([
         .text(entry.section), .text(entry.name), .text(entry.what), entry.owner.isEmpty ? .null : .text(entry.owner),
         until,
-        .text(state.rawValue),
+        .text(state.rawValue), Value(entry.exception.flatMap { uses?[$0] }),
       ])
     }
     var notes: [String] = []
     if ended > 0 { notes.append("\(ended) \(ended == 1 ? "entry no longer holds" : "entries no longer hold")") }
     if ending > 0 { notes.append("\(ending) \(ending == 1 ? "entry ends" : "entries end") within \(soon) days") }
+    if let uses {
+      let unused = uses.filter { $0 == 0 }.count
+      if unused > 0 {
+        notes.append(
+          "\(unused) \(unused == 1 ? "exception was" : "exceptions were") never used by the flows in \(database.path)")
+      }
+    } else if !policy.exceptions.isEmpty {
+      notes.append("no database \(database.path): which exceptions are used is not known")
+    }
     try renderer.end(Footing(notes: notes))
   }
 
@@ -100,6 +137,8 @@ struct PolicyCheck: ParsableCommand {
     var what: String
     var owner = ""
     var validity: Policy.Validity
+    /// Place among the exceptions.
+    var exception: Int?
   }
 
   private func entries(of policy: Policy) -> [Entry] {
@@ -122,12 +161,12 @@ struct PolicyCheck: ParsableCommand {
           section: section, name: proxy.name, what: what.joined(separator: ", "), validity: proxy.validity)
       }
     }
-    entries += policy.exceptions.map { exception in
+    entries += policy.exceptions.enumerated().map { place, exception in
       var what = exception.hosts.map(\.pattern) + exception.addresses.map { "\($0)" }
       what += exception.ports.map { "port \($0)" } + exception.sources.map { "from \($0)" }
       return Entry(
         section: "exceptions", name: exception.label, what: what.joined(separator: ", "), owner: exception.owner,
-        validity: exception.validity)
+        validity: exception.validity, exception: place)
     }
     entries += policy.expected.map { log in
       var what = log.role.map { [$0.rawValue] } ?? []

@@ -9,8 +9,12 @@ struct ReportCommand: ParsableCommand {
     commandName: "report",
     abstract: "What left without passing the gateway, what was blocked and why, how fast each destination is.",
     discussion: """
-      Without a name: the summary. --list names all reports. Each answer says which logs it rests on; "no bypass" is
+      Without a name: the summary. --list names all reports. Each answer says which logs it rests on; "no bypass" is \
       only said when nothing stands against it.
+
+        gatewatch report
+        gatewatch report bypass --since 24h
+        gatewatch report latency --host '*.example.com' --format csv
       """)
 
   @Argument(help: "The report; see --list.")

@@ -30,12 +30,12 @@ final class ProgressLine {
         text += "  \(Quantities.duration(Double(progress.of - progress.bytes) / rate * 1000)) left"
       }
     }
-    FileHandle.standardError.write(Data((ProgressLine.clearLine + text).utf8))
+    Terminal.writeError(ProgressLine.clearLine + text)
   }
 
   func clear() {
     guard isOnScreen else { return }
     isOnScreen = false
-    FileHandle.standardError.write(Data(ProgressLine.clearLine.utf8))
+    Terminal.writeError(ProgressLine.clearLine)
   }
 }

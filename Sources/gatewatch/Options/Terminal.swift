@@ -60,7 +60,21 @@ enum Terminal {
     try? flush()
     // Messages of the program itself may have several lines.
     let lines = message.split(separator: "\n", omittingEmptySubsequences: false).map { TerminalText.safe(String($0)) }
-    FileHandle.standardError.write(Data("gatewatch: \(lines.joined(separator: "\n"))\n".utf8))
+    writeError("gatewatch: \(lines.joined(separator: "\n"))\n")
+  }
+
+  /// To the error stream, as it is. Where that is full or closed there is nobody left to tell.
+  static func writeError(_ text: String) {
+    let bytes = Array(text.utf8)
+    bytes.withUnsafeBytes { bytes in
+      var rest = bytes[...]
+      while !rest.isEmpty {
+        let count = Glibc.write(STDERR_FILENO, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { return }
+        rest = rest.dropFirst(count)
+      }
+    }
   }
 
   /// Runs `body`; an error becomes a message and the exit code.

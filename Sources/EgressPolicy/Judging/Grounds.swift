@@ -1,0 +1,213 @@
+public import Flows
+
+/// What one verdict rests on, for a person who has to defend it: the entries of the policy behind the rule, the
+/// exceptions that were considered and why each did or did not apply, and what would make the verdict another one.
+public struct Grounds: Sendable, Equatable {
+  /// An entry of the policy file.
+  public struct Entry: Sendable, Equatable {
+    /// `gateways`, `mesh.internal`, ...
+    public var section: String
+    public var name: String
+    /// Line of the policy file.
+    public var line: Int
+  }
+
+  public struct ConsideredException: Sendable, Equatable {
+    public var label: String
+    public var owner: String
+    public var line: Int
+    public var expiresMs: Int64?
+    /// Why it does not apply, one sentence part each; empty when it does.
+    public var misses: [String]
+    public var applies: Bool { misses.isEmpty }
+  }
+
+  public internal(set) var verdict: RouteVerdict
+  public internal(set) var ending: OutcomeVerdict
+  /// Entries the rule rests on; empty where the line alone decides, or an assumption does.
+  public internal(set) var entries: [Entry] = []
+  /// Only for a bypass: nearest first, at most `maxExceptions`.
+  public internal(set) var exceptions: [ConsideredException] = []
+  /// Exceptions of the policy beyond those.
+  public internal(set) var otherExceptions = 0
+  /// What would change the verdict, one sentence each.
+  public internal(set) var changes: [String] = []
+
+  /// Exceptions that are named one by one: who has hundreds wants the nearest.
+  public static let maxExceptions = 5
+}
+
+extension Judge {
+  /// The grounds of the verdict on one flow; nil where the facts do not hold its source, destination or outcome.
+  /// - Parameter atMs: the start of the flow, for entries that hold for a time only.
+  public func grounds(source: Int64, destination: Int64, outcome: Int64, atMs: Int64) -> Grounds? {
+    guard let sourceFact = sources.first(where: { $0.id == source }),
+      let destinationFact = destinations.first(where: { $0.id == destination }),
+      let outcomeFact = outcomes.first(where: { $0.id == outcome })
+    else { return nil }
+    let policy = policy ?? Policy()
+    let index = PolicyIndex(policy)
+    let addresses = AddressReader()
+    let topology = Topology(
+      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs, contacts: contacts)
+    let strangers = Strangers(destinations, index: index, topology: topology, addresses: addresses)
+    let classifier = DestinationClassifier(
+      index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
+    let active = ActiveEntries(policy, at: atMs)
+    let rules = RouteRules(index: index, topology: topology, strangers: strangers.sentences, active: active)
+    let from = topology.traits(of: sourceFact, index, addresses)
+    let to = classifier.traits(of: destinationFact.destination)
+    let verdict = rules.verdict(from, to)
+    var grounds = Grounds(
+      verdict: verdict, ending: Ending.verdict(of: outcomeFact.outcome, in: verdict.context))
+    guard let rule = Rule(rawValue: verdict.rule) else { return grounds }
+    let lookup = EntryLookup(policy: policy, active: active)
+    grounds.entries = lookup.entries(behind: rule, from, to)
+    if grounds.ending.left, verdict.bypass != nil {
+      let checks = policy.exceptions.map {
+        ExceptionCheck(
+          exception: $0, atMs: atMs, source: exceptionSource(sourceFact.source, addresses),
+          destination: destinationFact.destination, name: classifier.loggedName(destinationFact.destination),
+          addresses: addresses
+        ).considered
+      }
+      let nearest = checks.enumerated().sorted {
+        ($0.element.misses.count, $0.offset) < ($1.element.misses.count, $1.offset)
+      }
+      grounds.exceptions = nearest.prefix(Grounds.maxExceptions).map(\.element)
+      grounds.otherExceptions = max(0, checks.count - Grounds.maxExceptions)
+    }
+    grounds.changes =
+      Remedies(
+        rule: rule, verdict: verdict, ending: grounds.ending, source: sourceFact.source,
+        destination: destinationFact.destination
+      ).sentences
+    return grounds
+  }
+
+  /// The address that an exception's `source` is compared with.
+  private func exceptionSource(_ source: Source, _ addresses: AddressReader) -> IPAddress? {
+    let connected = source.clientIsForwarded ? nil : addresses.parse(source.clientIP)
+    let sends = [.outbound, .outboundForwarded].contains(source.effectiveShape)
+    return sends ? addresses.parse(source.proxyIP) ?? connected : connected
+  }
+}
+
+/// Names the entries of the policy that a rule went by.
+private struct EntryLookup {
+  let policy: Policy
+  let active: ActiveEntries
+
+  func entries(behind rule: Rule, _ source: SourceTraits, _ destination: DestinationTraits) -> [Grounds.Entry] {
+    let upstream: AddressEntries? =
+      if case .address(let upstream) = destination.target { upstream.entries } else { nil }
+    let hosts = destination.hosts
+    switch rule {
+    case .gatewayAddress: return gateways(upstream?.gateways)
+    case .sniProxyAddress: return sniProxies(upstream?.sniProxies)
+    case .forwardProxyAddress: return forwardProxies(upstream?.forwardProxies)
+    case .gatewayHost: return gateways(hosts?.gateways)
+    case .upstreamNotLogged: return gateways(hosts?.gateways)
+    case .sniProxyHost: return sniProxies(hosts?.sniProxies)
+    case .forwardProxyHost: return forwardProxies(hosts?.forwardProxies)
+    case .meshDeclared: return internals(upstream?.internals) + pods(upstream?.pods)
+    case .meshHost: return internals(hosts?.internals)
+    case .ingress: return internals(upstream?.internals) + pods(upstream?.pods)
+    case .gatewayLine: return gateways(source.own?.gateways)
+    case .sniProxyLine: return sniProxies(source.own?.sniProxies)
+    case .forwardProxyLine: return forwardProxies(source.own?.forwardProxies)
+    default: return []
+    }
+  }
+
+  private func internals(_ set: EntrySet?) -> [Grounds.Entry] {
+    (set?.intersection(active.internals).members ?? []).map { number in
+      let entry = policy.internal[number]
+      return Grounds.Entry(
+        section: "mesh.internal", name: entry.range.map { "\($0)" } ?? entry.host?.pattern ?? "", line: entry.line)
+    }
+  }
+
+  private func pods(_ set: EntrySet?) -> [Grounds.Entry] {
+    (set?.intersection(active.pods).members ?? []).map {
+      Grounds.Entry(section: "pods", name: policy.pods[$0].name, line: policy.pods[$0].line)
+    }
+  }
+
+  private func gateways(_ set: EntrySet?) -> [Grounds.Entry] {
+    proxies(set?.intersection(active.gateways), policy.gateways, "gateways")
+  }
+
+  private func sniProxies(_ set: EntrySet?) -> [Grounds.Entry] {
+    proxies(set?.intersection(active.sniProxies), policy.sniProxies, "sni_proxies")
+  }
+
+  private func forwardProxies(_ set: EntrySet?) -> [Grounds.Entry] {
+    proxies(set?.intersection(active.forwardProxies), policy.forwardProxies, "forward_proxies")
+  }
+
+  private func proxies(_ set: EntrySet?, _ list: [Policy.Proxy], _ section: String) -> [Grounds.Entry] {
+    (set?.members ?? []).map { Grounds.Entry(section: section, name: list[$0].name, line: list[$0].line) }
+  }
+}
+
+/// One exception held against one bypass, criterion by criterion.
+private struct ExceptionCheck {
+  let exception: Policy.Exception
+  let atMs: Int64
+  let source: IPAddress?
+  let destination: Destination
+  /// What the client called the destination.
+  let name: String?
+  let addresses: AddressReader
+
+  var considered: Grounds.ConsideredException {
+    Grounds.ConsideredException(
+      label: exception.label, owner: exception.owner, line: exception.line, expiresMs: exception.expiresMs,
+      misses: time + addressAndHost + port + sender)
+  }
+
+  private var time: [String] {
+    if atMs < exception.validity.fromMs { return ["it did not hold yet"] }
+    return atMs >= exception.validity.untilMs ? ["it had ended by then"] : []
+  }
+
+  private var port: [String] {
+    let port = destination.upstream.map { $0.port != 0 ? $0.port : destination.port } ?? destination.port
+    guard !exception.ports.isEmpty, !exception.ports.contains(port) else { return [] }
+    return ["it is for port \(exception.ports.map(String.init).joined(separator: ", ")), not \(port)"]
+  }
+
+  private var sender: [String] {
+    guard !exception.sources.isEmpty else { return [] }
+    guard let source else { return ["it is for certain sources, and the line does not prove who sent this"] }
+    return exception.sources.contains { $0.contains(source) } ? [] : ["its sources do not hold \(source)"]
+  }
+
+  private var addressAndHost: [String] {
+    let cluster = ClusterName(destination.cluster)
+    let isUndeclared = cluster.kind == .passthrough || cluster.kind == .none
+    var misses: [String] = []
+    let upstream = addresses.parse(destination.upstream?.ip)
+    if isUndeclared, exception.addresses.isEmpty {
+      misses.append(
+        "it names no addresses, and undeclared traffic is allowed by addresses only (a client writes host names)")
+    } else if !exception.addresses.isEmpty {
+      if let upstream {
+        if !exception.addresses.contains(where: { $0.contains(upstream) }) {
+          misses.append("its addresses do not hold \(upstream)")
+        }
+      } else {
+        misses.append("it is for certain addresses, and the line logs none")
+      }
+    }
+    guard !exception.hosts.isEmpty else { return misses }
+    let host = isUndeclared ? name : cluster.registryHost
+    guard let host else {
+      // Without a name the address is enough, for traffic that no registry declares.
+      return isUndeclared ? misses : misses + ["it is for certain hosts, and the cluster names none"]
+    }
+    if !exception.hosts.contains(where: { $0.matches(host) }) { misses.append("its hosts do not match \(host)") }
+    return misses
+  }
+}

@@ -1,0 +1,243 @@
+internal import FlowStore
+internal import Flows
+internal import Reports
+
+/// What a person wants explained: flows, or a finding.
+enum ExplainTarget: Equatable {
+  /// Row id of a flow, as `gatewatch flows` shows it.
+  case flow(Int64)
+  /// A line of a log: `access.log:12`.
+  case line(log: String, number: Int64)
+  /// Row id of a finding that `gatewatch alert` recorded.
+  case finding(Int64)
+  /// `KIND:SOURCE:HOST:PORT`, not yet taken apart: names may hold colons.
+  case key(kind: String, rest: String)
+
+  /// Kinds of findings that are no kind of bypass.
+  static let otherKinds = [AlertLedger.blocked, AlertLedger.newHost]
+  private static let findingPrefix = "finding:"
+
+  init(_ text: String) throws(ReportError) {
+    if let id = Int64(text), id > 0 {
+      self = .flow(id)
+      return
+    }
+    if text.hasPrefix(ExplainTarget.findingPrefix), let id = Int64(text.dropFirst(ExplainTarget.findingPrefix.count)) {
+      self = .finding(id)
+      return
+    }
+    let kinds = Bypass.allCases.map(\.rawValue) + ExplainTarget.otherKinds
+    if let colon = text.firstIndex(of: ":"), kinds.contains(String(text[..<colon])) {
+      self = .key(kind: String(text[..<colon]), rest: String(text[text.index(after: colon)...]))
+      return
+    }
+    if let colon = text.lastIndex(of: ":"), colon != text.startIndex,
+      let number = Int64(text[text.index(after: colon)...]), number > 0
+    {
+      self = .line(log: String(text[..<colon]), number: number)
+      return
+    }
+    throw ReportError(
+      "\"\(TerminalText.safe(text))\" is neither a flow nor a finding",
+      help: "give a flow's id (12), a line of a log (access.log:12), finding:ID, or KIND:SOURCE:HOST:PORT")
+  }
+}
+
+/// A finding with the flows that are its evidence.
+struct FoundFinding {
+  var key: StoredFinding.Key
+  /// The row that `gatewatch alert` recorded, if it did.
+  var recorded: Recorded?
+  var flows: Int64
+  var firstMs: Int64?
+  var lastMs: Int64?
+  /// Ids of the first and the last flows, in the order of time.
+  var evidence: [Int64]
+
+  struct Recorded {
+    var id: Int64
+    var severity: String
+    var state: String
+    var alerts: Int64
+    var lastAlertedMs: Int64?
+  }
+
+  /// Flows at either end whose lines are shown.
+  static let evidenceAtEachEnd = 3
+}
+
+/// Finds flows and findings in a store.
+struct ExplainLookup {
+  let reader: FlowReader
+
+  /// Flows of one line that are explained: two records glued by a NUL are two; generations of a log add more.
+  private static let maxFlowsOfLine = 10
+
+  func flows(_ target: ExplainTarget) throws -> [Int64] {
+    switch target {
+    case .flow(let id):
+      if try reader.value("select id from flow where id = :id", arguments: ["id": .integer(id)]) != nil { return [id] }
+      let last = try reader.value("select max(id) from flow")?.integer
+      throw ReportError(
+        "there is no flow \(id)",
+        help: last.map { "ids go up to \($0), and pruned ones are gone; gatewatch flows lists them" }
+          ?? "the database holds no flow")
+    case .line(let log, let number): return try flows(log: log, line: number)
+    case .finding, .key: return []
+    }
+  }
+
+  private func flows(log: String, line: Int64) throws -> [Int64] {
+    let logs = try reader.rows(
+      "select id, lines from log where path = :log or path glob '*/' || :pattern order by id",
+      arguments: ["log": .text(log), "pattern": .text(ExplainLookup.literal(log))]
+    ).rows.compactMap { row in row[0].integer.map { (id: $0, lines: row[1].integer ?? 0) } }
+    guard !logs.isEmpty else {
+      throw ReportError(
+        "no log \"\(TerminalText.safe(log))\" was read", help: "gatewatch report coverage lists the logs that were read"
+      )
+    }
+    var ids: [Int64] = []
+    for log in logs {
+      // From the sources of the log, for flows have no index of their own.
+      let found = try reader.rows(
+        """
+        select id
+        from flow
+        where line = :line
+          and source in (select id from source where log = :log)
+        order by id
+        limit \(ExplainLookup.maxFlowsOfLine)
+        """, arguments: ["line": .integer(line), "log": .integer(log.id)])
+      ids += found.rows.compactMap { $0[0].integer }
+    }
+    if !ids.isEmpty { return ids }
+    for entry in logs {
+      let rejected = try reader.rows(
+        "select reason, detail from rejected_line where log = :log and line = :line order by id",
+        arguments: ["log": .integer(entry.id), "line": .integer(line)])
+      if let row = rejected.rows.first {
+        let detail = row[1].text.map { ", \($0)" } ?? ""
+        throw ReportError(
+          file: log, line: Int(clamping: line), TerminalText.safe("was rejected: \(row[0].text ?? "")\(detail)"),
+          help: "gatewatch formats test \(TerminalText.safe(log)) --rejected shows why")
+      }
+    }
+    let lines = logs.map(\.lines).max() ?? 0
+    throw ReportError(
+      file: log, line: Int(clamping: line), "holds no flow",
+      help: line > lines
+        ? "only \(lines) lines were read" : "the line was skipped as no access line, or its flow was pruned")
+  }
+
+  func finding(_ target: ExplainTarget) throws -> FoundFinding? {
+    switch target {
+    case .flow, .line: return nil
+    case .finding(let id):
+      let rows = try reader.rows(
+        "select kind, source, host, port from finding where id = :id", arguments: ["id": .integer(id)]
+      ).rows
+      guard let row = rows.first else {
+        throw ReportError(
+          "there is no finding \(id)", help: "gatewatch alert records findings; report bypass lists them")
+      }
+      return try finding(
+        .init(
+          kind: row[0].text ?? "", source: row[1].text ?? "", host: row[2].text ?? "", port: row[3].integer ?? 0))
+    case .key(let kind, let rest):
+      for key in ExplainLookup.keys(kind: kind, rest: rest) {
+        let found = try finding(key)
+        if found.flows > 0 || found.recorded != nil { return found }
+      }
+      throw ReportError(
+        "no finding \(TerminalText.safe("\(kind):\(rest)"))",
+        help:
+          "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them; SOURCE of new-host is empty"
+      )
+    }
+  }
+
+  /// Every way to take `SOURCE:HOST:PORT` apart: an IPv6 address has colons of its own.
+  static func keys(kind: String, rest: String) -> [StoredFinding.Key] {
+    guard let last = rest.lastIndex(of: ":"), let port = Int64(rest[rest.index(after: last)...]) else { return [] }
+    let names = rest[..<last]
+    return names.indices.filter { names[$0] == ":" }.map {
+      StoredFinding.Key(
+        kind: kind, source: String(names[..<$0]), host: String(names[names.index(after: $0)...]), port: port)
+    }
+  }
+
+  private func finding(_ key: StoredFinding.Key) throws -> FoundFinding {
+    let arguments: [String: Value] = [
+      "source": .text(key.source), "host": .text(key.host), "port": .integer(key.port),
+    ]
+    let flows = ExplainLookup.flows(of: key.kind)
+    var found = FoundFinding(key: key, flows: 0, evidence: [])
+    let taken = flows.contains(":kind") ? arguments.merging(["kind": .text(key.kind)]) { one, _ in one } : arguments
+    let used = taken.filter { flows.contains(":\($0.key)") }
+    try reader.query(
+      "select count(*), min(started_at_ms), max(started_at_ms) from (\(flows))", arguments: used
+    ) { row in
+      found.flows = row[0].integer ?? 0
+      found.firstMs = row[1].integer
+      found.lastMs = row[2].integer
+    }
+    let edge = FoundFinding.evidenceAtEachEnd
+    let first = try reader.rows("\(flows) order by started_at_ms, id limit \(edge)", arguments: used).rows
+    let last = try reader.rows("\(flows) order by started_at_ms desc, id desc limit \(edge)", arguments: used).rows
+    var seen: Set<Int64> = []
+    for row in first + last.reversed() {
+      if let id = row[0].integer, seen.insert(id).inserted { found.evidence.append(id) }
+    }
+    found.recorded = try recorded(key)
+    return found
+  }
+
+  private func recorded(_ key: StoredFinding.Key) throws -> FoundFinding.Recorded? {
+    try reader.rows(
+      """
+      select id, severity, state, alerts, last_alerted_ms
+      from finding
+      where kind = :kind
+        and source = :source
+        and host = :host
+        and port = :port
+      order by id
+      """,
+      arguments: [
+        "kind": .text(key.kind), "source": .text(key.source), "host": .text(key.host), "port": .integer(key.port),
+      ]
+    ).rows.first.map { row in
+      FoundFinding.Recorded(
+        id: row[0].integer ?? 0, severity: row[1].text ?? "", state: row[2].text ?? "", alerts: row[3].integer ?? 0,
+        lastAlertedMs: row[4].integer)
+    }
+  }
+
+  /// The flows behind a finding, as the alert queries of that kind count them.
+  private static func flows(of kind: String) -> String {
+    let named =
+      "coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')"
+    let sources = "source_id in (select s.id from source s where \(named) = :source)"
+    let hosts = "destination_id in (select d.id from destination d where coalesce(d.host, '') = :host"
+    switch kind {
+    case AlertLedger.newHost:
+      return """
+        select id, started_at_ms from counted_flow where path not in ('none', 'internal') and outcome <> 'noise' \
+        and \(hosts))
+        """
+    case AlertLedger.blocked:
+      return "select id, started_at_ms from blocked_flow where \(sources) and \(hosts) and d.port = :port)"
+    default:
+      return """
+        select id, started_at_ms from bypass_flow where bypass = :kind and allowed = 0 and \(sources) \
+        and \(hosts) and d.port = :port)
+        """
+    }
+  }
+
+  /// A text that matches itself alone in a GLOB pattern.
+  static func literal(_ text: String) -> String {
+    text.map { ["*", "?", "["].contains($0) ? "[\($0)]" : String($0) }.joined()
+  }
+}

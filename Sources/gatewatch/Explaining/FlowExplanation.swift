@@ -1,0 +1,145 @@
+internal import AccessLogs
+internal import EgressPolicy
+internal import FlowStore
+internal import Flows
+internal import Ingestion
+internal import Reports
+
+/// Everything there is to say about one flow: the verdict, what it rests on, and the line it comes from.
+struct FlowExplanation {
+  var id: Int64
+  /// The columns of the view `flows`, in their order.
+  var columns: [(name: String, value: Value)]
+  var verdict: Verdict
+  var grounds: Grounds?
+  var evidence: Evidence
+
+  /// The words of the verdict that `flows` has no column for.
+  struct Verdict {
+    var severity: String
+    var rule: String?
+    var assumption: String?
+    var exception: Int?
+    var isDuplicateView: Bool
+    var neverClears: Bool
+    var isCounted: Bool
+  }
+
+  struct Evidence {
+    var log: String
+    var line: Int64
+    var answer: Answer
+
+    enum Answer {
+      case found(LineRecall.Found)
+      /// As kept in the store while the log was there, redacted.
+      case kept(text: String, why: String)
+      case changed(why: String)
+      case gone(why: String)
+    }
+  }
+
+  func text(_ name: String) -> String? {
+    switch columns.first(where: { $0.name == name })?.value {
+    case .text(let text): text
+    case .integer(let number): String(number)
+    default: nil
+    }
+  }
+
+  func integer(_ name: String) -> Int64? { columns.first { $0.name == name }?.value.integer }
+}
+
+/// Explains flows of one store; what is asked of the whole store is asked once.
+final class FlowExplainer {
+  private let reader: FlowReader
+  private let recall: LineRecall
+  private let facts: StoredFacts
+  private let judge: Judge
+  private var logs: [Int64: LogRecord] = [:]
+  let policy: Policy?
+  let policyFile: String?
+
+  init(reader: FlowReader, formats: [FormatPlan], folders: [String]) throws {
+    self.reader = reader
+    recall = LineRecall(formats: formats, folders: folders)
+    facts = try reader.facts()
+    let stored = try reader.policy()
+    policyFile = stored.map { $0.file ?? "stored policy" }
+    policy = try stored.map { try Policy.load(yaml: $0.text, file: $0.file ?? "stored policy") }
+    judge = Judge(
+      policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
+      logs: facts.logs)
+  }
+
+  func explanation(of id: Int64) throws -> FlowExplanation? {
+    let (names, rows) = try reader.rows("select * from flows where id = :id", arguments: ["id": .integer(id)])
+    guard let row = rows.first else { return nil }
+    var verdict = FlowExplanation.Verdict(
+      severity: "info", isDuplicateView: false, neverClears: false, isCounted: true)
+    var ids = (log: Int64(0), source: Int64(0), destination: Int64(0), outcome: Int64(0))
+    try reader.query(
+      """
+      select severity, rule, assumption, exception_id, duplicate_view, never_clears, counted, log_id, source_id,
+        destination_id, outcome_id
+      from judged_flow
+      where id = :id
+      """, arguments: ["id": .integer(id)]
+    ) { row in
+      verdict = FlowExplanation.Verdict(
+        severity: row[0].text ?? "info", rule: row[1].text, assumption: row[2].text,
+        exception: row[3].integer.map { Int($0) }, isDuplicateView: row[4].integer == 1,
+        neverClears: row[5].integer == 1, isCounted: row[6].integer == 1)
+      ids = (row[7].integer ?? 0, row[8].integer ?? 0, row[9].integer ?? 0, row[10].integer ?? 0)
+    }
+    var explanation = FlowExplanation(
+      id: id, columns: Array(zip(names, row)).map { ($0.0, $0.1) }, verdict: verdict,
+      grounds: nil, evidence: .init(log: "", line: 0, answer: .gone(why: "its log is not known")))
+    let startedAt = explanation.integer("started_at_ms") ?? 0
+    explanation.grounds = judge.grounds(
+      source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: startedAt)
+    explanation.evidence.log = explanation.text("log") ?? ""
+    explanation.evidence.line = explanation.integer("line") ?? 0
+    if let log = try log(ids.log), let flow = wanted(explanation, ids.source, ids.destination, ids.outcome) {
+      explanation.evidence.answer = try evidence(of: flow, id: id, in: log)
+    }
+    return explanation
+  }
+
+  private func wanted(
+    _ flow: FlowExplanation, _ source: Int64, _ destination: Int64, _ outcome: Int64
+  ) -> LineRecall.Flow? {
+    guard let source = facts.sources.first(where: { $0.id == source })?.source,
+      let destination = facts.destinations.first(where: { $0.id == destination })?.destination,
+      let outcome = facts.outcomes.first(where: { $0.id == outcome })?.outcome
+    else { return nil }
+    return LineRecall.Flow(
+      line: flow.evidence.line, startedAtMs: flow.integer("started_at_ms") ?? 0,
+      durationMs: flow.integer("duration_ms"), sent: flow.integer("bytes_sent"),
+      received: flow.integer("bytes_received"), source: source,
+      sourcePort: UInt16(clamping: flow.integer("source_port") ?? 0), destination: destination, outcome: outcome)
+  }
+
+  /// Nearest places that are tried: a record that its wrapper cut may begin before the nearest.
+  private static let marks = 2
+
+  private func evidence(
+    of flow: LineRecall.Flow, id: Int64, in log: LogRecord
+  ) throws -> FlowExplanation.Evidence.Answer {
+    let marks = try reader.marks(before: flow.line, in: log.id, atMost: FlowExplainer.marks)
+    switch recall.recall(flow, of: log, from: marks) {
+    case .found(let found): return .found(found)
+    case .changed(let path, let why):
+      return .changed(why: "\(path): \(why)")
+    case .gone(let why):
+      return .gone(why: why)
+    }
+  }
+
+  private func log(_ id: Int64) throws -> LogRecord? {
+    if let known = logs[id] { return known }
+    let log = try reader.log(id)
+    logs[id] = log
+    return log
+  }
+}

@@ -1,0 +1,233 @@
+import Flows
+import Testing
+
+@testable import AccessLogs
+
+/// Lines, records and wrappers: what is counted as what, and where it is said to stand.
+struct EngineLineTests {
+  private static let envoy =
+    #"[2020-08-28T06:32:00.597Z] "GET /a HTTP/1.1" 200 - via_upstream - "-" 1 2 3 4 "-" "curl" "-" "a.test" "203.0.113.9:80" outbound|80||a.test 10.0.0.1:1 203.0.113.9:80 10.0.0.1:2 - default"#
+  private static let squid =
+    "1598596320.597     15 10.80.3.218 TCP_TUNNEL/200 5491 CONNECT edition.cnn.com:443 - HIER_DIRECT/115.214.243.245 -"
+  private static let cri = "2024-01-02T03:04:05.678901234Z stdout "
+  private static let json =
+    #"{"start_time":"2020-08-28T06:32:00.597Z","method":"GET","path":"/a","protocol":"HTTP/1.1","response_code":200,"response_flags":"-","bytes_received":1,"bytes_sent":2,"duration":3,"authority":"a.test","upstream_host":"203.0.113.9:80","upstream_cluster":"outbound|80||a.test","upstream_local_address":"10.0.0.1:1","downstream_local_address":"203.0.113.9:80","downstream_remote_address":"10.0.0.1:2","route_name":"default"}"#
+
+  @Test("a carriage return before the newline belongs to neither line nor value")
+  func carriageReturns() {
+    let plain = EngineFeed.read("\(Self.envoy)\n\(Self.squid)\n\n")
+    let carriage = EngineFeed.read("\(Self.envoy)\r\n\(Self.squid)\r\n\r\n")
+    #expect(plain == carriage)
+    #expect(plain.flows.count == 2 && plain.skipped == ["blank": 1])
+  }
+
+  @Test("a block of NULs is one line without records; NULs around records are none of theirs")
+  func nuls() {
+    let hole = String(repeating: "\0", count: 5000)
+    #expect(EngineFeed.read(hole + "\n").skipped == ["nul-block": 1])
+    let reading = EngineFeed.read(hole + Self.squid + "\n" + Self.squid + "\0" + Self.squid + "\n")
+    #expect(reading.flows.count == 3 && reading.rejected.isEmpty)
+    #expect(reading.flows.map(\.line) == [1, 2, 2])
+  }
+
+  @Test("more glued records than a batch keeps room for do not overrun it")
+  func manyGlued() {
+    let line = Array(repeating: Self.squid, count: 200).joined(separator: "\0") + "\n"
+    let feed = EngineFeed(capacity: LineParser.reservedRows + 1)
+    for _ in 0..<5 { feed.read(line.utf8) }
+    #expect(feed.reading.nextLine == 6)
+    #expect(feed.reading.linesRead == 5 * LineParser.maxRecordsPerLine)
+  }
+
+  @Test("a line of exactly one mebibyte is parsed, a longer one is too long")
+  func longest() {
+    let rest = LineParser.maxLine - Self.envoy.utf8.count
+    func line(_ more: Int) -> String {
+      Self.envoy.replacing(#""curl""#, with: "\"curl" + String(repeating: "x", count: rest + more) + "\"")
+    }
+    #expect(line(0).utf8.count == LineParser.maxLine)
+    #expect(EngineFeed.read(line(0) + "\n").flows.count == 1)
+    #expect(EngineFeed.read(line(0) + "\r\n").flows.count == 1)
+    let reading = EngineFeed.read(line(1) + "\n" + Self.envoy)
+    #expect(reading.rejected == ["too-long": 1] && reading.flows.map(\.line) == [2])
+    #expect(reading.rejectedLines.first?.text.count == RejectedLine.maxText)
+  }
+
+  @Test("the head of a line that is too long is kept, even an empty one")
+  func overlong() {
+    let parser = LineParser()
+    parser.begin(log: LogContext(ordinal: 1))
+    let batch = FlowBatch(capacity: 64)
+    parser.rejectOverlong(UnsafeRawBufferPointer(start: nil, count: 0), into: batch)
+    Array("head".utf8).withUnsafeBytes { parser.rejectOverlong($0, into: batch) }
+    #expect(batch.rejected.map(\.text) == [[], Array("head".utf8)])
+    #expect(batch.rejected.map(\.line) == [1, 2] && parser.nextLine == 3)
+  }
+
+  // MARK: - Wrappers
+
+  @Test(
+    "a record in any wrapper says what it says without",
+    arguments: [
+      ("", ""), ("2024-01-02T03:04:05.678901234Z stdout F ", ""), ("2024-01-02T03:04:05.6Z stderr F:x ", ""),
+      ("2024-01-02T03:04:05.678901234Z ", ""), ("[pod/sleep-1/istio-proxy] ", ""),
+      ("<13>Sep  8 05:32:32 host tag[12]: ", ""),
+      ("Sep  8 05:32:32 tag: ", ""), ("<165>1 2024-01-02T03:04:05Z host app 1 - [a b=\"\\]\"] ", ""),
+      ("sleep-1 istio-proxy ", ""), ("ns sleep-1 istio-proxy ", ""),
+      ("\u{1B}[36msleep-1\u{1B}[0m \u{1B}[95mistio-proxy\u{1B}[0m ", ""),
+    ])
+  func wrapped(before: String, after: String) {
+    for line in [Self.envoy, Self.squid, Self.json] {
+      let bare = EngineFeed.read(line).flows
+      // Twice: found anew, and remembered.
+      let wrapped = EngineFeed.read("\(before)\(line)\(after)\n\(before)\(line)\(after)\n")
+      #expect(wrapped.flows.count == 2, "\(before)\(line)")
+      for flow in wrapped.flows {
+        #expect(flow.destination == bare[0].destination && flow.outcome == bare[0].outcome)
+        #expect(flow.startedAtMs == bare[0].startedAtMs)
+      }
+    }
+  }
+
+  @Test("docker's JSON gives back the line that it holds")
+  func docker() {
+    for line in [Self.envoy, Self.squid, Self.json] {
+      let message = line.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+      let reading = EngineFeed.read(#"{"log":"\#(message)\n","stream":"stdout","time":"2024-01-02T03:04:05.6Z"}"#)
+      #expect(reading.flows.map(\.destination) == EngineFeed.read(line).flows.map(\.destination))
+    }
+  }
+
+  @Test("parts of a record join across chunks, streams and processes, and stand where the last part stands")
+  func partial() {
+    let whole = EngineFeed.read(Self.envoy).flows
+    let (first, second) = (Self.envoy.prefix(100), Self.envoy.dropFirst(100))
+    let lines = [
+      "\(Self.cri)P \(first)\n", "2024-01-02T03:04:05.7Z stderr F \(Self.squid)\n",
+      "\(Self.cri)P \(second.prefix(50))\n",
+      "\(Self.cri)F \(second.dropFirst(50))\n",
+    ]
+    let together = EngineFeed.read(lines.joined())
+    #expect(together.flows.map(\.line) == [2, 4])
+    #expect(together.flows[1].destination == whole[0].destination && together.flows[1].outcome == whole[0].outcome)
+
+    var context = LogContext(ordinal: 1)
+    var flows: [EngineReading.Flow] = []
+    for line in lines {
+      let feed = EngineFeed(log: context)
+      feed.read(line.utf8)
+      flows += feed.reading.flows
+      (context.nextLine, context.carry) = (feed.reading.nextLine, feed.reading.carry)
+    }
+    #expect(flows == together.flows)
+    #expect(context.carry.isEmpty)
+  }
+
+  @Test("a record whose end never comes is completed by the end of the log, at the line of its last part")
+  func unfinished() {
+    let known = EngineFeed.read("\(Self.squid)\n\(Self.cri)P \(Self.envoy)\n")
+    #expect(known.flows.map(\.line) == [1, 2] && known.linesRead == 2 && known.nextLine == 3)
+    let broken = EngineFeed.read("\(Self.cri)P \(Self.envoy.prefix(80))\n")
+    #expect(broken.rejected == ["truncated": 1])
+    #expect(broken.rejectedLines.map(\.line) == [1])
+  }
+
+  @Test("joined parts longer than a mebibyte are one line that is too long")
+  func endless() {
+    let part = "\(Self.cri)P \(String(repeating: "x", count: 16_000))\n"
+    let reading = EngineFeed.read(String(repeating: part, count: 80) + "\(Self.cri)F end\n\(Self.cri)F \(Self.envoy)\n")
+    #expect(reading.rejected == ["too-long": 1] && reading.flows.count == 1)
+    let feed = EngineFeed()
+    feed.read(String(repeating: part, count: 200).utf8)
+    #expect(feed.reading.carry.count <= LineParser.maxLine + 16)
+  }
+
+  @Test(
+    "state from a store that was tampered with is read as far as it makes sense",
+    arguments: [
+      [1], [255, 255, 255, 255], [255, 255, 255, 127, 1, 2], [1, 0, 0, 0, 65, 2, 0, 0, 0, 66],
+      [0, 0, 0, 0, 0, 0, 0, 0, 9],
+    ] as [[UInt8]])
+  func carried(carry: [UInt8]) {
+    let feed = EngineFeed(log: LogContext(ordinal: 1, nextLine: .max, carry: carry, writtenAtMs: .min))
+    feed.read("\(Self.envoy)\n\(Self.cri)F x\n".utf8, isFinal: true)
+    #expect(feed.reading.flows.count == 1)
+  }
+
+  @Test("each pod named line by line has sources of its own, however many there are")
+  func writers() {
+    var names = WriterNames()
+    func number(_ pod: String) -> UInt32 {
+      withSlice("[pod/\(pod)/c] ".utf8) { slice in
+        let peeled = Wrapper.kubectlPrefix.peel(slice, scratch: WrapperScratch())!
+        return names.writer(peeled.namespace, peeled.pod, peeled.container).number
+      }
+    }
+    var pods: [UInt32: Int] = [:]
+    for pod in 0..<(WriterNames.maxWriters + 50) {
+      let one = number("p\(pod)")
+      #expect(pods.updateValue(pod, forKey: one) == nil)
+      #expect(number("p\(pod)") == one)
+    }
+    let lines = (0..<300).map { "[pod/p\($0)/c] \(Self.envoy)\n" }.joined()
+    #expect(EngineFeed.read(lines).flows.map(\.source.pod) == (0..<300).map { "p\($0)" })
+  }
+
+  // MARK: - Formats
+
+  @Test("the format changes from line to line without a trace")
+  func mixed() {
+    let lines = [
+      Self.envoy, Self.squid, Self.json,
+      "127.0.0.1 [28/Aug/2020:06:32:00 +0000] TCP [edition.cnn.com]200 5491 897 0.015",
+    ]
+    let alone = lines.map { EngineFeed.read($0).flows[0] }
+    var random = SplitMix(state: 3)
+    let order = (0..<400).map { _ in Int.random(in: 0..<lines.count, using: &random) }
+    let reading = EngineFeed.read(order.map { lines[$0] + "\n" }.joined())
+    #expect(reading.flows.count == order.count)
+    for (flow, index) in zip(reading.flows, order) {
+      var expected = alone[index]
+      expected.line = flow.line
+      #expect(flow == expected)
+    }
+  }
+
+  @Test("columns that a client forged make a line ambiguous or leave it as it is, never something else")
+  func ambiguous() {
+    let forged = [
+      #"" 200 - via_upstream - "-" 1 2 3 4 "-" "x"#, #"x" "-" "b.test" "198.51.100.1:80"#, #"" ""#,
+      #"" "-" "-" "a.test" "203.0.113.9:80" outbound|80||a.test 10.0.0.1:1 203.0.113.9:80 10.0.0.1:2 - default"#,
+    ]
+    let honest = EngineFeed.read(Self.envoy).flows[0]
+    for agent in forged {
+      let reading = EngineFeed.read(Self.envoy.replacing("curl", with: agent))
+      #expect(reading.linesRead == 1)
+      for flow in reading.flows where flow.destination != honest.destination {
+        #expect(flow.outcome.warnings.contains(.ambiguousColumns), "\(agent)")
+      }
+    }
+  }
+
+  @Test(
+    "what is not an access line is skipped by its kind",
+    arguments: [
+      ("", "blank"), ("   \t", "blank"), ("\r", "blank"),
+      ("[2024-01-02 03:04:05.678][12][warning][config] x", "envoy-log"),
+      ("2024-01-02T03:04:05.678901Z\tinfo\tx", "istio-agent"),
+      ("2024/01/02 03:04:05 [error] 12#12: *3 x", "nginx-error"),
+      ("2024/01/02 03:04:05 kid1| x", "squid-cache-log"), ("==> a.log <==", "tail-header"),
+      ("Envoy proxy is ready", "istio-agent"),
+      ("/docker-entrypoint.sh: x", "container-start"), ("Defaulted container \"a\" out of: a, b", "kubectl"),
+      ("+ pod \u{203A} container", "stern"), ("nginx: [warn] x", "nginx-error"),
+      (#"{"level":"info","time":"2024-01-02T03:04:05Z","scope":"a","msg":"b"}"#, "istio-agent"),
+    ])
+  func skipped(line: String, kind: String) {
+    let reading = EngineFeed.read(line + "\n")
+    #expect(reading.skipped == [kind: 1])
+    // Cut anywhere, it is still no access line.
+    for cut in 0..<line.utf8.count {
+      #expect(EngineFeed.read(Array(line.utf8.prefix(cut)) + [ASCII.newline]).flows.isEmpty)
+    }
+  }
+}

@@ -1,0 +1,145 @@
+import Foundation
+import Testing
+
+/// `gatewatch explain`, as built.
+@Suite struct ExplainCommandTests {
+  private static let policy = """
+    mesh:
+      internal: [10.80.0.0/16]
+    gateways:
+      - { name: egress, addresses: [10.80.3.232] }
+    exceptions:
+      - { name: ended, addresses: [203.0.113.0/24], owner: o, reason: r, expires: 2020-01-31 }
+      - { name: search, host: api.search.example, source: 10.80.3.14, owner: web, reason: r, expires: 2099-01-31 }
+    """
+  private static let fill = "gatewatch ingest SampleLogs/demo --policy egress.yaml > ingest.txt\n"
+
+  private func session() throws -> Session {
+    let session = try Session()
+    try session.write(Self.policy + "\n", to: "egress.yaml")
+    return session
+  }
+
+  private func json(_ session: Session, _ command: String) throws -> [String: Any] {
+    let output = try session.run(command)
+    return try #require(try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any], "\(output)")
+  }
+
+  @Test("a bypass is explained with verdict, rule, exceptions held against it, remedy and raw line")
+  func bypass() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      Self.fill + "gatewatch explain passthrough:10.80.3.14:telemetry.vendor.example:80")
+    #expect(output.hasPrefix("finding passthrough from 10.80.3.14 to telemetry.vendor.example:80\n  flows       2\n"))
+    for part in [
+      "bypass passthrough (critical); path passthrough; outcome ok; written by the sidecar",
+      "passthrough-external: a sidecar sent to a public address that no ServiceEntry declares",
+      "egress.yaml:6: ended, owner o, expires 2020-02-01T00:00:00Z: does not apply: it had ended by then",
+      "outboundTrafficPolicy REGISTRY_ONLY", "addresses: [203.0.113.140]",
+      "SampleLogs/demo/envoy-sidecars.log:24\n",
+      "              [2026-11-02T09:07:02.709Z] \"GET /collect HTTP/1.1\" 204 - via_upstream",
+      "SampleLogs/demo/envoy-sidecars.log:66\n",
+    ] {
+      #expect(output.contains(part), "\(part)\n--- in\n\(output)")
+    }
+  }
+
+  @Test("the policy's entry behind a verdict is named by file and line, and the exception that allows a bypass")
+  func policyEntries() throws {
+    let session = try session()
+    defer { session.remove() }
+    let answer = try json(
+      session, Self.fill + "gatewatch explain SampleLogs/demo/envoy-egressgateway.log:1 --format json")
+    let flow = try #require((answer["flows"] as? [[String: Any]])?.first)
+    let entry = try #require((flow["policy_entries"] as? [[String: Any]])?.first)
+    #expect(answer["policy"] as? String == "egress.yaml")
+    #expect(entry["section"] as? String == "gateways" && entry["line"] as? Int == 4)
+    #expect((flow["verdict"] as? [String: Any])?["rule"] as? String == "gateway-line")
+
+    let allowed = try session.run("gatewatch explain SampleLogs/demo/envoy-sidecars.log:13")
+    #expect(allowed.contains("allowed by exception search"), "\(allowed)")
+    #expect(allowed.contains("egress.yaml:7: search, owner web, expires 2099-02-01T00:00:00Z: allows it"), "\(allowed)")
+  }
+
+  @Test("the line is found when its log was renamed, compressed, or moved to a folder that is named")
+  func movedLogs() throws {
+    let session = try session()
+    defer { session.remove() }
+    let explain = "gatewatch explain envoy-sidecars.log:24"
+    _ = try session.run(Self.fill + "cd SampleLogs/demo; mv envoy-sidecars.log older")
+    #expect(try session.run(explain).contains("envoy-sidecars.log:24, now SampleLogs/demo/older:24\n"))
+    _ = try session.run("cd SampleLogs/demo; mv older envoy-sidecars.log.1; gzip envoy-sidecars.log.1")
+    #expect(try session.run(explain).contains("now SampleLogs/demo/envoy-sidecars.log.1.gz:24\n"))
+    _ = try session.run("mkdir archive; mv SampleLogs/demo/envoy-sidecars.log.1.gz archive/a.gz")
+    #expect(try session.run(explain).contains("envoy-sidecars.log:24: log gone: "))
+    #expect(try session.run(explain + " --logs archive").contains("now archive/a.gz:24\n"))
+  }
+
+  @Test("a line that says something else now is no evidence")
+  func changedLogs() throws {
+    let session = try session()
+    defer { session.remove() }
+    let log = "SampleLogs/demo/envoy-sidecars.log"
+    _ = try session.run(Self.fill + "sed -i '24s/ 204 / 403 /' \(log)")
+    let changed = try session.run("gatewatch explain \(log):24")
+    #expect(changed.contains("\(log):24: log changed: "), "\(changed)")
+    #expect(!changed.contains("GET /collect HTTP/1.1"))
+    #expect(try session.run("gatewatch explain \(log):25").contains("\(log):25\n"))
+    // Another file under the old name, whose line happens to be the same, is another file.
+    _ = try session.run("tail -n +2 \(log) > other; mv other \(log)")
+    #expect(try session.run("gatewatch explain \(log):66").contains("begins otherwise than the log did"))
+  }
+
+  @Test("query strings stay hidden, and what could move a cursor is shown as its code")
+  func hostileText() throws {
+    let session = try session()
+    defer { session.remove() }
+    let line =
+      #"[2026-11-02T09:07:02.709Z] "GET /pay?card=4111&token=abc&page=2 HTTP/1.1" 204 - via_upstream - "-" 0 0 31 30 "-" "\#u{1B}[2Jevil\#u{202E}" "d2f88c8b-56fc-4b5b-adc3-24cb0c38cebc" "t.example" "203.0.113.140:80" PassthroughCluster 10.80.3.14:33150 203.0.113.140:80 10.80.3.14:42216 - allow_any"#
+    try session.write(line + "\n", to: "x.log")
+    let output = try session.run("gatewatch ingest x.log > ingest.txt; gatewatch explain x.log:1 --columns")
+    #expect(output.contains("\"GET /pay?[redacted] HTTP/1.1\" 204"), "\(output)")
+    #expect(!output.contains("4111") && !output.contains("\u{1B}") && !output.contains("\u{202E}"))
+    #expect(output.contains(#"\x1b[2Jevil\u{202e}"#))
+    #expect(output.contains("%RESPONSE_CODE%"))
+    let shown = try session.run("gatewatch explain x.log:1 --show-queries")
+    #expect(shown.contains("GET /pay?card=4111&token=[redacted]&page=2 HTTP/1.1"), "\(shown)")
+  }
+
+  @Test("a record that its wrapper cut in parts is shown with all its parts")
+  func partialRecords() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      "gatewatch ingest SampleLogs/wrappers/cri-partial.log > ingest.txt; gatewatch flows --format ndjson > flows; "
+        + "gatewatch explain 1; gatewatch explain 2 --format json")
+    #expect(!output.contains("log changed") && !output.contains("\"changed\""), "\(output)")
+    #expect(output.contains(" P ") && output.contains(" F "), "\(output)")
+  }
+
+  @Test(
+    "what is not there is said, with what to do instead",
+    arguments: [
+      ("4711", "there is no flow 4711; ids go up to 169"), ("squid.log:99", "only 12 lines were read"),
+      ("nothing.log:1", "no log \"nothing.log\" was read"), ("what", "is neither a flow nor a finding"),
+      ("finding:1", "there is no finding 1"), ("blocked:a:b:1", "no finding blocked:a:b:1"),
+    ])
+  func refusals(target: String, message: String) throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(Self.fill + "gatewatch explain '\(target)' 2>&1; echo \"exit code $?\"")
+    #expect(output.contains(message), "\(output)")
+    #expect(output.hasSuffix("exit code 1\n"))
+  }
+
+  @Test("every flow of the sample logs is explained with its own line")
+  func everyFlow() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      Self.fill
+        + "for id in $(seq 1 40 169); do gatewatch explain $id --format json; done | grep -c '\"state\":\"found\"'")
+    #expect(output == "5\n")
+  }
+}

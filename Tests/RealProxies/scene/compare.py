@@ -1,0 +1,237 @@
+"""Flow by flow: what Gatewatch says against what was sent; every difference is a miss with its line."""
+
+import json
+import os
+import subprocess
+
+from .truth import OneOf
+
+AMBIGUOUS = "ambiguous-columns"
+UNPROVEN = "source-unproven"
+
+
+class Share:
+    """A measure as hits of a total."""
+
+    def __init__(self):
+        self.hits = 0
+        self.total = 0
+
+    def add(self, hit):
+        self.total += 1
+        self.hits += bool(hit)
+
+    def __str__(self):
+        if not self.total:
+            return "none to judge"
+        return f"{100 * self.hits / self.total:6.2f} %  ({self.hits} of {self.total})"
+
+
+class Pass:
+    """One reading of one set of logs: with or without the policy, or each log alone."""
+
+    def __init__(self, form, policy, alone=False):
+        self.form = form
+        self.policy = policy
+        self.alone = alone
+        self.name = f"{form}, {'each log alone' if alone else 'policy' if policy else 'zero configuration'}"
+        self.misses = []
+        self.measures = {name: Share() for name in (
+            "bypass recall", "bypass precision", "blocked recall", "blocked precision", "outcome accuracy", "path accuracy",
+            "claims raised", "join recall", "join precision")}
+        self.ambiguous = 0
+        self.joins = False
+
+    def miss(self, line, column, wanted, found):
+        self.misses.append(
+            f"{self.name}: {line.log}.log:{line.number} ({line.scenario}): {column}: expected {show(wanted)}, found {show(found)}")
+
+
+def show(value):
+    if isinstance(value, OneOf):
+        return " or ".join(show(item) for item in value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def ingest(gatewatch, folder, database, configuration=None, policy=None):
+    command = [gatewatch, "ingest", folder, "--db", database, "--format", "json"]
+    if configuration:
+        command += ["--log-format", f"@{configuration}"]
+    if policy:
+        command += ["--policy", policy]
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    if result.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: exit {result.returncode}: {result.stderr.strip()}")
+    return json.loads(result.stdout)
+
+
+def flows(gatewatch, database):
+    result = subprocess.run(
+        [gatewatch, "flows", "--format", "ndjson", "--limit", "0", "--db", database], stdin=subprocess.DEVNULL,
+        capture_output=True, timeout=60)
+    if result.returncode != 0:
+        raise RuntimeError(f"gatewatch flows: exit {result.returncode}: {result.stderr.decode(errors='replace').strip()}")
+    return [json.loads(line) for line in result.stdout.decode("utf-8", "replace").splitlines()]
+
+
+def compare(reading, lines, summary, found):
+    sums = summary["lines"]
+    if sums["read"] != len(lines) or sums["stored"] != len(lines):
+        reading.misses.append(f"{reading.name}: {len(lines)} lines were written, but {json.dumps(sums)}; {json.dumps(summary['rejected'])}")
+    table = {}
+    for flow in found:
+        table.setdefault((os.path.basename(flow["log"]).removesuffix(".log"), flow["line"]), []).append(flow)
+    reading.joins = any(flow["journey"] is not None for flow in found)
+    joined = []
+    for line in lines:
+        candidates = table.get((line.log, line.number), [])
+        if len(candidates) != 1:
+            reading.miss(line, "flows", 1, len(candidates))
+            continue
+        judge(reading, line, candidates[0])
+        joined.append((line, candidates[0]))
+    if reading.joins:
+        judge_joins(reading, joined)
+
+
+def judge(reading, line, flow):
+    wanted = line.expected(reading.form, reading.policy)
+    if reading.alone:
+        # whose line it is, and what a private address is, may take another log to know; then it is left open
+        wanted["role"] = OneOf(wanted["role"], "unknown")
+        if "path" in wanted and wanted["bypass"] is None:
+            wanted["path"] = OneOf(wanted["path"], "unknown")
+    warnings = set((flow["warnings"] or "").split(",")) - {""}
+    is_ambiguous = line.ambiguous and AMBIGUOUS in warnings
+    measures = reading.measures
+    if is_ambiguous:
+        # kept, flagged, and unable to clear anything; what it says is not relied on
+        reading.ambiguous += 1
+        for name, value in (("log", line.log), ("proxy", flow["proxy"])):
+            if value is None:
+                reading.miss(line, name, "anything", value)
+        return
+    for column, value in wanted.items():
+        if column in ("bypass", "outcome", "path"):
+            continue
+        if not matches(value, flow[column]):
+            reading.miss(line, column, value, flow[column])
+    for word in line.warnings:
+        if word not in warnings:
+            reading.miss(line, "warnings", word, flow["warnings"])
+    if AMBIGUOUS in warnings and not line.ambiguous:
+        reading.miss(line, "warnings", None, AMBIGUOUS)
+    # nginx and Squid log the end, nginx's walk-through format in whole seconds
+    start, end = line.span
+    if not start - 1.1 <= flow["started_at_ms"] / 1000 <= end + 0.1:
+        reading.miss(line, "started_at", f"{start:.3f} to {end:.3f}", flow["started_at"])
+
+    for column, measure in (("outcome", "outcome accuracy"), ("path", "path accuracy")):
+        if column in wanted:
+            is_right = matches(wanted[column], flow[column])
+            measures[measure].add(is_right)
+            if not is_right:
+                reading.miss(line, column, wanted[column], flow[column])
+    if wanted.get("outcome") == "blocked":
+        measures["blocked recall"].add(flow["outcome"] == "blocked")
+    if flow["outcome"] == "blocked" and "outcome" in wanted:
+        measures["blocked precision"].add(matches(wanted["outcome"], "blocked"))
+
+    if line.claim is not None:
+        judge_claim(reading, line, flow, warnings)
+    else:
+        if wanted["bypass"] is not None:
+            measures["bypass recall"].add(flow["bypass"] == wanted["bypass"])
+        if flow["bypass"] is not None:
+            measures["bypass precision"].add(flow["bypass"] == wanted["bypass"])
+        if flow["bypass"] != wanted["bypass"]:
+            reading.miss(line, "bypass", wanted["bypass"], flow["bypass"])
+    if line.proven and not reading.alone and UNPROVEN in warnings:
+        reading.miss(line, "warnings", f"no {UNPROVEN}", flow["warnings"])
+
+
+def judge_claim(reading, line, flow, warnings):
+    """What only a second log proves: a bypass once hops are joined and the policy has an inventory, until then unproven."""
+    is_proven = flow["bypass"] == line.claim
+    is_open = flow["bypass"] is None and UNPROVEN in warnings
+    must_prove = reading.joins and reading.policy
+    reading.measures["claims raised"].add(is_proven or (is_open and not must_prove))
+    if flow["bypass"] is not None:
+        reading.measures["bypass precision"].add(is_proven)
+    if not is_proven and (must_prove or not is_open):
+        reading.miss(line, "bypass", line.claim if must_prove else f"{line.claim}, or none with {UNPROVEN}", flow["bypass"])
+
+
+def judge_alert(reading, gatewatch, database):
+    """Cron's view: there were bypasses, so the first run is critical, and the second one is silent."""
+    for wanted in (2, 0):
+        result = subprocess.run(
+            [gatewatch, "alert", "--db", database], stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        if result.returncode != wanted:
+            reading.misses.append(f"{reading.name}: alert: expected exit {wanted}, found {result.returncode}")
+
+
+def judge_joins(reading, joined):
+    def pairs(key):
+        groups = {}
+        for number, (line, flow) in enumerate(joined):
+            value = key(line, flow)
+            if value is not None:
+                groups.setdefault(value, []).append(number)
+        return {(a, b) for group in groups.values() for a in group for b in group if a < b}
+
+    # the same hop never stands twice in a journey of these scenes
+    true = pairs(lambda line, flow: (line.scenario, line.journey))
+    said = pairs(lambda line, flow: flow["journey"])
+    for pair in sorted(true | said):
+        (line, flow), (other, _) = joined[pair[0]], joined[pair[1]]
+        if pair in true:
+            reading.measures["join recall"].add(pair in said)
+        if pair in said:
+            reading.measures["join precision"].add(pair in true)
+        if (pair in true) != (pair in said):
+            wanted = "the same" if pair in true else "another"
+            reading.misses.append(
+                f"{reading.name}: {line.log}.log:{line.number} ({line.scenario}): journey: expected {wanted} as "
+                f"{other.log}.log:{other.number} ({other.scenario})")
+
+
+def matches(wanted, found):
+    if isinstance(wanted, OneOf):
+        return any(matches(item, found) for item in wanted)
+    return wanted == found
+
+
+def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=None):
+    """The logs of a pass as a case of SampleLogs, with what is certain of each line."""
+    os.makedirs(os.path.join(folder, name), exist_ok=True)
+    for log in logs:
+        with open(log, "rb") as source, open(os.path.join(folder, name, os.path.basename(log)), "wb") as target:
+            target.write(source.read())
+    with open(os.path.join(folder, f"{name}.flows.ndjson"), "w") as file:
+        about = f"Written by real proxies in the scenes of Tests/RealProxies: {scenes}."
+        file.write(json.dumps({"case": {
+            "read": len(lines), "stored": len(lines), "rejected": 0, "skipped": 0, "about": about}}) + "\n")
+        for line in sorted(lines, key=lambda line: (line.log, line.number)):
+            row = {"log": f"{name}/{line.log}.log", "line": line.number}
+            row.update({
+                column: value for column, value in line.expected(name, policy).items()
+                if not isinstance(value, OneOf) and not (column == "bypass" and line.claim)})
+            if line.warnings:
+                row["warnings"] = ",".join(line.warnings)
+            if line.proven:
+                row["lacks_warnings"] = UNPROVEN
+            if line.ambiguous:
+                row["or_ambiguous"] = True
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    with open(os.path.join(folder, f"{name}.journeys.ndjson"), "w") as file:
+        journeys = {}
+        for line in lines:
+            journeys.setdefault((line.scenario, line.journey), []).append(line)
+        for (scenario, _), hops in journeys.items():
+            if len(hops) > 1:
+                file.write(json.dumps({"scenario": scenario, "hops": [f"{hop.log}.log:{hop.number}" for hop in hops]}) + "\n")
+    for text, ending in ((configuration, "conf"), (policy, "policy.yaml")):
+        if text:
+            with open(os.path.join(folder, f"{name}.{ending}"), "w") as file:
+                file.write(text if text.endswith("\n") else text + "\n")

@@ -1,0 +1,580 @@
+"""The scenarios of Istio's egress tasks."""
+
+import base64
+import concurrent.futures
+import re
+
+from . import clients
+from .clients import request
+from .mesh import (
+    BATCH, GATEWAY6, GATEWAY_POD, NAMES, ORDERS, ORDERS6, REVIEWS, REVIEWS_POD, SILENT, SLEEP, SLEEP6, SNI_POD, SQUID)
+from .truth import Line, Old, OneOf, require, scenario
+
+PASSTHROUGH = {"path": "passthrough", "bypass": "passthrough"}
+DIRECT = {"path": "direct", "bypass": "direct-service-entry"}
+NOTHING = {"path": "none"}
+
+
+def sidecar(log="sleep", source=None, **columns):
+    address = {"sleep": SLEEP, "orders": ORDERS, "batch": BATCH}[log]
+    return Line(log, source_ip=source or address, **columns)
+
+
+def to_gateway(pod=GATEWAY_POD, log="sleep", **columns):
+    return sidecar(log, path="gateway", destination_ip=pod, **columns)
+
+
+def at_gateway(log="gateway", source=SLEEP, **columns):
+    return Line(log, **{"source_ip": source, "path": "gateway", "proven": True, **columns})
+
+
+def template(path):
+    """A path as flows carry it: numbers are no part of it."""
+    return re.sub(r"/\d+(?=/|$)", "/*", path)
+
+
+def gets(space, host, path, status=200, **columns):
+    """GET by curl over plain HTTP."""
+    answer = clients.curl(space, f"http://{host}{path}")
+    require(answer == str(status), f"GET http://{host}{path} gave {answer}, not {status}")
+    return {
+        "host": host.rsplit(":", 1)[0] if host[-1].isdigit() and host.count(":") == 1 else host, "method": "GET", "url_path": template(path), "status": status,
+        "protocol": "HTTP/1.1", "bytes_sent": 0,
+        **columns}
+
+
+def tls_of(exchange, host):
+    require(exchange.status == 200, f"https://{host} gave {exchange.status}: {exchange.error}")
+    return {
+        "host": host, "protocol": "TCP", "status": 0, "outcome": "ok", "bytes_sent": exchange.sent,
+        "bytes_received": exchange.received}
+
+
+def https(space, host, path="/bytes/3000", address=None):
+    """HTTPS with every byte counted."""
+    return tls_of(clients.tls(space, address or NAMES[host], 443, host, request(host, path)), host)
+
+
+# ALLOW_ANY and REGISTRY_ONLY
+
+
+@scenario("allow-any-http", "undeclared host over HTTP under ALLOW_ANY")
+def _(mesh):
+    facts = gets(mesh.sleep, "plain.example", "/bytes/100", bytes_received=100)
+    return [sidecar(destination_ip=NAMES["plain.example"], port=80, outcome="ok", **PASSTHROUGH, **facts)]
+
+
+@scenario("allow-any-tls", "undeclared host over TLS under ALLOW_ANY")
+def _(mesh):
+    facts = https(mesh.sleep, "plain.example")
+    return [sidecar(destination_ip=NAMES["plain.example"], port=443, **PASSTHROUGH, **facts)]
+
+
+@scenario("allow-any-post", "an upload to an undeclared host")
+def _(mesh):
+    body = b"y" * 5000
+    exchange = clients.plain(mesh.sleep, NAMES["plain.example"], 80, request("plain.example", "/in", "POST", body=body))
+    require(exchange.status == 200, f"POST gave {exchange.answer[:60]}")
+    return [sidecar(
+        destination_ip=NAMES["plain.example"], host="plain.example", method="POST", url_path="/in", status=200, outcome="ok",
+        bytes_sent=5000, bytes_received=2, **PASSTHROUGH)]
+
+
+@scenario("allow-any-odd-port", "undeclared host on a port without a listener: a TCP line without a name")
+def _(mesh):
+    data = request("plain.example", "/bytes/50")
+    exchange = clients.plain(mesh.sleep, NAMES["plain.example"], 8000, data)
+    require(exchange.status == 200, f"port 8000 gave {exchange.answer[:60]}")
+    return [sidecar(
+        destination_ip=NAMES["plain.example"], port=8000, host=NAMES["plain.example"], protocol="TCP", outcome="ok",
+        bytes_sent=exchange.sent, bytes_received=exchange.received, **PASSTHROUGH)]
+
+
+@scenario("allow-any-dynamic-dns", "undeclared host under ALLOW_ANY_DYNAMIC_DNS: Envoy resolves the Host header itself")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, NAMES["evil.example"], 8081, request("plain.example:8000", "/bytes/56"))
+    require(exchange.status == 200, f"the dynamic name gave {exchange.answer[:80]}")
+    return [sidecar(
+        destination_ip=NAMES["plain.example"], host="plain.example", outcome="ok", bytes_received=56, **PASSTHROUGH)]
+
+
+@scenario("registry-only-http", "undeclared host over HTTP under REGISTRY_ONLY")
+def _(mesh):
+    facts = gets(mesh.orders, "plain.example", "/blocked", 502)
+    return [sidecar("orders", outcome="blocked", reason="registry-only-http", **NOTHING, **facts)]
+
+
+@scenario("registry-only-tls", "undeclared host over TLS under REGISTRY_ONLY")
+def _(mesh):
+    exchange = clients.tls(mesh.orders, NAMES["plain.example"], 443, "plain.example", request("plain.example", "/"))
+    require(exchange.received == 0, "TLS under REGISTRY_ONLY was answered")
+    return [sidecar("orders", host="plain.example", outcome="blocked", reason="registry-only-tcp", protocol="TCP", **NOTHING)]
+
+
+@scenario("registry-only-tls-nameless", "undeclared address over TLS without a name under REGISTRY_ONLY")
+def _(mesh):
+    clients.openssl(mesh.orders, NAMES["plain.example"], 443, "-noservername")
+    return [sidecar("orders", outcome="blocked", reason="registry-only-tcp", host=NAMES["plain.example"], **NOTHING)]
+
+
+@scenario("registry-only-declared", "a declared host still works under REGISTRY_ONLY")
+def _(mesh):
+    facts = gets(mesh.orders, "declared.example", "/bytes/10", bytes_received=10)
+    return [sidecar("orders", destination_ip=NAMES["declared.example"], outcome="ok", **DIRECT, **facts)]
+
+
+# ServiceEntries straight from the sidecar
+
+
+@scenario("service-entry-http", "declared host over HTTP, straight from the sidecar")
+def _(mesh):
+    facts = gets(mesh.sleep, "declared.example", "/bytes/200", bytes_received=200)
+    return [sidecar(destination_ip=NAMES["declared.example"], port=80, outcome="ok", **DIRECT, **facts)]
+
+
+@scenario("service-entry-https", "declared host over TLS, straight from the sidecar")
+def _(mesh):
+    facts = https(mesh.sleep, "declared.example")
+    return [sidecar(destination_ip=NAMES["declared.example"], port=443, **DIRECT, **facts)]
+
+
+@scenario("service-entry-timeout", "the route's timeout of one second: 504")
+def _(mesh):
+    facts = gets(mesh.sleep, "slow.example", "/slow/1500", 504)
+    return [sidecar(destination_ip=NAMES["slow.example"], outcome="timeout", **DIRECT, **facts)]
+
+
+@scenario("server-errors", "a 500 and a 403 of the server itself: one failure, no policy")
+def _(mesh):
+    error = gets(mesh.sleep, "declared.example", "/status/500", 500)
+    refusal = gets(mesh.sleep, "declared.example", "/status/403", 403)
+    return [
+        sidecar(journey="a", outcome="failed", **DIRECT, **error), sidecar(journey="b", outcome="ok", **DIRECT, **refusal)]
+
+
+@scenario("refused-http", "a declared host that refuses connections, over HTTP")
+def _(mesh):
+    facts = gets(mesh.sleep, "refused.example", "/x", 503)
+    return [sidecar(outcome="failed", reason=Old(OneOf("connection-refused", "connection-failure", "upstream-5xx"),
+                                                 "connection-refused"), **DIRECT, **facts)]
+
+
+@scenario("refused-tls", "a declared host that refuses connections, over TLS")
+def _(mesh):
+    exchange = clients.tls(mesh.sleep, NAMES["refused.example"], 443, "refused.example", request("refused.example", "/"))
+    require(exchange.received == 0, "a refusing host answered")
+    return [sidecar(host="refused.example", outcome="failed", **DIRECT)]
+
+
+@scenario("silent-http", "packets to a declared host are dropped, as a network policy does it: connection attempts time out")
+def _(mesh):
+    facts = gets(mesh.sleep, "silent.example", "/x", 503)
+    return [sidecar(destination_ip=SILENT, outcome=OneOf("failed", "timeout"), **DIRECT, **facts)]
+
+
+@scenario("silent-tls", "packets to a declared host are dropped, over TLS")
+def _(mesh):
+    exchange = clients.tls(mesh.sleep, SILENT, 443, "silent.example", request("silent.example", "/"))
+    require(exchange.received == 0, "a silent host answered")
+    return [sidecar(host="silent.example", destination_ip=SILENT, outcome=OneOf("failed", "timeout"), **DIRECT)]
+
+
+@scenario("tls-origination-in-sidecar", "HTTP from the workload, TLS from its sidecar")
+def _(mesh):
+    facts = gets(mesh.sleep, "side.example", "/bytes/300", bytes_received=300)
+    # the port is the one that the workload asked for
+    return [sidecar(destination_ip=NAMES["side.example"], port=80, outcome="ok", **DIRECT, **facts)]
+
+
+@scenario("websocket", "a WebSocket that the server ends: 101 UC")
+def _(mesh):
+    upgrade = request("ws.example", "/ws", headers=(
+        "upgrade: websocket", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version: 13"))
+    upgrade = upgrade.replace(b"connection: close", b"connection: Upgrade")
+    exchange = clients.plain(mesh.sleep, NAMES["ws.example"], 80, [upgrade, b"\x81\x82\x00\x00\x00\x00hi"])
+    require(exchange.status == 101, f"the upgrade gave {exchange.answer[:60]}")
+    return [sidecar(host="ws.example", url_path="/ws", status=101, outcome="ok", **DIRECT)]
+
+
+@scenario("server-breaks-off-late", "a server that closes in the middle of its answer")
+def _(mesh):
+    clients.plain(mesh.sleep, NAMES["declared.example"], 80, request("declared.example", "/half"))
+    return [sidecar(host="declared.example", url_path="/half", status=200, outcome="failed", **DIRECT)]
+
+
+@scenario("keep-alive", "two requests over one connection of the client")
+def _(mesh):
+    url = "http://declared.example"
+    options = [f"{url}/alive/one", "-o", "/dev/null"]
+    require(clients.curl(mesh.sleep, f"{url}/alive/two", *options) == "200", "the kept connection broke")
+    return [
+        sidecar(journey=path, host="declared.example", url_path=f"/alive/{path}", status=200, outcome="ok", **DIRECT)
+        for path in ("one", "two")]
+
+
+@scenario("http2-from-the-workload", "a workload that speaks HTTP/2 itself to an undeclared host")
+def _(mesh):
+    answer = clients.curl(mesh.sleep, "http://plain.example/h2", "--http2-prior-knowledge")
+    # the server speaks HTTP/1.1 only, and PassthroughCluster does not translate from what the client chose
+    require(answer in ("200", "502", "503"), f"HTTP/2 gave {answer}")
+    return [sidecar(
+        host="plain.example", url_path="/h2", destination_ip=NAMES["plain.example"], status=int(answer),
+        outcome="ok" if answer == "200" else "failed", **PASSTHROUGH)]
+
+
+@scenario("no-endpoints", "a declared host without endpoints, and one whose cluster is missing: the mesh's own faults")
+def _(mesh):
+    lines = []
+    for host in ("empty.example", "missing.example"):
+        exchange = clients.plain(mesh.sleep, NAMES["plain.example"], 80, request(host, "/x"))
+        require(exchange.status == 503, f"{host} gave {exchange.status}")
+        lines.append(sidecar(journey=host, host=host, status=503, outcome="mesh-fault", **NOTHING))
+    return lines
+
+
+@scenario("client-leaves", "the client hangs up before the answer: 0 DC")
+def _(mesh):
+    clients.plain(mesh.sleep, NAMES["declared.example"], 80, request("declared.example", "/slow/700"), wait=0.2)
+    return [sidecar(host="declared.example", url_path="/slow/*", status=0, outcome="client-gone", **DIRECT)]
+
+
+@scenario("kubernetes-service", "a Kubernetes Service with outside endpoints: an inside name, an outside address")
+def _(mesh):
+    facts = https(mesh.sleep, "vendor-service.example")
+    return [sidecar(destination_ip=NAMES["vendor-service.example"], port=443, **DIRECT, **facts)]
+
+
+@scenario("wildcard-direct", "a wildcard ServiceEntry without a gateway")
+def _(mesh):
+    facts = https(mesh.sleep, "en.direct.example")
+    return [sidecar(destination_ip=NAMES["en.direct.example"], port=443, **DIRECT, **facts)]
+
+
+# the egress gateway
+
+
+@scenario("gateway-http", "HTTP through the egress gateway")
+def _(mesh):
+    facts = gets(mesh.sleep, "gw.example", "/bytes/400", bytes_received=400, outcome="ok")
+    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["gw.example"], port=80, **{**facts, "protocol": "HTTP/2"})]
+
+
+@scenario("gateway-pool", "several requests over one HTTP/2 connection between sidecar and gateway")
+def _(mesh):
+    lines = []
+    for number in range(4):
+        facts = gets(mesh.sleep, "gw.example", f"/pool/{'abcd'[number]}", outcome="ok")
+        lines += [to_gateway(journey=number, **facts), at_gateway(journey=number, **{**facts, "protocol": "HTTP/2"})]
+    return lines
+
+
+@scenario("gateway-retries", "the sidecar tries again after a 503: one line of its own, three of the gateway")
+def _(mesh):
+    facts = gets(mesh.sleep, "retried.example", "/flaky", outcome="ok")
+    attempt = {**facts, "protocol": "HTTP/2"}
+    # the sidecar resets the stream on seeing the status, which the gateway notes (DR) when it comes soon enough
+    attempt["bytes_received"] = OneOf(0, 2)
+    failed = {**attempt, "status": 503, "outcome": OneOf("failed", "client-gone")}
+    return [to_gateway(**facts), at_gateway(**failed), at_gateway(**failed), at_gateway(**attempt)]
+
+
+@scenario("gateway-tls", "TLS through the egress gateway by SNI")
+def _(mesh):
+    facts = https(mesh.sleep, "gw.example")
+    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["gw.example"], port=443, **facts)]
+
+
+@scenario("gateway-origination", "HTTP to the gateway, TLS from there")
+def _(mesh):
+    facts = gets(mesh.sleep, "orig.example", "/bytes/500", bytes_received=500, outcome="ok")
+    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["orig.example"], port=443, **{**facts, "protocol": "HTTP/2"})]
+
+
+@scenario("gateway-mutual-origination", "HTTP to the gateway, mutual TLS from there")
+def _(mesh):
+    facts = gets(mesh.sleep, "mtls.example", "/bytes/500", bytes_received=500, outcome="ok")
+    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["mtls.example"], port=443, **{**facts, "protocol": "HTTP/2"})]
+
+
+@scenario("gateway-origination-fails", "the server behind the gateway speaks no TLS")
+def _(mesh):
+    facts = gets(mesh.sleep, "badtls.example", "/x", 503, outcome="failed")
+    return [to_gateway(**facts), at_gateway(**{**facts, "protocol": "HTTP/2"}, reason=Old(OneOf("tls", "upstream-5xx", "connection-failure"), "tls"))]
+
+
+@scenario("gateway-refused", "the server behind the gateway refuses connections")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("refused-gw.example", "/x"))
+    require(exchange.status == 503, f"refused-gw.example gave {exchange.status}")
+    facts = {"host": "refused-gw.example", "status": 503, "outcome": "failed", "url_path": "/x"}
+    return [to_gateway(**facts), at_gateway(**facts)]
+
+
+@scenario("gateway-server-breaks-off", "the server behind the gateway closes without an answer")
+def _(mesh):
+    facts = gets(mesh.sleep, "gw.example", "/abort", 503, outcome="failed")
+    return [to_gateway(**facts), at_gateway(**{**facts, "protocol": "HTTP/2"})]
+
+
+@scenario("gateway-rbac-http", "an AuthorizationPolicy at the gateway refuses a path")
+def _(mesh):
+    facts = gets(mesh.sleep, "gw.example", "/admin/x", 403)
+    return [
+        to_gateway(outcome="ok", **facts),
+        at_gateway(**{**facts, "protocol": "HTTP/2", **NOTHING}, outcome="blocked", reason="rbac-http")]
+
+
+@scenario("gateway-rbac-tcp", "an AuthorizationPolicy at the gateway refuses a TLS name; invisible to the sidecar and before 1.9")
+def _(mesh):
+    host = "denied-tls.example"
+    exchange = clients.tls(mesh.sleep, NAMES[host], 443, host, request(host, "/"))
+    require(exchange.received == 0, "the denied host answered")
+    return [
+        to_gateway(host=host, outcome=OneOf("ok", "failed")),
+        at_gateway(host=host, path=Old(OneOf("gateway", "none"), "none"), outcome=Old(OneOf("ok", "blocked"), "blocked"),
+                   reason=Old(OneOf(None, "rbac-tcp"), "rbac-tcp"))]
+
+
+@scenario("gateway-fault", "a fault that is injected at the gateway: refused on purpose")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("gw.example", "/fault", headers=["x-fault: yes"]))
+    require(exchange.status == 418, f"the fault gave {exchange.status}")
+    return [
+        to_gateway(host="gw.example", status=418, outcome="ok"),
+        at_gateway(host="gw.example", status=418, outcome="blocked", **NOTHING)]
+
+
+@scenario("gateway-rate-limit", "the second request exceeds the gateway's rate limit")
+def _(mesh):
+    lines = []
+    for status, columns in ((200, {"outcome": "ok"}), (429, {"outcome": "blocked", "reason": "rate-limit", **NOTHING})):
+        exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("limited.example", "/x"))
+        require(exchange.status == status, f"the rate limit gave {exchange.status}, not {status}")
+        lines += [
+            to_gateway(journey=status, host="limited.example", status=status, outcome="ok"),
+            at_gateway(journey=status, host="limited.example", status=status, **columns)]
+    return lines
+
+
+@scenario("gateway-no-chain", "a TLS name that the gateway has no filter chain for")
+def _(mesh):
+    host = "unrouted.example"
+    exchange = clients.tls(mesh.sleep, NAMES[host], 443, host, request(host, "/"))
+    require(exchange.received == 0, "the unrouted host answered")
+    return [
+        to_gateway(host=host, outcome=OneOf("ok", "failed")),
+        at_gateway(host=host, outcome="blocked", reason="no-route", **NOTHING)]
+
+
+@scenario("egress-proxy", "a Sidecar's egressProxy sends unknown hosts to the gateway: route allow_any, no bypass")
+def _(mesh):
+    facts = gets(mesh.batch, "proxied.example", "/bytes/70", bytes_received=70, outcome="ok")
+    return [
+        to_gateway(log="batch", **facts),
+        at_gateway(source=BATCH, destination_ip=NAMES["proxied.example"], **{**facts, "protocol": "HTTP/2"})]
+
+
+# IPv6
+
+
+@scenario("ipv6-allow-any", "undeclared hosts over IPv6")
+def _(mesh):
+    facts = gets(mesh.sleep, "plain6.example", "/bytes/57", bytes_received=57)
+    exchange = clients.tls(mesh.sleep, NAMES["plain6.example"], 443, "plain6.example", request("plain6.example", "/bytes/3000"))
+    common = {"source": SLEEP6, "destination_ip": NAMES["plain6.example"], **PASSTHROUGH}
+    return [
+        sidecar(journey="a", outcome="ok", **common, **facts),
+        sidecar(journey="b", **common, **tls_of(exchange, "plain6.example"))]
+
+
+@scenario("ipv6-registry-only", "undeclared hosts over IPv6 under REGISTRY_ONLY")
+def _(mesh):
+    facts = gets(mesh.orders, "plain6.example", "/blocked", 502)
+    clients.tls(mesh.orders, NAMES["plain6.example"], 443, "plain6.example", request("plain6.example", "/"))
+    return [
+        sidecar("orders", journey="a", source=ORDERS6, outcome="blocked", reason="registry-only-http", **NOTHING, **facts),
+        sidecar("orders", journey="b", source=ORDERS6, host="plain6.example", outcome="blocked", reason="registry-only-tcp",
+                **NOTHING)]
+
+
+@scenario("ipv6-nameless", "an address in brackets as Host, and TLS without a name, over IPv6")
+def _(mesh):
+    address = NAMES["plain6.example"]
+    facts = gets(mesh.sleep, f"[{address}]", "/bytes/58", bytes_received=58)
+    clients.openssl(mesh.sleep, f"[{address}]", 443, "-noservername")
+    common = {"source": SLEEP6, "destination_ip": address, **PASSTHROUGH}
+    return [
+        sidecar(journey="a", outcome="ok", **common, **{**facts, "host": address}),
+        sidecar(journey="b", host=address, **common)]
+
+
+@scenario("ipv6-gateway", "through the egress gateway, IPv6 on both sides of it")
+def _(mesh):
+    facts = gets(mesh.sleep, "gw6.example", "/bytes/59", bytes_received=59, outcome="ok")
+    return [
+        to_gateway(GATEWAY6, source=SLEEP6, **facts),
+        at_gateway(source=SLEEP6, destination_ip=NAMES["gw6.example"], port=80, **{**facts, "protocol": "HTTP/2"})]
+
+
+# the SNI proxy behind a gateway
+
+
+def through_sni_proxy(mesh, host):
+    exchange = clients.tls(mesh.sleep, NAMES["a.wild.example"], 443, host, request(host, "/bytes/3000"))
+    common = {"host": host, "protocol": "TCP", "bytes_sent": exchange.sent, "bytes_received": exchange.received}
+    return exchange, common, [
+        to_gateway(SNI_POD, outcome="ok", **common), at_gateway("sni-gateway", destination_ip="127.0.0.1", outcome="ok", **common)]
+
+
+@scenario("wildcard-sni-proxy", "a wildcard host through the gateway and its SNI proxy")
+def _(mesh):
+    exchange, common, lines = through_sni_proxy(mesh, "a.wild.example")
+    require(exchange.status == 200, f"the SNI proxy gave {exchange.status}")
+    # nginx before 1.25.5 leaves the ClientHello, which it only peeked at, out
+    common["bytes_sent"] = OneOf(exchange.sent - exchange.hello, exchange.sent)
+    return lines + [Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", outcome="ok", **common)]
+
+
+@scenario("wildcard-crowd", "eight connections at once through gateway and SNI proxy, half of them equal to the byte")
+def _(mesh):
+    hosts = [f"{letter}.crowd.wild.example" for letter in "abcdefgh"]
+
+    def visit(host):
+        size = 3000 if host < "e" else 3000 + 100 * ord(host[0])
+        return clients.tls(mesh.sleep, NAMES["a.wild.example"], 443, host, request(host, f"/bytes/{size}"))
+
+    with concurrent.futures.ThreadPoolExecutor(len(hosts)) as pool:
+        exchanges = dict(zip(hosts, pool.map(visit, hosts)))
+    lines = []
+    for host, exchange in exchanges.items():
+        require(exchange.status == 200, f"{host} gave {exchange.status}: {exchange.error}")
+        common = {"host": host, "journey": host, "marker": host, "outcome": "ok", "bytes_received": exchange.received}
+        lines += [
+            to_gateway(SNI_POD, bytes_sent=exchange.sent, **common),
+            at_gateway("sni-gateway", destination_ip="127.0.0.1", bytes_sent=exchange.sent, **common),
+            Line("sni-proxy", source_ip="127.0.0.1", path="sni-proxy", **common)]
+    return lines
+
+
+@scenario("wildcard-unknown-name", "a name that the SNI proxy cannot resolve: only nginx shows it")
+def _(mesh):
+    _, _, lines = through_sni_proxy(mesh, "nosuch.wild.example")
+    return lines + [Line(
+        "sni-proxy", source_ip="127.0.0.1", host="nosuch.wild.example", status=500, path="none", outcome="failed")]
+
+
+@scenario("wildcard-refused", "a host that refuses the SNI proxy: 502")
+def _(mesh):
+    _, _, lines = through_sni_proxy(mesh, "refused.wild.example")
+    return lines + [Line(
+        "sni-proxy", source_ip="127.0.0.1", host="refused.wild.example", status=502, outcome="failed",
+        path=OneOf("sni-proxy", "none"))]
+
+
+# Squid
+
+
+def to_squid(exchange, **columns):
+    return sidecar(
+        path="proxy", destination_ip=SQUID, port=3128, protocol="TCP", outcome="ok", bytes_sent=exchange.sent,
+        bytes_received=exchange.received, **columns)
+
+
+def at_squid(**columns):
+    return Line("squid", **{"source_ip": SLEEP, "path": "proxy", "proven": True, **columns})
+
+
+@scenario("squid-tunnel", "a tunnel through Squid, through the sidecar")
+def _(mesh):
+    host = "tunnel.example"
+    exchange = clients.tls(mesh.sleep, SQUID, 3128, host, request(host, "/bytes/2500"), connect=f"{host}:443")
+    require(exchange.status == 200, f"the tunnel gave {exchange.status}: {exchange.error}")
+    return [to_squid(exchange), at_squid(
+        host=host, port=443, destination_ip=NAMES[host], method="CONNECT", status=200, outcome="ok",
+        bytes_received=exchange.received)]
+
+
+@scenario("squid-get", "a plain request through Squid, through the sidecar")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, SQUID, 3128, request(
+        "tunnel.example", "", target="http://tunnel.example/bytes/60?token=secret"))
+    require(exchange.status == 200, f"Squid gave {exchange.answer[:60]}")
+    return [to_squid(exchange), at_squid(
+        host="tunnel.example", port=80, destination_ip=NAMES["tunnel.example"], method="GET", status=200, outcome="ok",
+        url_path="/bytes/*", bytes_received=exchange.received)]
+
+
+@scenario("squid-denied", "a host that Squid's access rules refuse, which looks fine to the sidecar")
+def _(mesh):
+    host = "forbidden.example"
+    exchange = clients.tls(mesh.sleep, SQUID, 3128, host, b"", connect=f"{host}:443")
+    require(exchange.status == 403, f"Squid gave {exchange.status}")
+    return [to_squid(exchange), at_squid(
+        host=host, port=443, method="CONNECT", status=403, outcome="blocked", reason="squid-denied", **NOTHING)]
+
+
+@scenario("squid-challenge", "Squid asks for a password, and gets it")
+def _(mesh):
+    host = "members.example"
+    first = clients.tls(mesh.sleep, SQUID, 3128, host, b"", connect=f"{host}:443")
+    require(first.status == 407, f"Squid gave {first.status}")
+    word = base64.b64encode(b"somebody:secret").decode()
+    second = clients.tls(
+        mesh.sleep, SQUID, 3128, host, request(host, "/bytes/10"), connect=f"{host}:443",
+        headers=[f"proxy-authorization: Basic {word}"])
+    require(second.status == 200, f"Squid gave {second.status} with a password")
+    return [
+        to_squid(first, journey="a"), to_squid(second, journey="b"),
+        at_squid(journey="a", host=host, status=407, outcome="challenge", **NOTHING),
+        at_squid(journey="b", host=host, status=200, outcome="ok", bytes_received=second.received)]
+
+
+@scenario("squid-failures", "a refusing server and an unknown name behind Squid")
+def _(mesh):
+    lines = []
+    for host in ("refused.example", "nosuch.example"):
+        exchange = clients.tls(mesh.sleep, SQUID, 3128, host, b"", connect=f"{host}:443")
+        require(exchange.status in (500, 502, 503), f"Squid gave {exchange.status} for {host}")
+        lines += [
+            to_squid(exchange, journey=host),
+            at_squid(journey=host, host=host, method="CONNECT", outcome="failed", path=OneOf("proxy", "none"))]
+    return sorted(lines, key=lambda line: line.log)
+
+
+@scenario("squid-client-leaves", "the client hangs up before Squid's server has answered")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, SQUID, 3128, request(
+        "tunnel.example", "", target="http://tunnel.example/slow/700"), wait=0.2)
+    return [
+        sidecar(path="proxy", destination_ip=SQUID, port=3128, bytes_sent=exchange.sent),
+        at_squid(host="tunnel.example", method="GET", url_path="/slow/*", outcome="client-gone")]
+
+
+@scenario("squid-odd-port", "a tunnel to the port of SSH, which nobody serves there")
+def _(mesh):
+    host = "tunnel.example"
+    exchange = clients.tls(mesh.sleep, SQUID, 3128, host, b"", connect=f"{host}:22")
+    require(exchange.status in (502, 503), f"Squid gave {exchange.status}")
+    return [to_squid(exchange), at_squid(host=host, port=22, outcome="failed", path=OneOf("proxy", "none"))]
+
+
+# in the mesh
+
+
+@scenario("in-mesh", "a call to another pod: sidecar and server side, no egress")
+def _(mesh):
+    facts = gets(mesh.sleep, f"{REVIEWS}:9080", "/bytes/30", bytes_received=30, outcome="ok")
+    return [
+        sidecar(destination_ip=REVIEWS_POD, path="internal", **facts),
+        Line("reviews", source_ip=SLEEP, path="internal", **facts)]
+
+
+@scenario("in-mesh-passthrough", "a scrape by pod address: PassthroughCluster, and yet no egress")
+def _(mesh):
+    exchange = clients.plain(mesh.sleep, REVIEWS_POD, 9090, request(f"{REVIEWS_POD}:9090", "/metrics"))
+    require(exchange.status == 200, f"the pod gave {exchange.answer[:60]}")
+    return [
+        sidecar(destination_ip=REVIEWS_POD, port=9090, path="internal", outcome="ok", bytes_received=exchange.received),
+        Line("reviews", source_ip=SLEEP, path="internal", outcome="ok", url_path="/metrics")]
+
+
