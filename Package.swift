@@ -65,7 +65,8 @@ let package = Package(
     .testTarget(name: "ArchitectureTests"),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["gatewatch", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Ingestion"]),
+      dependencies: ["gatewatch", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Ingestion"],
+      exclude: ["Clusters"]),
   ],
   swiftLanguageModes: [.v6]
 )

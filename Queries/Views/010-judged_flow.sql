@@ -50,16 +50,18 @@ select
   coalesce(ov.duplicate_view, 0) as duplicate_view,
   coalesce(ov.never_clears, 0) as never_clears,
   -- 1 when this is the line to count: no second view of a flow, no attempt that was repeated, and no hop whose next hop
-  -- is known; where it is not, the next hop's log was not read for this time.
+  -- is known; where it is not, the next hop's log was not read for this time. A line that can be read in more than one
+  -- way always counts: that a next hop tells of it is only one of its readings.
   case
     when ov.duplicate_view = 1 then 0
+    when ov.never_clears = 1 then 1
     when h.place & 6 then 0
     when ov.left_hop = 0 or rv.next_hop_from_ms is null then 1
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
   end as counted,
-  -- Flows that have these two in common have all words of the verdict in common: whoever counts by words groups by
-  -- these integers, and reads the words off one flow of each group.
+  -- Flows that have these two, `counted` and `journey_place` in common have all words of the verdict in common: whoever
+  -- counts by words groups by these integers, and reads the words off one flow of each group.
   rv.key as route_key,
   ov.key as ending_key,
   h.journey,

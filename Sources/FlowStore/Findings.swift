@@ -89,25 +89,24 @@ extension FlowStore {
     try access { db throws(StoreError) in
       var findings: [StoredFinding] = []
       let row = try db.statement(
-        """
-        select kind, source, host, port, severity, count, first_seen_ms, last_seen_ms, first_alerted_ms,
-          last_alerted_ms, alerts, alerted_count, state
-        from finding
-        order by kind, source, host, port
-        """)
-      while try row.step() {
-        var finding = StoredFinding(
-          key: .init(kind: row.text(0) ?? "", source: row.text(1) ?? "", host: row.text(2) ?? "", port: row.int(3)),
-          severity: row.text(4) ?? "")
-        finding.count = row.int(5)
-        finding.firstSeenMs = row.value(6).integer
-        finding.lastSeenMs = row.value(7).integer
-        finding.firstAlertedMs = row.value(8).integer
-        finding.lastAlertedMs = row.value(9).integer
-        finding.alerts = row.int(10)
-        finding.alertedCount = row.int(11)
-        finding.state = row.text(12).flatMap(StoredFinding.State.init(rawValue:)) ?? .watched
-        findings.append(finding)
+        "select \(StoredFinding.columns) from finding order by kind, source, host, port")
+      while try row.step() { findings.append(StoredFinding(row)) }
+      return findings
+    }
+  }
+
+  /// Of the findings with these keys, those that are known.
+  public func findings(among keys: Set<StoredFinding.Key>) throws(StoreError) -> [StoredFinding] {
+    try access { db throws(StoreError) in
+      var findings: [StoredFinding] = []
+      let row = try db.statement(
+        "select \(StoredFinding.columns) from finding where kind = ? and source = ? and host = ? and port = ?")
+      for key in keys {
+        row.bind(key.kind, at: 1)
+        row.bind(key.source, at: 2)
+        row.bind(key.host, at: 3)
+        row.bind(key.port, at: 4)
+        while try row.step() { findings.append(StoredFinding(row)) }
       }
       return findings
     }
@@ -142,5 +141,26 @@ extension FlowStore {
       }
       try db.statement("insert or replace into meta (key, value) values ('alert_mark', ?)").run(.text(mark.text))
     }
+  }
+}
+
+extension StoredFinding {
+  fileprivate static let columns = """
+    kind, source, host, port, severity, count, first_seen_ms, last_seen_ms, first_alerted_ms, last_alerted_ms, alerts, \
+    alerted_count, state
+    """
+
+  fileprivate init(_ row: Statement) {
+    self.init(
+      key: .init(kind: row.text(0) ?? "", source: row.text(1) ?? "", host: row.text(2) ?? "", port: row.int(3)),
+      severity: row.text(4) ?? "")
+    count = row.int(5)
+    firstSeenMs = row.value(6).integer
+    lastSeenMs = row.value(7).integer
+    firstAlertedMs = row.value(8).integer
+    lastAlertedMs = row.value(9).integer
+    alerts = row.int(10)
+    alertedCount = row.int(11)
+    state = row.text(12).flatMap(State.init(rawValue:)) ?? .watched
   }
 }

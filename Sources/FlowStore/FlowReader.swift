@@ -121,7 +121,8 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
         }
       } catch StoreError.sqlite(let code, let message, _) where queryGuard != nil {
         switch code & 0xFF {
-        case SQLITE_INTERRUPT: throw StoreError.refused(reason: "it took too long, or was interrupted")
+        case SQLITE_INTERRUPT:
+          throw StoreError.refused(reason: "it took longer than a query may; narrow it, or sum up with a limit")
         case SQLITE_AUTH: throw StoreError.refused(reason: "\(message); only reading is allowed")
         case SQLITE_TOOBIG: throw StoreError.refused(reason: "\(message): a value or the query is too large")
         default: throw StoreError.sqlite(code: code, message: message, sql: sql)

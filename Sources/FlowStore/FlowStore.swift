@@ -27,10 +27,12 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   var beforeWrite: ((String) throws(StoreError) -> Void)?
 
   /// Bytes of WAL after which a commit also moves them into the database file: four times what SQLite takes by itself
-  /// for small writers, since a large WAL costs readers little and a checkpoint waits for the disk.
-  static let walLimit: Int64 = 64 << 20
-  /// Page cache in KiB; a transaction larger than this spills into the WAL early, which is only slower.
-  private static let cacheKiB = 65_536
+  /// for small writers, so that syncs are few, and little enough that it happens while the next rows are parsed and the
+  /// WAL, written over and over, stays in the operating system's cache.
+  static let walLimit: Int64 = 16 << 20
+  /// Page cache in KiB: several times what lies between two commits, and the dictionaries' pages. A transaction larger
+  /// than this spills into the WAL early, which is only slower.
+  private static let cacheKiB = 32_768
   /// A flow row is some 40 bytes: larger pages mean fewer inner pages and a sixth less time per row than 4 KiB (measured).
   private static let pageSize = 16_384
 
@@ -170,6 +172,15 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     var status = stat()
     guard stat(path + "-wal", &status) == 0, Int64(status.st_size) >= FlowStore.walLimit else { return }
     sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_PASSIVE, nil, nil)
+  }
+
+  /// Moves all that was committed into the database file, so that a reader may count page by page; what a reader still
+  /// needs of the WAL stays there.
+  public func settle() {
+    queue.unsafeReentrantWrite { db in
+      guard isOpen, !db.isInsideTransaction else { return }
+      sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+    }
   }
 
   /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.

@@ -9,6 +9,8 @@ public struct StoredFacts: Sendable {
   public var outcomes: [(id: Int64, outcome: Outcome)] = []
   /// The time each log's flows cover, Unix milliseconds, both ends inclusive; logs without flows are left out.
   public var logs: [LogSpan] = []
+  /// What was imported of the cluster.
+  public var topology = ClusterRecord()
 
   public init() {}
 }
@@ -42,6 +44,7 @@ extension StoredFacts {
     let logs = try db.statement(
       "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
     while try logs.step() { self.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
+    topology = try ClusterRecord(db)
   }
 }
 

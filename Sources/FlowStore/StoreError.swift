@@ -58,7 +58,15 @@ extension StoreError: CustomStringConvertible {
     case .exists(let path):
       return "\(path): exists already; remove it or name another file"
     case .sqlite(let code, let message, let sql):
-      return "database error \(code): \(message)" + (sql.map { "; in: \($0)" } ?? "")
+      let place = sql.map { "; in: \($0)" } ?? ""
+      let advice =
+        switch code & 0xFF {
+        case 10: "; is the disk failing, or at a quota? gatewatch db check tells whether the database is whole"
+        case 11: "; gatewatch db check tells more; a copy of the database, or the logs read anew, replace it"
+        case 13: "; what was stored before is intact: free some space and run again"
+        default: ""
+        }
+      return "database error \(code): \(message)\(place)\(advice)"
     case .unknownArgument(let name, let available):
       let list = available.isEmpty ? "it has none" : "it has " + available.joined(separator: ", ")
       return "the query has no parameter \(name); \(list)"

@@ -16,7 +16,10 @@ final class WriterLock {
   init(database: String, wait: Duration) throws(StoreError) {
     path = database + ".lock"
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw .file(path: path, reason: "cannot lock: \(systemMessage())") }
+    guard descriptor >= 0 else {
+      let reason = "cannot make the lock file beside the database: \(systemMessage())"
+      throw .file(path: path, reason: reason + "; its folder must exist, and be writable for this user")
+    }
     let deadline = ContinuousClock.now.advanced(by: wait)
     while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
       let failure = errno

@@ -35,8 +35,9 @@ public struct IngestLimits: Sendable {
   public var batchRows = FlowBatch.defaultCapacity
   /// Batches in flight between parser and store.
   public var batches = 8
-  /// Rows after which a commit is due, whatever the time: about as much as the page cache holds.
-  public var rowsPerCommit = 500_000
+  /// Rows after which a commit is due, whatever the time: some 5 MB. The writer has time for it while the next rows are
+  /// parsed, so that little is left to write when the last line is read; fewer rows would only cost syncs.
+  public var rowsPerCommit = 100_000
   /// Seconds after which the end of a file is a reason to commit.
   public var secondsPerCommit = 2.0
   /// Deflate reaches 1,032 to 1; access logs lie between 10 and 60, the dullest health checks under 300.

@@ -22,7 +22,7 @@ public enum Rejudge {
   public static func judge(_ facts: StoredFacts, policy: Policy?) -> Judgement {
     Judge(
       policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
-      logs: facts.logs
+      logs: facts.logs, topology: facts.topology
     ).judgement()
   }
 }

@@ -31,7 +31,7 @@ public struct HopTraits: Sendable {
   }
 
   struct OutcomeTraits {
-    /// No second view of a flow that another line tells of.
+    /// No second view of a flow that another line tells of, and no line of doubtful columns.
     var isHop = false
     var method: Int32 = 0
     var status: Int32 = -1
@@ -58,7 +58,9 @@ public struct HopTraits: Sendable {
     for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
     for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
     for (id, outcome) in outcomes {
-      self.outcomes[Int(id)] = traits(of: outcome, isHop: !secondViews.contains(id))
+      // Columns that can be read in more than one way prove nothing about another line.
+      let isClear = !outcome.warnings.contains(.ambiguousColumns)
+      self.outcomes[Int(id)] = traits(of: outcome, isHop: isClear && !secondViews.contains(id))
     }
   }
 

@@ -15,6 +15,8 @@ public struct Report: Sendable {
   public var showsOthers = true
   /// Only the columns that the query names for tables on a terminal.
   public var showsTableColumns = false
+  /// Whether the faster twins of the built-in reports may answer; a test compares with and without.
+  var usesTallies = true
 
   /// Sentences to stand below, before those of the standing.
   public var notes: [String] = []
@@ -40,29 +42,36 @@ public struct Report: Sendable {
     var chosen: [Int]?
     var others: OtherRows?
     var shown = 0
+    func begin(_ names: [String]) throws {
+      if showsTableColumns, !query.tableColumns.isEmpty {
+        chosen = query.tableColumns.compactMap { names.firstIndex(of: $0) }
+      }
+      columns = (chosen ?? Array(names.indices)).map { query.column(named: names[$0]) }
+      try renderer.begin(
+        Heading(name: query.name, title: query.title, parameters: given, coverage: standing?.coverage, columns: columns)
+      )
+    }
+    func add(_ all: [Value]) throws {
+      let values = chosen.map { $0.map { all[$0] } } ?? all
+      if let limit, shown >= limit {
+        guard showsOthers else { throw EnoughRows() }
+        if others == nil { others = OtherRows(columns: columns) }
+        others?.add(values)
+      } else {
+        shown += 1
+        try renderer.row(values)
+      }
+    }
     try untilEnough {
-      try store.query(
-        query.sql, arguments: arguments,
-        columns: { names in
-          if showsTableColumns, !query.tableColumns.isEmpty {
-            chosen = query.tableColumns.compactMap { names.firstIndex(of: $0) }
-          }
-          columns = (chosen ?? Array(names.indices)).map { query.column(named: names[$0]) }
-          try renderer.begin(
-            Heading(
-              name: query.name, title: query.title, parameters: given, coverage: standing?.coverage, columns: columns))
-        },
-        row: { all in
-          let values = chosen.map { $0.map { all[$0] } } ?? all
-          if let limit, shown >= limit {
-            guard showsOthers else { throw EnoughRows() }
-            if others == nil { others = OtherRows(columns: columns) }
-            others?.add(values)
-          } else {
-            shown += 1
-            try renderer.row(values)
-          }
-        })
+      if usesTallies, let answer = try TalliedAnswer(query, arguments: arguments, limit: limit, in: store) {
+        try begin(answer.columns)
+        for row in answer.rows { try add(row) }
+        guard let rest = answer.others, showsOthers else { return }
+        if others == nil { others = OtherRows(columns: columns) }
+        others?.add(chosen.map { $0.map { rest.sum[$0] } } ?? rest.sum, standingFor: rest.count)
+      } else {
+        try store.query(query.sql, arguments: arguments, columns: begin, row: add)
+      }
     }
     let notes = notes + (standing?.notes(for: query.name) ?? [])
     try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))
@@ -114,8 +123,9 @@ struct OtherRows {
     values = columns.map { _ in .null }
   }
 
-  mutating func add(_ row: [Value]) {
-    count += 1
+  /// - Parameter rows: how many rows this one is the sum of.
+  mutating func add(_ row: [Value], standingFor rows: Int = 1) {
+    count += rows
     for (index, column) in columns.enumerated() {
       switch (column.kind, values[index], row[index]) {
       case (.count, .integer(let sum), .integer(let more)), (.bytes, .integer(let sum), .integer(let more)):

@@ -31,6 +31,10 @@ public struct Standing: Sendable, Equatable {
   /// Reads what every report needs; with `findings`, also counts bypass and unproven flows, within the same limits of
   /// time, host and source as the report.
   public init(of store: FlowReader, filters: Filters = Filters(), findings: Bool) throws {
+    try self.init(of: store, filters: filters, findings: findings, usesTallies: true)
+  }
+
+  init(of store: FlowReader, filters: Filters, findings: Bool, usesTallies: Bool) throws {
     try store.query(
       """
       select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending)
@@ -48,10 +52,10 @@ public struct Standing: Sendable, Equatable {
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     guard findings else { return }
-    try countFindings(in: store, filters: filters)
+    try countFindings(in: store, filters: filters, usingTallies: usesTallies)
   }
 
-  private mutating func countFindings(in store: FlowReader, filters: Filters) throws {
+  private mutating func countFindings(in store: FlowReader, filters: Filters, usingTallies: Bool) throws {
     let query = try QueryHeader.parse(Standing.findings, file: "standing")
     var limits = filters
     // What is asked is what stands against an all-clear in this time and place, whichever way or end is shown above.
@@ -61,13 +65,17 @@ public struct Standing: Sendable, Equatable {
     var bypass: Int64 = 0
     var allowed: Int64 = 0
     var unproven: [(why: String, flows: Int64)] = []
-    try store.query(query.sql, arguments: arguments) { row in
-      let flows = row[1].integer ?? 0
-      switch row[0].text {
+    func add(_ what: String, _ flows: Int64) {
+      switch what {
       case "bypass": bypass = flows
       case "allowed": allowed = flows
-      case let why: unproven.append((why ?? "", flows))
+      default: unproven.append((what, flows))
       }
+    }
+    if usingTallies, let found = try TalliedFindings.count(arguments, in: store) {
+      for (what, flows) in found { add(what, flows) }
+    } else {
+      try store.query(query.sql, arguments: arguments) { add($0[0].text ?? "", $0[1].integer ?? 0) }
     }
     bypassed = Bypassed(flows: bypass, allowed: allowed)
     weigh(unproven)

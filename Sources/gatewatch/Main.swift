@@ -19,7 +19,7 @@ struct Gatewatch: AsyncParsableCommand {
       WhatIfCommand.self,
       AlertCommand.self,
       FormatsCommand.self,
-      PolicyCommand.self, DatabaseCommand.self,
+      PolicyCommand.self, TopologyCommand.self, DatabaseCommand.self,
     ])
 
   /// As CHANGELOG.md names it.

@@ -13,6 +13,7 @@ final class Facts {
   private(set) var lines: [(source: Int64, destination: Int64, outcome: Int64)] = []
   var logs: [LogSpan] = []
   var knowsContacts = false
+  var topology: ClusterRecord?
 
   init(policy: String? = nil) {
     self.policy = policy.map { try! Policy.load(yaml: $0, file: "policy.yaml") }
@@ -42,7 +43,7 @@ final class Facts {
     }
     return Judge(
       policy: policy, sources: sources, destinations: destinations, outcomes: outcomes, logs: logs,
-      contacts: knowsContacts ? lines.map { ($0.source, $0.destination) } : nil
+      contacts: knowsContacts ? lines.map { ($0.source, $0.destination) } : nil, topology: topology
     ).judgement()
   }
 

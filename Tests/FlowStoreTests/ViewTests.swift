@@ -145,6 +145,9 @@ struct ViewTests {
     #expect(try reader.rows(counted).rows == [[1], [5], [6]])
     try Self.apply(verdict, to: store) { OutcomeVerdict(outcome: .ok, isDuplicateView: $0.status == 200) }
     #expect(try reader.rows(counted).rows == [[6]])
+    // Forged columns can name a gateway that never saw the request: nothing hides behind it.
+    try Self.apply(verdict, to: store) { _ in OutcomeVerdict(outcome: .ok, neverClears: true) }
+    #expect(try reader.rows(counted).rows == [[1], [2], [3], [4], [5], [6]])
     // Nothing left: there is no next hop that could count it.
     try Self.apply(verdict, to: store) { _ in OutcomeVerdict(outcome: .blocked, left: false) }
     #expect(try reader.rows(counted).rows == [[1], [2], [3], [4], [5], [6]])

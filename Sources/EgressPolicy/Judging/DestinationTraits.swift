@@ -64,6 +64,8 @@ struct DestinationTraits: Hashable, Sendable {
     var gateways: EntrySet
     var sniProxies: EntrySet
     var forwardProxies: EntrySet
+    /// A Service in front of an egress gateway, by the imported topology.
+    var isGatewayService = false
   }
 }
 
@@ -183,6 +185,7 @@ final class DestinationClassifier {
     facts.entries.pods = EntrySet(of: index.pods.count)
     facts.entries.sniProxies = EntrySet(of: index.sniProxies.count)
     facts.entries.forwardProxies = EntrySet(of: index.forwardProxies.count)
+    facts.entries.cluster = EntrySet(of: index.evidence.entries.count)
     return facts
   }
 
@@ -191,7 +194,8 @@ final class DestinationClassifier {
     let entries = DestinationTraits.HostEntries(
       internals: index.internalHosts.entries(matching: host), gateways: index.gateways.hosts.entries(matching: host),
       sniProxies: index.sniProxies.hosts.entries(matching: host),
-      forwardProxies: index.forwardProxies.hosts.entries(matching: host))
+      forwardProxies: index.forwardProxies.hosts.entries(matching: host),
+      isGatewayService: index.evidence.gatewayHosts.contains(host))
     let result = (entries, index.exceptions.host(host))
     hosts[host] = result
     return result

@@ -49,18 +49,27 @@ struct EntrySet: Hashable, Sendable {
 /// The address ranges of one list of the policy.
 struct RangeIndex: Sendable {
   private var ranges: [(range: AddressRange, entry: Int)] = []
+  /// Ranges of one address, of which a topology brings thousands.
+  private var exact: [IPAddress: [Int]] = [:]
   let count: Int
 
   init(_ lists: [[AddressRange]]) {
     count = lists.count
     for (entry, list) in lists.enumerated() {
-      for range in list { ranges.append((range, entry)) }
+      for range in list {
+        if range.prefixLength == 128 {
+          exact[range.base, default: []].append(entry)
+        } else {
+          ranges.append((range, entry))
+        }
+      }
     }
   }
 
   func entries(containing address: IPAddress) -> EntrySet {
     var set = EntrySet(of: count)
     for (range, entry) in ranges where range.contains(address) { set.insert(entry) }
+    for entry in exact[address] ?? [] { set.insert(entry) }
     return set
   }
 }

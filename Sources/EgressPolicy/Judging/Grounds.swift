@@ -45,23 +45,16 @@ extension Judge {
       let destinationFact = destinations.first(where: { $0.id == destination }),
       let outcomeFact = outcomes.first(where: { $0.id == outcome })
     else { return nil }
-    let policy = policy ?? Policy()
-    let index = PolicyIndex(policy)
-    let addresses = AddressReader()
-    let topology = Topology(
-      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs, contacts: contacts)
-    let strangers = Strangers(destinations, index: index, topology: topology, addresses: addresses)
-    let classifier = DestinationClassifier(
-      index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
-    let active = ActiveEntries(policy, at: atMs)
-    let rules = RouteRules(index: index, topology: topology, strangers: strangers.sentences, active: active)
-    let from = topology.traits(of: sourceFact, index, addresses)
+    let learned = Learned(self)
+    let (policy, addresses, classifier) = (learned.index.policy, learned.addresses, learned.classifier)
+    let rules = learned.rules(at: atMs)
+    let from = learned.topology.traits(of: sourceFact, learned.index, addresses)
     let to = classifier.traits(of: destinationFact.destination)
     let verdict = rules.verdict(from, to)
     var grounds = Grounds(
       verdict: verdict, ending: Ending.verdict(of: outcomeFact.outcome, in: verdict.context))
     guard let rule = Rule(rawValue: verdict.rule) else { return grounds }
-    let lookup = EntryLookup(policy: policy, active: active)
+    let lookup = EntryLookup(policy: policy, active: rules.active)
     grounds.entries = lookup.entries(behind: rule, from, to)
     if grounds.ending.left, verdict.bypass != nil {
       let checks = policy.exceptions.map {
@@ -129,7 +122,8 @@ private struct EntryLookup {
   }
 
   private func pods(_ set: EntrySet?) -> [Grounds.Entry] {
-    (set?.intersection(active.pods).members ?? []).map {
+    // Behind the policy's own pods stand those of the imported topology.
+    (set?.intersection(active.pods).members ?? []).filter { policy.pods[$0].line > 0 }.map {
       Grounds.Entry(section: "pods", name: policy.pods[$0].name, line: policy.pods[$0].line)
     }
   }

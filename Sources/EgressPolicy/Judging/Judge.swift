@@ -29,13 +29,16 @@ public struct Judge: Sendable {
   let outcomes: [(id: Int64, outcome: Outcome)]
   let logs: [LogSpan]
   let contacts: [Contact]?
+  private let cluster: ClusterRecord?
 
   /// - Parameter contacts: which sources wrote lines to which destinations, where the store can tell cheaply. With it a
   ///   forward proxy's client is proven only by lines *to a proxy*; without it, by any line of its sidecar.
+  /// - Parameter topology: what was imported of the cluster: evidence beside the policy, and names for addresses.
   public init(
     policy: Policy?, sources: [(id: Int64, source: Source, logPath: String, declaredRole: Role?)],
     destinations: [(id: Int64, destination: Destination)], outcomes: [(id: Int64, outcome: Outcome)],
-    logs: [LogSpan], contacts: [(source: Int64, destination: Int64)]? = nil
+    logs: [LogSpan], contacts: [(source: Int64, destination: Int64)]? = nil,
+    topology: ClusterRecord? = nil
   ) {
     self.policy = policy
     // sorted, so that class numbers do not depend on the order of the input
@@ -47,36 +50,58 @@ public struct Judge: Sendable {
     self.outcomes = outcomes.sorted { $0.id < $1.id }
     self.logs = logs
     self.contacts = contacts?.map { Contact(source: $0.source, destination: $0.destination) }
+    cluster = topology.flatMap { $0.isEmpty ? nil : $0 }
+  }
+
+  /// What is learned from all facts before a single one is judged.
+  struct Learned {
+    let addresses = AddressReader()
+    let index: PolicyIndex
+    let names: ClusterNames
+    let topology: Topology
+    let strangers: Strangers
+    let classifier: DestinationClassifier
+
+    init(_ judge: Judge) {
+      let history = judge.cluster.map { ClusterHistory($0) }
+      let policy = judge.policy ?? Policy()
+      index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
+      names = ClusterNames(history, logs: judge.logs)
+      topology = Topology(
+        index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs,
+        contacts: judge.contacts)
+      strangers = Strangers(judge.destinations, index: index, topology: topology, addresses: addresses)
+      classifier = DestinationClassifier(
+        index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
+    }
+
+    func rules(at ms: Int64) -> RouteRules {
+      RouteRules(
+        index: index, topology: topology, strangers: strangers.sentences, active: ActiveEntries(index, at: ms))
+    }
   }
 
   public func judgement() -> Judgement {
-    let policy = policy ?? Policy()
-    let index = PolicyIndex(policy)
-    let addresses = AddressReader()
-    let topology = Topology(
-      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs,
-      contacts: contacts)
-    let strangers = Strangers(destinations, index: index, topology: topology, addresses: addresses)
-
+    let learned = Learned(self)
+    let (index, addresses, topology, strangers) = (
+      learned.index, learned.addresses, learned.topology, learned.strangers
+    )
+    let policy = index.policy
     var result = Judgement()
     result.policyHash = self.policy?.hash ?? ""
-    result.intervals = intervals(policy)
+    result.intervals = intervals(index)
     var sourceClasses = ClassNumbers<SourceTraits>()
     for fact in sources {
       let number = sourceClasses.number(of: topology.traits(of: fact, index, addresses))
-      result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses)))
+      result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses, learned.names)))
     }
     var destinationClasses = ClassNumbers<DestinationTraits>()
-    let classifier = DestinationClassifier(
-      index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
     for fact in destinations {
       result.destinationClasses.append(
-        (fact.id, destinationClasses.number(of: classifier.traits(of: fact.destination))))
+        (fact.id, destinationClasses.number(of: learned.classifier.traits(of: fact.destination))))
     }
     for interval in result.intervals {
-      let rules = RouteRules(
-        index: index, topology: topology, strangers: strangers.sentences,
-        active: ActiveEntries(policy, at: interval.fromMs))
+      let rules = learned.rules(at: interval.fromMs)
       for (sourceClass, source) in sourceClasses.members.enumerated() {
         for (destinationClass, destination) in destinationClasses.members.enumerated() {
           result.routes.append(
@@ -94,24 +119,50 @@ public struct Judge: Sendable {
     }
     result.assumptions = Array(topology.sentences.dropFirst()) + strangers.summary
     if topology.usesSharedGuess { result.assumptions.append("more addresses are taken for gateways or proxies") }
+    result.assumptions += index.evidence.assumptions
     result.exceptions = policy.exceptions.map { ($0.label, $0.owner, $0.reason, $0.expiresMs) }
     return result
   }
 
   /// From the beginning of time to its end, cut wherever a policy entry begins or ends.
-  private func intervals(_ policy: Policy) -> [PolicyInterval] {
-    let cuts = [Int64.min] + policy.boundaries + [Int64.max]
+  private func intervals(_ index: PolicyIndex) -> [PolicyInterval] {
+    let cuts = [Int64.min] + index.boundaries + [Int64.max]
     return zip(cuts, cuts.dropFirst()).enumerated().map { id, range in
       PolicyInterval(id: id, fromMs: range.0, untilMs: range.1)
     }
   }
 
-  /// The name that the policy's `pods` give the address; a name is a label, so its time does not matter.
-  private func name(of source: Source, _ index: PolicyIndex, _ addresses: AddressReader) -> String? {
+  /// Evidence about the addresses that lines name.
+  private func evidence(
+    of history: ClusterHistory?, beside policy: Policy, _ addresses: AddressReader
+  ) -> ClusterEvidence {
+    guard let history else { return ClusterEvidence() }
+    var seen: Set<IPAddress> = []
+    for fact in sources {
+      for text in [fact.source.clientIP, fact.source.proxyIP] {
+        if let address = addresses.parse(text) { seen.insert(address) }
+      }
+    }
+    for fact in destinations {
+      for text in [fact.destination.upstream?.ip, fact.destination.dialled?.ip] {
+        if let address = addresses.parse(text) { seen.insert(address) }
+      }
+    }
+    let span = logs.map(\.firstMs).min().flatMap { first in logs.map(\.lastMs).max().map { (first, $0) } }
+    return ClusterEvidence(history, addresses: seen, policy: policy, span: span)
+  }
+
+  /// The name that the policy's `pods` give the address, at whatever time, or else the topology.
+  private func name(
+    of source: Source, _ index: PolicyIndex, _ addresses: AddressReader, _ names: ClusterNames
+  ) -> String? {
     let sends = [.outbound, .outboundForwarded].contains(source.effectiveShape)
     let text = sends ? source.proxyIP ?? source.clientIP : source.clientIsForwarded ? nil : source.clientIP
-    guard let address = addresses.parse(text) else { return nil }
-    return index.pods.entries(containing: address).first.map { index.policy.pods[$0].name }
+    let address = addresses.parse(text)
+    if let address, let entry = index.pods.entries(containing: address).intersection(index.declaredPods).first {
+      return index.policy.pods[entry].name
+    }
+    return names.name(of: address, writtenBy: sends ? source : nil, log: source.log)
   }
 }
 
@@ -150,7 +201,7 @@ struct Strangers: Sendable {
       else { continue }
       let entries = topology.entries(of: address, index)
       guard entries.internals.isEmpty, entries.pods.isEmpty, entries.gateways.isEmpty, entries.sniProxies.isEmpty,
-        entries.forwardProxies.isEmpty
+        entries.forwardProxies.isEmpty, entries.cluster.isEmpty
       else { continue }
       strangers.insert(address)
     }

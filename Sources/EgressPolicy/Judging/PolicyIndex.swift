@@ -2,7 +2,10 @@
 ///
 /// Time is left out here; the verdict intersects the answer with the entries that hold in its interval.
 struct PolicyIndex: Sendable {
+  /// With the pods of the topology after its own.
   let policy: Policy
+  /// What the imported topology says beyond pods.
+  let evidence: ClusterEvidence
   let internalRanges: RangeIndex
   let internalHosts: HostIndex
   let pods: RangeIndex
@@ -10,9 +13,17 @@ struct PolicyIndex: Sendable {
   let sniProxies: ProxyIndex
   let forwardProxies: ProxyIndex
   let exceptions: ExceptionIndex
+  /// The policy's own pods.
+  let declaredPods: EntrySet
 
-  init(_ policy: Policy) {
+  init(_ declared: Policy, evidence: ClusterEvidence = ClusterEvidence()) {
+    var policy = declared
+    policy.pods += evidence.pods
     self.policy = policy
+    self.evidence = evidence
+    var own = EntrySet(of: policy.pods.count)
+    for entry in declared.pods.indices { own.insert(entry) }
+    declaredPods = own
     internalRanges = RangeIndex(policy.internal.map { $0.range.map { [$0] } ?? [] })
     internalHosts = HostIndex(policy.internal.map { $0.host.map { [$0] } ?? [] })
     pods = RangeIndex(policy.pods.map(\.addresses))
@@ -108,8 +119,11 @@ struct ActiveEntries: Sendable {
   let sniProxies: EntrySet
   let forwardProxies: EntrySet
   let exceptions: EntrySet
+  /// Of the imported topology.
+  let cluster: EntrySet
 
-  init(_ policy: Policy, at ms: Int64) {
+  init(_ index: PolicyIndex, at ms: Int64) {
+    let policy = index.policy
     func holding(_ validities: [Policy.Validity]) -> EntrySet {
       var set = EntrySet(of: validities.count)
       for (entry, validity) in validities.enumerated() where validity.contains(ms) { set.insert(entry) }
@@ -121,15 +135,17 @@ struct ActiveEntries: Sendable {
     sniProxies = holding(policy.sniProxies.map(\.validity))
     forwardProxies = holding(policy.forwardProxies.map(\.validity))
     exceptions = holding(policy.exceptions.map(\.validity))
+    cluster = index.evidence.active(at: ms)
   }
 }
 
-extension Policy {
+extension PolicyIndex {
   /// The moments at which an entry begins or ends, in order.
   var boundaries: [Int64] {
     let validities =
-      `internal`.map(\.validity) + pods.map(\.validity) + gateways.map(\.validity) + sniProxies.map(\.validity)
-      + forwardProxies.map(\.validity) + exceptions.map(\.validity)
+      policy.internal.map(\.validity) + policy.pods.map(\.validity) + policy.gateways.map(\.validity)
+      + policy.sniProxies.map(\.validity) + policy.forwardProxies.map(\.validity) + policy.exceptions.map(\.validity)
+      + evidence.boundaries
     let moments = validities.flatMap { [$0.fromMs, $0.untilMs] }.filter { $0 != .min && $0 != .max }
     return Set(moments).sorted()
   }

@@ -56,7 +56,7 @@ struct Remedies {
     let declare =
       "the policy: under mesh.internal \(upstream) is the mesh, under gateways, sni_proxies or forward_proxies the way out"
     switch rule {
-    case .passthroughExternal:
+    case .passthroughExternal, .outsideTopology:
       return [
         "a ServiceEntry for \(host) and a route that sends it to the egress gateway: then the sidecar's upstream is the gateway",
         "outboundTrafficPolicy REGISTRY_ONLY: then the sidecar refuses what no ServiceEntry declares",
@@ -78,7 +78,9 @@ struct Remedies {
         ? ["the policy without that host"] : ["\(upstream) among the addresses of that entry: then it is no assumption"]
     case .gatewayAddress, .sniProxyAddress, .forwardProxyAddress, .meshDeclared, .meshHost:
       return ["the policy without that entry"]
-    case .privateUnknown: return [declare]
+    case .gatewayTopology, .meshTopology:
+      return ["the policy's entries come before the imported topology; or a newer import: gatewatch topology import"]
+    case .privateUnknown: return [declare, "an imported topology: gatewatch topology import"]
     case .cloudMetadata: return ["nothing in the policy: block 169.254.169.254 for workloads with a NetworkPolicy"]
     case .roleUnknown, .webServerLine:
       return ["gatewatch ingest --role ROLE for this log, or a log format that shows the proxy's own addresses"]

@@ -17,8 +17,13 @@ extension RouteRules {
     _ source: SourceTraits, _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
   ) -> RouteVerdict {
     // that the address lies in the mesh does not end the question: a gateway or a proxy in the mesh sends things out
-    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) ?? guessed(upstream) { return verdict }
+    if let verdict = declared(upstream) ?? declaredByHost(destination, upstream) ?? byTopology(destination, upstream)
+      ?? guessed(upstream)
+    {
+      return verdict
+    }
     if isDeclaredMesh(upstream) { return make(.meshDeclared, .sidecar, .internal, .mesh) }
+    if isMeshByTopology(upstream) { return make(.meshTopology, .sidecar, .internal, .mesh) }
     if upstream.isMesh { return make(.meshObserved, .sidecar, .internal, .mesh) }
     switch upstream.kind {
     case .publicUse:
@@ -34,6 +39,7 @@ extension RouteRules {
     case .linkLocal, .privateUse, .sharedSpace, .reserved, .special:
       break
     }
+    if isOutsideByTopology(upstream) { return external(source, destination, by: .outsideTopology) }
     if let hosts = destination.hosts, hosts.internals.intersects(active.internals), upstream.kind != .special {
       return make(.meshHost, .sidecar, .internal, .mesh)
     }
@@ -101,22 +107,24 @@ extension RouteRules {
   }
 
   /// It left the mesh, and not through anything that was declared.
-  private func external(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
+  private func external(
+    _ source: SourceTraits, _ destination: DestinationTraits, by rule: Rule? = nil
+  ) -> RouteVerdict {
     var verdict: RouteVerdict
     let allowed: EntrySet
     switch destination.cluster {
     case .passthrough:
       verdict = make(
-        .passthroughExternal, .sidecar, .passthrough, .egress, bypass: .passthrough, severity: .critical)
+        rule ?? .passthroughExternal, .sidecar, .passthrough, .egress, bypass: .passthrough, severity: .critical)
       allowed = destination.undeclaredExceptions
     case .none:
       verdict = make(
-        .externalNoCluster, .sidecar, .direct, .egress, bypass: .directServiceEntry, severity: .warning,
+        rule ?? .externalNoCluster, .sidecar, .direct, .egress, bypass: .directServiceEntry, severity: .warning,
         assumption: "the format logs no cluster: whether the destination is declared is not known")
       allowed = destination.undeclaredExceptions
     default:
       verdict = make(
-        .serviceEntryExternal, .sidecar, .direct, .egress, bypass: .directServiceEntry,
+        rule ?? .serviceEntryExternal, .sidecar, .direct, .egress, bypass: .directServiceEntry,
         severity: isGatewayKnown ? .warning : .info)
       allowed = destination.declaredExceptions
     }
@@ -141,7 +149,7 @@ extension RouteRules {
     return make(.upstreamNotLogged, .sidecar, .unknown, .egress, assumption: assumption)
   }
 
-  private func handed(
+  func handed(
     _ rule: Rule, _ path: Path, _ upstream: DestinationTraits.Upstream, assumption: String? = nil
   ) -> RouteVerdict {
     var verdict = make(rule, .sidecar, path, .egress, assumption: assumption)

@@ -12,7 +12,7 @@ struct RouteRules: Sendable {
 
   /// Somebody knows a gateway: the policy, a log's declared role, or a guess from the lines.
   var isGatewayKnown: Bool {
-    if !topology.declaredGateways.isEmpty { return true }
+    if !topology.declaredGateways.isEmpty || hasGatewayEvidence { return true }
     return index.gateways.isEmpty ? !topology.guessedGateways.isEmpty : !active.gateways.isEmpty
   }
 
@@ -62,7 +62,8 @@ struct RouteRules: Sendable {
   }
 
   func isDeclaredGateway(_ own: SourceTraits.Own?) -> Bool {
-    own?.gateways.intersects(active.gateways) ?? false
+    guard let own else { return false }
+    return own.gateways.intersects(active.gateways) || gatewayEvidence(own.cluster) == .certain
   }
 
   private func roleByOwnAddress(_ source: SourceTraits, _ destination: DestinationTraits) -> Role {
@@ -78,7 +79,10 @@ struct RouteRules: Sendable {
     let dialled = destination.dialled
     if source.client?.isSidecarOfLog ?? false, !(dialled?.isGateway ?? false) { return .sidecar }
     if isDeclaredGateway(source.own) { return .gateway }
-    if let dialled, dialled.isGateway || dialled.entries.gateways.intersects(active.gateways) {
+    if let dialled,
+      dialled.isGateway || dialled.entries.gateways.intersects(active.gateways)
+        || gatewayEvidence(dialled.entries.cluster) == .certain
+    {
       return source.log.hasSidecarLines && !source.log.hasGatewayLines ? .sidecar : .gateway
     }
     if destination.route == .blockAll || [.blackHole, .passthrough].contains(destination.cluster) { return .sidecar }
@@ -101,7 +105,7 @@ struct RouteRules: Sendable {
     if role == .unknown { return .unknown }
     if role == .sidecar, let dialled = destination.dialled,
       dialled.isMesh || dialled.entries.internals.intersects(active.internals)
-        || dialled.entries.pods.intersects(active.pods)
+        || dialled.entries.pods.intersects(active.pods) || isInsideCluster(dialled.entries)
     {
       return .meshUnsent
     }
@@ -154,11 +158,12 @@ struct RouteRules: Sendable {
   }
 
   func isInternal(_ upstream: DestinationTraits.Upstream) -> Bool {
-    upstream.isMesh || isDeclaredMesh(upstream)
+    upstream.isMesh || isDeclaredMesh(upstream) || isMeshByTopology(upstream)
   }
 
   func isDeclaredMesh(_ upstream: DestinationTraits.Upstream) -> Bool {
-    upstream.entries.internals.intersects(active.internals) || upstream.entries.pods.intersects(active.pods)
+    upstream.entries.internals.intersects(active.internals)
+      || upstream.entries.pods.intersects(active.pods.intersection(index.declaredPods))
   }
 
   private func isSNIProxy(_ upstream: DestinationTraits.Upstream) -> Bool {
@@ -185,6 +190,9 @@ struct RouteRules: Sendable {
     if case .address(let upstream) = destination.target {
       if upstream.entries.gateways.intersects(active.gateways) {
         return make(.gatewayAddress, .unknown, .gateway, .unknown)
+      }
+      if gatewayEvidence(upstream.entries.cluster) == .certain {
+        return make(.gatewayTopology, .unknown, .gateway, .unknown)
       }
       if isInternal(upstream) { return make(.meshDeclared, .unknown, .internal, .mesh) }
     }
@@ -236,6 +244,7 @@ struct RouteRules: Sendable {
   private func isProvenClient(_ source: SourceTraits, ofForwardProxy: Bool) -> Bool {
     guard let client = source.client, client.kind != .loopback else { return false }
     return client.wroteGatewayLines || client.entries.gateways.intersects(active.gateways)
+      || gatewayEvidence(client.entries.cluster) == .certain
       || client.entries.sniProxies.intersects(active.sniProxies) || (ofForwardProxy && client.usedForwardProxy)
   }
 

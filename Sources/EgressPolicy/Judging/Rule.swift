@@ -11,11 +11,14 @@
 /// | upstream host `-` | `nothing-sent` | none | |
 /// | sidecar, upstream in the policy's gateways, SNI proxies, forward proxies | `gateway-address`, `sni-proxy-address`, `forward-proxy-address` | gateway, sni-proxy, proxy | |
 /// | sidecar, registry host in `gateways.hosts` etc. | `gateway-host`, `sni-proxy-host`, `forward-proxy-host` | gateway, sni-proxy, proxy | |
+/// | sidecar, upstream is a gateway's pod in the imported topology | `gateway-topology` | gateway, assumed where it is no proof | |
 /// | sidecar, private upstream guessed to be a gateway or proxy | `gateway-guess`, `sni-proxy-guess`, `forward-proxy-guess` | as guessed, assumed | |
 /// | sidecar, upstream in `pods` or `mesh.internal` | `mesh-declared` | internal | |
+/// | sidecar, upstream is a pod, Service or node of the topology | `mesh-topology` | internal | |
 /// | sidecar, upstream wrote or received mesh lines | `mesh-observed` | internal | |
 /// | sidecar, upstream is the pod itself | `own-pod` | unknown, assumed | |
 /// | sidecar, upstream is 169.254.169.254 | `cloud-metadata` | unknown, assumed | |
+/// | sidecar, private upstream that the topology calls outside | `outside-topology` | passthrough, direct | as for public ones |
 /// | sidecar, private upstream, registry host in `mesh.internal` | `mesh-host` | internal | |
 /// | sidecar, any other private upstream | `private-unknown` | unknown, assumed | |
 /// | sidecar, public upstream, undeclared | `passthrough-external` | passthrough | passthrough |
@@ -40,15 +43,18 @@ enum Rule: String, Sendable, CaseIterable {
   case gatewayHost = "gateway-host"
   case sniProxyHost = "sni-proxy-host"
   case forwardProxyHost = "forward-proxy-host"
+  case gatewayTopology = "gateway-topology"
   case gatewayGuess = "gateway-guess"
   case sniProxyGuess = "sni-proxy-guess"
   case forwardProxyGuess = "forward-proxy-guess"
   case meshDeclared = "mesh-declared"
+  case meshTopology = "mesh-topology"
   case meshObserved = "mesh-observed"
   case ownPod = "own-pod"
   case cloudMetadata = "cloud-metadata"
   case meshHost = "mesh-host"
   case privateUnknown = "private-unknown"
+  case outsideTopology = "outside-topology"
   case passthroughExternal = "passthrough-external"
   case serviceEntryExternal = "service-entry-external"
   case externalNoCluster = "external-no-cluster"

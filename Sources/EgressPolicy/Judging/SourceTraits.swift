@@ -43,6 +43,7 @@ struct SourceTraits: Hashable, Sendable {
     /// Number of the guess by which it is a gateway.
     var guess: Int?
     var isMesh = false
+    var cluster: EntrySet
   }
 }
 
@@ -53,6 +54,8 @@ struct AddressEntries: Hashable, Sendable {
   var gateways: EntrySet
   var sniProxies: EntrySet
   var forwardProxies: EntrySet
+  /// Entries of the imported topology.
+  var cluster: EntrySet
 }
 
 extension Source {
@@ -77,7 +80,7 @@ extension Topology {
     return AddressEntries(
       internals: index.internalRanges.entries(containing: address), pods: index.pods.entries(containing: address),
       gateways: all(index.gateways, taughtGateways), sniProxies: all(index.sniProxies, taughtSNIProxies),
-      forwardProxies: all(index.forwardProxies, taughtForwardProxies))
+      forwardProxies: all(index.forwardProxies, taughtForwardProxies), cluster: index.evidence.entries(of: address))
   }
 
   func traits(of fact: Judge.SourceFact, _ index: PolicyIndex, _ addresses: AddressReader) -> SourceTraits {
@@ -102,7 +105,8 @@ extension Topology {
       let entries = entries(of: own, index)
       return SourceTraits.Own(
         kind: AddressKind(own), gateways: entries.gateways, forwardProxies: entries.forwardProxies,
-        sniProxies: entries.sniProxies, guess: guessedGateways[own], isMesh: sidecarPods.contains(own))
+        sniProxies: entries.sniProxies, guess: guessedGateways[own], isMesh: sidecarPods.contains(own),
+        cluster: entries.cluster)
     }
     return traits
   }

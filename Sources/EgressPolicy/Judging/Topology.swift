@@ -180,7 +180,9 @@ struct Topology: Sendable {
         [.outbound, .passthrough, .custom, .none].contains(cluster.kind)
       else { continue }
       let host = cluster.registryHost ?? ""
-      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host), !declaredGateways.contains(upstream) {
+      if index.gateways.isEmpty, ClusterName.looksLikeGateway(host), !declaredGateways.contains(upstream),
+        !index.evidence.isGatewayThroughout(upstream)
+      {
         note(&gateways, upstream, "\(endpoint.ip) is taken for an egress gateway by the name of its service, \(host)")
       }
       if index.sniProxies.isEmpty, ClusterName.looksLikeSNIProxy(host) {
@@ -199,7 +201,8 @@ struct Topology: Sendable {
       }
     }
     if index.gateways.isEmpty {
-      for address in gatewayProxies where !declaredGateways.contains(address) {
+      for address in gatewayProxies
+      where !declaredGateways.contains(address) && !index.evidence.isGatewayThroughout(address) {
         gateways[address] = "\(address) is taken for an egress gateway because it wrote lines as one"
       }
     }

@@ -26,6 +26,10 @@ public struct AlertRun: Sendable {
   private let rules: AlertLedger.Rules
   private let expected: [ExpectedLog]
   private let inputProblems: [String]
+  /// What must have been read for silence to mean that nothing happened.
+  public var requirements: [CoverageRequirement] = []
+  /// Whether the faster twins of the built-in queries may answer; a test compares with and without.
+  var usesTallies = true
 
   /// Columns that every alert query answers with.
   static let columns = ["kind", "severity", "source", "host", "port", "flows", "first_seen", "last_seen"]
@@ -54,9 +58,12 @@ public struct AlertRun: Sendable {
     let before = try store.alertMark()
     let mark = try store.presentAlertMark()
     let after = AlertRun.lowerBound(before: before, present: mark)
+    if after == nil { store.settle() }
     let seen = try observations(in: reader, after: after)
+    // Where only new flows were looked at, only what they show can change.
+    let known = try after == nil ? store.findings() : store.findings(among: Set(seen.map(\.key)))
     let step = AlertLedger.step(
-      known: try store.findings(), seen: seen, isComplete: after == nil, rules: rules)
+      known: known, seen: seen, isComplete: after == nil, rules: rules)
     // What was never judged says nothing yet: neither that something is new nor that something is gone.
     guard standing.isJudged else {
       try tell(report)
@@ -79,9 +86,13 @@ public struct AlertRun: Sendable {
     return before.flow
   }
 
-  private func observations(in reader: FlowReader, after: Int64?) throws -> [Observation] {
+  func observations(in reader: FlowReader, after: Int64?) throws -> [Observation] {
     var seen: [Observation] = []
     for query in queries {
+      if after == nil, usesTallies, let all = try TalliedAlerts.observations(of: query, in: reader) {
+        seen += all
+        continue
+      }
       var order: [Int] = []
       try reader.query(
         query.sql, arguments: query.takes("after") ? ["after": Value(after)] : [:],
@@ -134,6 +145,12 @@ public struct AlertRun: Sendable {
       problems.append("\(mute.count - AlertRun.namedProblems) more logs of which no line was stored")
     }
     for log in expected { if let problem = try silence(of: log, in: reader) { problems.append(problem) } }
+    var lastDay = Filters()
+    lastDay.sinceMs = rules.now - CoverageRequirement.alertWindowMs
+    lastDay.untilMs = rules.now
+    for requirement in requirements {
+      problems += try requirement.problems(in: reader, filters: lastDay, now: rules.now)
+    }
     return problems
   }
 

@@ -67,6 +67,8 @@ public struct Query: Sendable, Equatable {
   /// The columns that a table on a terminal shows, and in which order; empty shows all as they come.
   public var tableColumns: [String] = []
   public var sql: String
+  /// One of the questions the program was built with, not a user's file that took its name.
+  public internal(set) var isBuiltIn = false
 
   /// A statement typed by the user; its parameters are what it uses.
   public init(typed sql: String) throws(ReportError) {

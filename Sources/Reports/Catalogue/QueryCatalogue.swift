@@ -20,10 +20,14 @@ public struct QueryCatalogue: Sendable {
     for (name, sql) in EmbeddedQueries.all {
       // Embedded under the names of the links by which this module reaches `Queries/`.
       if name.hasPrefix("AlertQueries/") {
-        alerts.append(try QueryHeader.parse(sql, file: "Queries/Alerts/" + name.dropFirst("AlertQueries/".count)))
+        var query = try QueryHeader.parse(sql, file: "Queries/Alerts/" + name.dropFirst("AlertQueries/".count))
+        query.isBuiltIn = true
+        alerts.append(query)
       } else {
         precondition(name.hasPrefix("ReportQueries/"), "a folder of queries that nobody asks: \(name)")
-        reports.append(try QueryHeader.parse(sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count)))
+        var query = try QueryHeader.parse(sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count))
+        query.isBuiltIn = true
+        reports.append(query)
       }
     }
     sort()

@@ -52,6 +52,7 @@ struct AlertCommand: ParsableCommand {
   )
   var ingest: [String] = []
 
+  @OptionGroup var coverage: CoverageOptions
   @OptionGroup var store: ReadOptions
 
   func validate() throws {
@@ -90,9 +91,10 @@ struct AlertCommand: ParsableCommand {
 
     var rules = AlertLedger.Rules(now: Terminal.now)
     rules.blockedThreshold = blockedThreshold
-    let run = AlertRun(
+    var run = AlertRun(
       queries: catalogue.alerts, rules: rules, expected: AlertCommand.expected(judgedBy, now: rules.now),
       inputProblems: problems)
+    run.requirements = try coverage.parsed()
     return try run.run(in: flowStore, tell: tell)
   }
 

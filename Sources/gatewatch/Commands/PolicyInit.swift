@@ -27,7 +27,7 @@ struct PolicyInit: ParsableCommand {
       let facts = try reader.facts()
       let judge = Judge(
         policy: nil, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
-        logs: facts.logs)
+        logs: facts.logs, topology: facts.topology)
       try Terminal.write(judge.draftPolicy(try observed(reader)))
     }
   }

@@ -30,8 +30,12 @@ struct ReportCommand: ParsableCommand {
   var parameters: [String] = []
 
   @OptionGroup var filter: FilterOptions
+  @OptionGroup var coverage: CoverageOptions
   @OptionGroup var output: OutputOptions
   @OptionGroup var store: ReadOptions
+
+  /// As for `alert`: the answer is there, and something was not seen.
+  static let notCovered: Int32 = 3
 
   func run() throws {
     try Terminal.exiting {
@@ -47,12 +51,18 @@ struct ReportCommand: ParsableCommand {
       defer { reader.close() }
       let standing = try Standing(of: reader, filters: filters, findings: Standing.isAsked(by: query.name))
       report.showsTableColumns = format == .table && Terminal.isOutput
+      let missing = try coverage.parsed().flatMap { try $0.problems(in: reader, filters: filters, now: Terminal.now) }
+      report.notes = missing
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
       try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write), standing: standing)
       // Formats of rows alone have no place for what the reader must know.
       if format == .csv || format == .ndjson, let statement = standing.statement, !standing.doubts.isEmpty {
         Terminal.complain(statement)
+      }
+      if !missing.isEmpty {
+        missing.forEach { Terminal.complain($0) }
+        throw ExitCode(ReportCommand.notCovered)
       }
     }
   }

@@ -69,7 +69,7 @@ final class FlowExplainer {
     policy = try stored.map { try Policy.load(yaml: $0.text, file: $0.file ?? "stored policy") }
     judge = Judge(
       policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
-      logs: facts.logs)
+      logs: facts.logs, topology: facts.topology)
   }
 
   func explanation(of id: Int64) throws -> FlowExplanation? {

@@ -1,0 +1,123 @@
+-- title: Pods whose traffic can leave without a sidecar's line
+-- about: Workloads that the imported topology shows to stay out of the mesh's interception, wholly or for some
+--    addresses: what they send that way stands in no log of a sidecar. Needs: gatewatch topology import.
+-- rows: all
+-- column: severity   text   warning where somebody chose it inside the mesh, else info
+-- column: workload   text   namespace/workload
+-- column: how        text   what keeps traffic away from the sidecar, with the annotation's value
+-- column: pods       count  pods of the workload seen like this
+-- column: addresses  text   of its pods, the first ten
+-- column: flows      count  flows of any kind that logs show from these addresses
+-- column: first_seen first  start of the first pod, or the first snapshot with it
+-- column: last_seen  last   the last snapshot with it
+-- column: meaning    text   what it means
+with pod as (
+  select
+    o.id,
+    o.namespace,
+    o.name,
+    coalesce(o.workload, o.name) as workload,
+    o.proxy,
+    o.host_network,
+    o.addresses,
+    o.opt_outs,
+    coalesce(o.started_ms, min(s.first_ms)) as first_ms,
+    max(s.last_ms) as last_ms
+  from topology_object o
+  join topology_sighting s on s.object = o.id
+  where o.kind = 'pod'
+  group by o.id
+),
+-- Namespaces that belong to the mesh: by their labels, or because one of their pods has a sidecar.
+meshed as (
+  select namespace
+  from pod
+  where proxy in ('sidecar', 'ambient')
+  union
+  select name
+  from topology_object
+  where kind = 'namespace'
+    and (json_extract(labels, '$."istio-injection"') = 'enabled'
+      or json_extract(labels, '$."istio.io/rev"') is not null
+      or json_extract(labels, '$."istio.io/dataplane-mode"') = 'ambient')
+),
+way as (
+  select
+    p.id,
+    p.namespace,
+    p.namespace || '/' || p.workload as workload,
+    p.name,
+    p.host_network,
+    p.addresses,
+    p.first_ms,
+    p.last_ms,
+    e.value as how
+  from pod p
+  join json_each(p.opt_outs) e
+  where e.value <> 'no-proxy'
+    -- A pod without a proxy for a reason is listed under its reason.
+    or json_array_length(p.opt_outs) = 1
+),
+-- A node's address is not its pods' alone.
+flows_of as (
+  select w.workload, w.how, count(distinct w.name) as pods, min(w.first_ms) as first_ms, max(w.last_ms) as last_ms
+  from way w
+  group by w.workload, w.how
+),
+address_of as (
+  select distinct w.workload, w.how, a.value as address
+  from way w
+  join json_each(w.addresses) a
+  where w.host_network = 0
+),
+source_flows as materialized (
+  select f.source, count(*) as flows
+  from flow f
+  group by f.source
+),
+seen_from as (
+  select a.workload, a.how, sum(c.flows) as flows
+  from address_of a
+  join source s on s.client_ip = a.address and s.client_forwarded = 0
+  join source_flows c on c.source = s.id
+  group by a.workload, a.how
+),
+address_list as (
+  select workload, how, group_concat(address, ' ') as addresses
+  from (
+    select workload, how, address, row_number() over (partition by workload, how order by address) as place
+    from address_of
+  )
+  where place <= 10
+  group by workload, how
+)
+select
+  case
+    when substr(w.how, 1, instr(w.how || '=', '=') - 1) in ('no-proxy', 'host-network')
+      and substr(w.workload, 1, instr(w.workload, '/') - 1) not in (select namespace from meshed) then 'info'
+    when w.how = 'host-network' then 'info'
+    else 'warning'
+  end as severity,
+  w.workload,
+  w.how,
+  w.pods,
+  l.addresses,
+  coalesce(c.flows, 0) as flows,
+  w.first_ms as first_seen,
+  w.last_ms as last_seen,
+  case substr(w.how, 1, instr(w.how || '=', '=') - 1)
+    when 'inject-false' then 'sidecar.istio.io/inject "false": the pod has no sidecar, nothing it sends is logged there'
+    when 'host-network' then 'hostNetwork: the pod uses its node''s network, where no sidecar intercepts'
+    when 'no-proxy' then 'no istio-proxy container, though nobody asked for that: not injected, or started before it was'
+    when 'dataplane-mode-none' then 'istio.io/dataplane-mode none: the pod stays out of the ambient mesh'
+    when 'exclude-outbound-ip-ranges' then 'traffic to these ranges goes straight out, past the sidecar'
+    when 'exclude-outbound-ports' then 'traffic to these ports goes straight out, past the sidecar'
+    when 'exclude-interfaces' then 'traffic of these network interfaces goes past the sidecar'
+    when 'include-outbound-ip-ranges' then 'only traffic to these ranges passes the sidecar, all other goes straight out'
+    when 'interception-mode-none' then 'interceptionMode NONE: only what the workload itself sends to its sidecar passes it'
+    else ''
+  end as meaning
+from flows_of w
+left join seen_from c on c.workload = w.workload and c.how = w.how
+left join address_list l on l.workload = w.workload and l.how = w.how
+order by severity desc, flows desc, w.workload, w.how;

@@ -1,0 +1,133 @@
+public import Flows
+
+/// What `kubectl get ... -A -o json` wrote: a List, single objects, or several of them one after the other.
+///
+///     kubectl get pods,services,nodes,namespaces,serviceentries,gateways,sidecars,networkpolicies -A -o json
+///
+/// Any subset will do. Kinds that say nothing about addresses are counted and left aside. Field names are those of the
+/// Kubernetes API (core/v1, discovery/v1), of Istio's networking API and of the Gateway API.
+public struct ClusterDump: Sendable {
+  public private(set) var objects: [ClusterObject] = []
+  /// By the kind as written.
+  public private(set) var kinds: [String: Int] = [:]
+  /// The newest moment that the cluster wrote into any object; later ones than the reader's own present are not believed.
+  public private(set) var newestMs: Int64?
+
+  private let notAfterMs: Int64
+
+  /// - Parameter notAfterMs: the present; clocks of clusters may be wrong.
+  public init(_ bytes: [UInt8], file: String, notAfterMs: Int64) throws(ClusterDumpError) {
+    self.notAfterMs = notAfterMs
+    var reader = JSONReader(bytes)
+    do throws(JSONReader.Problem) {
+      if reader.isAtEnd() { throw reader.problem("the file is empty") }
+      repeat { try read(&reader, listKind: nil) } while !reader.isAtEnd()
+    } catch {
+      throw ClusterDumpError(file: file, line: error.line, path: error.path, message: error.message)
+    }
+  }
+
+  /// Where the parts of one object begin. Their order in the file is nobody's promise, and the kind decides how the rest
+  /// is read.
+  private struct Outline {
+    var kind: String?
+    var apiVersion = ""
+    var places: [String: Int] = [:]
+  }
+
+  private mutating func read(_ reader: inout JSONReader, listKind: String?) throws(JSONReader.Problem) {
+    guard try reader.kind() == .object else {
+      throw reader.problem("an object of Kubernetes is expected here; write the file with: kubectl get ... -o json")
+    }
+    var outline = Outline(kind: listKind)
+    try reader.members { reader, name throws(JSONReader.Problem) in
+      switch name {
+      case "kind": outline.kind = try reader.text()
+      case "apiVersion": outline.apiVersion = try reader.text()
+      default:
+        outline.places[name] = reader.position
+        try reader.skip()
+      }
+    }
+    guard let kind = outline.kind, !kind.isEmpty else {
+      throw reader.problem("this object has no kind; write the file with: kubectl get ... -o json")
+    }
+    if kind.hasSuffix("List"), let items = outline.places["items"] {
+      // the members of a PodList do not repeat that they are pods
+      let member = kind == "List" ? nil : String(kind.dropLast("List".count))
+      var list = reader.at(items, member: "items")
+      try list.elements { reader throws(JSONReader.Problem) in try self.read(&reader, listKind: member) }
+    } else {
+      kinds[kind, default: 0] += 1
+      let parts = ObjectParts(reader, places: outline.places, notAfterMs: notAfterMs)
+      let object = try parts.object(kind: kind, apiVersion: outline.apiVersion)
+      if let object { objects.append(object) }
+      if let seen = try parts.newestMs(), seen > newestMs ?? .min { newestMs = seen }
+    }
+  }
+}
+
+/// A dump that cannot be read, and why.
+public struct ClusterDumpError: Error, Sendable, Equatable, CustomStringConvertible {
+  public var file: String
+  public var line: Int
+  /// In the JSON: `items[3].status.podIP`; empty at the top.
+  public var path: String
+  public var message: String
+
+  public var description: String { "\(file):\(line):\(path.isEmpty ? "" : " \(path):") \(message)" }
+}
+
+/// What every object has.
+struct ObjectMetadata {
+  var name = ""
+  var namespace = ""
+  var labels: [String: String] = [:]
+  var annotations: [String: String] = [:]
+  var createdMs: Int64?
+  /// The controlling owner, or the only one.
+  var owner: (kind: String, name: String)?
+
+  init(_ reader: inout JSONReader) throws(JSONReader.Problem) {
+    try reader.members { reader, key throws(JSONReader.Problem) in
+      switch key {
+      case "name": name = bounded(try reader.text())
+      case "namespace": namespace = bounded(try reader.text())
+      case "labels": labels = try reader.textsByName()
+      case "annotations": annotations = try reader.textsByName()
+      case "creationTimestamp": createdMs = PolicyTime.milliseconds(try reader.text(), endOfDay: false)
+      case "ownerReferences": try readOwners(&reader)
+      default: try reader.skip()
+      }
+    }
+  }
+
+  private mutating func readOwners(_ reader: inout JSONReader) throws(JSONReader.Problem) {
+    try reader.elements { reader throws(JSONReader.Problem) in
+      var (kind, name, controls) = ("", "", false)
+      try reader.members { reader, key throws(JSONReader.Problem) in
+        switch key {
+        case "kind": kind = try reader.text()
+        case "name": name = bounded(try reader.text())
+        case "controller": controls = try reader.flag()
+        default: try reader.skip()
+        }
+      }
+      if owner == nil || controls { owner = (kind, name) }
+    }
+  }
+}
+
+/// Names of Kubernetes have at most 253 characters, annotations up to 256 KiB: longer texts than this are cut, so that
+/// no dump fills the store.
+let clusterTextLimit = 1_024
+/// Addresses and hosts kept of one object; an EndpointSlice has at most 1,000.
+let clusterListLimit = 1_000
+
+func bounded(_ text: String) -> String {
+  text.utf8.count <= clusterTextLimit ? text : String(text.prefix(clusterTextLimit / 4)) + "..."
+}
+
+func bounded(_ texts: [String]) -> [String] {
+  texts.count <= clusterListLimit ? texts.map(bounded) : texts.prefix(clusterListLimit).map(bounded)
+}

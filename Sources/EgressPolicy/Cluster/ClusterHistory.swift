@@ -1,0 +1,196 @@
+internal import Flows
+
+/// Who had which address when, by all imported snapshots together.
+///
+/// An address is a pod's from the pod's start (its first sighting, where no start is known) until the first snapshot
+/// that looked for the pod and did not find it, or until the start of the next pod with the address, or the pod's own
+/// end. What lies between the last sighting and the snapshot without it is the pod's: nobody else had the address.
+struct ClusterHistory: Sendable {
+  struct Holder: Hashable, Sendable {
+    /// Of the pod in `ClusterRecord.objects`.
+    var object: Int
+    var fromMs: Int64
+    /// Exclusive.
+    var untilMs: Int64
+  }
+
+  /// Why a pod is taken for an egress gateway.
+  enum Gateway: Hashable, Sendable {
+    /// An Istio Gateway selects it, and it carries the label or lies behind the Service of an egress gateway.
+    case certain
+    /// It is a gateway that no Service exposes to the outside, or is only called an egress gateway.
+    case guessed
+  }
+
+  let objects: [ClusterObject]
+  private(set) var holders: [IPAddress: [Holder]] = [:]
+  /// Names by address; pods with `hostNetwork` have no address of their own, only their node's.
+  private(set) var nodes: [IPAddress: String] = [:]
+  /// Cluster addresses of Services with pods behind them.
+  private(set) var services: [IPAddress: String] = [:]
+  /// Addresses of what the cluster itself calls outside: endpoints of MESH_EXTERNAL ServiceEntries, Services without
+  /// selector that lead to no pod.
+  private(set) var outside: Set<IPAddress> = []
+  private(set) var workloadEntries: Set<IPAddress> = []
+  /// By place in `objects`.
+  private(set) var gateways: [Int: Gateway] = [:]
+  /// Registry hosts of the Services in front of egress gateways.
+  private(set) var gatewayHosts: Set<String> = []
+  /// Pods by `namespace/name`, for logs that say which pod wrote them.
+  private(set) var workloads: [String: String] = [:]
+
+  init(_ record: ClusterRecord) {
+    objects = record.objects
+    learnHolders(record)
+    learnPlaces()
+    learnGateways()
+  }
+
+  // MARK: - Pods
+
+  private mutating func learnHolders(_ record: ClusterRecord) {
+    var spans: [IPAddress: [Holder]] = [:]
+    for sighting in record.sightings {
+      let pod = objects[sighting.object]
+      guard pod.kind == .pod else { continue }
+      workloads["\(pod.namespace)/\(pod.name)"] = ClusterHistory.name(of: pod)
+      guard !pod.isHostNetwork else { continue }
+      let gone = record.momentAfter(sighting.lastMs, kind: .pod, namespace: pod.namespace) ?? .max
+      let from = min(pod.startedMs ?? sighting.firstMs, sighting.firstMs)
+      let until = min(pod.endedMs ?? .max, gone)
+      guard from < until else { continue }
+      for address in pod.addresses.lazy.compactMap({ IPAddress($0) }) where ClusterHistory.isKept(address) {
+        spans[address, default: []].append(Holder(object: sighting.object, fromMs: from, untilMs: until))
+      }
+    }
+    for (address, found) in spans {
+      let sorted = found.sorted { ($0.fromMs, $0.untilMs, $0.object) < ($1.fromMs, $1.untilMs, $1.object) }
+      var result: [Holder] = []
+      for holder in sorted {
+        if let last = result.last, last.untilMs > holder.fromMs {
+          if isSamePod(last.object, holder.object) {
+            // another state of it, or seen again
+            result[result.count - 1].untilMs = max(last.untilMs, holder.untilMs)
+            result[result.count - 1].object = holder.object
+            continue
+          }
+          if last.fromMs < holder.fromMs { result[result.count - 1].untilMs = holder.fromMs }
+        }
+        result.append(holder)
+      }
+      holders[address] = result
+    }
+  }
+
+  private func isSamePod(_ one: Int, _ other: Int) -> Bool {
+    let (one, other) = (objects[one], objects[other])
+    return one.namespace == other.namespace && one.name == other.name && one.startedMs == other.startedMs
+  }
+
+  /// A public IPv4 address proves that traffic left, whoever says it is a pod's; IPv6 clusters use global addresses.
+  static func isKept(_ address: IPAddress) -> Bool {
+    switch AddressKind(address) {
+    case .loopback, .metadata, .special: false
+    case .publicUse: !address.isIPv4
+    case .linkLocal, .privateUse, .sharedSpace, .reserved: true
+    }
+  }
+
+  /// `namespace/workload`, as reports show it.
+  static func name(of pod: ClusterObject) -> String {
+    "\(pod.namespace)/\(pod.workload ?? pod.name)"
+  }
+
+  /// Who had the address at any moment from `fromMs` to `untilMs`, both included, the latest last.
+  func holders(of address: IPAddress, from fromMs: Int64, until untilMs: Int64) -> [Holder] {
+    (holders[address] ?? []).filter { $0.fromMs <= untilMs && $0.untilMs > fromMs }
+  }
+
+  // MARK: - Places
+
+  private mutating func learnPlaces() {
+    var externalNames: Set<String> = []
+    var selectorless: [String: [IPAddress]] = [:]
+    for object in objects {
+      let addresses = object.addresses.compactMap { IPAddress($0) }.filter(ClusterHistory.isKept)
+      switch object.kind {
+      case .node:
+        // a public address of a node, IPv6 too, is as good as any other outside
+        for address in addresses where AddressKind(address) != .publicUse { nodes[address] = object.name }
+      case .service:
+        let place = "\(object.namespace)/\(object.name)"
+        // the API server's Service has no selector, its endpoints are the control plane
+        if !object.labels.isEmpty || place == "default/kubernetes" {
+          for address in addresses { services[address] = place }
+        } else if object.trait("external-name") != nil {
+          externalNames.insert(place)
+        } else {
+          selectorless[place, default: []] += addresses
+        }
+      case .serviceEntry where object.trait("location") != "MESH_INTERNAL":
+        outside.formUnion(addresses)
+      case .serviceEntry, .workloadEntry:
+        workloadEntries.formUnion(addresses)
+      default: break
+      }
+    }
+    for object in objects where object.kind == .endpoints {
+      let place = "\(object.namespace)/\(object.workload ?? object.name)"
+      guard let virtual = selectorless[place] else { continue }
+      let endpoints = object.addresses.compactMap { IPAddress($0) }
+      guard endpoints.contains(where: { holders[$0] == nil && nodes[$0] == nil }) else { continue }
+      // traffic to the Service's own address ends up at its endpoints
+      outside.formUnion(virtual)
+      outside.formUnion(endpoints.filter { ClusterHistory.isKept($0) })
+    }
+    // where one says inside and another outside, nobody knows
+    for address in Array(outside)
+    where holders[address] != nil || nodes[address] != nil || services[address] != nil
+      || workloadEntries.contains(address)
+    {
+      outside.remove(address)
+      services[address] = nil
+      workloadEntries.remove(address)
+    }
+  }
+
+  // MARK: - Gateways
+
+  /// Pods that run as a gateway, by what selects and exposes them.
+  private mutating func learnGateways() {
+    let selectors = objects.filter { $0.kind == .gateway && !$0.labels.isEmpty }
+    let services = objects.filter { $0.kind == .service && !$0.labels.isEmpty }
+    var serviceHosts: Set<String> = []
+    for (place, pod) in objects.enumerated() where pod.kind == .pod && pod.proxy == .router {
+      let ahead = services.filter { $0.namespace == pod.namespace && pod.isSelected(by: $0.labels) }
+      // an Istio Gateway selects in all namespaces, unless istiod is told otherwise
+      let isSelected = selectors.contains { pod.isSelected(by: $0.labels) }
+      let isLabelled = pod.labels["istio"] == "egressgateway"
+      let isNamed =
+        ([pod.workload ?? pod.name, pod.labels["app"] ?? "", pod.labels["istio"] ?? ""]
+        + ahead.map(\.name)).contains(where: ClusterHistory.isCalledEgress)
+      let isExposed = ahead.contains { $0.trait("type") != "ClusterIP" }
+      let isIngress = (pod.labels["istio"] ?? "").contains("ingress")
+      let hasAPI = pod.labels["gateway.networking.k8s.io/gateway-name"] != nil
+      if isSelected, isLabelled || (isNamed && !isExposed) {
+        gateways[place] = .certain
+      } else if isNamed || (!isIngress && !isExposed && !ahead.isEmpty && (isSelected || hasAPI)) {
+        gateways[place] = .guessed
+      } else {
+        continue
+      }
+      for service in ahead { serviceHosts.formUnion(service.hosts) }
+    }
+    gatewayHosts = serviceHosts
+  }
+
+  private static func isCalledEgress(_ name: String) -> Bool {
+    ClusterName.looksLikeGateway(name) || name.hasPrefix("egress") || name.hasSuffix("egress")
+  }
+}
+
+extension ClusterObject {
+  func isSelected(by selector: [String: String]) -> Bool {
+    !selector.isEmpty && selector.allSatisfy { labels[$0.key] == $0.value }
+  }
+}

@@ -1,0 +1,82 @@
+internal import Flows
+
+/// What the imported topology decides, where the policy is silent.
+extension RouteRules {
+  enum GatewayEvidence: Equatable {
+    case certain
+    /// For the reason that stands there.
+    case assumed(String)
+  }
+
+  /// Whether one of these entries of the topology is an egress gateway. Where the policy declares gateways, its list is
+  /// the whole list: another one is shown, and never clears.
+  func gatewayEvidence(_ entries: EntrySet) -> GatewayEvidence? {
+    guard !entries.isEmpty else { return nil }
+    var found: GatewayEvidence?
+    for (number, entry) in index.evidence.entries.enumerated()
+    where entries.contains(number) && active.cluster.contains(number) {
+      switch entry.fact {
+      case .gateway(.certain) where index.gateways.isEmpty: return .certain
+      case .gateway(.certain):
+        found = .assumed(
+          "a pod is an egress gateway in the imported topology, and not in the policy's list of gateways")
+      case .gateway(.guessed):
+        found =
+          found
+          ?? .assumed(
+            "a gateway of the imported topology is taken for an egress gateway by its name, or because nothing exposes it"
+          )
+      case .gatewayAtTimes:
+        found =
+          found
+          ?? .assumed("the address was an egress gateway's at some of the times, which are too many to tell apart")
+      case .inside, .outside: continue
+      }
+    }
+    return found
+  }
+
+  var hasGatewayEvidence: Bool {
+    index.evidence.entries.enumerated().contains { number, entry in
+      entry.fact == .gateway(.certain) && active.cluster.contains(number)
+    }
+  }
+
+  /// A gateway by its address, or, on a private address that the topology does not know, by its Service.
+  func byTopology(
+    _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
+  ) -> RouteVerdict? {
+    // the policy's pod is what the policy says it is
+    guard ![.publicUse, .loopback].contains(upstream.kind) || gatewayEvidence(upstream.entries.cluster) != nil,
+      !upstream.entries.pods.intersects(active.pods.intersection(index.declaredPods))
+    else { return nil }
+    switch gatewayEvidence(upstream.entries.cluster) {
+    case .certain: return handed(.gatewayTopology, .gateway, upstream)
+    case .assumed(let reason): return handed(.gatewayTopology, .gateway, upstream, assumption: reason)
+    case nil: break
+    }
+    guard destination.hosts?.isGatewayService ?? false, upstream.entries.pods.isEmpty, upstream.entries.cluster.isEmpty,
+      upstream.gatewayGuess == nil
+    else { return nil }
+    return handed(
+      .gatewayTopology, .gateway, upstream,
+      assumption:
+        "a private address outside the imported topology is taken for the egress gateway because of its Service"
+    )
+  }
+
+  func isMeshByTopology(_ upstream: DestinationTraits.Upstream) -> Bool {
+    upstream.entries.pods.intersects(active.pods) || isInsideCluster(upstream.entries)
+  }
+
+  func isInsideCluster(_ entries: AddressEntries) -> Bool { holds(.inside, entries) }
+
+  func isOutsideByTopology(_ upstream: DestinationTraits.Upstream) -> Bool { holds(.outside, upstream.entries) }
+
+  private func holds(_ fact: ClusterEvidence.Fact, _ entries: AddressEntries) -> Bool {
+    guard !entries.cluster.isEmpty else { return false }
+    return index.evidence.entries.enumerated().contains { number, entry in
+      entry.fact == fact && entries.cluster.contains(number) && active.cluster.contains(number)
+    }
+  }
+}

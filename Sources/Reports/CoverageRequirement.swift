@@ -1,0 +1,235 @@
+public import FlowStore
+public import Flows
+
+/// What must have been read for an answer to count, as `--require-coverage` says it.
+///
+///     role=gateway,max-gap=15m        lines of gateways without a silence of more than 15 minutes
+///     log=*sidecar*,max-rejected=1%   at most one line in a hundred that nothing understood
+///     clients=logged                  no client at a gateway or proxy without a log of its own
+///     role=gateway,max-gap=15m,within=1d   ... in the day before now
+///
+/// Conditions of one specification hold together for the logs it means; without `role` and `log` it means all.
+public struct CoverageRequirement: Sendable, Equatable {
+  public private(set) var text: String
+  public private(set) var role: Role?
+  /// Glob over the path, or over its end behind a slash, without regard to case.
+  public private(set) var log: String?
+  public private(set) var maxGapMs: Int64?
+  /// Only this much time before now is looked at.
+  public private(set) var withinMs: Int64?
+  /// Time from the last line until now.
+  public private(set) var maxSilenceMs: Int64?
+  /// 0...1.
+  public private(set) var maxRejectedShare: Double?
+  public private(set) var needsLoggedClients = false
+
+  /// Silences are known to the minute; a requirement below that would be a guess.
+  static let shortestGapMs: Int64 = 60_000
+  /// Problems of one sort that are named; the rest are counted.
+  static let namedProblems = 3
+  /// `alert` looks this far back unless told otherwise: an old gap is no news for ever.
+  public static let alertWindowMs: Int64 = 86_400_000
+
+  public init(parsing text: String) throws(ReportError) {
+    self.text = text
+    let safe = TerminalText.safe(text)
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      guard let equals = part.firstIndex(of: "=") else {
+        throw ReportError("\"\(safe)\" is no coverage requirement", help: CoverageRequirement.help)
+      }
+      let value = String(part[part.index(after: equals)...])
+      switch part[..<equals] {
+      case "role":
+        guard let role = Role(rawValue: value) else {
+          throw ReportError(
+            "role \"\(TerminalText.safe(value))\" is not known",
+            help: "roles: \(Role.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        self.role = role
+      case "log" where !value.isEmpty: log = value
+      case "max-gap":
+        maxGapMs = try CoverageRequirement.duration(value)
+        guard let gap = maxGapMs, gap >= CoverageRequirement.shortestGapMs else {
+          throw ReportError(
+            "max-gap=\(TerminalText.safe(value)) is too short", help: "silences are known to the minute")
+        }
+      case "within": withinMs = try CoverageRequirement.duration(value)
+      case "max-silence": maxSilenceMs = try CoverageRequirement.duration(value)
+      case "max-rejected": maxRejectedShare = try CoverageRequirement.share(value)
+      case "clients" where value == "logged": needsLoggedClients = true
+      default:
+        throw ReportError(
+          "\"\(TerminalText.safe(String(part)))\" is no coverage requirement", help: CoverageRequirement.help)
+      }
+    }
+  }
+
+  private static let help =
+    "write role=ROLE, log=GLOB, max-gap=15m, within=1d, max-silence=1h, max-rejected=1%, clients=logged, separated by commas"
+
+  /// `90s`, `15m`, `2h`, `1d`.
+  private static func duration(_ text: String) throws(ReportError) -> Int64 {
+    let units: [Character: Int64] = ["s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000]
+    guard let unit = text.last.flatMap({ units[$0] }), let number = Int64(text.dropLast()), number > 0,
+      case let (ms, isOver) = number.multipliedReportingOverflow(by: unit), !isOver
+    else {
+      throw ReportError("\"\(TerminalText.safe(text))\" is no duration", help: "write 90s, 15m, 2h or 1d")
+    }
+    return ms
+  }
+
+  private static func share(_ text: String) throws(ReportError) -> Double {
+    guard text.hasSuffix("%"), let number = Double(text.dropLast()), (0...100).contains(number) else {
+      throw ReportError("\"\(TerminalText.safe(text))\" is no share", help: "write a percentage: 1%")
+    }
+    return number / 100
+  }
+
+  // MARK: Asking
+
+  /// What is missing, one sentence each; empty when the requirement is met.
+  ///
+  /// Time is looked at from `--since`, or the first line of any log, to `--until`, or the last line of any log: a log
+  /// that ends an hour before the others has a gap of an hour. With `within`, until now.
+  public func problems(in store: FlowReader, filters: Filters = Filters(), now: Int64) throws -> [String] {
+    var filters = filters
+    if let withinMs {
+      filters.sinceMs = now - min(withinMs, now)
+      filters.untilMs = now
+    }
+    let logs = try logs(in: store)
+    let name = ([role?.rawValue, log].compactMap { $0 } + ["log"]).joined(separator: " ")
+    guard !logs.isEmpty else { return ["coverage: no \(name) was read"] }
+    var problems: [String] = []
+    if let maxGapMs { problems += try gaps(over: maxGapMs, in: store, logs, filters, name) }
+    if let maxSilenceMs {
+      let last = logs.compactMap(\.lastMs).max()
+      if let last, now - last > maxSilenceMs {
+        problems.append(
+          "coverage: the last line of any \(name) is of \(Quantities.iso(last, showsMilliseconds: false)), \(Quantities.duration(Double(now - last))) ago (at most \(Quantities.duration(Double(maxSilenceMs))))"
+        )
+      } else if last == nil {
+        problems.append("coverage: no \(name) holds a flow")
+      }
+    }
+    if let maxRejectedShare {
+      let over = logs.filter { $0.read > 0 && Double($0.rejected) / Double($0.read) > maxRejectedShare }
+      problems += named(
+        over.map { log in
+          "coverage: \(log.path): \(Quantities.grouped(log.rejected)) of \(Quantities.grouped(log.read)) lines rejected"
+        })
+    }
+    if needsLoggedClients { problems += try unloggedClients(in: store, filters) }
+    return problems
+  }
+
+  private struct Log {
+    var id: Int64
+    var path: String
+    var read: Int64
+    var rejected: Int64
+    var lastMs: Int64?
+  }
+
+  private func logs(in store: FlowReader) throws -> [Log] {
+    var logs: [Log] = []
+    try store.query(
+      """
+      select l.id, l.path, l.read, l.rejected, l.last_ms
+      from log l
+      where (:log is null or lower(l.path) glob lower(:log) or lower(l.path) glob '*/' || lower(:log))
+        and (
+          :role is null
+          or l.declared_role = :role
+          or (l.declared_role is null and exists (
+            select 1
+            from source s
+            join route_verdict rv on (rv.key >> 20) & 1048575 = s.class and rv.role = :role
+            where s.log = l.id
+          ))
+        )
+      order by l.path, l.id
+      """, arguments: ["log": Value(log), "role": Value(role?.rawValue)]
+    ) { row in
+      logs.append(
+        Log(
+          id: row[0].integer ?? 0, path: row[1].text ?? "", read: row[2].integer ?? 0, rejected: row[3].integer ?? 0,
+          lastMs: row[4].integer))
+    }
+    return logs
+  }
+
+  /// Of the logs together, from one end of the time asked about to the other, and within each.
+  private func gaps(
+    over limit: Int64, in store: FlowReader, _ logs: [Log], _ filters: Filters, _ name: String
+  ) throws -> [String] {
+    var window: (from: Int64?, until: Int64?) = (filters.sinceMs, filters.untilMs)
+    try store.query("select min(first_ms), max(last_ms) from log") { row in
+      window.from = window.from ?? row[0].integer
+      window.until = window.until ?? row[1].integer
+    }
+    guard let from = window.from, let until = window.until, from < until else {
+      return ["coverage: no \(name) holds a flow"]
+    }
+    let ids = "[" + logs.map { String($0.id) }.joined(separator: ",") + "]"
+    var together: [(log: String?, from: Int64, until: Int64)] = []
+    var single: [(log: String?, from: Int64, until: Int64)] = []
+    var reached = from
+    var path = (id: Int64(-1), reached: Int64(0))
+    let paths = Dictionary(logs.map { ($0.id, $0.path) }, uniquingKeysWith: { first, _ in first })
+    // Once in the order of time, once log by log: both are answers of a size bounded by the minutes there are.
+    let busy = """
+      select s.log as log, (f.started_at_ms + coalesce(f.duration_ms, 0)) / 60000 as minute,
+        min(f.started_at_ms + coalesce(f.duration_ms, 0)) as first,
+        max(f.started_at_ms + coalesce(f.duration_ms, 0)) as last
+      from flow f
+      join source s on s.id = f.source
+      where s.log in (select value from json_each(:logs))
+        and f.started_at_ms + coalesce(f.duration_ms, 0) between :from and :until
+      group by s.log, (f.started_at_ms + coalesce(f.duration_ms, 0)) / 60000
+      """
+    let arguments: [String: Value] = ["logs": .text(ids), "from": .integer(from), "until": .integer(until)]
+    try store.query("\(busy) order by minute, first", arguments: arguments) { row in
+      let (first, last) = (row[2].integer ?? 0, row[3].integer ?? 0)
+      if first - reached > limit { together.append((nil, reached, first)) }
+      reached = max(reached, last)
+    }
+    if until - reached > limit { together.append((nil, reached, until)) }
+    if logs.count > 1 {
+      try store.query("\(busy) order by log, minute", arguments: arguments) { row in
+        let (id, first, last) = (row[0].integer ?? 0, row[2].integer ?? 0, row[3].integer ?? 0)
+        if path.id == id, first - path.reached > limit { single.append((paths[id], path.reached, first)) }
+        path = (id, last)
+      }
+    }
+    return named(together.map { sentence($0, name, limit) }) + named(single.map { sentence($0, name, limit) })
+  }
+
+  private func sentence(_ gap: (log: String?, from: Int64, until: Int64), _ name: String, _ limit: Int64) -> String {
+    let time =
+      "from \(Quantities.iso(gap.from, showsMilliseconds: false)) to \(Quantities.iso(gap.until, showsMilliseconds: false))"
+    let length = "\(Quantities.duration(Double(gap.until - gap.from))) (at most \(Quantities.duration(Double(limit))))"
+    return gap.log.map { "coverage: \($0): no line \(time), \(length)" }
+      ?? "coverage: no line of any \(name) \(time), \(length)"
+  }
+
+  private func unloggedClients(in store: FlowReader, _ filters: Filters) throws -> [String] {
+    let query = try QueryCatalogue().report(named: "unlogged")
+    var limits = filters
+    limits.paths = []
+    limits.outcomes = []
+    var clients = 0
+    try store.query(query.sql, arguments: try limits.arguments(for: query, in: store)) { _ in clients += 1 }
+    guard clients > 0 else { return [] }
+    return [
+      "coverage: \(Quantities.grouped(Int64(clients))) \(clients == 1 ? "client" : "clients") at a gateway or proxy without a log of \(clients == 1 ? "its" : "their") own (see: gatewatch report unlogged)"
+    ]
+  }
+
+  private func named(_ problems: [String]) -> [String] {
+    problems.count <= CoverageRequirement.namedProblems
+      ? problems
+      : problems.prefix(CoverageRequirement.namedProblems)
+        + ["coverage: and \(problems.count - CoverageRequirement.namedProblems) more of the kind"]
+  }
+}

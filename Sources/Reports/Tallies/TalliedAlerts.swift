@@ -1,0 +1,60 @@
+internal import FlowStore
+internal import Flows
+
+/// The built-in alert queries over all flows from a tally; looking at the flows since the last run only is left to SQL.
+enum TalliedAlerts {
+  /// nil when this query, or this store at this moment, cannot be tallied.
+  static func observations(of query: Query, in store: FlowReader) throws -> [Observation]? {
+    guard query.isBuiltIn else { return nil }
+    let words =
+      switch query.name {
+      case "bypass":
+        """
+        select f.bypass as kind, f.severity
+        from bypass_flow f
+        where f.id = :example
+          and f.allowed = 0
+        order by f.id
+        """
+      case "blocked":
+        """
+        select 'blocked' as kind, 'warning' as severity
+        from blocked_flow f
+        where f.id = :example
+        order by f.id
+        """
+      case "new-host":
+        """
+        select 'new-host' as kind, 'warning' as severity
+        from counted_flow f
+        where f.id = :example
+          and f.path not in ('none', 'internal')
+          and f.outcome <> 'noise'
+        order by f.id
+        """
+      default: ""
+      }
+    guard !words.isEmpty else { return nil }
+    let isByHost = query.name == "new-host"
+    let sources = isByHost ? nil : try ShownAlike.sources([:], in: store)
+    let destinations = try ShownAlike.destinations(by: isByHost ? ["host"] : ["host", "port"], [:], in: store)
+    var request = TallyRequest()
+    request.sourceGroups = sources?.groups
+    request.destinationGroups = destinations.groups
+    guard let tally = try store.tally(request, words: words) else { return nil }
+
+    return try tally.groups.map { group in
+      let verdict = tally.verdicts[group.verdict]
+      let place = destinations.values[group.destination]
+      guard let severity = Severity(rawValue: verdict[1].text ?? "") else {
+        throw ReportError(file: query.file, "severity \"\(TerminalText.safe(verdict[1].text ?? "NULL"))\" is not known")
+      }
+      // One of several verdicts on the same thing; the ledger merges them.
+      return Observation(
+        key: .init(
+          kind: verdict[0].text ?? query.name, source: sources?.values[group.source][0].text ?? "",
+          host: place[0].text ?? "", port: isByHost ? 0 : place[1].integer ?? 0),
+        severity: severity, flows: group.flows, firstSeenMs: group.firstMs, lastSeenMs: group.lastMs)
+    }
+  }
+}

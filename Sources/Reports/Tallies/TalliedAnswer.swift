@@ -1,0 +1,147 @@
+internal import FlowStore
+
+/// The answer of a built-in report from a tally of the flows: what its SQL answers, in a fraction of the time.
+///
+/// The SQL in `Queries/Reports` stays the definition and the slower twin. It is used for whatever cannot be tallied (a file
+/// that is being written to, a user's own query), and a test holds the two equal. What words a verdict has, and which flows
+/// a report is about, is asked of the same views; only grouping, sums and order are done here.
+struct TalliedAnswer {
+  var columns: [String]
+  var rows: [[Value]]
+  /// What was left out behind `rows`: how many, and their sums as one row.
+  var others: (count: Int, sum: [Value])?
+
+  /// nil when this report, or this store at this moment, cannot be tallied.
+  init?(_ query: Query, arguments: [String: Value], limit: Int?, in store: FlowReader) throws {
+    guard query.isBuiltIn else { return nil }
+    let answer =
+      switch query.name {
+      case "bypass": try TalliedAnswer.bypass(arguments, limit, store)
+      case "blocked": try TalliedAnswer.blocked(arguments, limit, store)
+      case "latency": try TalliedAnswer.latency(arguments, store)
+      case "summary": try TalliedAnswer.summary(arguments, store)
+      case "hosts": try TalliedAnswer.hosts(arguments, store)
+      default: TalliedAnswer?.none
+      }
+    guard let answer else { return nil }
+    self = answer
+  }
+
+  init(columns: [String], rows: [[Value]], others: (count: Int, sum: [Value])? = nil) {
+    self.columns = columns
+    self.rows = rows
+    self.others = others
+  }
+
+  /// Filters of time, as every tally takes them.
+  static func request(_ arguments: [String: Value]) -> TallyRequest {
+    var request = TallyRequest()
+    request.sinceMs = arguments["since_ms"]?.integer
+    request.untilMs = arguments["until_ms"]?.integer
+    return request
+  }
+
+  /// The filters that a query over the flows of one verdict takes.
+  static func verdictFilters(_ arguments: [String: Value]) -> [String: Value] {
+    arguments.filter { $0.key == "path" || $0.key == "outcome" }
+  }
+
+  /// The first `limit` of `groups` by `precedes`, in order, and the rest in none.
+  static func first<Group>(
+    _ limit: Int?, of groups: [Group], by precedes: (Group, Group) -> Bool
+  ) -> (shown: [Group], rest: [Group]) {
+    guard let limit, limit < groups.count else { return (groups.sorted(by: precedes), []) }
+    var shown: [Group] = []
+    var rest: [Group] = []
+    rest.reserveCapacity(groups.count)
+    for group in groups {
+      if shown.count == limit {
+        guard let last = shown.last, precedes(group, last) else {
+          rest.append(group)
+          continue
+        }
+        rest.append(shown.removeLast())
+      }
+      let place = shown.firstIndex { precedes(group, $0) } ?? shown.count
+      shown.insert(group, at: place)
+    }
+    return (shown, rest)
+  }
+}
+
+/// The sources or destinations of a store in groups of those that a report shows alike, numbered in the order in which
+/// SQLite sorts what is shown.
+struct ShownAlike {
+  /// Group by row id, -1 for those that a filter leaves out.
+  private(set) var groups: [Int32] = []
+  /// What is shown of each group.
+  private(set) var values: [[Value]] = []
+
+  /// - Parameter sql: row ids and what is shown of them, ordered by the latter.
+  init(_ sql: String, _ arguments: [String: Value], in store: FlowReader) throws {
+    var groups: [Int32] = []
+    var values: [[Value]] = []
+    try store.query(sql, arguments: arguments) { row in
+      guard let id = row[0].integer, id >= 0, id < Int64(ShownAlike.maxID) else { return }
+      let shown = Array(row.dropFirst())
+      if values.last != shown { values.append(shown) }
+      if groups.count <= Int(id) { groups += repeatElement(-1, count: Int(id) + 1 - groups.count) }
+      groups[Int(id)] = Int32(values.count - 1)
+    }
+    self.groups = groups
+    self.values = values
+  }
+
+  /// A store with more is left to SQL; the tally sees to that.
+  private static let maxID = 1 << 24
+
+  /// Sources by the name that reports show.
+  static func sources(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
+    try ShownAlike(
+      """
+      select
+        s.id,
+        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
+      from source s
+      where :sources is null or s.id in (select value from json_each(:sources))
+      order by 2, s.id
+      """, ["sources": arguments["sources"] ?? .null], in: store)
+  }
+
+  /// Destinations by columns of theirs.
+  static func destinations(
+    by columns: [String], _ arguments: [String: Value], in store: FlowReader
+  ) throws -> ShownAlike {
+    try ShownAlike(
+      """
+      select d.id, \(columns.map { "d.\($0)" }.joined(separator: ", "))
+      from destination d
+      where :host is null or d.host glob :host
+      order by \(columns.map { "d.\($0)" }.joined(separator: ", ")), d.id
+      """, ["host": arguments["host"] ?? .null], in: store)
+  }
+
+  /// Group numbers for a tally; nil where there is one group only because nothing is told apart.
+  static func only(_ groups: ShownAlike) -> [Int32] {
+    groups.groups.map { $0 < 0 ? -1 : 0 }
+  }
+}
+
+/// The order of SQLite's `binary` collation, which is that of the bytes; NULL before all else.
+func precedesInSQL(_ one: Value, _ other: Value) -> Bool {
+  switch (one, other) {
+  case (.null, .null): false
+  case (.null, _): true
+  case (_, .null): false
+  case (.integer(let one), .integer(let other)): one < other
+  case (.text(let one), .text(let other)): one.utf8.lexicographicallyPrecedes(other.utf8)
+  default: false
+  }
+}
+
+/// Sums as OtherRows and SQL's `sum` make them: nothing where there was nothing, and never beyond the range.
+func added(_ one: Int64?, _ other: Int64?) -> Int64? {
+  guard let one, let other else { return one ?? other }
+  let (sum, isOver) = one.addingReportingOverflow(other)
+  return isOver ? (other > 0 ? .max : .min) : sum
+}

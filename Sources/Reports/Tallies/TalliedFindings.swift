@@ -1,0 +1,151 @@
+internal import FlowStore
+
+// The reports about findings: one line per verdict, source, host and port.
+
+extension TalliedAnswer {
+  private static let pathAndOutcome = """
+      and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
+      and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
+    """
+
+  static func bypass(_ arguments: [String: Value], _ limit: Int?, _ store: FlowReader) throws -> TalliedAnswer? {
+    let words = """
+      select
+        f.severity,
+        f.bypass,
+        case when e.id is not null then e.label || coalesce(' (' || nullif(e.owner, '') || ')', '') end as allowed_by,
+        f.exception_id,
+        f.exception_id is not null as is_allowed,
+        case f.severity when 'critical' then 1 when 'warning' then 2 else 3 end as rank
+      from bypass_flow f
+      left join policy_exception e on e.id = f.exception_id
+      where f.id = :example
+      \(pathAndOutcome)
+      order by f.id
+      """
+    guard let found = try Places(words, arguments, store) else { return nil }
+    let verdicts = found.tally.verdicts
+    // Before and after the number of flows in the report's order.
+    let major = ranks(verdicts) { [$0[4], $0[5]] }
+    let minor = ranks(verdicts) { [$0[1], $0[3]] }
+    let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
+      if major[one.verdict] != major[other.verdict] { return major[one.verdict] < major[other.verdict] }
+      if one.flows != other.flows { return one.flows > other.flows }
+      let (before, after) = (verdicts[one.verdict][1], verdicts[other.verdict][1])
+      if before != after { return precedesInSQL(before, after) }
+      if one.source != other.source { return one.source < other.source }
+      if one.destination != other.destination { return one.destination < other.destination }
+      return minor[one.verdict] < minor[other.verdict]
+    }
+    let rows = shown.map { group -> [Value] in
+      let verdict = verdicts[group.verdict]
+      let place = found.destinations.values[group.destination]
+      return [
+        verdict[0], verdict[1], found.sources.values[group.source][0], place[0], place[1] == 0 ? .null : place[1],
+        .integer(group.flows), Value(group.sent), Value(group.received), .integer(group.firstMs),
+        .integer(group.lastMs), verdict[2],
+      ]
+    }
+    let sum = Sum(rest)
+    return TalliedAnswer(
+      columns: [
+        "severity", "bypass", "source", "host", "port", "flows", "sent", "received", "first_seen", "last_seen",
+        "allowed_by",
+      ], rows: rows,
+      others: rest.isEmpty
+        ? nil
+        : (
+          rest.count,
+          [
+            .null, .null, .null, .null, .null, .integer(sum.flows), Value(sum.sent), Value(sum.received),
+            .integer(sum.firstMs), .integer(sum.lastMs), .null,
+          ]
+        ))
+  }
+
+  static func blocked(_ arguments: [String: Value], _ limit: Int?, _ store: FlowReader) throws -> TalliedAnswer? {
+    let words = """
+      select f.reason, f.role
+      from blocked_flow f
+      where f.id = :example
+        and (:path is null or instr(',' || :path || ',', ',none,') > 0)
+        and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
+      order by f.id
+      """
+    guard let found = try Places(words, arguments, store) else { return nil }
+    let verdicts = found.tally.verdicts
+    let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
+      if one.flows != other.flows { return one.flows > other.flows }
+      let (before, after) = (verdicts[one.verdict], verdicts[other.verdict])
+      if before[0] != after[0] { return precedesInSQL(before[0], after[0]) }
+      if one.destination != other.destination { return one.destination < other.destination }
+      if one.source != other.source { return one.source < other.source }
+      return precedesInSQL(before[1], after[1])
+    }
+    let rows = shown.map { group -> [Value] in
+      let verdict = verdicts[group.verdict]
+      let place = found.destinations.values[group.destination]
+      return [
+        verdict[0], place[0], place[1] == 0 ? .null : place[1], found.sources.values[group.source][0], verdict[1],
+        .integer(group.flows), .integer(group.firstMs), .integer(group.lastMs),
+      ]
+    }
+    let sum = Sum(rest)
+    return TalliedAnswer(
+      columns: ["reason", "host", "port", "source", "role", "flows", "first_seen", "last_seen"], rows: rows,
+      others: rest.isEmpty
+        ? nil
+        : (
+          rest.count,
+          [
+            .null, .null, .null, .null, .null, .integer(sum.flows), .integer(sum.firstMs), .integer(sum.lastMs),
+          ]
+        ))
+  }
+
+  /// Numbers of the verdicts in the order of some of their words.
+  private static func ranks(_ verdicts: [[Value]], by key: ([Value]) -> [Value]) -> [Int] {
+    let keys = verdicts.map(key)
+    func precedes(_ one: [Value], _ other: [Value]) -> Bool {
+      for (one, other) in zip(one, other) where one != other { return precedesInSQL(one, other) }
+      return false
+    }
+    return keys.map { key in keys.count { precedes($0, key) } }
+  }
+
+  /// A tally by source, host and port.
+  private struct Places {
+    var sources: ShownAlike
+    var destinations: ShownAlike
+    var tally: Tally
+
+    init?(_ words: String, _ arguments: [String: Value], _ store: FlowReader) throws {
+      sources = try .sources(arguments, in: store)
+      destinations = try .destinations(by: ["host", "port"], arguments, in: store)
+      var request = TalliedAnswer.request(arguments)
+      request.sourceGroups = sources.groups
+      request.destinationGroups = destinations.groups
+      guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))
+      else { return nil }
+      self.tally = tally
+    }
+  }
+
+  private struct Sum {
+    var flows: Int64 = 0
+    var sent: Int64?
+    var received: Int64?
+    var firstMs = Int64.max
+    var lastMs = Int64.min
+
+    init(_ groups: [Tally.Group]) {
+      for group in groups {
+        flows &+= group.flows
+        sent = added(sent, group.sent)
+        received = added(received, group.received)
+        firstMs = min(firstMs, group.firstMs)
+        lastMs = max(lastMs, group.lastMs)
+      }
+    }
+  }
+}

@@ -1,0 +1,124 @@
+internal import FlowStore
+
+extension TalliedAnswer {
+  /// What left, which way, and how it ended.
+  static func summary(_ arguments: [String: Value], _ store: FlowReader) throws -> TalliedAnswer? {
+    let words = """
+      select
+        f.role,
+        f.path,
+        f.outcome,
+        f.bypass,
+        f.exception_id is not null as is_allowed,
+        f.counted,
+        f.duplicate_view,
+        case
+          when f.path = 'none' or f.bypass is not null or f.duplicate_view = 1 then null
+          when f.rule is null then 'not-judged'
+          when f.never_clears = 1 then 'ambiguous-columns'
+          when f.path = 'unknown' then 'path-unknown'
+          when f.assumption is not null then 'assumption'
+          when instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
+        end as unproven
+      from judged_flow f
+      where f.id = :example
+        and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
+        and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
+      order by f.id
+      """
+    guard
+      let tally = try store.tally(try placeless(arguments, store), words: words, arguments: verdictFilters(arguments))
+    else { return nil }
+
+    struct Part: Hashable {
+      var place: Int
+      var part: String
+      var what: Value
+    }
+    var parts: [Part: Tally.Group] = [:]
+    var whole: Int64 = 0
+    func add(_ place: Int, _ part: String, _ what: Value, _ group: Tally.Group) {
+      let key = Part(place: place, part: part, what: what)
+      guard var sum = parts[key] else { return parts[key] = group }
+      sum.flows &+= group.flows
+      sum.sent = added(sum.sent, group.sent)
+      sum.received = added(sum.received, group.received)
+      sum.firstMs = min(sum.firstMs, group.firstMs)
+      sum.lastMs = max(sum.lastMs, group.lastMs)
+      parts[key] = sum
+    }
+    for group in tally.groups {
+      let verdict = tally.verdicts[group.verdict]
+      let isSecondView = verdict[6].integer == 1
+      if verdict[5].integer == 1 {
+        whole &+= group.flows
+        add(1, "total", "flows", group)
+        add(2, "path", verdict[1], group)
+        add(3, "outcome", verdict[2], group)
+        add(4, "role", verdict[0], group)
+      } else {
+        add(8, "not counted", isSecondView ? "second views" : "earlier hops", group)
+      }
+      if !verdict[3].isNull, !isSecondView {
+        let isAllowed = verdict[4].integer == 1
+        add(isAllowed ? 6 : 5, isAllowed ? "bypass allowed" : "bypass", verdict[3], group)
+      }
+      if !verdict[7].isNull { add(7, "unproven", verdict[7], group) }
+    }
+    let ordered = parts.sorted { one, other in
+      if one.key.place != other.key.place { return one.key.place < other.key.place }
+      if one.value.flows != other.value.flows { return one.value.flows > other.value.flows }
+      return precedesInSQL(one.key.what, other.key.what)
+    }
+    return TalliedAnswer(
+      columns: ["part", "what", "flows", "share", "sent", "received", "first_seen", "last_seen"],
+      rows: try ordered.map { part, sum in
+        // Rounded by SQLite, so that a half is rounded alike wherever it is asked.
+        let share = try store.value(
+          "select round(100.0 * :flows / nullif(:whole, 0), 1)",
+          arguments: ["flows": .integer(sum.flows), "whole": .integer(whole)])
+        return [
+          .text(part.part), part.what, .integer(sum.flows), part.place < 7 ? share ?? .null : .null, Value(sum.sent),
+          Value(sum.received),
+          .integer(sum.firstMs), .integer(sum.lastMs),
+        ]
+      })
+  }
+
+  /// All flows within the filters of time, host and source, not told apart by place.
+  static func placeless(_ arguments: [String: Value], _ store: FlowReader) throws -> TallyRequest {
+    var request = request(arguments)
+    if arguments["host"]?.isNull == false {
+      request.destinationGroups = ShownAlike.only(try .destinations(by: ["host"], arguments, in: store))
+    }
+    if arguments["sources"]?.isNull == false {
+      request.sourceGroups = ShownAlike.only(try .sources(arguments, in: store))
+    }
+    return request
+  }
+}
+
+/// What stands for and against an all-clear, by verdict: the query `Standing.findings` from a tally.
+enum TalliedFindings {
+  static func count(_ arguments: [String: Value], in store: FlowReader) throws -> [(what: String, flows: Int64)]? {
+    let words = """
+      select
+        case
+          when f.bypass is not null then case when f.exception_id is not null then 'allowed' else 'bypass' end
+          when f.path = 'none' then null
+          when f.rule is null then 'not-judged'
+          when f.never_clears = 1 then 'ambiguous-columns'
+          when f.path = 'unknown' then 'path-unknown'
+          when f.assumption is not null then 'assumption'
+          when instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
+        end as what
+      from judged_flow f
+      where f.id = :example
+        and f.duplicate_view = 0
+      order by f.id
+      """
+    guard let tally = try store.tally(try TalliedAnswer.placeless(arguments, store), words: words) else { return nil }
+    return tally.groups.compactMap { group in tally.verdicts[group.verdict][0].text.map { ($0, group.flows) } }
+      .sorted { $0.what < $1.what }
+  }
+}

@@ -1,0 +1,247 @@
+import Flows
+import Testing
+
+@testable import EgressPolicy
+
+@Suite("Dumps of a cluster")
+struct ClusterDumpTests {
+  static let present: Int64 = 1_793_611_500_000  // 2026-11-02T09:25:00Z
+
+  func dump(_ json: String) throws -> ClusterDump {
+    try ClusterDump(Array(json.utf8), file: "cluster.json", notAfterMs: Self.present)
+  }
+
+  func pod(metadata: String = "", spec: String = "", status: String = "") throws -> ClusterObject {
+    let json = """
+      {"apiVersion":"v1","kind":"Pod","metadata":{"name":"web-1","namespace":"shop"\(metadata.isEmpty ? "" : ",")\(metadata)},
+       "spec":{\(spec)},"status":{\(status)}}
+      """
+    return try #require(try dump(json).objects.first)
+  }
+
+  static let proxy = #"{"name":"istio-proxy","args":["proxy","sidecar","--domain","x"]}"#
+
+  // MARK: Pods
+
+  @Test("a pod has its addresses, its start, its node and its sidecar")
+  func pod() throws {
+    let pod = try pod(
+      spec: #""nodeName":"worker-1","containers":[{"name":"app"},\#(Self.proxy)]"#,
+      status:
+        #""podIP":"10.80.3.11","podIPs":[{"ip":"10.80.3.11"},{"ip":"FD00:80::0:11"}],"startTime":"2026-11-02T09:00:00Z""#
+    )
+    #expect(pod.addresses == ["10.80.3.11", "fd00:80::11"])
+    #expect(pod.startedMs == 1_793_610_000_000)
+    #expect(pod.node == "worker-1")
+    #expect(pod.proxy == .sidecar)
+    #expect(pod.optOuts.isEmpty)
+  }
+
+  @Test(
+    "the part of the mesh that a pod plays",
+    arguments: [
+      (#""containers":[{"name":"app"}]"#, "", ClusterObject.Proxy.none),
+      (#""containers":[{"name":"app"}],"initContainers":[{"name":"istio-init"}]"#, "", .none),
+      // a native sidecar; an init container that ends is none
+      (#""initContainers":[{"name":"istio-proxy","restartPolicy":"Always","args":["proxy","sidecar"]}]"#, "", .sidecar),
+      (#""initContainers":[{"name":"istio-proxy","args":["proxy","sidecar"]}]"#, "", .none),
+      (#""containers":[{"name":"istio-proxy","args":["proxy","router","--domain","x"]}]"#, "", .router),
+      (#""containers":[{"name":"istio-proxy","args":["proxy","waypoint"]}]"#, "", .waypoint),
+      (#""containers":[{"name":"istio-proxy","args":null}]"#, "", .sidecar),
+      (#""containers":[{"name":"app"}]"#, #""annotations":{"ambient.istio.io/redirection":"enabled"}"#, .ambient),
+      // only the annotation: the container was taken out again
+      (#""containers":[{"name":"app"}]"#, #""annotations":{"sidecar.istio.io/status":"{}"}"#, .none),
+    ])
+  func proxies(spec: String, metadata: String, proxy: ClusterObject.Proxy) throws {
+    #expect(try pod(metadata: metadata, spec: spec).proxy == proxy)
+  }
+
+  @Test(
+    "how a pod keeps traffic away from its sidecar",
+    arguments: [
+      (#""labels":{"sidecar.istio.io/inject":"false"}"#, "{}", ["inject-false", "no-proxy"]),
+      (#""annotations":{"sidecar.istio.io/inject":"false"}"#, "{}", ["inject-false", "no-proxy"]),
+      // the label decides over the annotation
+      (
+        #""labels":{"sidecar.istio.io/inject":"true"},"annotations":{"sidecar.istio.io/inject":"false"}"#,
+        ClusterDumpTests.proxy, []
+      ),
+      (
+        #""annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"203.0.113.0/24, 10.0.0.0/8"}"#,
+        ClusterDumpTests.proxy, ["exclude-outbound-ip-ranges=203.0.113.0/24,10.0.0.0/8"]
+      ),
+      (
+        #""annotations":{"traffic.sidecar.istio.io/excludeOutboundPorts":"443"}"#, ClusterDumpTests.proxy,
+        ["exclude-outbound-ports=443"]
+      ),
+      (#""annotations":{"traffic.sidecar.istio.io/includeOutboundIPRanges":"*"}"#, ClusterDumpTests.proxy, []),
+      (
+        #""annotations":{"traffic.sidecar.istio.io/includeOutboundIPRanges":""}"#, ClusterDumpTests.proxy,
+        ["include-outbound-ip-ranges="]
+      ),
+      (
+        #""annotations":{"sidecar.istio.io/interceptionMode":"NONE"}"#, ClusterDumpTests.proxy,
+        ["interception-mode-none"]
+      ),
+    ])
+  func optOuts(metadata: String, container: String, words: [String]) throws {
+    #expect(try pod(metadata: metadata, spec: "\"containers\":[\(container)]").optOuts == words)
+  }
+
+  @Test("hostNetwork is an opt-out, and a gateway has none")
+  func hostNetwork() throws {
+    #expect(try pod(spec: #""hostNetwork":true,"containers":[{"name":"a"}]"#).optOuts == ["host-network", "no-proxy"])
+    let router = #""hostNetwork":true,"containers":[{"name":"istio-proxy","args":["proxy","router"]}]"#
+    #expect(try pod(spec: router).optOuts.isEmpty)
+  }
+
+  @Test(
+    "a pod's workload is what outlives it",
+    arguments: [
+      ("ReplicaSet", "web-7d9f6c5b8", #""labels":{"pod-template-hash":"7d9f6c5b8"}"#, "web"),
+      ("ReplicaSet", "web-7d9f6c5b8", "", "web"), ("ReplicaSet", "web", "", "web"),
+      ("StatefulSet", "db-7d9f6c5b8", "", "db-7d9f6c5b8"), ("Job", "nightly-29368920", "", "nightly"),
+      ("Job", "migrate-3", "", "migrate-3"), ("DaemonSet", "agent", "", "agent"), ("Node", "worker-1", "", "web-1"),
+    ])
+  func workloads(kind: String, name: String, labels: String, workload: String) throws {
+    let owner = #""ownerReferences":[{"kind":"\#(kind)","name":"\#(name)","controller":true}]"#
+    #expect(try pod(metadata: owner + (labels.isEmpty ? "" : ",") + labels).workload == workload)
+    #expect(try pod().workload == "web-1")
+  }
+
+  @Test("a pod that ran to its end gives its address back then")
+  func ended() throws {
+    let status = """
+      "podIP":"10.0.0.1","startTime":"2026-11-02T09:00:00Z","phase":"Succeeded","containerStatuses":[
+      {"state":{"terminated":{"finishedAt":"2026-11-02T09:10:00Z"}}},
+      {"state":{"terminated":{"finishedAt":"2026-11-02T09:05:00Z"}}}]
+      """
+    #expect(try pod(status: status).endedMs == 1_793_610_600_000)
+    #expect(try pod(status: status.replacing("Succeeded", with: "Running")).endedMs == nil)
+  }
+
+  // MARK: Files
+
+  @Test("lists of one kind, lists of many, single objects and several texts in one file are read alike")
+  func shapes() throws {
+    let item = #"{"metadata":{"name":"a","namespace":"n"},"spec":{},"status":{"podIP":"10.0.0.1"}}"#
+    let whole = #"{"kind":"Pod","apiVersion":"v1","# + item.dropFirst()
+    let expected = try dump(String(whole)).objects
+    #expect(expected.count == 1)
+    // items before kind, as kubectl sorts its keys, and after it
+    #expect(try dump(#"{"apiVersion":"v1","items":[\#(whole)],"kind":"List"}"#).objects == expected)
+    #expect(try dump(#"{"kind":"List","items":[\#(whole)]}"#).objects == expected)
+    // members of a PodList do not say that they are pods
+    #expect(try dump(#"{"kind":"PodList","apiVersion":"v1","items":[\#(item)]}"#).objects == expected)
+    #expect(try dump("\(whole)\n\(whole)\n").kinds == ["Pod": 2])
+    #expect(try dump("\u{FEFF}\(whole)").objects == expected)
+  }
+
+  @Test("kinds that say nothing about addresses are counted, and a kind's name alone does not make it one")
+  func unknownKinds() throws {
+    let json = """
+      {"kind":"List","items":[
+        {"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"a":"b"}},
+        {"apiVersion":"example.com/v1","kind":"Pod","metadata":{"name":"fake"},"status":{"podIP":"10.0.0.1"}},
+        {"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"}},
+        {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"other"},"data":{"mesh":"a: b"}}]}
+      """
+    let found = try dump(json)
+    #expect(found.objects.isEmpty)
+    #expect(found.kinds == ["Secret": 1, "Pod": 1, "Deployment": 1, "ConfigMap": 1])
+  }
+
+  @Test("Services, nodes, ServiceEntries, Gateways and the mesh configuration are read")
+  func otherKinds() throws {
+    let json = """
+      {"kind":"List","items":[
+       {"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"n"},
+        "spec":{"clusterIP":"None","clusterIPs":["None"],"selector":{"app":"x"}}},
+       {"apiVersion":"v1","kind":"Node","metadata":{"name":"w"},"status":{"addresses":[
+         {"type":"InternalIP","address":"10.0.0.5"},{"type":"Hostname","address":"w"}]}},
+       {"apiVersion":"networking.istio.io/v1beta1","kind":"ServiceEntry","metadata":{"name":"e","namespace":"n"},
+        "spec":{"hosts":["API.example.com"],"ports":[{"number":443}],"resolution":"STATIC","endpoints":[{"address":"10.2.0.1"}]}},
+       {"apiVersion":"networking.istio.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"n"},
+        "spec":{"selector":{"istio":"egressgateway"},"servers":[{"hosts":["b","a"]}]}},
+       {"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"n"},
+        "spec":{"gatewayClassName":"istio"}},
+       {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"istio","namespace":"i"},
+        "data":{"mesh":"outboundTrafficPolicy:\\n  mode: REGISTRY_ONLY\\n"}}]}
+      """
+    let objects = try dump(json).objects
+    #expect(objects.map(\.kind) == [.service, .node, .serviceEntry, .gateway, .gatewayAPI, .meshConfig])
+    #expect(objects[0].addresses.isEmpty && objects[0].hosts == ["s.n.svc.cluster.local"])
+    #expect(objects[1].addresses == ["10.0.0.5"])
+    #expect(objects[2].hosts == ["api.example.com"] && objects[2].trait("location") == "MESH_EXTERNAL")
+    #expect(objects[3].labels == ["istio": "egressgateway"] && objects[3].hosts == ["a", "b"])
+    #expect(objects[4].trait("class") == "istio")
+    #expect(objects[5].trait("outbound-traffic-policy") == "REGISTRY_ONLY")
+  }
+
+  @Test("the newest time is one that the cluster wrote, and not later than the present")
+  func newest() throws {
+    let json = """
+      {"apiVersion":"v1","kind":"Node","metadata":{"name":"w","creationTimestamp":"2026-10-01T00:00:00Z",
+        "annotations":{"time":"2026-11-02T09:20:00Z"},"deletionTimestamp":"2026-11-02T09:21:00Z",
+        "managedFields":[{"time":"2026-11-02T09:01:00Z","fieldsV1":{"time":{}}}]},
+       "status":{"conditions":[{"lastHeartbeatTime":"2026-11-02T09:05:00Z"},{"lastHeartbeatTime":"2027-01-01T00:00:00Z"}]}}
+      """
+    #expect(try dump(json).newestMs == 1_793_610_300_000)
+  }
+
+  @Test(
+    "an error names the file, the line and the path in the JSON",
+    arguments: [
+      ("", "cluster.json:1: the file is empty"),
+      ("apiVersion: v1\nkind: Pod\n", "cluster.json:1: no JSON value begins here"),
+      ("[1]", "cluster.json:1: an object of Kubernetes is expected here; write the file with: kubectl get ... -o json"),
+      ("{}", "cluster.json:1: this object has no kind; write the file with: kubectl get ... -o json"),
+      (
+        #"{"kind":"List","items":[\#n{"kind":"Pod","apiVersion":"v1"}]}"#,
+        "cluster.json:2: items[0]: the object has no metadata"
+      ),
+      (
+        #"{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"status":{"podIP":[1]}}]}"#,
+        "cluster.json:1: items[0].status.podIP: a text is expected here"
+      ),
+      (#"{"kind":"List","items":[{"kind":"Pod""#, "cluster.json:1: items: the file ends too early"),
+      (#"{"kind":"Pod","metadata":{"name":"a"#, "cluster.json:1: metadata: a text in quotes has no end"),
+    ])
+  func errors(json: String, message: String) {
+    let error = #expect(throws: ClusterDumpError.self) { try dump(json) }
+    #expect(error.map { "\($0)" } == message)
+  }
+
+  @Test("no nesting and no cut makes it fall over")
+  func hostile() throws {
+    #expect(throws: ClusterDumpError.self) { try dump(String(repeating: #"{"a":"#, count: 100_000)) }
+    #expect(throws: ClusterDumpError.self) {
+      try dump(
+        #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"status":"# + String(repeating: "[", count: 9_999))
+    }
+    let json = Array(
+      #"{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"\uD83D\uDE00\u00e9\"\\"},"spec":{"hostNetwork":true},"status":{"podIP":"10.0.0.1"}}]}"#
+        .utf8)
+    #expect(try ClusterDump(json, file: "f", notAfterMs: 0).objects.first?.name == "\u{1F600}\u{E9}\"\\")
+    for length in json.indices {
+      #expect(throws: ClusterDumpError.self) { try ClusterDump(Array(json[..<length]), file: "f", notAfterMs: 0) }
+    }
+    var generator = SplitMix(state: 7)
+    for _ in 0..<500 {
+      var broken = json
+      for _ in 0..<3 {
+        broken[Int(generator.next() % UInt64(broken.count))] = UInt8(truncatingIfNeeded: generator.next())
+      }
+      _ = try? ClusterDump(broken, file: "f", notAfterMs: 0)
+    }
+  }
+
+  @Test("texts longer than Kubernetes allows are cut")
+  func longTexts() throws {
+    let long = String(repeating: "x", count: 100_000)
+    let found = try pod(
+      metadata: #""annotations":{"traffic.sidecar.istio.io/excludeOutboundIPRanges":"\#(long)"}"#,
+      spec: "\"containers\":[\(Self.proxy)]")
+    #expect(found.optOuts[0].utf8.count < 2_000)
+  }
+}

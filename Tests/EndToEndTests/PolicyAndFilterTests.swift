@@ -1,0 +1,113 @@
+import Foundation
+import Testing
+
+/// `--policy` and the filters, on the built program.
+@Suite struct PolicyAndFilterTests {
+  let sandbox: Sandbox
+
+  init() throws { sandbox = try Sandbox() }
+
+  @Test("a policy with an error is named with file, line and column, and nothing is read or changed")
+  func errors() throws {
+    try sandbox.copySamples("scenarios/walk-through")
+    try sandbox.write("gateways:\n  - { name: g, adresses: [10.0.0.1] }\n", to: "policy.yaml")
+    for command in ["ingest squid.log", "report", "alert", "flows", "query -e 'select 1'"] {
+      let outcome = try sandbox.shell("$GATEWATCH \(command) --policy policy.yaml")
+      #expect(outcome.status != 0)
+      if command != "ingest squid.log" { continue }
+      #expect(outcome.errors.hasPrefix("gatewatch: policy.yaml:2:16: unknown key `adresses`"), "\(outcome.errors)")
+      #expect(!sandbox.exists("gatewatch.db"))
+    }
+    #expect(
+      try sandbox.gatewatch("ingest", "--policy", "nosuch.yaml", "squid.log").errors.contains(
+        "nosuch.yaml: cannot be read"))
+  }
+
+  @Test("another policy judges the stored past anew, without any log")
+  func rejudged() throws {
+    try sandbox.copySamples("scenarios/walk-through")
+    try sandbox.shell("$GATEWATCH ingest *.log && rm *.log")
+    #expect(try sandbox.answer("select count(*) from flows where bypass is not null") == "2")
+    try sandbox.write(
+      """
+      gateways: [ { name: g, addresses: [151.101.1.67, 151.101.129.67] } ]
+      """, to: "policy.yaml")
+    let report = try sandbox.gatewatch("report", "--policy", "policy.yaml")
+    #expect(report.status == 0, "\(report.errors)")
+    let judged = try sandbox.answer(
+      "select path || coalesce(bypass, ''), count(*) from flows where role = 'sidecar' group by 1")
+    #expect(judged != "directdirect-service-entry,2\nproxy,1", "\(judged)")
+    #expect(try sandbox.answer("select log, line from flows where line > 8").isEmpty)
+  }
+
+  @Test("filters narrow every answer alike, and refuse what they do not understand")
+  func filters() throws {
+    try sandbox.copySamples("scenarios/walk-through")
+    try sandbox.shell("$GATEWATCH ingest *.log")
+    func count(_ filters: String) throws -> Int {
+      try sandbox.shell("$GATEWATCH flows --format ndjson \(filters)").lines.count
+    }
+    #expect(try count("") == 15)
+    #expect(try count("--host '*.BAIDU.com'") == 6)
+    #expect(try count("--source 10.80.3.0/24 --path direct") == 2)
+    #expect(try count("--source 10.80.3.231") == 6)
+    #expect(try count("--path gateway --path proxy") == 11)
+    #expect(try count("--outcome blocked") == 0)
+    #expect(try count("--since 2020-09-08 --until 2020-09-08") == 4)
+    #expect(try count("--since 2020-09-08T05:32:00Z --until 2020-09-08T05:33:00+00:00") == 2)
+    #expect(try count("--request-id 2151bde2-4382-4e2f-b088-e464943c2a9b") == 1)
+    for (filter, words) in [
+      ("--since soon", "soon"), ("--source 10.0.0.0/99", "10.0.0.0/99"), ("--path nowhere", "nowhere"),
+      ("--since 2020-09-09 --until 2020-09-08", "the range is empty"), ("--limit -1", "limit"),
+    ] {
+      let outcome = try sandbox.shell("$GATEWATCH flows \(filter)")
+      #expect(outcome.status != 0)
+      #expect(outcome.errors.contains(words), "\(filter): \(outcome.errors)")
+    }
+  }
+
+  @Test("every report answers on an empty database, and says that nothing was read")
+  func emptyDatabase() throws {
+    try sandbox.write("", to: "empty.log")
+    try sandbox.gatewatch("ingest", "empty.log")
+    for line in try sandbox.gatewatch("report", "--list").lines {
+      let name = String(line.prefix { $0 != " " })
+      for format in ["table", "json", "ndjson", "csv", "markdown"] {
+        let outcome = try sandbox.gatewatch("report", name, "--format", format)
+        #expect(outcome.status == 0, "\(name) \(format): \(outcome.errors)")
+        if format == "json" { _ = try outcome.json() }
+      }
+      let table = try sandbox.gatewatch("report", name).out
+      #expect(!table.lowercased().contains("nothing bypassed"))
+      #expect(!table.contains("no flow left around"), "\(name): \(table)")
+    }
+    let unknown = try sandbox.gatewatch("report", "bypas")
+    #expect(unknown.status == 1)
+    #expect(unknown.errors.contains("bypass"), "the nearest name is offered: \(unknown.errors)")
+  }
+
+  @Test("a typed query can do no harm")
+  func harmlessQueries() throws {
+    try sandbox.write(Lines.squid(1...5), to: "squid.log")
+    try sandbox.gatewatch("ingest", "squid.log")
+    let before = try sandbox.shell("ls; cksum gatewatch.db").out
+    for sql in [
+      "attach 'x.db' as y", "attach ':memory:' as y", "pragma journal_mode=delete", "pragma user_version=5",
+      "pragma writable_schema=1", "select load_extension('x')", "select writefile('x','y')",
+      "select readfile('/etc/passwd')",
+      "select edit('x')", "drop table flow", "delete from flow", "insert into meta values('a','b')",
+      "create temp table a(b)",
+      "create view v as select 1", "vacuum into 'x.db'", "vacuum", "reindex", "analyze", "begin exclusive",
+      "select 1; drop table flow",
+      "select zeroblob(1000000000)", "select randomblob(1000000000)", "select fts3_tokenizer('simple', x'00')",
+      "detach main",
+      "savepoint s", "select * from fsdir('/')", "select hex(replace(printf('%16000000d', 1), ' ', 'aaaaaaaa'))",
+    ] {
+      let outcome = try sandbox.gatewatch("query", "-e", sql)
+      #expect(outcome.status == 1, "\(sql): \(outcome.out)")
+      #expect(outcome.errors.hasPrefix("gatewatch: query"), "\(sql): \(outcome.errors)")
+    }
+    #expect(try sandbox.shell("rm -f *-wal *-shm; ls; cksum gatewatch.db").out == before)
+    #expect(try sandbox.answer("select count(*) from flows") == "5")
+  }
+}

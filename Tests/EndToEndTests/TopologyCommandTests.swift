@@ -1,0 +1,128 @@
+import Foundation
+import Testing
+
+/// `gatewatch topology` and what it changes in reports, as built.
+@Suite struct TopologyCommandTests {
+  private static let fill = "gatewatch ingest SampleLogs/demo > ingest.txt\n"
+  private static let clusters = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Clusters")
+
+  private func session() throws -> Session {
+    let session = try Session()
+    try FileManager.default.copyItem(at: Self.clusters, to: session.folder.appending(path: "clusters"))
+    return session
+  }
+
+  @Test("after an import, reports speak of workloads, and the gateway is no assumption any more")
+  func importing() throws {
+    let session = try session()
+    defer { session.remove() }
+    let before = try session.run(Self.fill + "gatewatch report unproven --format ndjson")
+    #expect(before.contains("10.80.3.232 is taken for an egress gateway"))
+    let output = try session.run("gatewatch topology import clusters/demo.json; echo \"exit code $?\"")
+    #expect(
+      output.hasPrefix(
+        "clusters/demo.json: 2026-11-02T09:15:00Z (the newest time in it): 8 Pod, 6 Service, 2 Namespace, 2 ServiceEntry,"
+      ))
+    #expect(output.hasSuffix("1 of no use here; 25 new\nexit code 0\n"))
+    let after = try session.run("gatewatch report unproven --format ndjson")
+    #expect(!after.contains("10.80.3.232"))
+    let bypass = try session.run("gatewatch report bypass --format ndjson")
+    #expect(bypass.contains("\"source\":\"shop/crawler\""))
+    // what left, left: no name takes a finding away
+    #expect(bypass.split(separator: "\n").count == 4)
+  }
+
+  @Test("logs first or topology first, gzipped or not, in one run or two: the answers are the same")
+  func orderOfCommands() throws {
+    let session = try session()
+    defer { session.remove() }
+    let ask = """
+      for r in bypass unproven sources hosts opted-out assumptions; do gatewatch report $r --format ndjson; done
+      gatewatch flows --format ndjson
+      """
+    let expected = try session.run(Self.fill + "gatewatch topology import clusters/demo.json > t.txt\n" + ask)
+    let other = try session.run(
+      """
+      export GATEWATCH_DB=other.db
+      gzip -k clusters/demo.json
+      gatewatch topology import clusters/demo.json.gz > t.txt
+      cat clusters/demo.json | gatewatch topology import - | grep -q 'known already' || echo unknown
+      gatewatch ingest SampleLogs/demo > ingest.txt
+      \(ask)
+      """)
+    #expect(!expected.isEmpty && other == expected)
+  }
+
+  @Test("pods that opted out are findings of their own, with what they do")
+  func optedOut() throws {
+    let session = try session()
+    defer { session.remove() }
+    let rows = try session.run(
+      Self.fill + "gatewatch topology import clusters/demo.json > t.txt; gatewatch report opted-out --format csv"
+    ).split(whereSeparator: \.isNewline).dropFirst().map { $0.split(separator: ",").prefix(2).joined(separator: " ") }
+    #expect(rows == ["warning shop/crawler", "warning batch/nightly", "info kube-system/node-exporter"])
+  }
+
+  @Test("show finds by kind, name and address")
+  func show() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      gatewatch topology import --at 2026-11-02T10:00:00Z clusters/demo.json > t.txt
+      gatewatch topology show --kind pod --address 10.80.3.12 --format ndjson
+      gatewatch topology show --name 'istio-egress*' --kind service --format ndjson
+      gatewatch topology show --address 10.9.9.9
+      """)
+    #expect(output.contains("\"name\":\"checkout-66b7d8f9c4-9kzlm\",\"workload\":\"checkout\""))
+    #expect(output.contains("\"first_seen\":\"2026-11-02T10:00:00.000Z\""))
+    #expect(output.contains("\"addresses\":\"10.96.4.7\""))
+    #expect(output.contains("nothing imported matches"))
+  }
+
+  @Test("a file that cannot be read is named with line and path, and the others are stored")
+  func badFiles() throws {
+    let session = try session()
+    defer { session.remove() }
+    try session.write(
+      #"{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a"},"status":{"podIP":{}}}]}"#,
+      to: "bad.json")
+    try session.write("apiVersion: v1\n", to: "pods.yaml")
+    let output = try session.run(
+      """
+      gatewatch topology import bad.json pods.yaml missing.json clusters/demo.json 2>&1; echo "exit code $?"
+      head -c 700 clusters/demo.json | gzip | gatewatch topology import - 2>&1; echo "exit code $?"
+      gzip -c clusters/demo.json | head -c 900 | gatewatch topology import - 2>&1; echo "exit code $?"
+      """)
+    #expect(output.contains("gatewatch: bad.json:1: items[0].status.podIP: a text is expected here\n"))
+    #expect(output.contains("gatewatch: pods.yaml:1: no JSON value begins here\n"))
+    #expect(output.contains("gatewatch: missing.json: cannot open: no such file or directory\n"))
+    #expect(output.contains("25 new\nexit code 1\n"))
+    #expect(output.contains("gatewatch: -: the gzip data ends too early\nexit code 1\n"))
+  }
+
+  @Test("names that would steer a terminal are shown and do nothing")
+  func hostileNames() throws {
+    let session = try session()
+    defer { session.remove() }
+    try session.write(
+      #"""
+      {"kind":"Pod\u001b[2J","apiVersion":"v1","metadata":{"name":"a"}}
+      {"kind":"Pod","apiVersion":"v1","metadata":{"name":"x\u001b]0;owned\u0007","namespace":"n\u202e<script>",
+       "labels":{"sidecar.istio.io/inject":"false"}},"spec":{"containers":[{"name":"a"}]},
+       "status":{"podIP":"10.80.2.81","startTime":"2026-11-01T00:00:00Z"}}
+      """#, to: "evil.json")
+    let output = try session.run(
+      Self.fill
+        + """
+        gatewatch topology import evil.json
+        gatewatch topology show
+        gatewatch report opted-out
+        gatewatch report sources
+        """)
+    #expect(output.contains("owned"))
+    for scalar in output.unicodeScalars where scalar != "\n" {
+      #expect(scalar.value >= 0x20 && scalar.value != 0x7F && scalar != "\u{202E}")
+    }
+  }
+}
