@@ -23,6 +23,8 @@ extension FlowStore {
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
       let removed = db.changesCount
+      try self.beforeWrite?("prune evidence")
+      try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
       try db.run("delete from flow_hop where flow not in (select id from flow)")
       try db.statement("delete from flow_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))

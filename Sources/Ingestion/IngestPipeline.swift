@@ -23,6 +23,8 @@ public final class IngestPipeline {
   private var bytesDone: Int64 = 0
   private var bytesTotal: Int64 = 0
   private var began: Double = 0
+  /// Flows with higher numbers are this run's.
+  private var lastFlowBefore: Int64 = 0
 
   /// - Parameter store: nil for a dry run: everything is read from its beginning, and nothing kept.
   public init(store: FlowStore?, options: IngestOptions, progress: ((IngestProgress) -> Void)? = nil) {
@@ -41,6 +43,7 @@ public final class IngestPipeline {
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
+    lastFlowBefore = try store?.lastFlow ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options)
     let reader = LogReader(
       parser: LineParser(formats: options.formats), writer: writer, options: options, overlap: overlapFilter(writer))
@@ -67,19 +70,33 @@ public final class IngestPipeline {
   }
 
   private func judge(_ writer: StoreWriter, policy: Policy?) throws(StoreError) {
-    guard let store else { return }
+    guard let store else {
+      for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
+      return
+    }
     try Rejudge.run(store: store, policy: policy)
     let tooDense = try JoinHops.run(store: store)
     if tooDense > 0 {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
     }
-    let roles = try store.rolesByLog()
-    for (index, ordinal) in ordinals.enumerated() {
+    try nameRoles(store, writer, after: lastFlowBefore)
+    // Logs without new lines, and small ones among a very great many lines, have their roles from earlier ones.
+    if summary.files.indices.contains(where: { ordinals[$0] != nil && summary.files[$0].role.isEmpty }) {
+      try nameRoles(store, writer, after: 0)
+    }
+    for index in summary.files.indices where summary.files[index].role.isEmpty {
+      summary.files[index].role = Role.unknown.rawValue
+    }
+    try store.commit()
+  }
+
+  private func nameRoles(_ store: FlowStore, _ writer: StoreWriter, after flow: Int64) throws(StoreError) {
+    let roles = try store.rolesByLog(after: flow)
+    for (index, ordinal) in ordinals.enumerated() where summary.files[index].role.isEmpty {
       guard let ordinal, let id = writer.rowID(ordinal), let found = roles[id] else { continue }
       summary.files[index].role = found.map(\.rawValue).joined(separator: ",")
     }
-    try store.commit()
   }
 
   // MARK: One file
@@ -146,15 +163,23 @@ public final class IngestPipeline {
         }
       return read(file, name, as: log, prefix: prefix, with: reader)
     case .begin(let former, let equal, let change):
-      let (prefix, lines) = try restoredPrefix(file, length: equal)
+      var (prefix, lines) = try restoredPrefix(file, length: equal)
+      if let former { try passStoredLines(of: former, file, name, &prefix, &lines) }
+      // A copy that ends before what was read of its log.
+      if let former, former.identity != file.identity, prefix.position > 0, try isAtEnd(file) {
+        bytesDone += file.size
+        report(name, nil, from: file.position, Tally(), pending: 0)
+        return true
+      }
       var record = LogRecord(path: name.path)
       record.device = file.identity.map { Int64(bitPattern: $0.device) }
       record.inode = file.identity.map { Int64(bitPattern: $0.inode) }
       record.isCompressed = file.isCompressed
       (record.namespace, record.pod, record.container) = (name.namespace, name.pod, name.container)
-      record.position = Int64(equal)
+      record.position = Int64(prefix.position)
       record.lines = lines
-      noteChange(&record, former ?? registry.log(named: name.path), change)
+      let before = former?.identity == file.identity ? former : registry.log(named: name.path)
+      noteChange(&record, before, change)
       if file.identity == nil && !options.dropsSeenLines {
         summary.problems.append(
           .warning(
@@ -213,6 +238,50 @@ public final class IngestPipeline {
     return (prefix, lines)
   }
 
+  /// Moves on over the lines behind `prefix` that are stored as lines of `former`.
+  private func passStoredLines(
+    of former: KnownLog, _ file: LogFile, _ name: LogName, _ prefix: inout ConsumedPrefix, _ lines: inout Int64
+  ) throws(ReadError) {
+    // With a distance of 1 every line end is remembered.
+    guard let store, former.record.id != 0, prefix.position > 0, let spacing = former.prefix?.spacing, spacing > 1
+    else { return }
+    // Remembered places lie less than twice the distance and a line apart.
+    let size = Int(clamping: min(2 * spacing, UInt64(options.limits.chunkBytes))) + options.limits.chunkBytes
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 2 * LogReader.slack, alignment: 64)
+    defer { memory.deallocate() }
+    memory.initializeMemory(as: UInt8.self, repeating: 0)
+    let window = UnsafeMutableRawBufferPointer(rebasing: memory[LogReader.slack..<LogReader.slack + size])
+    let count = try file.read(into: window)
+    let lastLine = lines + Int64(window[..<count].count { $0 == 0x0A })
+    if lastLine > lines {
+      let stored: [Int64: StoredLine]
+      do throws(StoreError) { stored = try store.storedLines(log: former.record.id, in: lines + 1...lastLine) } catch {
+        throw ReadError(message: "cannot be compared with what is stored: \(error)")
+      }
+      let context = LogContext(
+        ordinal: 0, nextLine: lines + 1, namespace: name.namespace, pod: name.pod, container: name.container,
+        writtenAtMs: file.modifiedNs / 1_000_000)
+      let stretch = StoredStretch(
+        in: UnsafeRawBufferPointer(rebasing: window[..<count]), context: context, formats: options.formats,
+        stored: stored)
+      prefix.consume(UnsafeRawBufferPointer(rebasing: window[..<stretch.bytes]))
+      lines += stretch.lines
+    }
+    try file.rewind()
+    try file.advance(to: Int64(prefix.position), chunkBytes: options.limits.chunkBytes)
+  }
+
+  /// Whether the file ends where it stands; it stands there afterwards, too.
+  private func isAtEnd(_ file: LogFile) throws(ReadError) -> Bool {
+    let place = file.position
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
+    defer { buffer.deallocate() }
+    let isAtEnd = try file.read(into: buffer) == 0
+    try file.rewind()
+    try file.advance(to: place, chunkBytes: options.limits.chunkBytes)
+    return isAtEnd
+  }
+
   // MARK: Reporting
 
   private func noteChange(_ record: inout LogRecord, _ former: KnownLog?, _ change: ReadingPlace.Change) {
@@ -249,7 +318,7 @@ public final class IngestPipeline {
     let formats = log?.record.formats ?? tally.storedByFormat.keys.sorted()
     summary.add(
       IngestSummary.File(
-        path: name.path, format: formats.joined(separator: ","), role: (log?.record.declaredRole ?? .unknown).rawValue,
+        path: name.path, format: formats.joined(separator: ","), role: "",
         read: tally.read, stored: tally.stored, rejected: tally.rejected, skipped: tally.skipped, from: from,
         to: log?.record.position ?? from, pending: pending), tally)
   }

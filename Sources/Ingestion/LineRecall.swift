@@ -91,9 +91,9 @@ public struct LineRecall: Sendable {
     let missing = log.formats.filter { name in !formats.contains { $0.name == name } }
     var changed: (path: String, why: String)?
     for path in candidates(for: log) {
-      guard let file = try? LogFile(path: path, limits: limits), file.identity != nil, beginsAs(log, file) else {
-        continue
-      }
+      guard isRegular(path), let file = try? LogFile(path: path, limits: limits), file.identity != nil,
+        beginsAs(log, file)
+      else { continue }
       for mark in marks {
         do throws(ReadError) {
           if let found = try find(flow, in: file, log, from: mark) { return .found(found) }
@@ -133,6 +133,12 @@ public struct LineRecall: Sendable {
     }
     return ranked.enumerated().sorted { ($0.element.rank, $0.offset) < ($1.element.rank, $1.offset) }
       .prefix(LineRecall.maxFiles).map(\.element.path)
+  }
+
+  /// To open a pipe that nobody writes to would wait for ever.
+  private func isRegular(_ path: String) -> Bool {
+    var status = stat()
+    return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
   }
 
   private func beginsAs(_ log: LogRecord, _ file: LogFile) -> Bool {

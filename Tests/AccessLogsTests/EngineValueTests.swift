@@ -238,6 +238,26 @@ struct EngineValueTests {
     withSlice(path.utf8) { #expect(engine.template(of: $0).string == template, "\(path)") }
   }
 
+  @Test("templates are what the slow twin makes of the same path")
+  func slowTemplates() {
+    let fast = PathTemplate()
+    let slow = SlowPathTemplate()
+    var random = SplitMix(state: 60)
+    let alphabets = ["ab0/-", "f1-/x?#", "gz/.", "0123456789abcdef-/", "abcxyz019/-.:;<=>%?#_~\u{e9}"].map {
+      Array($0.utf8)
+    }
+    for round in 0..<20_000 {
+      let alphabet = alphabets[round % alphabets.count]
+      let path = (0..<Int.random(in: 0...(round % 50 == 0 ? 600 : 60), using: &random)).map { _ in
+        alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
+      }
+      withSlice(path) { slice in
+        let (one, other) = (fast.template(of: slice).bytes, slow.template(of: slice).bytes)
+        #expect(one == other, "\(String(decoding: path, as: UTF8.self))")
+      }
+    }
+  }
+
   @Test("templates are bounded and do not depend on the query")
   func boundedTemplates() {
     let engine = PathTemplate()

@@ -116,6 +116,17 @@ import Testing
     #expect(again.status == 3, "the policy is kept: \(again.out)")
   }
 
+  @Test("the logs that --ingest reads may have a format of their own")
+  func ownFormat() throws {
+    try sandbox.write("10.80.3.7|2026-11-01T10:00:00+00:00|GET /a HTTP/1.1|200|api.example.com\n", to: "own.log")
+    let format = "$remote_addr|$time_iso8601|$request|$status|$host"
+    let outcome = try sandbox.gatewatch("alert", "--ingest", "own.log", "--log-format", format)
+    #expect(
+      outcome.out.contains("1 line read = 1 stored") || outcome.out.contains("1 lines read = 1 stored"),
+      "\(outcome.out)")
+    #expect(try sandbox.gatewatch("alert", "--log-format", format).status == 3)
+  }
+
   @Test("two alerts at once tell each finding once")
   func twoAtOnce() throws {
     try sandbox.write(passthrough(1, to: "203.0.113.77"), to: "sidecar.log")

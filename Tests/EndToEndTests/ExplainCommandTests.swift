@@ -142,4 +142,68 @@ import Testing
         + "for id in $(seq 1 40 169); do gatewatch explain $id --format json; done | grep -c '\"state\":\"found\"'")
     #expect(output == "5\n")
   }
+
+  @Test("what alert told keeps its first and last lines, redacted, when the log has gone")
+  func keptEvidence() throws {
+    let session = try session()
+    defer { session.remove() }
+    let finding = "direct-service-entry:10.80.3.14:api.search.example:443"
+    _ = try session.run(
+      """
+      gatewatch ingest SampleLogs/demo > ingest.txt
+      gatewatch explain \(finding) > before.txt
+      gatewatch alert > alert.txt
+      rm SampleLogs/demo/envoy-sidecars.log
+      """)
+    let before = try session.run("grep -c '^              \\[2026' before.txt")
+    let after = try session.run("gatewatch explain \(finding)")
+    #expect(before == "6\n")
+    #expect(after.components(separatedBy: "as kept in the database (log gone").count == 7, "\(after)")
+    #expect(after.components(separatedBy: "\n              [2026").count == 7)
+    // A flow that is no evidence was not kept.
+    #expect(try session.run("gatewatch explain envoy-sidecars.log:20").contains("log gone"))
+    // What is pruned is gone with its evidence.
+    _ = try session.run("gatewatch db prune --before 2026-11-02T09:10:00Z")
+    #expect(
+      try session.run(
+        "gatewatch query -e 'select count(*) as n, min(started_at_ms) > 1793610600000 as late from evidence' --format csv"
+      )
+      .contains(",1"))
+  }
+
+  @Test("an alert with nothing new keeps nothing and says nothing")
+  func silentAlert() throws {
+    let session = try session()
+    defer { session.remove() }
+    let count = "gatewatch query -e 'select count(*) as n from evidence' --format ndjson"
+    let output = try session.run(
+      "gatewatch ingest SampleLogs/demo > i.txt; gatewatch alert > a.txt; \(count); gatewatch alert; echo $?; \(count)")
+    let lines = output.split(separator: "\n")
+    #expect(lines.count == 3 && lines[0] == lines[2] && lines[0] != "{\"n\":0}" && lines[1] == "0", "\(output)")
+  }
+
+  @Test("a finding of a kind that only the user's own alert query knows is explained by its flows")
+  func findingOfOtherKind() throws {
+    let session = try session()
+    defer { session.remove() }
+    _ = try session.run("mkdir -p mine/Alerts")
+    try session.write(
+      """
+      -- title: Odd hosts
+      -- about: As a test has it.
+      -- column: kind text what it is
+      select 'odd-host' as kind, 'warning' as severity, s.client_ip as source, d.host, d.port, count(*) as flows,
+        min(f.started_at_ms) as first_seen, max(f.started_at_ms) as last_seen
+      from flow f join source s on s.id = f.source join destination d on d.id = f.destination
+      where d.host = 'telemetry.vendor.example'
+      group by s.client_ip, d.host, d.port
+      order by d.host;
+
+      """, to: "mine/Alerts/odd.sql")
+    let output = try session.run(
+      Self.fill
+        + "gatewatch alert --queries mine > a.txt; gatewatch explain odd-host:10.80.3.14:telemetry.vendor.example:80")
+    #expect(output.hasPrefix("finding odd-host from 10.80.3.14 to telemetry.vendor.example:80\n"), "\(output)")
+    #expect(output.contains("warning, open, told 1 time") && output.contains("envoy-sidecars.log:24\n"))
+  }
 }

@@ -124,6 +124,13 @@ import Testing
   func roles() throws {
     try sandbox.copySamples("scenarios/walk-through")
     try sandbox.write(Lines.sidecar(1...40) + Lines.squid(1...5), to: "mixed.log")
+    // A client inside the mesh, so that other lines could have made these sources something else.
+    try sandbox.write(
+      """
+      [2020-09-08T05:00:00.000Z] "GET / HTTP/1.1" 200 - "-" "-" 0 1 2 1 "-" "curl" "-" "web.prod.svc.cluster.local" \
+      "10.80.3.7:80" inbound|80|http|web.prod.svc.cluster.local 127.0.0.1:4000 10.80.3.7:80 10.80.3.8:4001 - default
+
+      """, to: "inbound.log")
     let summary = try sandbox.shell("$GATEWATCH ingest --format json *.log").json()
     let files = try #require(summary["files"] as? [[String: Any]])
     let roles = Dictionary(
@@ -131,8 +138,10 @@ import Testing
     #expect(
       roles == [
         "gateway.log": "gateway", "sidecar.log": "sidecar", "sni-proxy.log": "sni-proxy",
-        "squid.log": "forward-proxy", "mixed.log": "sidecar,forward-proxy",
+        "squid.log": "forward-proxy", "mixed.log": "sidecar,forward-proxy", "inbound.log": "inbound",
       ])
+    let again = try sandbox.shell("$GATEWATCH ingest --format json *.log").json()["files"] as? [[String: Any]]
+    #expect(again?.compactMap { $0["role"] as? String } == files.compactMap { $0["role"] as? String })
     for (log, names) in roles {
       let stored = try sandbox.answer("select distinct role from flows where log = '\(log)'")
       #expect(Set(stored.split(separator: "\n")) == Set(names.split(separator: ",")), "\(log)")

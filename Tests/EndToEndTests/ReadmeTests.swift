@@ -30,7 +30,9 @@ import Testing
   @Test("the handbook names each subcommand and each report")
   func handbookIsComplete() throws {
     let readme = try String(contentsOf: Readme.root.appending(path: "README.md"), encoding: .utf8)
-    for name in ["ingest", "report", "flows", "query", "alert", "formats", "policy", "db"] {
+    for name in [
+      "ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "policy", "topology", "db",
+    ] {
       #expect(readme.contains("`\(name) ") || readme.contains("`\(name)`"), "\(name)")
     }
     let reports = try FileManager.default.contentsOfDirectory(
@@ -45,9 +47,11 @@ import Testing
     let folder = try Session()
     defer { folder.remove() }
     let commands = [
-      "", "ingest", "report", "flows", "query", "alert", "formats", "formats list", "formats test", "policy",
+      "", "ingest", "report", "flows", "query", "explain", "whatif", "alert", "formats", "formats list", "formats test",
+      "policy",
       "policy init",
-      "policy check", "db", "db info", "db check", "db prune", "db snapshot",
+      "policy check", "topology", "topology import", "topology show", "db", "db info", "db check", "db prune",
+      "db snapshot",
     ]
     for command in commands {
       let help = try folder.run("gatewatch \(command) --help")
@@ -93,8 +97,8 @@ import Testing
     #expect(readme.contains("500 times its compressed size, once it gave 256 MiB"))
     #expect(limits.overlapWindow == 500_000)
     #expect(readme.contains("within one input | 500,000 to 1,000,000 |"))
-    #expect(limits.rowsPerCommit == 500_000 && limits.secondsPerCommit == 2)
-    #expect(readme.contains("500,000 rows or 2 seconds"))
+    #expect(limits.rowsPerCommit == 100_000 && limits.secondsPerCommit == 2)
+    #expect(readme.contains("100,000 rows or 2 seconds"))
     #expect(queries.sqlBytes == 1 << 20 && queries.time == .seconds(60) && queries.valueBytes == 16 << 20)
     #expect(readme.contains("1 MiB of text, 60 seconds, 16 MiB per value"))
   }

@@ -32,6 +32,17 @@ import Testing
     #expect(bypass.split(separator: "\n").count == 4)
   }
 
+  @Test("explain says what the cluster says of the flow's addresses")
+  func explaining() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      Self.fill + "gatewatch topology import clusters/demo.json > t.txt; gatewatch explain 3")
+    #expect(
+      output.contains("topology    10.80.3.12 is pod shop/checkout-66b7d8f9c4-9kzlm, with a sidecar\n"), "\(output)")
+    #expect(output.contains("10.80.3.232 is pod istio-system/istio-egressgateway-6f8d5c9b7-tq8vn, an egress gateway\n"))
+  }
+
   @Test("logs first or topology first, gzipped or not, in one run or two: the answers are the same")
   func orderOfCommands() throws {
     let session = try session()

@@ -2,6 +2,7 @@ import AccessLogs
 import FlowStore
 import Flows
 import Foundation
+import Glibc
 import Testing
 
 @testable import Ingestion
@@ -93,5 +94,36 @@ struct RecallTests {
     try scene.write("access.log", bytes: Array("10.0.0.1 [1795000000.001] 77 GET http://www.example.com/a\n".utf8))
     try scene.ingest("access.log")
     #expect(text(try recall(77, in: scene)).contains("without the format ours"))
+  }
+
+  @Test("pipes and folders beside the log are passed over, and so is one in its place")
+  func noPipes() throws {
+    let scene = try Scene()
+    try scene.write("access.log", 1...5)
+    try scene.ingest("access.log")
+    #expect(mkfifo(scene.path("access.log.1"), 0o600) == 0)
+    scene.rename("access.log", to: "z")
+    #expect(text(try recall(3, in: scene)) == Scene.line(3))
+    scene.remove("z")
+    #expect(mkfifo(scene.path("access.log"), 0o600) == 0)
+    #expect(!text(try recall(3, in: scene)).hasPrefix("17"))
+  }
+
+  @Test("a log with blocks of NULs, overlong lines and carriage returns is counted as it was read")
+  func oddBytes() throws {
+    let scene = try Scene()
+    scene.options.limits.batchRows = 34
+    scene.options.limits.maxLineBytes = 4096
+    scene.options.limits.chunkBytes = 8192
+    let long = [UInt8](repeating: 0x78, count: 20_000) + [0x0A]
+    let carriage = Array(Scene.lines(4...4).dropLast()) + [0x0D, 0x0A]
+    let bytes =
+      Scene.lines(1...3) + [UInt8](repeating: 0, count: 300) + Scene.lines(4...4) + long + carriage
+      + Scene.lines(5...160)
+    try scene.write("access.log", bytes: bytes)
+    try scene.ingest("access.log")
+    for number in [1, 3, 5, 17, 60, 160] {
+      #expect(text(try recall(number, in: scene, limits: scene.options.limits)) == Scene.line(number), "\(number)")
+    }
   }
 }

@@ -22,7 +22,7 @@ extension RowBuilder {
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }
-    if !layout.cuts.isEmpty { warnings.formUnion(cutWarnings(layout, fields)) }
+    if layout.hasCuts { warnings.formUnion(cutWarnings(layout, fields)) }
 
     // Who sent it, and what the addresses say of the hop.
     let hop = EnvoyHop(fields, layout)

@@ -30,6 +30,12 @@ struct Fields: ~Copyable {
     escapings.update(repeating: .raw, count: Self.count)
   }
 
+  /// Empties the slots; how their values are escaped stays.
+  func resetValues() {
+    slices.update(repeating: .absent, count: Self.count)
+    numbers.update(repeating: Numbers.missing, count: Self.count)
+  }
+
   @inline(__always) subscript(role: FieldRole) -> Slice {
     get { slices[Int(role.rawValue)] }
     nonmutating set { slices[Int(role.rawValue)] = newValue }

@@ -19,6 +19,8 @@ struct Interner: ~Copyable {
   private var arena: UnsafeMutablePointer<UInt8>
   private var arenaUsed = 0
   private var arenaCapacity: Int
+  /// Keys are compared eight bytes a step.
+  private static let slack = 8
   let maxCount: Int
   let maxArena: Int
 
@@ -29,7 +31,7 @@ struct Interner: ~Copyable {
     table.initialize(repeating: Entry(hash: 0, offset: 0, id: -1), count: size)
     mask = size - 1
     arenaCapacity = 1 << 16
-    arena = .allocate(capacity: arenaCapacity)
+    arena = .allocate(capacity: arenaCapacity + Self.slack)
     self.maxCount = maxCount
     self.maxArena = maxArena
   }
@@ -56,7 +58,7 @@ struct Interner: ~Copyable {
       let slice = slices[i]
       let length = Int(UnsafeRawPointer(p).loadUnaligned(as: UInt32.self))
       p += 4
-      if length != slice.count || memcmp(p, slice.start, length) != 0 { return false }
+      if length != slice.count || !Scan.isEqual(p, slice.start, length) { return false }
       p += length
     }
     return true
@@ -118,7 +120,7 @@ struct Interner: ~Copyable {
   }
 
   private mutating func growArena() {
-    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2 + Self.slack)
     memcpy(larger, arena, arenaUsed)
     arena.deallocate()
     arena = larger

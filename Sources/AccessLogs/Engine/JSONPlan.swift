@@ -18,17 +18,23 @@ final class JSONPlan {
   let keys: [Key]
   let fields: [FormatField]
   let roles: Set<FieldRole>
-  private var times: [TimeReader] = []
+  private let times: UnsafeMutablePointer<TimeReader>
+  private let timeCount: Int
   /// Unescaped values of the line at hand.
   private let scratch: UnsafeMutablePointer<UInt8>
   private var scratchUsed = 0
   private let scratchCapacity: Int
   /// Bytes of the scratch buffer: a line is at most 1 MiB, and unescaping only shortens.
-  static let scratchBytes = LineParser.maxLine + LineParser.slack
+  static let scratchBytes = LineParser.maxLine + 2 * LineParser.slack
   /// Nested objects and arrays deeper than this make a line no access line.
   static let maxDepth = 32
   private var known = 0
   private let keysNeeded: Int
+  /// Only a line with a time and a hop is taken: the plan's keys are common words.
+  private let needsProxyLine: Bool
+  private let table: UnsafeMutablePointer<JSONKeyTable>
+  /// What may end the plain part of a string.
+  private let quoteOrBackslash = (SIMD16<UInt8>(repeating: ASCII.quote), SIMD16<UInt8>(repeating: ASCII.backslash))
 
   init(_ plan: FormatPlan, keys: [JSONKey], index: Int) {
     self.plan = plan
@@ -63,15 +69,25 @@ final class JSONPlan {
       }
     }
     self.keys = build(keys)
-    self.times = times
+    timeCount = times.count
+    self.times = .allocate(capacity: max(1, times.count))
+    self.times.initialize(from: times, count: times.count)
     fields = all
     roles = Set(all.map(\.role))
     keysNeeded = min(2, all.count)
+    needsProxyLine = plan.name == "istio-json"
+    table = .allocate(capacity: 1)
+    table.initialize(to: JSONKeyTable(self.keys))
     scratchCapacity = Self.scratchBytes
     scratch = .allocate(capacity: scratchCapacity)
   }
 
-  deinit { scratch.deallocate() }
+  deinit {
+    scratch.deallocate()
+    times.deinitialize(count: timeCount).deallocate()
+    table.pointee.deallocate()
+    table.deallocate()
+  }
 
   private static func kind(_ field: FormatField?) -> TextPlan.Kind {
     switch field?.syntax {
@@ -87,7 +103,7 @@ final class JSONPlan {
   }
 
   func setReference(_ ms: Int64) {
-    for i in times.indices { times[i].reference = ms }
+    for i in 0..<timeCount { times[i].reference = ms }
   }
 
   /// Reads the object into `target`; false when the line is no JSON object with at least two of the plan's keys and a result.
@@ -95,13 +111,13 @@ final class JSONPlan {
     var line = line.trimmingSpaces()
     if line.count > 1, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
     guard line.count >= 2, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return false }
-    target.reset()
+    target.resetValues()
     scratchUsed = 0
     known = 0
     var p = line.start
-    guard object(&p, line.end, keys, target, depth: 0), p == line.end, known >= keysNeeded else { return false }
+    guard object(&p, line.end, table, target, depth: 0), p == line.end, known >= keysNeeded else { return false }
     // An application's own JSON may share a key or two (`method`, `path`): a proxy's line has a time and a hop.
-    guard plan.name != "istio-json" || isProxyLine(target) else { return false }
+    guard !needsProxyLine || isProxyLine(target) else { return false }
     return true
   }
 
@@ -113,7 +129,10 @@ final class JSONPlan {
         || target.number(.status) != Numbers.missing)
   }
 
-  private func object(_ p: inout Bytes, _ end: Bytes, _ keys: [Key], _ target: borrowing Fields, depth: Int) -> Bool {
+  /// An object whose known keys stand in `table`; nil reads it over.
+  private func object(
+    _ p: inout Bytes, _ end: Bytes, _ table: UnsafeMutablePointer<JSONKeyTable>?, _ target: borrowing Fields, depth: Int
+  ) -> Bool {
     guard depth < Self.maxDepth else { return false }
     p += 1
     skipSpace(&p, end)
@@ -121,10 +140,11 @@ final class JSONPlan {
       p += 1
       return true
     }
+    var last = -1
     while p < end {
       skipSpace(&p, end)
       guard p < end, p.pointee == ASCII.quote else { return false }
-      let nameEnd = TextPlan.findUnescaped(ASCII.quote, from: p + 1, to: end)
+      let nameEnd = stringEnd(from: p + 1, to: end).close
       guard nameEnd < end else { return false }
       let name = Slice(p + 1, nameEnd)
       p = nameEnd + 1
@@ -132,7 +152,8 @@ final class JSONPlan {
       guard p < end, p.pointee == ASCII.colon else { return false }
       p += 1
       skipSpace(&p, end)
-      guard value(&p, end, key(named: name, in: keys), target, depth: depth) else { return false }
+      let key = table?.pointee.find(name, after: &last)
+      guard value(&p, end, key, target, depth: depth) else { return false }
       skipSpace(&p, end)
       guard p < end else { return false }
       if p.pointee == ASCII.closeBrace {
@@ -145,37 +166,29 @@ final class JSONPlan {
     return false
   }
 
-  private func key(named name: Slice, in keys: [Key]) -> Int? {
-    // Two dozen keys: comparing lengths first leaves one or two candidates.
-    for index in keys.indices
-    where keys[index].name.count == name.count
-      && keys[index].name.withUnsafeBufferPointer({ memcmp($0.baseAddress!, name.start, name.count) == 0 })
-    {
-      return index
-    }
-    return nil
+  /// Where the string that begins at `start` ends, and whether there is an escape in it.
+  @inline(__always) private func stringEnd(from start: Bytes, to end: Bytes) -> (close: Bytes, isEscaped: Bool) {
+    let close = Scan.findEither(quoteOrBackslash, from: start, to: end)
+    if close == end || close.pointee == ASCII.quote { return (close, false) }
+    return (TextPlan.findUnescaped(ASCII.quote, from: start, to: end), true)
   }
 
   private func value(
-    _ p: inout Bytes, _ end: Bytes, _ keyIndex: Int?, _ target: borrowing Fields, depth: Int
+    _ p: inout Bytes, _ end: Bytes, _ key: UnsafeMutablePointer<JSONKeyTable.Entry>?, _ target: borrowing Fields,
+    depth: Int
   ) -> Bool {
     guard p < end else { return false }
-    let isNested = depth > 0
-    let key = keyIndex.map { (isNested ? currentChildren : keys)[$0] }
     switch p.pointee {
     case ASCII.openBrace:
-      let outer = currentChildren
-      currentChildren = key?.children ?? []
-      defer { currentChildren = outer }
-      return object(&p, end, currentChildren, target, depth: depth + 1)
+      return object(&p, end, key?.pointee.children, target, depth: depth + 1)
     case ASCII.openBracket:
       return skipArray(&p, end, target, depth: depth)
     case ASCII.quote:
       let start = p + 1
-      let close = TextPlan.findUnescaped(ASCII.quote, from: start, to: end)
+      let (close, isEscaped) = stringEnd(from: start, to: end)
       guard close < end else { return false }
       p = close + 1
-      if let key { take(key, unescaped(Slice(start, close)), target) }
+      if let key { take(key, isEscaped ? unescaped(Slice(start, close)) : Slice(start, close), target) }
       return true
     default:
       let start = p
@@ -199,25 +212,27 @@ final class JSONPlan {
     }
   }
 
-  private var currentChildren: [Key] = []
-
-  private func take(_ key: Key, _ value: Slice, _ target: borrowing Fields) {
-    if let text = key.text {
+  private func take(
+    _ key: UnsafeMutablePointer<JSONKeyTable.Entry>, _ value: Slice, _ target: borrowing Fields
+  ) {
+    if let text = key.pointee.text {
       known += 1
-      if !text.matchForward(value, into: target) {
-        var slow = Backtracking(text, value)
-        _ = slow.match(into: target)
+      text._withUnsafeGuaranteedRef { text in
+        if !text.matchForward(value, into: target) {
+          var slow = Backtracking(text, value)
+          _ = slow.match(into: target)
+        }
       }
       return
     }
-    guard let field = key.field else { return }
+    guard key.pointee.isField else { return }
     known += 1
-    let slot = Int(field.role.rawValue)
-    if field.role != .ignored, !target.slice(slot).isMissing { return }
+    let slot = Int(key.pointee.slot)
+    if slot != Int(FieldRole.ignored.rawValue), !target.slice(slot).isMissing { return }
     target.setSlice(value, slot)
     guard !value.isMissing else { return }
     var p = value.start
-    switch key.kind {
+    switch key.pointee.kind {
     case .integer:
       if let number = Numbers.digits(&p, to: value.end), p == value.end {
         target.setNumber(number, slot)
@@ -226,21 +241,18 @@ final class JSONPlan {
         if let number = Numbers.decimal(&p, to: value.end, scale: 1) { target.setNumber(number, slot) }
       }
     case .decimal:
-      let scale: Int64 = field.unit == .seconds ? 1000 : 1
-      let divisor: Int64 = field.unit == .microseconds ? 1000 : field.unit == .nanoseconds ? 1_000_000 : 1
-      if let number = Numbers.decimal(&p, to: value.end, scale: scale) {
-        target.setNumber(Numbers.scaledDown(number, by: divisor), slot)
+      if let number = Numbers.decimal(&p, to: value.end, scale: key.pointee.scale) {
+        target.setNumber(Numbers.scaledDown(number, by: key.pointee.divisor), slot)
       }
     case .time:
-      if let time = times[key.timeIndex].read(&p, to: value.end) { target.setNumber(time, slot) }
+      if let time = times[Int(key.pointee.timeIndex)].read(&p, to: value.end) { target.setNumber(time, slot) }
     default: break
     }
   }
 
   private func unescaped(_ slice: Slice) -> Slice {
-    guard slice.firstIndex(of: ASCII.backslash) != nil else { return slice }
     let bytes = Unescape.backslashes(slice)
-    guard scratchUsed + bytes.count + 8 < scratchCapacity else { return slice }
+    guard scratchUsed + bytes.count + LineParser.slack < scratchCapacity else { return slice }
     let start = scratch + scratchUsed
     bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { memcpy(start, base, bytes.count) } }
     scratchUsed += bytes.count + 8
@@ -260,9 +272,6 @@ final class JSONPlan {
       if p.pointee == ASCII.openBracket {
         guard skipArray(&p, end, target, depth: depth + 1) else { return false }
       } else {
-        let outer = currentChildren
-        currentChildren = []
-        defer { currentChildren = outer }
         guard value(&p, end, nil, target, depth: depth + 1) else { return false }
       }
       skipSpace(&p, end)

@@ -44,8 +44,8 @@ final class RowLayout {
   let name: String
   let dialect: Dialect
   let index: Int
-  let destinationRuns: [(UInt8, UInt8)]
-  let outcomeRuns: [(UInt8, UInt8)]
+  let destinationRuns: UnsafeBufferPointer<(UInt8, UInt8)>
+  let outcomeRuns: UnsafeBufferPointer<(UInt8, UInt8)>
   let hasAddresses: Bool
   let hasUpstreamLocal: Bool
   let logsUpstream: Bool
@@ -56,6 +56,7 @@ final class RowLayout {
   let lacksZone: Bool
   let lacksDate: Bool
   /// Slots whose values the proxy may have cut, with the length at which it cuts.
+  let hasCuts: Bool
   let cuts: [(role: FieldRole, length: Int)]
   /// Stored lines of this format in the batch at hand; kept here so that counting costs no dictionary look-up per line.
   var stored = 0
@@ -67,8 +68,13 @@ final class RowLayout {
     name = plan.name
     dialect = plan.dialect
     self.index = index
-    self.destinationRuns = destinationRuns
-    self.outcomeRuns = outcomeRuns
+    func copied(_ runs: [(UInt8, UInt8)]) -> UnsafeBufferPointer<(UInt8, UInt8)> {
+      let memory = UnsafeMutableBufferPointer<(UInt8, UInt8)>.allocate(capacity: runs.count)
+      _ = memory.initialize(from: runs)
+      return UnsafeBufferPointer(memory)
+    }
+    self.destinationRuns = copied(destinationRuns)
+    self.outcomeRuns = copied(outcomeRuns)
     hasUpstreamLocal = roles.contains(.upstreamLocal) || roles.contains(.upstreamLocalIP)
     hasAddresses =
       hasUpstreamLocal || roles.contains(.downstreamLocal) || roles.contains(.downstreamRemote)
@@ -84,5 +90,11 @@ final class RowLayout {
     lacksDate = times.contains { $0.lacksDate }
     cuts = fields.compactMap { field in field.maxLength.map { (field.role, $0) } }
       .filter { $0.role != .ignored }
+    hasCuts = !cuts.isEmpty
+  }
+
+  deinit {
+    destinationRuns.deallocate()
+    outcomeRuns.deallocate()
   }
 }

@@ -14,16 +14,18 @@ final class RowBuilder {
     case noTime
   }
 
-  private var sources = Interner(capacity: 1 << 10)
-  private var destinations = Interner(capacity: 1 << 14)
-  private var outcomes = Interner(capacity: 1 << 10)
-  private var templates = Interner(capacity: 1 << 14, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20)
+  // Behind pointers, because access to a stored property of a class is checked at run time for exclusivity.
+  private let sources = RowBuilder.boxed(Interner(capacity: 1 << 10))
+  private let destinations = RowBuilder.boxed(Interner(capacity: 1 << 14))
+  private let outcomes = RowBuilder.boxed(Interner(capacity: 1 << 10))
+  private let templates = RowBuilder.boxed(
+    Interner(capacity: 1 << 14, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20))
   private let pathTemplate = PathTemplate()
   /// A dictionary is at its bound: it starts anew with the next batch (ids must not change meaning inside one).
   private(set) var wantsRestart = false
   /// Warnings that belong to every line of a source or destination, by id.
-  private var sourceWarnings: [Warnings] = []
-  private var destinationWarnings: [Warnings] = []
+  private let sourceWarnings = RowBuilder.boxed(ContiguousArray<Warnings>())
+  private let destinationWarnings = RowBuilder.boxed(ContiguousArray<Warnings>())
   /// Keys under construction: the tag in front (plan, shape, flags), then slices of the line.
   private let key: UnsafeMutablePointer<Slice>
   private let tag: UnsafeMutablePointer<UInt8>
@@ -52,15 +54,23 @@ final class RowBuilder {
     tag.initialize(repeating: 0, count: 64)
   }
 
+  private static func boxed<Value: ~Copyable>(_ value: consuming Value) -> UnsafeMutablePointer<Value> {
+    let box = UnsafeMutablePointer<Value>.allocate(capacity: 1)
+    box.initialize(to: value)
+    return box
+  }
+
   deinit {
+    for interner in [sources, destinations, outcomes, templates] { interner.deinitialize(count: 1).deallocate() }
+    for warnings in [sourceWarnings, destinationWarnings] { warnings.deinitialize(count: 1).deallocate() }
     key.deallocate()
     tag.deallocate()
   }
 
   /// A new log: its sources are new, whatever the addresses.
   func restartSources() {
-    sources.restart()
-    sourceWarnings.removeAll(keepingCapacity: true)
+    sources.pointee.restart()
+    sourceWarnings.pointee.removeAll(keepingCapacity: true)
   }
 
   // MARK: - Dictionary keys
@@ -78,7 +88,7 @@ final class RowBuilder {
   }
 
   @inline(__always) private func addRuns(
-    _ runs: [(UInt8, UInt8)], _ fields: borrowing Fields, from n: Int
+    _ runs: UnsafeBufferPointer<(UInt8, UInt8)>, _ fields: borrowing Fields, from n: Int
   ) -> Int {
     var n = n
     for (first, last) in runs {
@@ -91,33 +101,33 @@ final class RowBuilder {
   /// The id of the source whose key stands in `key[0..<n]`; `make` is asked when it is new, and may refuse.
   @inline(__always) func sourceID(_ n: Int, _ batch: FlowBatch, make: () -> (Source, Warnings)?) -> Int32 {
     let h = hash(n)
-    let known = sources.find(h, key, n)
+    let known = sources.pointee.find(h, key, n)
     if known >= 0 { return known }
     guard let (source, warnings) = make() else { return -1 }
-    wantsRestart = wantsRestart || sources.isFull(for: key, n)
+    wantsRestart = wantsRestart || sources.pointee.isFull(for: key, n)
     batch.newSources.append(source)
-    sourceWarnings.append(warnings)
-    return sources.add(h, key, n)
+    sourceWarnings.pointee.append(warnings)
+    return sources.pointee.add(h, key, n)
   }
 
   @inline(__always) func destinationID(_ n: Int, _ batch: FlowBatch, make: () -> (Destination, Warnings)?) -> Int32 {
     let h = hash(n)
-    let known = destinations.find(h, key, n)
+    let known = destinations.pointee.find(h, key, n)
     if known >= 0 { return known }
     guard let (destination, warnings) = make() else { return -1 }
-    wantsRestart = wantsRestart || destinations.isFull(for: key, n)
+    wantsRestart = wantsRestart || destinations.pointee.isFull(for: key, n)
     batch.newDestinations.append(destination)
-    destinationWarnings.append(warnings)
-    return destinations.add(h, key, n)
+    destinationWarnings.pointee.append(warnings)
+    return destinations.pointee.add(h, key, n)
   }
 
   @inline(__always) func outcomeID(_ n: Int, _ batch: FlowBatch, make: () -> Outcome) -> Int32 {
     let h = hash(n)
-    let known = outcomes.find(h, key, n)
+    let known = outcomes.pointee.find(h, key, n)
     if known >= 0 { return known }
-    wantsRestart = wantsRestart || outcomes.isFull(for: key, n)
+    wantsRestart = wantsRestart || outcomes.pointee.isFull(for: key, n)
     batch.newOutcomes.append(make())
-    return outcomes.add(h, key, n)
+    return outcomes.pointee.add(h, key, n)
   }
 
   /// The id of the path's template; -1 for a missing path.
@@ -125,25 +135,25 @@ final class RowBuilder {
     if path.isMissing { return -1 }
     key[0] = pathTemplate.template(of: path)
     let h = hash(1)
-    let known = templates.find(h, key, 1)
+    let known = templates.pointee.find(h, key, 1)
     if known >= 0 { return known }
     return newTemplate(h, escaping, batch)
   }
 
   @inline(never) private func newTemplate(_ hash: UInt64, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32
   {
-    if templates.isFull(for: key, 1) {
+    if templates.pointee.isFull(for: key, 1) {
       // No restart: it would let a client who invents paths clear the dictionary over and over.
       let others = Slice(Self.otherPaths.utf8Start, Self.otherPaths.utf8Start + Self.otherPaths.utf8CodeUnitCount)
       key[0] = others
       let h = self.hash(1)
-      let known = templates.find(h, key, 1)
+      let known = templates.pointee.find(h, key, 1)
       if known >= 0 { return known }
       batch.newPathTemplates.append("\(Self.otherPaths)")
-      return templates.add(h, key, 1)
+      return templates.pointee.add(h, key, 1)
     }
     batch.newPathTemplates.append(Unescape.string(key[0], escaping))
-    return templates.add(hash, key, 1)
+    return templates.pointee.add(hash, key, 1)
   }
 
   /// Call before a batch is filled: dictionaries that reached their bound start anew, and the batch learns from where.
@@ -152,35 +162,35 @@ final class RowBuilder {
     guard batch.isEmpty else { return }
     if wantsRestart {
       wantsRestart = false
-      if sources.isAlmostFull { restartSources() }
-      if destinations.isAlmostFull {
-        destinations.restart()
-        destinationWarnings.removeAll(keepingCapacity: true)
+      if sources.pointee.isAlmostFull { restartSources() }
+      if destinations.pointee.isAlmostFull {
+        destinations.pointee.restart()
+        destinationWarnings.pointee.removeAll(keepingCapacity: true)
       }
-      if outcomes.isAlmostFull { outcomes.restart() }
+      if outcomes.pointee.isAlmostFull { outcomes.pointee.restart() }
     }
     // An empty batch may hold entries all the same: of rows that were not stored after all. They stay, as ids are given
     // once, unless they belong to a dictionary that has started anew since.
-    if Int(batch.firstNewSource) + batch.newSources.count != sources.count {
+    if Int(batch.firstNewSource) + batch.newSources.count != sources.pointee.count {
       batch.newSources.removeAll(keepingCapacity: true)
-      batch.firstNewSource = Int32(sources.count)
+      batch.firstNewSource = Int32(sources.pointee.count)
     }
-    if Int(batch.firstNewDestination) + batch.newDestinations.count != destinations.count {
+    if Int(batch.firstNewDestination) + batch.newDestinations.count != destinations.pointee.count {
       batch.newDestinations.removeAll(keepingCapacity: true)
-      batch.firstNewDestination = Int32(destinations.count)
+      batch.firstNewDestination = Int32(destinations.pointee.count)
     }
-    if Int(batch.firstNewOutcome) + batch.newOutcomes.count != outcomes.count {
+    if Int(batch.firstNewOutcome) + batch.newOutcomes.count != outcomes.pointee.count {
       batch.newOutcomes.removeAll(keepingCapacity: true)
-      batch.firstNewOutcome = Int32(outcomes.count)
+      batch.firstNewOutcome = Int32(outcomes.pointee.count)
     }
-    if Int(batch.firstNewPathTemplate) + batch.newPathTemplates.count != templates.count {
+    if Int(batch.firstNewPathTemplate) + batch.newPathTemplates.count != templates.pointee.count {
       batch.newPathTemplates.removeAll(keepingCapacity: true)
-      batch.firstNewPathTemplate = Int32(templates.count)
+      batch.firstNewPathTemplate = Int32(templates.pointee.count)
     }
   }
 
-  @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings[Int(id)] }
-  @inline(__always) func warnings(ofDestination id: Int32) -> Warnings { destinationWarnings[Int(id)] }
+  @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings.pointee[Int(id)] }
+  @inline(__always) func warnings(ofDestination id: Int32) -> Warnings { destinationWarnings.pointee[Int(id)] }
 
   // MARK: - Rows
 
@@ -237,7 +247,9 @@ final class RowBuilder {
   /// Puts the tag and the key's slices in place and returns how many slices there are.
   @inline(__always) func beginKey(_ a: UInt64, _ b: UInt64) { makeTag(a, b) }
   @inline(__always) func keySlice(_ slice: Slice, at n: Int) { key[n] = slice }
-  @inline(__always) func keyRuns(_ runs: [(UInt8, UInt8)], _ fields: borrowing Fields, from n: Int) -> Int {
+  @inline(__always) func keyRuns(_ runs: UnsafeBufferPointer<(UInt8, UInt8)>, _ fields: borrowing Fields, from n: Int)
+    -> Int
+  {
     addRuns(runs, fields, from: n)
   }
 }

@@ -37,6 +37,11 @@ final class TextPlan {
     /// How many bytes of `forbidden`, from the low end, a line must not hold in this column to be split by the fast path.
     var forbiddenCount: UInt8
     var forbidden: UInt64
+    /// What the fast path looks for at once: the stop and the first forbidden byte (or two of those, in the last column).
+    var ends: (SIMD16<UInt8>, SIMD16<UInt8>)
+    /// The forbidden bytes that `ends` has no room for.
+    var moreForbidden: UInt64
+    var moreForbiddenCount: UInt8
     var mayBeEmpty: Bool
     /// The literal's first eight bytes, and how many of them count.
     var literal: UInt64
@@ -59,8 +64,10 @@ final class TextPlan {
   let fields: [FormatField]
   let steps: UnsafeMutablePointer<Step>
   let stepCount: Int
-  var times: UnsafeMutablePointer<TimeReader>
+  let times: UnsafeMutablePointer<TimeReader>
   let timeCount: Int
+  /// The same as `prefix`, in memory that needs no array around it.
+  private let prefixBytes: UnsafeMutablePointer<UInt8>
   /// Slots from first to last whose columns stand side by side and belong to one dictionary key.
   let destinationRuns: [(UInt8, UInt8)]
   let outcomeRuns: [(UInt8, UInt8)]
@@ -87,6 +94,8 @@ final class TextPlan {
     self.fields = fields
     self.literals = literals
     stepCount = fields.count
+    prefixBytes = .allocate(capacity: max(1, prefix.count))
+    prefixBytes.initialize(from: prefix, count: prefix.count)
     steps = .allocate(capacity: max(1, fields.count))
     times = .allocate(capacity: max(1, fields.count))
     var timeCount = 0
@@ -102,6 +111,8 @@ final class TextPlan {
         kind: .text, slot: field.role.rawValue,
         stop: literal.first ?? ASCII.newline, padded: field.padded, paddedAtEnd: field.paddedAtEnd,
         isRepeat: field.role != .ignored && seen.contains(field.role), forbiddenCount: 0, forbidden: 0,
+        ends: (SIMD16(repeating: literal.first ?? ASCII.newline), SIMD16(repeating: literal.first ?? ASCII.newline)),
+        moreForbidden: 0, moreForbiddenCount: 0,
         mayBeEmpty: field.mayBeEmpty || field.syntax == .text || field.syntax == .list,
         literal: word, literalMask: counted == 8 ? .max : (1 << UInt64(8 * counted)) - 1,
         literalCount: Int32(literal.count), scale: 1, divisor: 1, timeIndex: -1,
@@ -135,6 +146,13 @@ final class TextPlan {
       // Eight different delimiters in one neighbourhood are more than anybody writes; the slow twin needs no list.
       steps[i].forbiddenCount = UInt8(min(bytes.count, 8))
       for (j, byte) in bytes.prefix(8).enumerated() { steps[i].forbidden |= UInt64(byte) << UInt64(8 * j) }
+      // No literal behind it: the line's end stops the column, and both places are free.
+      let places = literals[i].isEmpty ? 2 : 1
+      if places == 2, let first = bytes.first { steps[i].ends.0 = SIMD16(repeating: first) }
+      if let last = bytes.prefix(places).last { steps[i].ends.1 = SIMD16(repeating: last) }
+      let more = bytes.prefix(8).dropFirst(places)
+      steps[i].moreForbiddenCount = UInt8(more.count)
+      for (j, byte) in more.enumerated() { steps[i].moreForbidden |= UInt64(byte) << UInt64(8 * j) }
     }
     roles = seen
     hasMaxLength = fields.contains { $0.maxLength != nil }
@@ -143,6 +161,7 @@ final class TextPlan {
   }
 
   deinit {
+    prefixBytes.deallocate()
     steps.deallocate()
     times.deinitialize(count: timeCount)
     times.deallocate()
@@ -228,65 +247,15 @@ final class TextPlan {
   // MARK: - The fast path
 
   /// Splits `line` into `target`; false when the line is not of this plan, or only with a delimiter inside a column.
-  @inline(__always)
-  func matchForward(_ line: Slice, into target: borrowing Fields) -> Bool {
-    let end = line.end
-    var p = line.start
-    guard line.count >= prefix.count else { return false }
-    let prefixCount = prefix.count
-    if prefixCount > 0 {
-      let matches = prefix.withUnsafeBufferPointer { memcmp($0.baseAddress!, p, prefixCount) == 0 }
-      if !matches { return false }
-      p += prefixCount
-    }
-    for i in 0..<stepCount {
-      let step = steps + i
-      let slot = Int(step.pointee.slot)
-      if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
-      let start = p
-      switch step.pointee.kind {
-      case .text, .token, .escapedText:
-        if step.pointee.literalCount == 0, i == stepCount - 1 {
-          p = end
-        } else if step.pointee.kind == .escapedText {
-          p = Self.findUnescaped(step.pointee.stop, from: p, to: end)
-        } else {
-          p = Scan.find(step.pointee.stop, from: p, to: end)
-        }
-        var slice = Slice(start, p)
-        if step.pointee.paddedAtEnd { slice = slice.trimmingSpaces() }
-        if slice.isEmpty, !step.pointee.mayBeEmpty { return false }
-        var forbidden = step.pointee.forbidden
-        for _ in 0..<step.pointee.forbiddenCount {
-          if Scan.find(UInt8(truncatingIfNeeded: forbidden), from: slice.start, to: slice.end) != slice.end {
-            return false
-          }
-          forbidden >>= 8
-        }
-        if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
-      case .integer:
-        // A plain number that is the only one of its role is the rule.
-        if !step.pointee.isRepeat, let value = Numbers.digits(&p, to: end) {
-          target.setNumber(value, slot)
-          target.setSlice(Slice(start, p), slot)
-        } else {
-          guard matchSlowly(i, &p, to: end, into: target) else { return false }
-        }
-      case .decimal, .time, .protocol:
-        guard matchSlowly(i, &p, to: end, into: target) else { return false }
-      }
-      if step.pointee.paddedAtEnd { p = pastPadding(i, p, to: end) }
-      // The literal behind the column; at most eight bytes of it in one comparison.
-      let literalCount = Int(step.pointee.literalCount)
-      if literalCount > 0 {
-        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else {
-          return false
-        }
-        if literalCount > 8, !hasLiteral(i, at: p) { return false }
-        p += literalCount
-      }
-    }
-    return p == end
+  @inline(__always) func matchForward(_ line: Slice, into target: borrowing Fields) -> Bool {
+    forward.match(line, into: target)
+  }
+
+  /// The plan as the fast path sees it.
+  var forward: ForwardPlan {
+    ForwardPlan(
+      steps: steps, stepCount: stepCount, prefix: prefixBytes, prefixCount: prefix.count, times: times,
+      plan: Unmanaged.passUnretained(self))
   }
 
   /// Matches a record that its proxy cut off inside or behind the request target (Squid at 8,191 bytes): the columns up to
@@ -323,7 +292,7 @@ final class TextPlan {
   }
 
   /// Columns of fixed or rare syntax.
-  private func matchSlowly(_ i: Int, _ p: inout Bytes, to end: Bytes, into target: borrowing Fields) -> Bool {
+  func matchSlowly(_ i: Int, _ p: inout Bytes, to end: Bytes, into target: borrowing Fields) -> Bool {
     let step = steps[i]
     let slot = Int(step.slot)
     let start = p
@@ -354,17 +323,17 @@ final class TextPlan {
       if p < end, p.pointee == ASCII.minus {
         p += 1
       } else {
-        while p < end,
-          ASCII.isLetter(p.pointee) || ASCII.isDigit(p.pointee) || p.pointee == ASCII.slash || p.pointee == ASCII.dot
-        {
-          p += 1
-        }
+        while p < end, Self.isProtocolByte(p.pointee) { p += 1 }
         if p == start, !fields[i].mayBeEmpty { return false }
       }
     }
     if !step.isRepeat || target.number(fields[i].role) == Numbers.missing { target.setNumber(value, slot) }
     if !step.isRepeat || target.slice(slot).isMissing { target.setSlice(Slice(start, p), slot) }
     return true
+  }
+
+  @inline(__always) static func isProtocolByte(_ byte: UInt8) -> Bool {
+    ASCII.isLetter(byte) || ASCII.isDigit(byte) || byte == ASCII.slash || byte == ASCII.dot
   }
 
   /// Past the spaces that fill a column up to its width; a space that belongs to the literal behind it is left.

@@ -7,8 +7,9 @@ internal import Flows
 /// for gateways, and for pods without a sidecar, whose address another pod may have had before. That an address lies in
 /// the mesh holds at all times, since addresses of pods are not given to anything else.
 struct ClusterEvidence: Sendable {
-  /// Moments at which an entry may begin or end; each makes an interval, and verdicts are written for every interval.
-  static let momentLimit = 64
+  /// Moments at which an entry about gateways, or one about pods without a sidecar, may begin or end. Each makes an
+  /// interval, and verdicts are written for every pair of classes in every interval.
+  static let momentLimit = 16
 
   enum Fact: Hashable, Sendable {
     case gateway(ClusterHistory.Gateway)
@@ -35,9 +36,11 @@ struct ClusterEvidence: Sendable {
 
   /// - Parameters:
   ///   - addresses: those that lines name.
+  ///   - clients: those of them that came to a gateway or a proxy: only there it matters who has no sidecar.
   ///   - span: from the first line to the last; nil when there are none.
   init(
-    _ history: ClusterHistory, addresses: Set<IPAddress>, policy: Policy, span: (fromMs: Int64, untilMs: Int64)?
+    _ history: ClusterHistory, addresses: Set<IPAddress>, clients: Set<IPAddress>, policy: Policy,
+    span: (fromMs: Int64, untilMs: Int64)?
   ) {
     guard let span, !history.objects.isEmpty else { return }
     let index = RangeIndex(policy.pods.map(\.addresses))
@@ -58,26 +61,22 @@ struct ClusterEvidence: Sendable {
         }
       }
     }
-    var dropped = 0
+    var turns: [(address: IPAddress, validity: Policy.Validity)] = []
     for address in ordered {
       let declared = index.entries(containing: address)
       let spoken = policy.pods.indices.filter { declared.contains($0) && policy.pods[$0].hasSidecar != nil }
-      let range = AddressRange(address, prefixLength: 128)
       if let holders = history.holders[address] {
         let proxies = Set(holders.map { history.objects[$0.object].proxy ?? .none })
         podGroups[PodGroup(hasSidecar: proxies == [.sidecar] && spoken.isEmpty ? true : nil), default: []]
-          .append(range)
+          .append(AddressRange(address, prefixLength: 128))
+        guard clients.contains(address) else { continue }
         for holder in holders where history.objects[holder.object].proxy == ClusterObject.Proxy.none {
           var parts = [Policy.Validity(holder, within: span)]
           for entry in spoken { parts = parts.flatMap { $0.without(policy.pods[entry].validity) } }
-          for part in parts where part.touches(span) {
-            if budget.take(part) {
-              podGroups[PodGroup(hasSidecar: false, validity: part), default: []].append(range)
-            } else {
-              dropped += 1
-            }
-          }
+          for part in parts where part.touches(span) { turns.append((address, part)) }
         }
+      } else if let gateway = history.gatewayServices[address] {
+        facts[Entry(fact: .gateway(gateway), validity: Policy.Validity()), default: []].append(address)
       } else if history.nodes[address] != nil || history.services[address] != nil
         || history.workloadEntries.contains(address)
       {
@@ -85,6 +84,16 @@ struct ClusterEvidence: Sendable {
       } else if history.outside.contains(address) {
         facts[Entry(fact: .outside, validity: Policy.Validity()), default: []].append(address)
       }
+    }
+    let grid = MomentGrid(turns.map(\.validity), limit: ClusterEvidence.momentLimit)
+    var dropped = 0
+    for turn in turns {
+      guard let validity = grid.inside(turn.validity) else {
+        dropped += 1
+        continue
+      }
+      podGroups[PodGroup(hasSidecar: false, validity: validity), default: []]
+        .append(AddressRange(turn.address, prefixLength: 128))
     }
     pods = podGroups.sorted { $0.key.order < $1.key.order }.map { group, ranges in
       Policy.Pod(name: "", addresses: ranges, hasSidecar: group.hasSidecar, validity: group.validity)
@@ -98,7 +107,7 @@ struct ClusterEvidence: Sendable {
     gatewayHosts = history.gatewayHosts
     if dropped > 0 {
       assumptions = [
-        "pods without a sidecar took turns at more addresses than are told apart by time: of \(dropped) turns nothing is known"
+        "pods without a sidecar came and went more often than is told apart by time: of \(dropped) of them nothing is known"
       ]
     }
   }
@@ -160,6 +169,30 @@ private struct MomentBudget {
     guard moments.count + new.count <= limit else { return false }
     moments.formUnion(new)
     return true
+  }
+}
+
+/// The moments that validities may be cut to, so that they are few: every one, or every so-manieth.
+private struct MomentGrid {
+  private let moments: [Int64]
+
+  init(_ validities: [Policy.Validity], limit: Int) {
+    let all = Set(validities.flatMap { [$0.fromMs, $0.untilMs] }).subtracting([.min, .max]).sorted()
+    moments = all.count <= limit ? all : (0..<limit).map { all[$0 * (all.count - 1) / (limit - 1)] }
+  }
+
+  /// What of it lies between two moments of the grid: less than the truth, never more; nil where nothing does.
+  func inside(_ validity: Policy.Validity) -> Policy.Validity? {
+    var result = validity
+    if validity.fromMs != .min {
+      guard let from = moments.first(where: { $0 >= validity.fromMs }) else { return nil }
+      result.fromMs = from
+    }
+    if validity.untilMs != .max {
+      guard let until = moments.last(where: { $0 <= validity.untilMs }) else { return nil }
+      result.untilMs = until
+    }
+    return result.fromMs < result.untilMs ? result : nil
   }
 }
 

@@ -36,6 +36,8 @@ struct ClusterHistory: Sendable {
   private(set) var gateways: [Int: Gateway] = [:]
   /// Registry hosts of the Services in front of egress gateways.
   private(set) var gatewayHosts: Set<String> = []
+  /// Cluster addresses of those Services.
+  private(set) var gatewayServices: [IPAddress: Gateway] = [:]
   /// Pods by `namespace/name`, for logs that say which pod wrote them.
   private(set) var workloads: [String: String] = [:]
 
@@ -159,10 +161,10 @@ struct ClusterHistory: Sendable {
   /// Pods that run as a gateway, by what selects and exposes them.
   private mutating func learnGateways() {
     let selectors = objects.filter { $0.kind == .gateway && !$0.labels.isEmpty }
-    let services = objects.filter { $0.kind == .service && !$0.labels.isEmpty }
+    let selecting = objects.filter { $0.kind == .service && !$0.labels.isEmpty }
     var serviceHosts: Set<String> = []
     for (place, pod) in objects.enumerated() where pod.kind == .pod && pod.proxy == .router {
-      let ahead = services.filter { $0.namespace == pod.namespace && pod.isSelected(by: $0.labels) }
+      let ahead = selecting.filter { $0.namespace == pod.namespace && pod.isSelected(by: $0.labels) }
       // an Istio Gateway selects in all namespaces, unless istiod is told otherwise
       let isSelected = selectors.contains { pod.isSelected(by: $0.labels) }
       let isLabelled = pod.labels["istio"] == "egressgateway"
@@ -179,7 +181,13 @@ struct ClusterHistory: Sendable {
       } else {
         continue
       }
-      for service in ahead { serviceHosts.formUnion(service.hosts) }
+      for service in ahead {
+        serviceHosts.formUnion(service.hosts)
+        for address in service.addresses.compactMap({ IPAddress($0) }) where services[address] != nil {
+          // as certain as the least certain of its pods
+          gatewayServices[address] = gatewayServices[address] == .guessed ? .guessed : gateways[place]
+        }
+      }
     }
     gatewayHosts = serviceHosts
   }

@@ -150,7 +150,8 @@ final class DestinationClassifier {
     let guess = topology.guessedForwardProxies[Topology.ProxyPort(address: address, port: endpoint.port)]
     let key = guess == nil ? endpoint.ip : "\(endpoint.ip) \(endpoint.port)"
     if let known = upstreams[key] { return known }
-    let entries = topology.entries(of: address, index)
+    var entries = topology.entries(of: address, index)
+    entries.pods = entries.pods.intersection(index.places)
     let mayBeSNIProxy =
       AddressKind(address) == .loopback || !entries.sniProxies.isEmpty
       || topology.guessedSNIProxies[address] != nil
@@ -171,9 +172,11 @@ final class DestinationClassifier {
   private func dialledFacts(_ endpoint: Endpoint) -> DestinationTraits.Dialled? {
     if let known = dialled[endpoint.ip] { return known }
     guard let address = addresses.parse(endpoint.ip) else { return nil }
+    var entries = topology.entries(of: address, index)
+    entries.pods = entries.pods.intersection(index.places)
     let facts = DestinationTraits.Dialled(
       kind: AddressKind(address), isMesh: topology.meshAddresses.contains(address),
-      isGateway: topology.gatewayProxies.contains(address), entries: topology.entries(of: address, index))
+      isGateway: topology.gatewayProxies.contains(address), entries: entries)
     dialled[endpoint.ip] = facts
     return facts
   }

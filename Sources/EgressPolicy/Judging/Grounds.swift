@@ -26,6 +26,8 @@ public struct Grounds: Sendable, Equatable {
   public internal(set) var ending: OutcomeVerdict
   /// Entries the rule rests on; empty where the line alone decides, or an assumption does.
   public internal(set) var entries: [Entry] = []
+  /// What the imported topology says of the flow's addresses at its time.
+  public internal(set) var topology: [String] = []
   /// Only for a bypass: nearest first, at most `maxExceptions`.
   public internal(set) var exceptions: [ConsideredException] = []
   /// Exceptions of the policy beyond those.
@@ -56,6 +58,7 @@ extension Judge {
     guard let rule = Rule(rawValue: verdict.rule) else { return grounds }
     let lookup = EntryLookup(policy: policy, active: rules.active)
     grounds.entries = lookup.entries(behind: rule, from, to)
+    grounds.topology = statements(of: sourceFact.source, destinationFact.destination, atMs: atMs, learned)
     if grounds.ending.left, verdict.bypass != nil {
       let checks = policy.exceptions.map {
         ExceptionCheck(
@@ -76,6 +79,18 @@ extension Judge {
         destination: destinationFact.destination
       ).sentences
     return grounds
+  }
+
+  private func statements(
+    of source: Source, _ destination: Destination, atMs: Int64, _ learned: Learned
+  ) -> [String] {
+    guard let history = learned.history else { return [] }
+    var seen: Set<IPAddress> = []
+    let client = source.clientIsForwarded ? nil : source.clientIP
+    return [client, source.proxyIP, destination.upstream?.ip, destination.dialled?.ip].compactMap { text in
+      guard let address = learned.addresses.parse(text), seen.insert(address).inserted else { return nil }
+      return history.statement(of: address, atMs: atMs).map { "\(address) is \($0)" }
+    }
   }
 
   /// The address that an exception's `source` is compared with.

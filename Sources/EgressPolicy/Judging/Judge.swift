@@ -58,12 +58,13 @@ public struct Judge: Sendable {
     let addresses = AddressReader()
     let index: PolicyIndex
     let names: ClusterNames
+    let history: ClusterHistory?
     let topology: Topology
     let strangers: Strangers
     let classifier: DestinationClassifier
 
     init(_ judge: Judge) {
-      let history = judge.cluster.map { ClusterHistory($0) }
+      history = judge.cluster.map { ClusterHistory($0) }
       let policy = judge.policy ?? Policy()
       index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
       names = ClusterNames(history, logs: judge.logs)
@@ -138,7 +139,12 @@ public struct Judge: Sendable {
   ) -> ClusterEvidence {
     guard let history else { return ClusterEvidence() }
     var seen: Set<IPAddress> = []
+    var clients: Set<IPAddress> = []
     for fact in sources {
+      let sends = [.outbound, .outboundForwarded].contains(fact.source.effectiveShape)
+      if !sends, !fact.source.clientIsForwarded, let client = addresses.parse(fact.source.clientIP) {
+        clients.insert(client)
+      }
       for text in [fact.source.clientIP, fact.source.proxyIP] {
         if let address = addresses.parse(text) { seen.insert(address) }
       }
@@ -149,7 +155,7 @@ public struct Judge: Sendable {
       }
     }
     let span = logs.map(\.firstMs).min().flatMap { first in logs.map(\.lastMs).max().map { (first, $0) } }
-    return ClusterEvidence(history, addresses: seen, policy: policy, span: span)
+    return ClusterEvidence(history, addresses: seen, clients: clients, policy: policy, span: span)
   }
 
   /// The name that the policy's `pods` give the address, at whatever time, or else the topology.

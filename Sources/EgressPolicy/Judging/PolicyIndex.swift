@@ -15,6 +15,9 @@ struct PolicyIndex: Sendable {
   let exceptions: ExceptionIndex
   /// The policy's own pods.
   let declaredPods: EntrySet
+  /// All pods but the topology's turns without a sidecar, which matter to clients only: each address that has one is in
+  /// an entry for all times as well.
+  let places: EntrySet
 
   init(_ declared: Policy, evidence: ClusterEvidence = ClusterEvidence()) {
     var policy = declared
@@ -24,6 +27,10 @@ struct PolicyIndex: Sendable {
     var own = EntrySet(of: policy.pods.count)
     for entry in declared.pods.indices { own.insert(entry) }
     declaredPods = own
+    for entry in declared.pods.count..<policy.pods.count where policy.pods[entry].hasSidecar != false {
+      own.insert(entry)
+    }
+    places = own
     internalRanges = RangeIndex(policy.internal.map { $0.range.map { [$0] } ?? [] })
     internalHosts = HostIndex(policy.internal.map { $0.host.map { [$0] } ?? [] })
     pods = RangeIndex(policy.pods.map(\.addresses))

@@ -79,7 +79,8 @@ struct VerdictTables {
           // Without an end nothing lies between.
           nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil))
     }
-    let ending = try db.statement("select key, left_hop, duplicate_view, never_clears from outcome_verdict order by key")
+    let ending = try db.statement(
+      "select key, left_hop, duplicate_view, never_clears from outcome_verdict order by key")
     while try ending.step() {
       let context = Int(clamping: ending.int(0) >> 40)
       let outcome = Int(ending.int(0) & (1 << 40 - 1))

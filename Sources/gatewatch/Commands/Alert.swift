@@ -52,10 +52,13 @@ struct AlertCommand: ParsableCommand {
   )
   var ingest: [String] = []
 
+  @OptionGroup var formats: FormatOptions
+
   @OptionGroup var coverage: CoverageOptions
   @OptionGroup var store: ReadOptions
 
   func validate() throws {
+    guard formats.logFormat.isEmpty || !ingest.isEmpty else { throw ValidationError("--log-format goes with --ingest") }
     guard blockedThreshold > 0 else { throw ValidationError("--blocked-threshold takes a number above 0") }
     guard wait >= 0 else { throw ValidationError("--wait takes a number of seconds") }
   }
@@ -95,7 +98,13 @@ struct AlertCommand: ParsableCommand {
       queries: catalogue.alerts, rules: rules, expected: AlertCommand.expected(judgedBy, now: rules.now),
       inputProblems: problems)
     run.requirements = try coverage.parsed()
-    return try run.run(in: flowStore, tell: tell)
+    let report = try run.run(in: flowStore, tell: tell)
+    // Told and recorded: that a line could not be kept takes nothing from that.
+    do { try EvidenceKeeper(store: flowStore, nowMs: rules.now).keep(report.groups) } catch {
+      try? flowStore.rollback()
+      Terminal.complain("the lines of the findings could not be kept: \(error)")
+    }
+    return report
   }
 
   private func readLogs(into flowStore: FlowStore, policy: Policy?) throws -> [String] {
@@ -103,6 +112,7 @@ struct AlertCommand: ParsableCommand {
     var options = IngestOptions(
       nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
     options.database = store.database
+    options.formats = try formats.plans()
     let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
     if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }

@@ -88,10 +88,7 @@ struct ExplainLookup {
   }
 
   private func flows(log: String, line: Int64) throws -> [Int64] {
-    let logs = try reader.rows(
-      "select id, lines from log where path = :log or path glob '*/' || :pattern order by id",
-      arguments: ["log": .text(log), "pattern": .text(ExplainLookup.literal(log))]
-    ).rows.compactMap { row in row[0].integer.map { (id: $0, lines: row[1].integer ?? 0) } }
+    let logs = try logs(named: log)
     guard !logs.isEmpty else {
       throw ReportError(
         "no log \"\(TerminalText.safe(log))\" was read", help: "gatewatch report coverage lists the logs that were read"
@@ -130,9 +127,18 @@ struct ExplainLookup {
         ? "only \(lines) lines were read" : "the line was skipped as no access line, or its flow was pruned")
   }
 
+  /// Logs of that path, or whose path ends so, with the lines read of each.
+  private func logs(named log: String) throws -> [(id: Int64, lines: Int64)] {
+    try reader.rows(
+      "select id, lines from log where path = :log or path glob '*/' || :pattern order by id",
+      arguments: ["log": .text(log), "pattern": .text(ExplainLookup.literal(log))]
+    ).rows.compactMap { row in row[0].integer.map { (id: $0, lines: row[1].integer ?? 0) } }
+  }
+
   func finding(_ target: ExplainTarget) throws -> FoundFinding? {
     switch target {
-    case .flow, .line: return nil
+    case .flow: return nil
+    case .line(let log, let number): return try findingOfOtherKind(log, number)
     case .finding(let id):
       let rows = try reader.rows(
         "select kind, source, host, port from finding where id = :id", arguments: ["id": .integer(id)]
@@ -155,6 +161,18 @@ struct ExplainLookup {
           "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them; SOURCE of new-host is empty"
       )
     }
+  }
+
+  /// What reads like a line of a log may be a finding of a kind that only an alert query knows: `odd-host:sleep:a.example:443`.
+  private func findingOfOtherKind(_ log: String, _ number: Int64) throws -> FoundFinding? {
+    guard let colon = log.firstIndex(of: ":"), log[log.index(after: colon)...].contains(":"),
+      try logs(named: log).isEmpty
+    else { return nil }
+    let rest = "\(log[log.index(after: colon)...]):\(number)"
+    for key in ExplainLookup.keys(kind: String(log[..<colon]), rest: rest) where try recorded(key) != nil {
+      return try finding(key)
+    }
+    return nil
   }
 
   /// Every way to take `SOURCE:HOST:PORT` apart: an IPv6 address has colons of its own.
@@ -214,11 +232,13 @@ struct ExplainLookup {
     }
   }
 
+  /// A finding's source, as the alert queries name it; of table `source`, called s.
+  static let sourceName =
+    "coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')"
+
   /// The flows behind a finding, as the alert queries of that kind count them.
   private static func flows(of kind: String) -> String {
-    let named =
-      "coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')"
-    let sources = "source_id in (select s.id from source s where \(named) = :source)"
+    let sources = "source_id in (select s.id from source s where \(sourceName) = :source)"
     let hosts = "destination_id in (select d.id from destination d where coalesce(d.host, '') = :host"
     switch kind {
     case AlertLedger.newHost:
@@ -228,6 +248,12 @@ struct ExplainLookup {
         """
     case AlertLedger.blocked:
       return "select id, started_at_ms from blocked_flow where \(sources) and \(hosts) and d.port = :port)"
+    case _ where Bypass(rawValue: kind) == nil:
+      // Which flows an alert query of the user's counts, only that query knows: here are all of this way.
+      return """
+        select id, started_at_ms from judged_flow where duplicate_view = 0 and \(sources) \
+        and \(hosts) and d.port = :port)
+        """
     default:
       return """
         select id, started_at_ms from bypass_flow where bypass = :kind and allowed = 0 and \(sources) \

@@ -44,6 +44,7 @@ struct ExplanationJSON {
       ("policy_entries", list((flow.grounds?.entries ?? []).map(entry))),
       ("exceptions", list((flow.grounds?.exceptions ?? []).map(exception))),
       ("exceptions_not_listed", String(flow.grounds?.otherExceptions ?? 0)),
+      ("topology", list((flow.grounds?.topology ?? []).map { JSON.string($0) })),
       ("would_change", list((flow.grounds?.changes ?? []).map { JSON.string($0) })),
       ("evidence", evidence(flow.evidence)),
     ])

@@ -67,6 +67,9 @@ struct ExplanationText {
       } else {
         text += row("policy", "none: judged by what the lines show")
       }
+      for (index, statement) in (flow.grounds?.topology ?? []).enumerated() {
+        text += row(index == 0 ? "topology" : "", statement)
+      }
       if let assumption = flow.verdict.assumption { text += row("assumed", assumption) }
       text += considered(flow)
       for (index, change) in (flow.grounds?.changes ?? []).enumerated() {
@@ -154,8 +157,11 @@ struct ExplanationText {
       if showsColumns { text += columns(found.parsed) }
       return text
     case .kept(let kept, let why):
-      let raw = String(repeating: " ", count: ExplanationText.indent + ExplanationText.label) + safe(kept) + "\n"
-      return row("line", "\(place), as kept in the database (\(why))") + raw
+      var text = row("line", "\(place), as kept in the database (\(why))")
+      for raw in kept.split(separator: "\n", omittingEmptySubsequences: false) {
+        text += String(repeating: " ", count: ExplanationText.indent + ExplanationText.label) + safe(String(raw)) + "\n"
+      }
+      return text
     case .changed(let why): return row("line", "\(place): log changed: \(why)")
     case .gone(let why): return row("line", "\(place): log gone: \(why)")
     }

@@ -27,6 +27,8 @@ struct FlowExplanation {
 
   struct Evidence {
     var log: String
+    /// Row id of the log.
+    var logID: Int64
     var line: Int64
     var answer: Answer
 
@@ -94,11 +96,12 @@ final class FlowExplainer {
     }
     var explanation = FlowExplanation(
       id: id, columns: Array(zip(names, row)).map { ($0.0, $0.1) }, verdict: verdict,
-      grounds: nil, evidence: .init(log: "", line: 0, answer: .gone(why: "its log is not known")))
+      grounds: nil, evidence: .init(log: "", logID: 0, line: 0, answer: .gone(why: "its log is not known")))
     let startedAt = explanation.integer("started_at_ms") ?? 0
     explanation.grounds = judge.grounds(
       source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: startedAt)
     explanation.evidence.log = explanation.text("log") ?? ""
+    explanation.evidence.logID = ids.log
     explanation.evidence.line = explanation.integer("line") ?? 0
     if let log = try log(ids.log), let flow = wanted(explanation, ids.source, ids.destination, ids.outcome) {
       explanation.evidence.answer = try evidence(of: flow, id: id, in: log)
@@ -130,10 +133,16 @@ final class FlowExplainer {
     switch recall.recall(flow, of: log, from: marks) {
     case .found(let found): return .found(found)
     case .changed(let path, let why):
-      return .changed(why: "\(path): \(why)")
+      return try kept(flow, log, "log changed: \(path): \(why)") ?? .changed(why: "\(path): \(why)")
     case .gone(let why):
-      return .gone(why: why)
+      return try kept(flow, log, "log gone: \(why)") ?? .gone(why: why)
     }
+  }
+
+  private func kept(
+    _ flow: LineRecall.Flow, _ log: LogRecord, _ why: String
+  ) throws -> FlowExplanation.Evidence.Answer? {
+    try reader.evidence(log: log.id, line: flow.line, startedAtMs: flow.startedAtMs).map { .kept(text: $0, why: why) }
   }
 
   private func log(_ id: Int64) throws -> LogRecord? {

@@ -8,6 +8,7 @@ from .truth import OneOf
 
 AMBIGUOUS = "ambiguous-columns"
 UNPROVEN = "source-unproven"
+ALONE = "each log alone"
 
 
 class Share:
@@ -28,13 +29,13 @@ class Share:
 
 
 class Pass:
-    """One reading of one set of logs: with or without the policy, or each log alone."""
+    """One reading of one set of logs: with or without the policy, or in some special way."""
 
-    def __init__(self, form, policy, alone=False):
+    def __init__(self, form, policy, way=None):
         self.form = form
         self.policy = policy
-        self.alone = alone
-        self.name = f"{form}, {'each log alone' if alone else 'policy' if policy else 'zero configuration'}"
+        self.alone = way == ALONE
+        self.name = f"{form}, {way or ('policy' if policy else 'zero configuration')}"
         self.misses = []
         self.measures = {name: Share() for name in (
             "bypass recall", "bypass precision", "bypass, flagged", "blocked recall", "blocked precision", "outcome accuracy", "path accuracy",
@@ -79,7 +80,7 @@ def compare(reading, lines, summary, found):
         reading.misses.append(f"{reading.name}: {len(lines)} lines were written, but {json.dumps(sums)}; {json.dumps(summary['rejected'])}")
     table = {}
     for flow in found:
-        table.setdefault((os.path.basename(flow["log"]).removesuffix(".log"), flow["line"]), []).append(flow)
+        table.setdefault((name_of(flow["log"]), flow["line"]), []).append(flow)
     reading.joins = any(flow["journey"] is not None for flow in found)
     joined = []
     for line in lines:
@@ -91,6 +92,12 @@ def compare(reading, lines, summary, found):
         joined.append((line, candidates[0]))
     if reading.joins:
         judge_joins(reading, joined)
+
+
+def name_of(path):
+    """The log's name by its file, or by the pod in the kubelet's folders."""
+    words = path.split("/")
+    return words[-1].removesuffix(".log") if words[-1] != "0.log" else words[-3].split("_")[1]
 
 
 def judge(reading, line, flow):
@@ -172,7 +179,7 @@ def judge_totals(reading, lines, gatewatch, database):
     if result.returncode != 0:
         raise RuntimeError(f"gatewatch query: exit {result.returncode}: {result.stderr.strip()}")
     rows = [json.loads(row) for row in result.stdout.splitlines()]
-    counted = {(os.path.basename(row["log"]).removesuffix(".log"), row["line"]): bool(row["counted"]) for row in rows}
+    counted = {(name_of(row["log"]), row["line"]): bool(row["counted"]) for row in rows}
     last = {}
     for line in lines:
         key = (line.scenario, line.journey)
@@ -211,7 +218,7 @@ def judge_joins(reading, joined):
     true = pairs(lambda line, flow: (line.scenario, line.journey))
     said = pairs(lambda line, flow: flow["journey"])
     for pair in sorted(true | said):
-        (line, flow), (other, _) = joined[pair[0]], joined[pair[1]]
+        line, other = joined[pair[0]][0], joined[pair[1]][0]
         if pair in true:
             reading.measures["join recall"].add(pair in said)
         if pair in said:

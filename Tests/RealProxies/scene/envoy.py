@@ -132,7 +132,9 @@ class Envoy:
             "envoy.filters.network.tcp_proxy", "filters.network.tcp_proxy.v3.TcpProxy",
             stat_prefix=cluster, cluster=cluster, access_log=self.access_log())]
 
-    def http(self, route_config, hosts, *before, remote=False):
+    def http(self, route_config, hosts, *before, remote=False, trusting=True):
+        # Istio trusts its own hops, so that one request keeps one id; Envoy by itself does not any more
+        inside = [{"address_prefix": "10.0.0.0" if trusting else "192.0.2.0", "prefix_len": 8 if trusting else 24}]
         return [typed(
             "envoy.filters.network.http_connection_manager",
             "filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -140,8 +142,7 @@ class Envoy:
                 "name": route_config, "virtual_hosts": hosts, "validate_clusters": False},
             http_filters=[*before, typed("envoy.filters.http.router", "filters.http.router.v3.Router")],
             access_log=self.access_log(), use_remote_address=remote, upgrade_configs=[{"upgrade_type": "websocket"}],
-            # Istio trusts its own hops, so that one request keeps one id
-            internal_address_config={"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]},
+            internal_address_config={"cidr_ranges": inside},
             stream_idle_timeout="0s", normalize_path=True)]
 
     def listen(self, name, ip, port, chains, *, bound=True, original=False, default=None, inspect=True):

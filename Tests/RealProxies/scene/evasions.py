@@ -3,7 +3,8 @@
 from . import clients, tools
 from .clients import request
 from .mesh import GATEWAY, GATEWAY_POD, LEGACY, METADATA, NAMES, REFUSING, REVIEWS_POD, SLEEP, SNI_POD, SQUID
-from .tasks import DIRECT, NOTHING, PASSTHROUGH, at_gateway, at_squid, gets, https, sidecar, to_gateway, to_squid
+from .proxies import at_squid, to_squid
+from .tasks import DIRECT, NOTHING, PASSTHROUGH, at_gateway, gets, https, sidecar, to_gateway
 from .truth import Declared, Line, OneOf, require, scenario
 
 EVIL = NAMES["evil.example"]

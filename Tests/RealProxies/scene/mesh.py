@@ -25,9 +25,9 @@ NAMES = {
     "vendor-service.example": "203.0.113.20", "badtls.example": "203.0.113.21", "mtls.example": "203.0.113.22",
     "denied-tls.example": "203.0.113.23", "front.example": "203.0.113.24", "hidden.example": "203.0.113.25",
     "unrouted.example": "203.0.113.26", "en.direct.example": "203.0.113.27", "proxied.example": "203.0.113.28",
-    "evil.example": "203.0.113.66", "retried.example": "203.0.113.29",
+    "evil.example": "203.0.113.66", "retried.example": "203.0.113.29", "reid.example": "203.0.113.30",
     "plain6.example": "2001:db8::10", "gw6.example": "2001:db8::12",
-    **{f"{letter}.crowd.wild.example": "203.0.113.14" for letter in "abcdefgh"}, "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
+    **{f"{letter}.crowd.wild.example": "203.0.113.14" for letter in "abcdefghyz"}, "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
     "tunnel.example": "198.51.100.30", "forbidden.example": "198.51.100.31", "members.example": "198.51.100.32",
     "excluded.example": "198.51.100.40", SQUID_HOST: "10.88.0.30", REVIEWS: "10.88.0.14",
 }
@@ -135,6 +135,8 @@ class Mesh:
         hosts.append(virtual_host("empty.example", envoy.cluster("outbound|80||empty.example")))
         hosts.append(virtual_host("missing.example", "outbound|80||missing.example"))
         hosts.append(virtual_host(
+            "reid.example", envoy.cluster(f"outbound|8081||{GATEWAY}", (GATEWAY_POD, 8081), http2=True)))
+        hosts.append(virtual_host(
             "gw6.example", envoy.cluster(f"outbound|80|six|{GATEWAY}", (GATEWAY6, 8080), http2=True)))
         hosts.append(virtual_host("none.example", envoy.original_destination("outbound|80||none.example")))
         hosts.append(virtual_host("side.example", envoy.cluster(
@@ -217,6 +219,9 @@ class Mesh:
             hosts.append(virtual_host(host, envoy.cluster(f"outbound|80||{host}", (endpoint, 80))))
         hosts.append(limited(virtual_host("limited.example", "outbound|80||gw.example"), requests=1))
         filters = [deny_http(RBAC_HTTP, "/admin"), fault("x-fault", 418), rate_limit()]
+        again = [virtual_host("reid.example", envoy.cluster("outbound|80||reid.example", (NAMES["reid.example"], 80)))]
+        envoy.listen(
+            "0.0.0.0_8081", "0.0.0.0", 8081, [chain(envoy.http("http.8081", again, remote=True, trusting=False))], inspect=False)
         plain = [chain(envoy.http("http.8080", hosts, *filters, remote=True))]
         envoy.listen("0.0.0.0_8080", "0.0.0.0", 8080, plain, inspect=False)
         if self.network.six:

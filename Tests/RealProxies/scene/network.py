@@ -2,7 +2,9 @@
 
 import ctypes
 import os
+import re
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -68,17 +70,30 @@ class Namespace:
             os.close(descriptor)
 
 
+def _remove(name):
+    # daemons that left their parent (Squid's helpers) still belong to the namespace, and nothing else does
+    for pid in tools.quietly([tools.find("ip"), "netns", "pids", name]).stdout.split():
+        if int(pid) != os.getpid():
+            try:
+                os.kill(int(pid), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    tools.quietly([tools.find("ip"), "netns", "del", name])
+    shutil.rmtree(f"/etc/netns/{name}", ignore_errors=True)
+
+
 class Network:
     """Creates the namespaces, and removes what it created, whatever happened in between."""
 
     def __init__(self, names, six):
-        self.scene = f"gw{os.getpid():x}"
+        self.scene = f"gatewatch{os.getpid()}"
         #: Whether the machine has IPv6; without it the scenes have none either.
         self.six = six
         self.hosts = names
         self.spaces = {}
         self.processes = []
         self._has_hub = False
+        self._sweep()
 
     def __enter__(self):
         return self
@@ -163,23 +178,22 @@ class Network:
                 process.wait(5)
         self.processes = []
         for space in self.spaces.values():
-            # daemons that left their parent (Squid's helpers) still belong to the namespace, and nothing else does
-            for pid in tools.quietly([tools.find("ip"), "netns", "pids", space.name]).stdout.split():
-                if int(pid) != os.getpid():
-                    try:
-                        os.kill(int(pid), 9)
-                    except ProcessLookupError:
-                        pass
-            tools.quietly([tools.find("ip"), "netns", "del", space.name])
-            shutil.rmtree(space.etc, ignore_errors=True)
+            _remove(space.name)
         self.spaces = {}
         if self._has_hub:
-            tools.quietly([tools.find("ip"), "netns", "del", f"{self.scene}-hub"])
+            _remove(f"{self.scene}-hub")
             self._has_hub = False
         try:
             os.rmdir("/etc/netns")
         except OSError:
             pass  # somebody else's, or never made
+
+    def _sweep(self):
+        """Removes what a run left behind that was killed before it could."""
+        for line in tools.quietly([tools.find("ip"), "netns", "list"]).stdout.splitlines():
+            match = re.match(r"gatewatch(\d+)-[a-z-]+$", line.split(" ")[0])
+            if match and not os.path.exists(f"/proc/{match[1]}"):
+                _remove(match[0])
 
     def _run(self, command):
         result = tools.quietly(command, timeout=30)

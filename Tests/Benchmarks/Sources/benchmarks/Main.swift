@@ -11,7 +11,7 @@ struct Benchmarks {
       --rounds N        rounds of each comparison (default 5, with --quick 3)
       --gatewatch FILE  measure this binary instead of building the release
       --data FOLDER     keep yardsticks and data here and use them again
-      --json FILE       where the results go, readable by machines (default benchmarks.json in the data folder, or here)
+      --json FILE       where the results go, readable by machines (default benchmarks.json in the data folder, or gatewatch-benchmarks.json in the temporary one)
 
     Run it on a quiet machine with at least 8 GB free for the data of the full form.
     """
@@ -34,7 +34,9 @@ struct Benchmarks {
       let isQuick = flag("--quick")
       let rounds = try value("--rounds").flatMap { Int($0) } ?? (isQuick ? 3 : 5)
       let data = try value("--data")
-      let json = try value("--json") ?? (data.map { $0 + "/benchmarks.json" } ?? "benchmarks.json")
+      let json =
+        try value("--json") ?? data.map { $0 + "/benchmarks.json" }
+        ?? NSTemporaryDirectory() + "gatewatch-benchmarks.json"
       let gatewatch = try value("--gatewatch")
       guard words.isEmpty, rounds > 0 else { throw BenchmarkError(usage) }
 

@@ -1,0 +1,100 @@
+internal import AccessLogs
+internal import FlowStore
+internal import Flows
+internal import Ingestion
+internal import Reports
+
+/// Keeps the first and the last lines of findings that were told, as long as their logs are there to be read.
+struct EvidenceKeeper {
+  let store: FlowStore
+  let nowMs: Int64
+
+  /// Findings of one run whose lines are kept: each line is read back and parsed again, and cron should be done soon.
+  /// What was left out is kept when it is told the next time.
+  static let maxFindings = 50
+
+  /// - Parameter groups: as they were told.
+  func keep(_ groups: [AlertReport.Group]) throws {
+    let kept = [Severity.critical, .warning, .info].flatMap { severity in
+      groups.filter { $0.kind != AlertLedger.newHost && $0.severity == severity }
+    }
+    let keys = kept.flatMap { group in
+      group.sources.map {
+        StoredFinding.Key(kind: group.kind, source: $0, host: group.host, port: group.port)
+      }
+    }.prefix(EvidenceKeeper.maxFindings)
+    guard !keys.isEmpty else { return }
+    let reader = try FlowReader(path: store.path)
+    defer { reader.close() }
+    let flows = try ExplainLookup(reader: reader).evidence(of: Array(keys))
+    let explainer = try FlowExplainer(reader: reader, formats: FormatPlan.builtIn, folders: [])
+    for key in keys {
+      var lines: [StoredEvidence] = []
+      var places: [(log: Int64, line: Int64, startedAtMs: Int64)] = []
+      for id in flows[key] ?? [] {
+        guard let flow = try explainer.explanation(of: id) else { continue }
+        let place = (
+          log: flow.evidence.logID, line: flow.evidence.line, startedAtMs: flow.integer("started_at_ms") ?? 0
+        )
+        places.append(place)
+        guard case .found(let found) = flow.evidence.answer else { continue }
+        let values = found.parsed.columns.compactMap(\.value)
+        let text = found.lines.map { Redaction().text(String(decoding: $0.bytes, as: UTF8.self), values: values) }
+        lines.append(
+          StoredEvidence(
+            log: place.log, line: place.line, startedAtMs: place.startedAtMs, text: text.joined(separator: "\n")))
+      }
+      try store.keep(lines, of: key, flows: places, nowMs: nowMs)
+    }
+    try store.commit()
+  }
+}
+
+extension ExplainLookup {
+  /// The first and the last flows of several findings, in one pass over the flows of their kinds.
+  func evidence(of keys: [StoredFinding.Key]) throws -> [StoredFinding.Key: [Int64]] {
+    var found: [StoredFinding.Key: [Int64]] = [:]
+    let asked = keys.map { key in
+      "{\"kind\":\(JSON.string(key.kind)),\"source\":\(JSON.string(key.source)),\"host\":\(JSON.string(key.host)),\"port\":\(key.port)}"
+    }
+    for view in [
+      "select id, started_at_ms, source_id, destination_id, bypass as kind from bypass_flow where allowed = 0",
+      "select id, started_at_ms, source_id, destination_id, '\(AlertLedger.blocked)' as kind from blocked_flow",
+    ] {
+      try reader.query(
+        """
+        with asked as (
+          select value ->> 'kind' as kind, value ->> 'source' as source, value ->> 'host' as host,
+            value ->> 'port' as port
+          from json_each(:asked)
+        ),
+        route as materialized (
+          select a.kind, a.source, a.host, a.port, s.id as source_id, d.id as destination_id
+          from asked a
+          join source s on \(ExplainLookup.sourceName) = a.source
+          join destination d on coalesce(d.host, '') = a.host and d.port = a.port
+        ),
+        placed as (
+          select r.kind, r.source, r.host, r.port, f.id, f.started_at_ms,
+            row_number() over (
+              partition by r.kind, r.source, r.host, r.port order by f.started_at_ms, f.id) as from_start,
+            row_number() over (
+              partition by r.kind, r.source, r.host, r.port order by f.started_at_ms desc, f.id desc) as from_end
+          from (\(view)) f
+          join route r on r.kind = f.kind and r.source_id = f.source_id and r.destination_id = f.destination_id
+        )
+        select kind, source, host, port, id
+        from placed
+        where from_start <= \(FoundFinding.evidenceAtEachEnd)
+          or from_end <= \(FoundFinding.evidenceAtEachEnd)
+        order by kind, source, host, port, started_at_ms, id
+        """, arguments: ["asked": .text("[" + asked.joined(separator: ",") + "]")]
+      ) { row in
+        let key = StoredFinding.Key(
+          kind: row[0].text ?? "", source: row[1].text ?? "", host: row[2].text ?? "", port: row[3].integer ?? 0)
+        if let id = row[4].integer { found[key, default: []].append(id) }
+      }
+    }
+    return found
+  }
+}
