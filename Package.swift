@@ -5,7 +5,7 @@ import PackageDescription
 ///
 ///     floor 4   gatewatch
 ///     floor 3   Ingestion      Reports
-///     floor 2   AccessLogs     EgressPolicy     FlowStore
+///     floor 2   AccessLogs     EgressPolicy     Journeys     FlowStore
 ///     floor 1   Flows
 let package = Package(
   name: "Gatewatch",
@@ -21,6 +21,7 @@ let package = Package(
   targets: [
     .target(name: "Flows"),
     .target(name: "AccessLogs", dependencies: ["Flows"]),
+    .target(name: "Journeys", dependencies: ["Flows"]),
     .target(name: "EgressPolicy", dependencies: ["Flows", .product(name: "Yams", package: "Yams")]),
     .target(
       name: "FlowStore",
@@ -32,7 +33,7 @@ let package = Package(
     .target(
       name: "Ingestion",
       dependencies: [
-        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib",
+        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CZlib",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "Yams", package: "Yams"),
       ]),
@@ -53,6 +54,7 @@ let package = Package(
     .testTarget(name: "FlowsTests", dependencies: ["Flows"]),
     .testTarget(name: "AccessLogsTests", dependencies: ["AccessLogs", "Flows"], exclude: ["Fixtures"]),
     .testTarget(name: "EgressPolicyTests", dependencies: ["EgressPolicy", "Flows"], exclude: ["Policies"]),
+    .testTarget(name: "JourneysTests", dependencies: ["Journeys", "Flows"]),
     .testTarget(
       name: "FlowStoreTests",
       dependencies: ["FlowStore", "Flows", .product(name: "GRDB", package: "GRDB.swift")]),

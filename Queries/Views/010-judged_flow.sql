@@ -41,25 +41,36 @@ select
   end as severity,
   rv.rule as rule,
   case when ov.left_hop = 0 then null else rv.assumption end as assumption,
-  rv.warnings as verdict_warnings,
+  -- A source is proven by the hop before, where the connection itself shows it.
+  case
+    when h.place & 1
+      then nullif(trim(replace(',' || rv.warnings || ',', ',source-unproven,', ','), ','), '')
+    else rv.warnings
+  end as verdict_warnings,
   coalesce(ov.duplicate_view, 0) as duplicate_view,
   coalesce(ov.never_clears, 0) as never_clears,
-  -- 1 when this is the line to count: no second view of a flow, and the next hop's log was not read for this time. A line
-  -- that can be read in more than one way always counts: that a next hop tells of it is only one of its readings.
+  -- 1 when this is the line to count: no second view of a flow, no attempt that was repeated, and no hop whose next hop
+  -- is known; where it is not, the next hop's log was not read for this time. A line that can be read in more than one
+  -- way always counts: that a next hop tells of it is only one of its readings.
   case
     when ov.duplicate_view = 1 then 0
-    when ov.left_hop = 0 or ov.never_clears = 1 or rv.next_hop_from_ms is null then 1
+    when ov.never_clears = 1 then 1
+    when h.place & 6 then 0
+    when ov.left_hop = 0 or rv.next_hop_from_ms is null then 1
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
   end as counted,
-  -- Flows that have these two in common have all words of the verdict in common: whoever counts by words groups by
-  -- these integers, and reads the words off one flow of each group.
+  -- Flows that have these two, `counted` and `journey_place` in common have all words of the verdict in common: whoever
+  -- counts by words groups by these integers, and reads the words off one flow of each group.
   rv.key as route_key,
-  ov.key as ending_key
+  ov.key as ending_key,
+  h.journey,
+  h.place as journey_place
 from flow f
 join source s on s.id = f.source
 join destination d on d.id = f.destination
 -- Intervals do not overlap (the store sees to it), so this finds at most one.
 left join policy_interval i on i.from_ms <= f.started_at_ms and i.until_ms > f.started_at_ms
 left join route_verdict rv on rv.key = i.id * 1099511627776 + s.class * 1048576 + d.class
-left join outcome_verdict ov on ov.key = rv.context_key + f.outcome;
+left join outcome_verdict ov on ov.key = rv.context_key + f.outcome
+left join flow_hop h on h.flow = f.id;

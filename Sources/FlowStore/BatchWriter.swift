@@ -23,7 +23,7 @@ final class BatchWriter {
 
   private struct Statements {
     let sources, destinations, outcomes, pathTemplates: DictionaryTable
-    let rows, mark, count, rejected: Statement
+    let rows, mark, count, rejected, minute, openMinute: Statement
   }
 
   init(_ db: Database) throws(StoreError) {
@@ -49,7 +49,10 @@ final class BatchWriter {
         on conflict (log, what, name) do update set count = count + excluded.count
         """, isKept: true),
       rejected: try db.statement(
-        "insert into rejected_line (log, line, reason, detail, text) values (?, ?, ?, ?, ?)", isKept: true))
+        "insert into rejected_line (log, line, reason, detail, text) values (?, ?, ?, ?, ?)", isKept: true),
+      minute: try db.statement(
+        "insert or replace into flow_minute (minute, first_flow, last_flow, flows) values (?, ?, ?, ?)", isKept: true),
+      openMinute: try db.statement("insert or ignore into open_minute (minute) values (?)", isKept: true))
     try forget(db)
   }
 
@@ -100,6 +103,8 @@ final class BatchWriter {
     if batch.count > 0 {
       try beforeWrite?("rows")
       try insertRows(of: batch, maps[parser]!, statements.rows)
+      try beforeWrite?("minutes")
+      try noteMinutes(of: batch, lastFlow: db.lastInsertedRowID, statements)
     }
     if batch.linesRead > 0 {
       try beforeWrite?("line mark")
@@ -194,6 +199,34 @@ final class BatchWriter {
       }
     }
     if let failure { throw failure }
+  }
+
+  /// Where the flows of each minute stand, and that their hops are to be joined.
+  private func noteMinutes(of batch: FlowBatch, lastFlow: Int64, _ statements: Statements) throws(StoreError) {
+    var minutes: [Int64: (first: Int, last: Int, flows: Int64)] = [:]
+    var present = Int64.min
+    var first = 0
+    func close(_ end: Int) {
+      guard end > first else { return }
+      let known = minutes[present]
+      minutes[present] = (known?.first ?? first, end - 1, (known?.flows ?? 0) + Int64(end - first))
+    }
+    for index in 0..<batch.count {
+      let minute = FlowStore.minute(of: (batch.rows + index).pointee.startedAtMs)
+      guard minute != present else { continue }
+      close(index)
+      present = minute
+      first = index
+    }
+    close(batch.count)
+    // One insert gave the rows of the batch consecutive ids.
+    let firstFlow = lastFlow - Int64(batch.count) + 1
+    for (minute, range) in minutes {
+      try statements.minute.run(
+        .integer(minute), .integer(firstFlow + Int64(range.first)), .integer(firstFlow + Int64(range.last)),
+        .integer(range.flows))
+      try statements.openMinute.run(.integer(minute))
+    }
   }
 
   private func count(

@@ -26,6 +26,9 @@ extension FlowStore {
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
+      try db.run("delete from flow_hop where flow not in (select id from flow)")
+      try db.statement("delete from flow_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
+      try db.statement("delete from open_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
       for (kind, table, column) in [
         (1, "source", "source"), (2, "destination", "destination"), (3, "outcome", "outcome"),
         (4, "path_template", "path_template"),

@@ -75,6 +75,11 @@ public final class IngestPipeline {
       return
     }
     try Rejudge.run(store: store, policy: policy)
+    let tooDense = try JoinHops.run(store: store)
+    if tooDense > 0 {
+      summary.problems.append(
+        .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
+    }
     try nameRoles(store, writer, after: lastFlowBefore)
     // Logs without new lines, and small ones among a very great many lines, have their roles from earlier ones.
     if summary.files.indices.contains(where: { ordinals[$0] != nil && summary.files[$0].role.isEmpty }) {

@@ -44,13 +44,18 @@ struct SampleLogsTests {
     defer { reader.close() }
     let (columns, rows) = try reader.rows("select * from flows order by log, line, id")
     let flows = rows.map { Dictionary(uniqueKeysWithValues: zip(columns, $0)) }
-    for log in Set(expected.flows.map { $0["log"] as? String ?? "" }) {
+    var journeys = JourneyLabels()
+    for log in Set(expected.flows.map { $0["log"] as? String ?? "" }).sorted() {
       let wanted = expected.flows.filter { ($0["log"] as? String ?? "") == log }
       let found = flows.filter { log.isEmpty || ($0["log"]?.text ?? "").hasSuffix("/" + log) }
       #expect(found.count == wanted.count, "\(sample) \(log): flows")
       for (want, have) in zip(wanted, found) {
         let differences = SampleCase.differences(want, have)
         #expect(differences == [], "\(sample) \(log) line \(have["line"]?.integer ?? 0)")
+        if let label = want["journey"] {
+          let answer = journeys.note(label as? String, have["journey"]?.text)
+          #expect(answer == nil, "\(sample) \(log) line \(have["line"]?.integer ?? 0)")
+        }
       }
     }
   }
@@ -58,6 +63,23 @@ struct SampleLogsTests {
   @Test("every case has its flows, and every format a case") func coversFormats() throws {
     #expect(SampleCase.all.count > 60)
     for sample in SampleCase.all { #expect(!sample.logs.isEmpty, "\(sample)") }
+  }
+}
+
+/// Journeys by the labels of an expectation: one label, one journey, and no two labels for one.
+struct JourneyLabels {
+  private var journeys: [String: String] = [:]
+  private var labels: [String: String] = [:]
+
+  /// What is wrong with a flow's journey; nil when nothing is.
+  mutating func note(_ label: String?, _ journey: String?) -> String? {
+    guard let label else { return journey.map { "joined to journey \($0), wanted none" } }
+    guard let journey else { return "not joined, wanted journey \(label)" }
+    if let known = journeys[label], known != journey { return "journey \(label) is split" }
+    if let known = labels[journey], known != label { return "journeys \(known) and \(label) are one" }
+    journeys[label] = journey
+    labels[journey] = label
+    return nil
   }
 }
 
@@ -131,7 +153,7 @@ struct SampleCase: CustomTestStringConvertible, CustomStringConvertible, Sendabl
     var differences: [String] = []
     for (column, value) in wanted.sorted(by: { $0.key < $1.key }) {
       switch column {
-      case "log", "or_ambiguous": continue
+      case "log", "or_ambiguous", "journey": continue
       case "warnings":
         if mayBeAmbiguous { continue }
         for word in words(value) where !warnings.contains(word) {

@@ -1,4 +1,5 @@
 internal import Dispatch
+internal import Flows
 internal import GRDB
 internal import GRDBSQLite
 internal import Glibc
@@ -62,19 +63,48 @@ extension FlowReader {
       table.reset()
       do {
         let pages = try FlowPages(connection: connection, path: path, root: root)
-        guard let tables = try VerdictTables(db) else { return nil }
+        guard let tables = try VerdictTables(db), let places = try JourneyPlaces(db) else { return nil }
         let statement = try Statement(words, on: connection)
         let names = statement.parameters.map { String($0.dropFirst()) }
         for (index, name) in names.enumerated() where name != "example" {
           statement.bind(arguments[name] ?? .null, at: Int32(index + 1))
         }
         guard let example = names.firstIndex(of: "example") else { return nil }
-        let verdicts = VerdictGroups(statement, example: Int32(example + 1), count: tables.verdictCount)
-        return try FlowTallying(request, pages, tables, verdicts)?.run()
+        let verdicts = VerdictGroups(
+          statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds)
+        return try FlowTallying(request, pages, tables, places, verdicts)?.run()
       } catch is FlowPages.Unusable {
         return nil
       }
     }
+  }
+}
+
+/// What joining says of each flow, as far as verdicts depend on it: a byte per flow, by row id.
+private struct JourneyPlaces {
+  /// Nothing; a proven earlier hop; not the hop to count; both.
+  static let kinds = 4
+  /// Above this many bytes SQLite's own loop is asked instead.
+  private static let most: Int64 = 256 << 20
+  private var kinds: [UInt8] = []
+
+  init?(_ db: Database) throws {
+    let last = try db.statement("select max(flow) from flow_hop")
+    guard try last.step(), let most = last.optionalInt(0) else { return }
+    last.reset()
+    guard most < JourneyPlaces.most else { return nil }
+    kinds = Array(repeating: 0, count: Int(most) + 1)
+    let rows = try db.statement("select flow, place from flow_hop order by flow")
+    while try rows.step() {
+      let place = JourneyPlace(rawValue: UInt8(truncatingIfNeeded: rows.int(1)))
+      guard let flow = Int(exactly: rows.int(0)), kinds.indices.contains(flow) else { return nil }
+      kinds[flow] =
+        (place.contains(.hasEarlier) ? 1 : 0) + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 2)
+    }
+  }
+
+  @inline(__always) func kind(of flow: Int64) -> Int {
+    flow >= 0 && flow < kinds.count ? Int(kinds[Int(flow)]) : 0
   }
 }
 
@@ -131,6 +161,7 @@ private final class FlowTallying: @unchecked Sendable {
   private let request: TallyRequest
   private let pages: FlowPages
   private let tables: VerdictTables
+  private let places: JourneyPlaces
   private let verdicts: VerdictGroups
   private let lock = DispatchSemaphore(value: 1)
   private var nextLeaf = 0
@@ -145,14 +176,18 @@ private final class FlowTallying: @unchecked Sendable {
   /// Leaves handed to a thread at a time: enough that asking costs nothing, few enough that all end together.
   private static let leavesPerShare = 16
 
-  init?(_ request: TallyRequest, _ pages: FlowPages, _ tables: VerdictTables, _ verdicts: VerdictGroups) {
-    guard tables.verdictCount <= FlowTallying.maxVerdicts,
+  init?(
+    _ request: TallyRequest, _ pages: FlowPages, _ tables: VerdictTables, _ places: JourneyPlaces,
+    _ verdicts: VerdictGroups
+  ) {
+    guard tables.verdictCount <= FlowTallying.maxVerdicts / JourneyPlaces.kinds,
       request.sourceGroups?.max() ?? 0 < FlowTallying.maxGroups,
       request.destinationGroups?.max() ?? 0 < FlowTallying.maxGroups
     else { return nil }
     self.request = request
     self.pages = pages
     self.tables = tables
+    self.places = places
     self.verdicts = verdicts
   }
 
@@ -221,7 +256,8 @@ private final class FlowTallying: @unchecked Sendable {
         destination = groups[Int(flow.destination)]
         if destination < 0 { return }
       }
-      guard let number = tables.verdict(of: flow) else { return }
+      guard let verdictNumber = tables.verdict(of: flow) else { return }
+      let number = verdictNumber * JourneyPlaces.kinds + places.kind(of: flow.id)
       var verdict = verdicts.groups[number]
       if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, flow.id) }
       guard verdict >= 0 else { return }

@@ -1,0 +1,90 @@
+public import FlowStore
+internal import Flows
+internal import Journeys
+
+/// Joins the hops of a store into journeys, in the open transaction: those of the minutes with new flows, and those that
+/// the new ones can change.
+///
+/// Works through time in stretches, so that memory is bounded by what begins in one; the result is that of joining the
+/// whole store at once.
+public enum JoinHops {
+  /// Minutes around a flow that its coming can change, and that have to be seen to decide a flow.
+  static let influence = JoinLimits.influenceMs / 60_000
+  /// Hops in memory at once, at some 120 bytes each, unless a single minute and what lies within its influence hold more.
+  static let stretch: Int64 = 2_000_000
+  /// A minute with more around it is left unjoined: at some 120 bytes each, the limit of memory.
+  static let mostHops: Int64 = 12_000_000
+
+  /// - Returns: the minutes that hold too many flows to be joined.
+  @discardableResult
+  public static func run(store: FlowStore) throws(StoreError) -> Int {
+    let open = try store.openMinutes()
+    guard !open.isEmpty else { return 0 }
+    let facts = try store.facts()
+    let traits = HopTraits(
+      sources: facts.sources.map { ($0.id, $0.source) }, destinations: facts.destinations, outcomes: facts.outcomes,
+      secondViews: try store.secondViews())
+    let joiner = JourneyJoiner(traits)
+    var tooDense = 0
+    for (from, until) in reach(of: open) {
+      var first = from
+      while first <= until {
+        let last = try end(of: first, until, store)
+        if try store.flowCount(minutes: first - influence, last + influence) > mostHops {
+          tooDense += 1
+        } else {
+          try join(first, last, joiner, store)
+        }
+        first = last + 1
+      }
+    }
+    try store.closeMinutes()
+    return tooDense
+  }
+
+  /// The minutes in which something may change, as stretches.
+  static func reach(of open: [Int64]) -> [(Int64, Int64)] {
+    var stretches: [(Int64, Int64)] = []
+    for minute in open {
+      if let last = stretches.last, minute - influence <= last.1 + 1 {
+        stretches[stretches.count - 1].1 = minute + influence
+      } else {
+        stretches.append((minute - influence, minute + influence))
+      }
+    }
+    return stretches
+  }
+
+  /// The last minute of the longest stretch from `first` on that fits into memory with what lies around it.
+  private static func end(of first: Int64, _ until: Int64, _ store: FlowStore) throws(StoreError) -> Int64 {
+    if try store.flowCount(minutes: first - influence, until + influence) <= stretch { return until }
+    var (fits, tooLong) = (first, until)
+    while tooLong - fits > 1 {
+      let middle = fits + (tooLong - fits) / 2
+      if try store.flowCount(minutes: first - influence, middle + influence) <= stretch {
+        fits = middle
+      } else {
+        tooLong = middle
+      }
+    }
+    return fits
+  }
+
+  private static func join(
+    _ first: Int64, _ last: Int64, _ joiner: JourneyJoiner, _ store: FlowStore
+  ) throws(StoreError) {
+    var hops: [Hop] = []
+    var before: [Int64: JoinedHop] = [:]
+    let (from, until) = (first * 60_000, (last + 1) * 60_000)
+    try store.hops(minutes: first - influence, last + influence) { hop, joined in
+      hops.append(hop)
+      if let joined, hop.startedAtMs >= from, hop.startedAtMs < until { before[hop.flow] = joined }
+    }
+    var joined = joiner.join(hops, from: from, until: until)
+    if !before.isEmpty {
+      joined = joined.filter { before.removeValue(forKey: $0.flow) != $0 }
+    }
+    // What is left over was joined before, and is not any more.
+    try store.write(joined: joined, unjoined: before.keys.sorted())
+  }
+}

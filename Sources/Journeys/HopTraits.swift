@@ -1,0 +1,162 @@
+public import Flows
+
+/// What joining needs of the sources, destinations and outcomes of a store, by row id, with texts as numbers.
+public struct HopTraits: Sendable {
+  struct SourceTraits {
+    /// What a line of this source can be in a join.
+    var dialsOut = false
+    var receives = false
+    var proxy = ProxyKind.envoy
+    /// The address dialled out from (UL); 0 when unknown.
+    var local: Int32 = 0
+    var client: Int32 = 0
+    var isClientForwarded = false
+    /// The proxy's own address; 0 when not logged.
+    var own: Int32 = 0
+    var pod: Int32 = 0
+    var log: Int64 = 0
+    var digest: UInt64 = 0
+  }
+
+  struct DestinationTraits {
+    var isHTTP = false
+    var authority: Int32 = 0
+    var sni: Int32 = 0
+    var upstream: Int32 = 0
+    var upstreamPort: UInt16 = 0
+    var isUpstreamLoopback = false
+    var dialled: Int32 = 0
+    var dialledPort: UInt16 = 0
+    var digest: UInt64 = 0
+  }
+
+  struct OutcomeTraits {
+    /// No second view of a flow that another line tells of, and no line of doubtful columns.
+    var isHop = false
+    var method: Int32 = 0
+    var status: Int32 = -1
+    /// The proxy says that something went wrong: then bytes may differ between two hops.
+    var isFlagged = false
+    var isConnect = false
+  }
+
+  private(set) var sources: [SourceTraits] = []
+  private(set) var destinations: [DestinationTraits] = []
+  private(set) var outcomes: [OutcomeTraits] = []
+  private var numbers: [String: Int32] = [:]
+
+  /// - Parameter secondViews: outcomes whose lines are second views of a flow; they join nothing.
+  public init(
+    sources: [(id: Int64, source: Source)], destinations: [(id: Int64, destination: Destination)],
+    outcomes: [(id: Int64, outcome: Outcome)], secondViews: Set<Int64> = []
+  ) {
+    // Row ids count from 1, so arrays by id are dense; what pruning has removed stays at its default and joins nothing.
+    self.sources = Array(repeating: SourceTraits(), count: Int(sources.map(\.id).max() ?? 0) + 1)
+    self.destinations = Array(repeating: DestinationTraits(), count: Int(destinations.map(\.id).max() ?? 0) + 1)
+    self.outcomes = Array(repeating: OutcomeTraits(), count: Int(outcomes.map(\.id).max() ?? 0) + 1)
+    // A gateway that feeds a proxy in its own pod dials from a loopback address that its source does not hold.
+    for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
+    for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
+    for (id, outcome) in outcomes {
+      // Columns that can be read in more than one way prove nothing about another line.
+      let isClear = !outcome.warnings.contains(.ambiguousColumns)
+      self.outcomes[Int(id)] = traits(of: outcome, isHop: isClear && !secondViews.contains(id))
+    }
+  }
+
+  private mutating func number(_ text: String?) -> Int32 {
+    guard let text, !text.isEmpty else { return 0 }
+    if let number = numbers[text] { return number }
+    let number = Int32(numbers.count + 1)
+    numbers[text] = number
+    return number
+  }
+
+  private mutating func traits(of source: Source) -> SourceTraits {
+    var traits = SourceTraits()
+    traits.proxy = source.proxy
+    switch source.shape {
+    case .outbound, .outboundForwarded:
+      traits.dialsOut = true
+    case .gateway, .gatewayToLoopback, .other:
+      traits.dialsOut = true
+      traits.receives = true
+    case .inbound, .notSent, .server:
+      traits.receives = true
+    case .waypoint, .internalListener, .unaddressed:
+      break
+    }
+    traits.own = number(source.proxyIP)
+    // Loopback: told by the destination, see `Hop.local(_:)`.
+    traits.local = source.shape == .gatewayToLoopback ? 0 : traits.own
+    traits.client = number(source.clientIP)
+    traits.isClientForwarded = source.clientIsForwarded
+    traits.pod = number(source.pod.map { "\(source.namespace ?? "")/\($0)" })
+    traits.log = source.log
+    var digest = Mixer()
+    digest.add(source.proxy.rawValue)
+    digest.add(source.shape.rawValue)
+    for text in [source.clientIP, source.proxyIP, source.namespace, source.pod, source.container] { digest.add(text) }
+    traits.digest = digest.value
+    return traits
+  }
+
+  private mutating func traits(of destination: Destination) -> DestinationTraits {
+    var traits = DestinationTraits()
+    traits.isHTTP = destination.traffic == .http
+    traits.authority = number(destination.authority)
+    traits.sni = number(destination.sni)
+    traits.upstream = number(destination.upstream?.ip)
+    traits.upstreamPort = destination.upstream?.port ?? 0
+    traits.isUpstreamLoopback = destination.upstream.map { $0.ip.hasPrefix("127.") || $0.ip == "::1" } ?? false
+    traits.dialled = number(destination.dialled?.ip)
+    traits.dialledPort = destination.dialled?.port ?? 0
+    var digest = Mixer()
+    digest.add(destination.traffic.rawValue)
+    for text in [destination.authority, destination.sni, destination.cluster, destination.host] { digest.add(text) }
+    for endpoint in [destination.upstream, destination.dialled] {
+      digest.add(endpoint?.ip)
+      digest.add(UInt64(endpoint?.port ?? 0))
+    }
+    traits.digest = digest.value
+    return traits
+  }
+
+  private mutating func traits(of outcome: Outcome, isHop: Bool) -> OutcomeTraits {
+    OutcomeTraits(
+      isHop: isHop, method: number(outcome.method), status: Int32(clamping: outcome.status ?? -1),
+      isFlagged: outcome.flags != nil, isConnect: outcome.method == "CONNECT")
+  }
+}
+
+/// A 64-bit hash that is the same in every run: multiply and fold, word by word.
+struct Mixer {
+  private(set) var value: UInt64 = 0x9E37_79B9_7F4A_7C15
+
+  @inline(__always) mutating func add(_ word: UInt64) {
+    let product = (value ^ word).multipliedFullWidth(by: 0xA076_1D64_78BD_642F)
+    value = (product.high ^ product.low) &+ 0xE703_7ED1_A0B4_28DB
+  }
+
+  @inline(__always) mutating func add(_ word: Int64) { add(UInt64(bitPattern: word)) }
+  @inline(__always) mutating func add(_ number: Int32) { add(UInt64(UInt32(bitPattern: number))) }
+
+  mutating func add(_ text: String?) {
+    guard let text else {
+      add(UInt64.max)
+      return
+    }
+    var word: UInt64 = 0
+    var count: UInt64 = 0
+    for byte in text.utf8 {
+      word = word << 8 | UInt64(byte)
+      count += 1
+      if count % 8 == 0 {
+        add(word)
+        word = 0
+      }
+    }
+    add(word)
+    add(count)
+  }
+}

@@ -1,0 +1,260 @@
+internal import Flows
+
+extension JoinWindow {
+  // MARK: - What two hops must have in common
+
+  /// The address dialled is the one that was reached, as far as both are logged.
+  func isSameEndpoint(_ earlier: Hop, _ later: Hop) -> Bool {
+    let from = destination(earlier)
+    let to = source(later)
+    guard to.proxy == .envoy else { return to.own == 0 || from.upstream == to.own || from.isUpstreamLoopback }
+    let dialled = destination(later)
+    guard dialled.dialled != 0 else { return true }
+    return from.upstream == dialled.dialled
+      && (from.upstreamPort == 0 || dialled.dialledPort == 0 || from.upstreamPort == dialled.dialledPort)
+  }
+
+  /// Each pod has a loopback of its own.
+  func isSamePodOnLoopback(_ earlier: Hop, _ later: Hop) -> Bool {
+    guard destination(earlier).isUpstreamLoopback else { return true }
+    let pods = (source(earlier).pod, source(later).pod)
+    return pods.0 == 0 || pods.1 == 0 || pods.0 == pods.1
+  }
+
+  func isSameRequest(_ earlier: Hop, _ later: Hop) -> Bool {
+    let (from, to) = (destination(earlier), destination(later))
+    let methods = (traits.outcomes[Int(earlier.outcome)].method, traits.outcomes[Int(later.outcome)].method)
+    return isEqual(from.authority, to.authority) && isEqual(methods.0, methods.1)
+      && earlier.pathTemplate == later.pathTemplate
+  }
+
+  private func isEqual(_ one: Int32, _ other: Int32) -> Bool { one == 0 || other == 0 || one == other }
+  private func isEqual(_ one: Int64, _ other: Int64) -> Bool { one < 0 || other < 0 || one == other }
+
+  /// Bytes are equal across Envoy hops unless something went wrong; nginx may count without the ClientHello.
+  func isSameBytes(_ earlier: Hop, _ later: Hop) -> Bool {
+    let isFlagged =
+      traits.outcomes[Int(earlier.outcome)].isFlagged
+      || (source(later).proxy == .envoy && traits.outcomes[Int(later.outcome)].isFlagged)
+    switch source(later).proxy {
+    case .envoy:
+      return isFlagged || (isEqual(earlier.sent, later.sent) && isEqual(earlier.received, later.received))
+    case .nginxStream:
+      return isEqual(earlier.received, later.received) && isSentBeyondHello(earlier.sent, later.sent)
+    case .nginxHTTP, .squid:
+      return isEqual(earlier.received, later.received)
+    }
+  }
+
+  private func isSentBeyondHello(_ earlier: Int64, _ later: Int64) -> Bool {
+    guard earlier >= 0, later >= 0 else { return true }
+    return earlier == later || JoinLimits.clientHello.contains(earlier &- later)
+  }
+
+  // MARK: - 1. By connection
+
+  /// The connection with its id (HTTP) or its bytes (TCP).
+  mutating func joinByConnection() {
+    let found = candidates(
+      earlier: outs, { connectionKey($0, address: local($0), port: $0.localPort, isForwarded: false) },
+      later: ins,
+      {
+        let source = source($0)
+        return connectionKey($0, address: source.client, port: $0.sourcePort, isForwarded: source.isClientForwarded)
+      },
+      fit: { earlier, later in
+        isSameEndpoint(earlier, later) && isSamePodOnLoopback(earlier, later) && isSameBytes(earlier, later)
+          && (destination(earlier).isHTTP
+            ? isSameRequest(earlier, later) : isEqual(destination(earlier).sni, destination(later).sni))
+      })
+    let edges = take(found)
+    learnSkew(from: edges)
+    settle(edges.filter(isTimely), byClocks: true)
+    for edge in edges where later[Int(edge.earlier)] == edge.later {
+      let hop = hops[Int(edge.earlier)]
+      if destination(hop).isHTTP { skews[clocks(hop, hops[Int(edge.later)]), default: Skew()].keepsIDs = true }
+    }
+  }
+
+  private func connectionKey(_ hop: Hop, address: Int32, port: UInt16, isForwarded: Bool) -> UInt64 {
+    guard address != 0, port != 0, !isForwarded else { return 0 }
+    let isHTTP = destination(hop).isHTTP
+    guard !isHTTP || hop.requestHash != 0 else { return 0 }
+    var mixer = Mixer()
+    mixer.add(address)
+    mixer.add(UInt64(port) << 1 | (isHTTP ? 1 : 0))
+    mixer.add(isHTTP ? hop.requestHash : 0)
+    return mixer.value
+  }
+
+  // MARK: - 2. By connection and signature
+
+  /// HTTP hops whose ids differ, because the gateway made a new one, or that log none.
+  mutating func joinBySignature() {
+    let openOuts = outs.filter { isOpenEarlier($0) && destination(hops[Int($0)]).isHTTP }
+    let openIns = ins.filter { isOpenLater($0) && destination(hops[Int($0)]).isHTTP }
+    let found = candidates(
+      earlier: openOuts, { signatureKey($0, address: local($0), port: $0.localPort) },
+      later: openIns,
+      { source($0).isClientForwarded ? 0 : signatureKey($0, address: source($0).client, port: $0.sourcePort) },
+      fit: { earlier, later in
+        guard isSameEndpoint(earlier, later), isSamePodOnLoopback(earlier, later), isSameRequest(earlier, later),
+          isEqual(earlier.sent, later.sent), isEqual(earlier.received, later.received)
+        else { return false }
+        guard earlier.requestHash != 0, later.requestHash != 0 else { return true }
+        // Equal ids were looked at before; where ids are kept, different ones are different requests.
+        return earlier.requestHash != later.requestHash && !skew(earlier, later).keepsIDs
+      })
+    let edges = take(found)
+    learnSkew(from: edges)
+    // Without clocks, only what has no rival at all.
+    let only = onlyPairs(edges)
+    settle(only.filter { isTimely($0) && !isClocked($0) }, byClocks: false)
+    settle(edges.filter { isTimely($0) && isClocked($0) }, byClocks: true)
+  }
+
+  private func isClocked(_ edge: JoinEdge) -> Bool {
+    skew(hops[Int(edge.earlier)], hops[Int(edge.later)]).ms != nil
+  }
+
+  private func signatureKey(_ hop: Hop, address: Int32, port: UInt16) -> UInt64 {
+    guard address != 0, port != 0 else { return 0 }
+    var mixer = Mixer()
+    mixer.add(address)
+    mixer.add(UInt64(port))
+    mixer.add(destination(hop).authority)
+    mixer.add(hop.pathTemplate)
+    mixer.add(hop.sent)
+    mixer.add(hop.received)
+    mixer.add(traits.outcomes[Int(hop.outcome)].status)
+    return mixer.value
+  }
+
+  // MARK: - 3. Repeated attempts
+
+  /// One line of the earlier hop, several of the later, one id: all but the last came over other connections.
+  mutating func joinRepeated() {
+    let openIns = ins.filter { isOpenLater($0) && hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP }
+    let named = outs.filter { hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP }
+    let found = candidates(
+      earlier: named, { idKey($0, address: local($0)) },
+      later: openIns, { idKey($0, address: source($0).client) },
+      fit: { isSameRequest($0, $1) })
+    let edges = take(found)
+    var counts: [Int32: Int] = [:]
+    for edge in edges { counts[edge.later, default: 0] += 1 }
+    var lost: [JoinEdge] = []
+    for edge in edges where counts[edge.later] == 1 {
+      let earlierHop = hops[Int(edge.earlier)]
+      let laterHop = hops[Int(edge.later)]
+      let answer = later[Int(edge.earlier)]
+      if answer >= 0 {
+        // Both attempts stand in one log, so its clock alone decides.
+        let last = hops[Int(answer)]
+        guard source(last).log == source(laterHop).log, laterHop.startedAtMs <= last.startedAtMs,
+          laterHop.startedAtMs >= last.startedAtMs &- max(earlierHop.durationMs, 0) &- JoinLimits.knownSkewMs
+        else { continue }
+        earlier[Int(edge.later)] = edge.earlier
+        marks[Int(edge.later)].insert([.isRepeated, .isClaimed])
+      } else if isOpenEarlier(edge.earlier), laterHop.sourcePort == 0 || earlierHop.localPort == 0,
+        isSameBytes(earlierHop, laterHop), isSameEndpoint(earlierHop, laterHop)
+      {
+        lost.append(edge)
+      }
+    }
+    for edge in onlyPairs(lost) where isTimely(edge) {
+      later[Int(edge.earlier)] = edge.later
+      earlier[Int(edge.later)] = edge.earlier
+      marks[Int(edge.earlier)].insert(.hasLater)
+      marks[Int(edge.later)].insert(.isClaimed)
+    }
+  }
+
+  private func idKey(_ hop: Hop, address: Int32) -> UInt64 {
+    guard address != 0 else { return 0 }
+    var mixer = Mixer()
+    mixer.add(address)
+    mixer.add(hop.requestHash)
+    return mixer.value
+  }
+
+  // MARK: - 4. Without ports
+
+  /// nginx's and Squid's own formats log no client port.
+  mutating func joinWithoutPorts() {
+    let portless = ins.filter {
+      let hop = hops[Int($0)]
+      let proxy = source(hop).proxy
+      return isOpenLater($0) && hop.sourcePort == 0 && hop.received >= 0 && !destination(hop).isHTTP
+        && (proxy == .nginxStream || (proxy == .squid && traits.outcomes[Int(hop.outcome)].isConnect))
+    }
+    guard !portless.isEmpty else { return }
+    let tunnels = outs.filter { isOpenEarlier($0) && !destination(hops[Int($0)]).isHTTP }
+    let found = candidates(
+      earlier: tunnels, { bytesKey($0, address: local($0), name: destination($0).sni) },
+      later: portless,
+      { bytesKey($0, address: source($0).client, name: source($0).proxy == .squid ? 0 : destination($0).sni) },
+      fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
+    settle(take(found), byClocks: false)
+  }
+
+  /// A CONNECT is plain text: the earlier hop saw no server name.
+  private func bytesKey(_ hop: Hop, address: Int32, name: Int32) -> UInt64 {
+    guard address != 0, hop.received >= 0 else { return 0 }
+    var mixer = Mixer()
+    mixer.add(address)
+    mixer.add(name)
+    mixer.add(hop.received)
+    return mixer.value
+  }
+
+  private func isSameLife(_ earlier: Hop, _ later: Hop) -> Bool {
+    guard earlier.durationMs >= 0, later.durationMs >= 0 else { return false }
+    let longer = earlier.durationMs &- later.durationMs
+    let slack = later.received == 0 ? JoinLimits.emptyLifeSlackMs : JoinLimits.lifeSlackMs
+    guard -JoinLimits.narrowMs <= longer, longer <= slack else { return false }
+    let ends = (later.startedAtMs &+ later.durationMs) &- (earlier.startedAtMs &+ earlier.durationMs)
+    let rounding = source(later).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0
+    return -(JoinLimits.unknownSkewMs + rounding) <= ends && ends <= JoinLimits.unknownSkewMs
+  }
+
+  // MARK: - Journeys
+
+  /// Chains of joined hops, named by the content of their first.
+  func journeys(from: Int64, until: Int64) -> [JoinedHop] {
+    var joined: [JoinedHop] = []
+    for index in hops.indices {
+      let hop = hops[index]
+      guard hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
+      guard earlier[index] >= 0 || marks[index].contains(.hasLater) else { continue }
+      var first = index
+      var length = 1
+      while earlier[first] >= 0, length <= JoinLimits.longestChain {
+        first = Int(earlier[first])
+        length += 1
+      }
+      // A circle is no way.
+      guard length <= JoinLimits.longestChain else { continue }
+      var place: JourneyPlace = []
+      if earlier[index] >= 0 { place.insert(marks[index].contains(.isClaimed) ? .hasClaimedEarlier : .hasEarlier) }
+      if marks[index].contains(.hasLater) { place.insert(.hasLater) }
+      if marks[index].contains(.isRepeated) { place.insert(.isRepeated) }
+      joined.append(JoinedHop(flow: hop.flow, journey: digest(hops[first]), place: place))
+    }
+    return joined
+  }
+
+  private func digest(_ hop: Hop) -> UInt64 {
+    var mixer = Mixer()
+    mixer.add(source(hop).digest)
+    mixer.add(destination(hop).digest)
+    mixer.add(hop.startedAtMs)
+    mixer.add(hop.durationMs)
+    mixer.add(hop.sent)
+    mixer.add(hop.received)
+    mixer.add(hop.requestHash)
+    mixer.add(hop.line)
+    mixer.add(UInt64(hop.sourcePort) << 16 | UInt64(hop.localPort))
+    return mixer.value
+  }
+}

@@ -1,0 +1,70 @@
+import FlowStore
+import Foundation
+import Testing
+
+@testable import Ingestion
+
+/// The logs of `SampleLogs/demo`, read in every order and in pieces.
+@Suite struct JourneyOrderTests {
+  static let logs = ["envoy-sidecars.log", "envoy-egressgateway.log", "nginx-sni-proxy.log", "squid.log"]
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .deletingLastPathComponent().appending(path: "SampleLogs/demo").path
+
+  static func content(_ name: String) throws -> [UInt8] {
+    Array(try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
+  }
+
+  static func flows(_ scene: Scene) throws -> [String] {
+    try scene.texts(
+      """
+      select l.path || '|' || f.line || '|' || coalesce(j.journey, '-') || '|' || coalesce(w.warnings, '-') || '|' ||
+        j.counted || '|' || coalesce(j.journey_place, 0)
+      from judged_flow j
+      join flows w on w.id = j.id
+      join flow f on f.id = j.id
+      join log l on l.id = j.log_id
+      order by l.path, f.line
+      """
+    ).map { $0.replacing(scene.folder, with: "") }
+  }
+
+  static func permutations(_ names: [String]) -> [[String]] {
+    guard names.count > 1 else { return [names] }
+    return names.flatMap { first in permutations(names.filter { $0 != first }).map { [first] + $0 } }
+  }
+
+  @Test("the journeys are the same in whatever order the logs are read, each in a run of its own")
+  func order() throws {
+    var first: [String]?
+    for names in Self.permutations(Self.logs) {
+      let scene = try Scene()
+      for name in names {
+        try scene.write(name, bytes: Self.content(name))
+        try scene.ingest(name)
+      }
+      let flows = try Self.flows(scene)
+      #expect(flows == first ?? flows, "\(names)")
+      first = first ?? flows
+    }
+    #expect((first ?? []).count { !$0.hasSuffix("|0") } > 100)
+  }
+
+  @Test("the journeys are the same however the logs were cut over the runs", arguments: [2, 3, 7])
+  func pieces(count: Int) throws {
+    let whole = try Scene()
+    for name in Self.logs { try whole.write(name, bytes: Self.content(name)) }
+    try whole.ingest(Self.logs)
+    let scene = try Scene()
+    for name in Self.logs { try scene.write(name, bytes: []) }
+    for piece in 0..<count {
+      // The logs run ahead of each other.
+      for (index, name) in Self.logs.enumerated() where (piece + index) % 2 == 0 || piece == count - 1 {
+        let lines = try Self.content(name).split(separator: 0x0A, omittingEmptySubsequences: false)
+        let end = piece == count - 1 ? lines.count - 1 : lines.count * (piece + 1) / count
+        try scene.overwrite(name, bytes: Array(lines[..<end].joined(separator: [0x0A])) + [0x0A])
+        try scene.ingest(name)
+      }
+    }
+    #expect(try Self.flows(scene) == Self.flows(whole))
+  }
+}
