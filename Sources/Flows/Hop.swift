@@ -54,7 +54,8 @@ public struct JourneyPlace: OptionSet, Hashable, Sendable {
   public static let hasLater = JourneyPlace(rawValue: 1 << 1)
   /// An attempt that was repeated; the journey's answer is a later one.
   public static let isRepeated = JourneyPlace(rawValue: 1 << 2)
-  /// The earlier hop was found by the request id alone, which a client can write: it proves nothing.
+  /// The earlier hop was found by the request id alone, which a client can write, or is a sidecar before an SNI proxy, past
+  /// the gateway: it proves nothing.
   public static let hasClaimedEarlier = JourneyPlace(rawValue: 1 << 3)
 }
 

@@ -11,6 +11,8 @@ public struct IngestOptions: Sendable {
   public var isFinal = false
   /// Lines seen before under `--overlap` are not stored again.
   public var dropsSeenLines = false
+  /// Join the hops of one request or connection into journeys. Minutes that are not joined stay open for a later run.
+  public var joinsHops = true
   /// Path of the database, so that a folder that holds it is not read as its own log.
   public var database: String?
   public var limits = IngestLimits()

@@ -75,7 +75,7 @@ public final class IngestPipeline {
       return
     }
     try Rejudge.run(store: store, policy: policy)
-    let tooDense = try JoinHops.run(store: store)
+    let tooDense = options.joinsHops ? try JoinHops.run(store: store) : 0
     if tooDense > 0 {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))

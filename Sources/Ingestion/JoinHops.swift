@@ -11,9 +11,9 @@ public enum JoinHops {
   /// Minutes around a flow that its coming can change, and that have to be seen to decide a flow.
   static let influence = JoinLimits.influenceMs / 60_000
   /// Hops in memory at once, at some 120 bytes each, unless a single minute and what lies within its influence hold more.
-  static let stretch: Int64 = 2_000_000
+  static let stretch: Int64 = 300_000
   /// A minute with more around it is left unjoined: at some 120 bytes each, the limit of memory.
-  static let mostHops: Int64 = 12_000_000
+  static let mostHops: Int64 = 3_000_000
 
   /// - Returns: the minutes that hold too many flows to be joined.
   @discardableResult

@@ -6,6 +6,8 @@ public struct HopTraits: Sendable {
     /// What a line of this source can be in a join.
     var dialsOut = false
     var receives = false
+    /// A gateway wrote the line: the hop before an SNI proxy that proves its client.
+    var isGateway = false
     var proxy = ProxyKind.envoy
     /// The address dialled out from (UL); 0 when unknown.
     var local: Int32 = 0
@@ -81,6 +83,7 @@ public struct HopTraits: Sendable {
     case .gateway, .gatewayToLoopback, .other:
       traits.dialsOut = true
       traits.receives = true
+      traits.isGateway = source.shape != .other
     case .inbound, .notSent, .server:
       traits.receives = true
     case .waypoint, .internalListener, .unaddressed:

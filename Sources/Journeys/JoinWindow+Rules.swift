@@ -236,7 +236,12 @@ extension JoinWindow {
       // A circle is no way.
       guard length <= JoinLimits.longestChain else { continue }
       var place: JourneyPlace = []
-      if earlier[index] >= 0 { place.insert(marks[index].contains(.isClaimed) ? .hasClaimedEarlier : .hasEarlier) }
+      if earlier[index] >= 0 {
+        // At the SNI proxy only a gateway before it shows that the way was the right one: a sidecar there went past it.
+        let isPastGateway =
+          source(hop).proxy == .nginxStream && !source(hops[Int(earlier[index])]).isGateway
+        place.insert(marks[index].contains(.isClaimed) || isPastGateway ? .hasClaimedEarlier : .hasEarlier)
+      }
       if marks[index].contains(.hasLater) { place.insert(.hasLater) }
       if marks[index].contains(.isRepeated) { place.insert(.isRepeated) }
       joined.append(JoinedHop(flow: hop.flow, journey: digest(hops[first]), place: place))
