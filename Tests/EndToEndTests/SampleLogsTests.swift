@@ -60,6 +60,25 @@ struct SampleLogsTests {
     }
   }
 
+  @Test("a call within the mesh is counted once, at the server's side, without any joining")
+  func inMeshCallsCountOnce() throws {
+    let folder = FileManager.default.temporaryDirectory.appending(path: "gatewatch-sample-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let database = folder.appending(path: "demo.db").path
+    let store = try FlowStore(path: database, wait: .zero)
+    var options = IngestOptions(nowMs: { 1_767_225_600_000 }, seconds: { 0 })
+    options.joinsHops = false
+    _ = try IngestPipeline(store: store, options: options)
+      .run(paths: [SampleCase.root.appending(path: "demo").path], policy: nil)
+    try store.close()
+    let reader = try FlowReader(path: database)
+    defer { reader.close() }
+    let counted = try reader.rows(
+      "select role, count(*) from judged_flow where path = 'internal' and counted = 1 group by role order by role")
+    #expect(counted.rows == [[.text("inbound"), .integer(10)]])
+  }
+
   @Test("every case has its flows, and every format a case") func coversFormats() throws {
     #expect(SampleCase.all.count > 60)
     for sample in SampleCase.all { #expect(!sample.logs.isEmpty, "\(sample)") }

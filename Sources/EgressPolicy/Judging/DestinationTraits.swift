@@ -28,6 +28,8 @@ struct DestinationTraits: Hashable, Sendable {
     var gatewaySpan: Topology.Span?
     var sniProxySpan: Topology.Span?
     var forwardProxySpan: Topology.Span?
+    /// When the server side at this address may have written the line to count.
+    var inboundSpan: Topology.Span?
   }
 
   /// What DL is, where nothing was sent or the upstream is not logged.
@@ -163,7 +165,8 @@ final class DestinationClassifier {
       forwardProxyGuess: guess, stranger: strangers[address], gatewaySpan: topology.gatewaySpans[address],
       sniProxySpan: mayBeSNIProxy || !index.sniProxies.isEmpty
         ? Topology.span(at: address, in: topology.sniProxySpans) : nil,
-      forwardProxySpan: mayBeForwardProxy ? Topology.span(at: address, in: topology.forwardProxySpans) : nil)
+      forwardProxySpan: mayBeForwardProxy ? Topology.span(at: address, in: topology.forwardProxySpans) : nil,
+      inboundSpan: topology.inboundProxies.contains(address) ? topology.inboundSpan : nil)
     let result = (facts, index.exceptions.address(address))
     upstreams[key] = result
     return result

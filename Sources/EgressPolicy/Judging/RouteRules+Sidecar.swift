@@ -22,9 +22,9 @@ extension RouteRules {
     {
       return verdict
     }
-    if isDeclaredMesh(upstream) { return make(.meshDeclared, .sidecar, .internal, .mesh) }
-    if isMeshByTopology(upstream) { return make(.meshTopology, .sidecar, .internal, .mesh) }
-    if upstream.isMesh { return make(.meshObserved, .sidecar, .internal, .mesh) }
+    if isDeclaredMesh(upstream) { return inMesh(.meshDeclared, upstream) }
+    if isMeshByTopology(upstream) { return inMesh(.meshTopology, upstream) }
+    if upstream.isMesh { return inMesh(.meshObserved, upstream) }
     switch upstream.kind {
     case .publicUse:
       return external(source, destination)
@@ -41,11 +41,18 @@ extension RouteRules {
     }
     if isOutsideByTopology(upstream) { return external(source, destination, by: .outsideTopology) }
     if let hosts = destination.hosts, hosts.internals.intersects(active.internals), upstream.kind != .special {
-      return make(.meshHost, .sidecar, .internal, .mesh)
+      return inMesh(.meshHost, upstream)
     }
     return make(
       .privateUnknown, .sidecar, .unknown, .egress,
       assumption: upstream.stranger.map { strangers[$0] } ?? Strangers.shared)
+  }
+
+  /// A call within the mesh is counted at the server's side where that was read.
+  private func inMesh(_ rule: Rule, _ upstream: DestinationTraits.Upstream) -> RouteVerdict {
+    var verdict = make(rule, .sidecar, .internal, .mesh)
+    hand(&verdict, to: .inbound, upstream.inboundSpan)
+    return verdict
   }
 
   /// The policy knows the address as that of a gateway or a proxy.

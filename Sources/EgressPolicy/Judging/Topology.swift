@@ -73,6 +73,10 @@ struct Topology: Sendable {
   }
 
   private(set) var gatewaySpans: [IPAddress: Span] = [:]
+  /// Addresses whose server side wrote lines, and the time over which any did: one span for all, so that thousands of pods
+  /// stay one class.
+  private(set) var inboundProxies: Set<IPAddress> = []
+  private(set) var inboundSpan: Span?
   private(set) var sniProxySpans: [IPAddress?: Span] = [:]
   private(set) var forwardProxySpans: [IPAddress?: Span] = [:]
 
@@ -277,6 +281,11 @@ struct Topology: Sendable {
       let own = addresses.parse(fact.source.proxyIP)
       switch fact.source.proxy {
       case .envoy:
+        if let own, fact.source.effectiveShape == .inbound {
+          inboundProxies.insert(own)
+          if inboundSpan == nil { inboundSpan = span } else { inboundSpan?.include(span) }
+          continue
+        }
         guard let own, gatewayProxies.contains(own),
           [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
