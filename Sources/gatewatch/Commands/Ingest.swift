@@ -63,7 +63,7 @@ struct IngestCommand: ParsableCommand {
       "Join the lines of one request or connection at several proxies into journeys.",
       discussion: """
         Fills the column journey, counts each joined way once, and proves clients of gateways and proxies by the hop \
-        before. Also joins what earlier runs left open. Takes about a quarter of the time on top.
+        before. Also joins what earlier runs left open. Reading then takes up to twice as long.
         """))
   var joinHops = false
 
