@@ -26,6 +26,7 @@ struct Suite {
     try formats()
     try parsing()
     try keepingExceptions()
+    try joining()
     if !isQuick {
       try tenMillions()
       try peers()

@@ -27,7 +27,7 @@ struct Workshop {
   // MARK: Programs
 
   private static let yardsticks: [(name: String, libraries: [String])] = [
-    ("gen", ["-lm"]), ("tojson", []), ("tok", ["-lpthread"]), ("sqlb", ["-lsqlite3", "-lm"]),
+    ("gen", ["-lm"]), ("tojson", []), ("nexthop", []), ("tok", ["-lpthread"]), ("sqlb", ["-lsqlite3", "-lm"]),
     ("e2e", ["-lsqlite3", "-lpthread", "-lm"]), ("inflate", ["-lz"]),
   ]
 
@@ -67,6 +67,21 @@ struct Workshop {
     }
     try Command("cat", file).run()
     return file
+  }
+
+  /// A folder with the log of the mesh's sidecars, and that of their gateway: nearly every request has a line in both.
+  func twoHops(lines: Int) throws(BenchmarkError) -> String {
+    let folder = path("twohops-\(lines)")
+    let gateway = folder + "/gateway.log"
+    if !FileManager.default.fileExists(atPath: gateway) {
+      try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      let sidecars = folder + "/sidecars.log"
+      Progress.show("making \(lines) lines of two hops")
+      try Command(path("gen"), "mesh", "\(lines)", "7").run(output: sidecars)
+      try Command(path("nexthop"), sidecars).run(output: gateway)
+    }
+    for log in ["sidecars.log", "gateway.log"] { try Command("cat", folder + "/" + log).run() }
+    return folder
   }
 
   func json(_ log: String) throws(BenchmarkError) -> String {
