@@ -1,89 +1,166 @@
 -- title: Requests and connections over all their hops
--- about: One row per hop, hop by hop: the lines that different proxies wrote of one request (or connection). before_ms
---    is what passed between the start of the hop before and this one, by their own clocks; own_ms is what this hop
---    took beyond the next one: the mesh, the gateway, and at the last hop the destination.
+-- about: One row per way of a request or connection that several proxies logged, in the order of their starts. Where the
+--    time went is told by differences of durations, which need no clocks that agree: mesh_ms is what the first hop took
+--    beyond the next one (and beyond attempts that were repeated), gateway_ms what the hops between took beyond theirs, and
+--    a last one that refused; external_ms is the last hop's whole duration: the destination, with that proxy's own share
+--    (its line may tell them apart: gatewatch explain). A part that cannot be told is empty: HTTP requests and lives of
+--    connections are never set against each other. A chain names each hop's role, duration and bytes sent/received. Hop by
+--    hop: gatewatch report hops.
 -- parameter: since_ms  first millisecond to include (Unix time), of any hop
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host of any hop, lower case
 -- parameter: sources   JSON list of source ids, of any hop
 -- parameter: path      comma list of paths, of any hop
 -- parameter: outcome   comma list of outcomes, of any hop
+-- parameter: limit     ways to answer with, the earliest
+-- table: started_at source host outcome way duration_ms mesh_ms retried_ms gateway_ms external_ms sent received bypass
 -- column: journey     text   the same for all hops of one way
--- column: hop         number its place in the way
--- column: started_at  first  start
--- column: role        text   of the proxy that wrote the line
+-- column: started_at  first  start at the first hop
 -- column: source      text   workload, pod or address of the client
--- column: host        text   where it went, as this hop says
--- column: path        text   the way it left this hop
--- column: outcome     text   how it ended, as this hop says
--- column: duration_ms ms     of the request, or of the connection's life
--- column: before_ms   ms     after the hop before
--- column: own_ms      ms     beyond the next hop
--- column: sent        bytes  bytes towards the destination
--- column: received    bytes  bytes from the destination
--- column: log         text   path of the log when read
--- column: line        number line in the log
+-- column: host        text   where it went, as the last hop says
+-- column: port        number port at the destination, as the last hop says
+-- column: traffic     text   http: of one request; tcp: of one connection's life
+-- column: way         text   roles of the proxies, from the client outwards
+-- column: path        text   the way it left the last hop
+-- column: outcome     text   how it ended: at the last hop, or where that says ok, at the first hop that does not
+-- column: reason      text   the reason of that outcome
+-- column: bypass      text   kind of bypass that one of the hops is
+-- column: hops        number lines that belong to it
+-- column: attempts    number attempts that the last proxy saw, more than 1 where some were repeated
+-- column: duration_ms ms     of the whole, at the first hop
+-- column: mesh_ms     ms     in the first proxy and on the way to the next
+-- column: retried_ms  ms     in attempts that were repeated
+-- column: gateway_ms  ms     in the proxies between the first and the last
+-- column: external_ms ms     at the last hop: the destination, with that proxy's own share
+-- column: sent        bytes  bytes towards the destination, at the first hop
+-- column: received    bytes  bytes from the destination, at the first hop
+-- column: chain       text   role, duration, bytes sent/received of each hop
+-- column: log         text   log of the first hop
+-- column: line        number line of the first hop
 with asked as materialized (
-  select distinct j.journey
+  select
+    j.journey,
+    min(j.started_at_ms) as started_at_ms
   from judged_flow j
   where j.journey is not null
+    -- Rows stand in the order they were stored: a time narrows them down without an index.
+    and (:since_ms is null or j.id >= (select min(first_flow) from flow_minute where minute >= :since_ms / 60000 - 1))
+    and (:until_ms is null or j.id <= (select max(last_flow) from flow_minute where minute <= :until_ms / 60000))
     and (:since_ms is null or j.started_at_ms >= :since_ms)
     and (:until_ms is null or j.started_at_ms < :until_ms)
     and (:host is null or j.destination_id in (select id from destination where host glob :host))
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
+  group by j.journey
+  order by min(j.started_at_ms), j.journey
+  limit coalesce(:limit, -1)
 ),
 hop as materialized (
   select
-    j.id,
-    j.journey,
-    j.journey_place,
-    j.started_at_ms,
-    j.duration_ms,
-    j.source_id,
-    j.destination_id,
-    j.role,
-    j.path,
-    j.outcome,
-    j.bytes_sent,
-    j.bytes_received,
-    j.log_id,
-    j.line,
-    -- An earlier hop is logged at the same moment or later than the next one when clocks differ: the place decides.
-    case
-      when j.journey_place & 9 = 0 then 0
-      when j.journey_place & 2 then 1
-      else 2
-    end as rank
-  from judged_flow j
-  join asked a on a.journey = j.journey
+    h.journey,
+    h.id,
+    h.started_at_ms,
+    h.duration_ms,
+    h.source_id,
+    h.destination_id,
+    h.bytes_sent,
+    h.bytes_received,
+    h.log_id,
+    h.line,
+    h.role,
+    h.path,
+    h.outcome,
+    h.reason,
+    h.bypass,
+    h.is_repeated,
+    d.traffic,
+    row_number() over way as place,
+    lead(h.duration_ms) over way as next_duration_ms,
+    lead(d.traffic) over way as next_traffic,
+    h.role
+      || case when h.is_repeated = 1 then ' (repeated)' else '' end
+      || case when h.is_claimed = 1 then ' (by its request id alone)' else '' end
+      || coalesce(' ' || h.duration_ms || ' ms', '')
+      || ' ' || coalesce(h.bytes_sent, '-') || '/' || coalesce(h.bytes_received, '-') || ' B' as words
+  from journey_hop h
+  join destination d on d.id = h.destination_id
+  where h.journey in (select journey from asked)
+  window way as (partition by h.journey order by h.way_rank, h.started_at_ms, h.id)
+),
+-- What each hop took beyond the next one; durations are whole milliseconds, so that a difference below zero is none.
+measured as (
+  select
+    h.journey,
+    h.id,
+    h.started_at_ms,
+    h.duration_ms,
+    h.source_id,
+    h.destination_id,
+    h.bytes_sent,
+    h.bytes_received,
+    h.log_id,
+    h.line,
+    h.role,
+    h.path,
+    h.outcome,
+    h.reason,
+    h.traffic,
+    h.place,
+    h.words,
+    count(*) over all_of_it as hops,
+    sum(h.is_repeated) over all_of_it as repeated,
+    sum(case when h.is_repeated = 1 then h.duration_ms end) over all_of_it as retried_ms,
+    max(case when h.is_repeated = 0 and h.place > 1 then h.place end) over all_of_it as answering,
+    min(case when h.is_repeated = 0 and h.place > 1 then h.place end) over all_of_it as second,
+    min(case when h.is_repeated = 0 and h.outcome <> 'ok' then h.place end) over all_of_it as odd_place,
+    max(h.bypass) over all_of_it as bypass,
+    sum(case
+      when h.place = 1 or h.is_repeated = 1 or h.next_traffic is null then null
+      when h.next_traffic = h.traffic then max(h.duration_ms - h.next_duration_ms, 0)
+    end) over all_of_it as between_ms,
+    group_concat(h.words, ' > ') over (
+      partition by h.journey order by h.place rows between unbounded preceding and unbounded following) as chain,
+    group_concat(h.role, ' > ') over (
+      partition by h.journey order by h.place rows between unbounded preceding and unbounded following) as way
+  from hop h
+  window all_of_it as (partition by h.journey)
 )
 select
-  printf('%016x', h.journey) as journey,
-  row_number() over way as hop,
-  h.started_at_ms as started_at,
-  h.role,
+  printf('%016x', f.journey) as journey,
+  f.started_at_ms as started_at,
   coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
-  d.host,
-  h.path,
-  h.outcome,
-  h.duration_ms,
-  h.started_at_ms - lag(h.started_at_ms) over way as before_ms,
-  h.duration_ms - case
-    when h.journey_place & 4 then null
-    else coalesce(lead(h.duration_ms) over way, 0)
-  end as own_ms,
-  h.bytes_sent as sent,
-  h.bytes_received as received,
+  coalesce(dl.host, df.host) as host,
+  coalesce(nullif(dl.port, 0), nullif(df.port, 0)) as port,
+  f.traffic,
+  f.way,
+  z.path,
+  case when z.outcome <> 'ok' then z.outcome else coalesce(o.outcome, z.outcome) end as outcome,
+  case when z.outcome <> 'ok' then z.reason else coalesce(o.reason, z.reason) end as reason,
+  f.bypass,
+  f.hops,
+  f.repeated + 1 as attempts,
+  f.duration_ms,
+  case when n.traffic = f.traffic then max(f.duration_ms - coalesce(f.retried_ms, 0) - n.duration_ms, 0) end as mesh_ms,
+  f.retried_ms,
+  case
+    when z.path = 'none' and z.place > 1 then coalesce(f.between_ms, 0) + z.duration_ms
+    else f.between_ms
+  end as gateway_ms,
+  case when z.path not in ('none', 'internal') then z.duration_ms end as external_ms,
+  f.bytes_sent as sent,
+  f.bytes_received as received,
+  f.chain,
   l.path as log,
-  h.line
-from hop h
-join source s on s.id = h.source_id
-join destination d on d.id = h.destination_id
-left join log l on l.id = h.log_id
-window way as (
-  partition by h.journey
-  order by h.rank, h.journey_place & 4 = 0, h.started_at_ms, h.id
-)
-order by min(h.started_at_ms) over (partition by h.journey), h.journey, hop;
+  f.line
+from measured f
+join source s on s.id = f.source_id
+join destination df on df.id = f.destination_id
+-- The hop that gave the answer, the second one, and the first one that ended otherwise than well.
+left join measured z on z.journey = f.journey and z.place = coalesce(f.answering, f.hops)
+left join measured n on n.journey = f.journey and n.place = f.second
+left join measured o on o.journey = f.journey and o.place = f.odd_place
+left join destination dl on dl.id = z.destination_id
+left join log l on l.id = f.log_id
+where f.place = 1
+order by f.started_at_ms, f.journey;

@@ -25,6 +25,9 @@ public struct Report: Sendable {
 
   /// Rows of a table on a terminal unless the user asks otherwise; the sums of the others stand below.
   public static let tableLimit = 25
+  /// A query that declares this parameter stops by itself, so that the first rows of many come at once; then the others are
+  /// not summed up.
+  static let limitParameter = "limit"
 
   public init(_ query: Query, filters: Filters = Filters(), parameters: [String: String] = [:], limit: Int? = nil) {
     self.query = query
@@ -42,6 +45,8 @@ public struct Report: Sendable {
     var chosen: [Int]?
     var others: OtherRows?
     var shown = 0
+    var hasMore = false
+    let limitsItself = query.takes(Report.limitParameter)
     func begin(_ names: [String]) throws {
       if showsTableColumns, !query.tableColumns.isEmpty {
         chosen = query.tableColumns.compactMap { names.firstIndex(of: $0) }
@@ -54,7 +59,8 @@ public struct Report: Sendable {
     func add(_ all: [Value]) throws {
       let values = chosen.map { $0.map { all[$0] } } ?? all
       if let limit, shown >= limit {
-        guard showsOthers else { throw EnoughRows() }
+        hasMore = true
+        guard showsOthers, !limitsItself else { throw EnoughRows() }
         if others == nil { others = OtherRows(columns: columns) }
         others?.add(values)
       } else {
@@ -73,7 +79,13 @@ public struct Report: Sendable {
         try store.query(query.sql, arguments: arguments, columns: begin, row: add)
       }
     }
-    let notes = notes + (standing?.notes(for: query.name) ?? [])
+    let more =
+      hasMore && limitsItself
+      ? [
+        "only the first \(Quantities.grouped(Int64(shown))) are shown: --limit 0 shows all, --since and --until choose a time"
+      ]
+      : []
+    let notes = notes + more + (standing?.notes(for: query.name) ?? [])
     try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))
   }
 
@@ -102,6 +114,10 @@ public struct Report: Sendable {
         throw ReportError("by=\(TerminalText.safe(text)) is not known", help: "write by=day, by=hour or by=minute")
       }
       arguments[name] = Report.value(text)
+    }
+    if query.takes(Report.limitParameter), arguments[Report.limitParameter] == nil {
+      // One more tells whether there are more.
+      arguments[Report.limitParameter] = Value(limit.map { Int64($0) + 1 })
     }
     return arguments
   }
