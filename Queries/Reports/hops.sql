@@ -60,7 +60,7 @@ hop as materialized (
   where h.journey in (select journey from asked)
 )
 select
-  printf('%016x', h.journey) as journey,
+  lower(hex(h.journey)) as journey,
   row_number() over way as hop,
   h.started_at_ms as started_at,
   h.role,

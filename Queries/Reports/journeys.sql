@@ -127,7 +127,7 @@ measured as (
   window all_of_it as (partition by h.journey)
 )
 select
-  printf('%016x', f.journey) as journey,
+  lower(hex(f.journey)) as journey,
   f.started_at_ms as started_at,
   coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
   coalesce(dl.host, df.host) as host,

@@ -32,7 +32,7 @@ select
   d.route_name,
   o.flags as response_flags,
   case when j.request_hash is null then null else printf('%016x', j.request_hash) end as request_id,
-  case when j.journey is null then null else printf('%016x', j.journey) end as journey,
+  case when j.journey is not null then lower(hex(j.journey)) end as journey,
   -- The line's own warnings, bit by bit as `Warnings.names` lists them, then those of the verdict.
   nullif(
     substr(

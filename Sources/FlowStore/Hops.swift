@@ -36,9 +36,9 @@ extension FlowStore {
     }
   }
 
-  /// The flows that began in the minutes `first...last`, by row id, with what joining has said of each before.
+  /// The flows that began in the minutes `first...last`, by row id.
   public func hops(
-    minutes first: Int64, _ last: Int64, body: (Hop, JoinedHop?) -> Void
+    minutes first: Int64, _ last: Int64, body: (Hop) -> Void
   ) throws(StoreError) {
     try access { db throws(StoreError) in
       let spans = try FlowStore.flowSpans(minutes: first, last, on: db)
@@ -47,9 +47,8 @@ extension FlowStore {
         select
           f.id, f.started_at_ms, coalesce(f.duration_ms, -1), coalesce(f.sent, -1), coalesce(f.received, -1),
           coalesce(f.request_hash, 0), f.line, f.source, f.destination, f.outcome, coalesce(f.path_template, -1),
-          f.ports, h.journey, h.place
+          f.ports
         from flow f
-        left join flow_hop h on h.flow = f.id
         where f.id between ? and ?
         order by f.id
         """)
@@ -67,12 +66,7 @@ extension FlowStore {
             destination: Int32(clamping: rows.int(8)), outcome: Int32(clamping: rows.int(9)),
             pathTemplate: Int32(clamping: rows.int(10)), sourcePort: UInt16(ports >> 16),
             localPort: UInt16(truncatingIfNeeded: ports))
-          let before = rows.optionalInt(12).map {
-            JoinedHop(
-              flow: hop.flow, journey: UInt64(bitPattern: $0),
-              place: JourneyPlace(rawValue: UInt8(truncatingIfNeeded: rows.int(13))))
-          }
-          body(hop, before)
+          body(hop)
         }
       }
     }
@@ -97,19 +91,23 @@ extension FlowStore {
     return spans
   }
 
-  /// Writes what joining has found, inside the open transaction.
-  public func write(joined: [JoinedHop], unjoined: [Int64]) throws(StoreError) {
-    guard !joined.isEmpty || !unjoined.isEmpty else { return }
+  /// Writes what joining has found of `flows`, inside the open transaction: those not in `joined` are joined with no other.
+  /// - Parameter joined: in the order of `flows`.
+  public func write(joined: [JoinedHop], of flows: [Int64]) throws(StoreError) {
+    guard !flows.isEmpty else { return }
     try write("hops") { db throws(StoreError) in
-      let delete = try db.statement("delete from flow_hop where flow = ?")
-      for flow in unjoined { try delete.run(.integer(flow)) }
-      let insert = try db.statement("insert or replace into flow_hop (flow, journey, place) values (?, ?, ?)")
-      for hop in joined {
-        insert.bind(hop.flow, at: 1)
-        insert.bind(Int64(bitPattern: hop.journey), at: 2)
-        insert.bind(Int64(hop.place.rawValue), at: 3)
-        while try insert.step() {}
+      let blocks = try HopBlockWriter(db)
+      var next = 0
+      for flow in flows {
+        if next < joined.count, joined[next].flow == flow {
+          try blocks.set(flow, place: joined[next].place.rawValue, journey: joined[next].journey)
+          next += 1
+        } else {
+          try blocks.set(flow, place: 0, journey: 0)
+        }
       }
+      precondition(next == joined.count, "a joined flow is not among those that were looked at, or not in their order")
+      try blocks.finish()
     }
   }
 

@@ -20,13 +20,18 @@ extension FlowStore {
         where old.log = log.id
         """)
       try counts.run(.integer(startedAtMs))
+      var blocks: [Int64] = []
+      let touched = try db.statement(
+        "select distinct id / \(HopBlocks.flows) as block from flow where started_at_ms < ? order by block")
+      touched.bind(startedAtMs, at: 1)
+      while try touched.step() { blocks.append(touched.int(0)) }
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
       let removed = db.changesCount
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
-      try db.run("delete from flow_hop where flow not in (select id from flow)")
+      try HopBlocks.clearGone(blocks: blocks, db)
       try db.statement("delete from flow_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
       try db.statement("delete from open_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
       for (kind, table, column) in [

@@ -11,6 +11,9 @@ enum Schema {
   }
   static let views: [(name: String, sql: String)] = EmbeddedQueries.all.filter { $0.name.hasPrefix("Views/") }
 
+  /// What a step needs beyond SQL, after it, in its transaction.
+  private static let conversions: [Int: @Sendable (Database) throws -> Void] = [5: HopBlocks.takeOver]
+
   /// The version this program writes.
   static let version = steps.last?.version ?? 0
 
@@ -20,6 +23,7 @@ enum Schema {
     for step in steps where step.version > found {
       try db.inTransaction(.immediate) {
         try db.execute(sql: step.sql)
+        try conversions[step.version]?(db)
         try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
         try db.execute(sql: "pragma user_version = \(step.version)")
         return .commit

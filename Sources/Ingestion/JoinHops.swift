@@ -74,17 +74,12 @@ public enum JoinHops {
     _ first: Int64, _ last: Int64, _ joiner: JourneyJoiner, _ store: FlowStore
   ) throws(StoreError) {
     var hops: [Hop] = []
-    var before: [Int64: JoinedHop] = [:]
+    var flows: [Int64] = []
     let (from, until) = (first * 60_000, (last + 1) * 60_000)
-    try store.hops(minutes: first - influence, last + influence) { hop, joined in
+    try store.hops(minutes: first - influence, last + influence) { hop in
       hops.append(hop)
-      if let joined, hop.startedAtMs >= from, hop.startedAtMs < until { before[hop.flow] = joined }
+      if hop.startedAtMs >= from, hop.startedAtMs < until { flows.append(hop.flow) }
     }
-    var joined = joiner.join(hops, from: from, until: until)
-    if !before.isEmpty {
-      joined = joined.filter { before.removeValue(forKey: $0.flow) != $0 }
-    }
-    // What is left over was joined before, and is not any more.
-    try store.write(joined: joined, unjoined: before.keys.sorted())
+    try store.write(joined: joiner.join(hops, from: from, until: until), of: flows)
   }
 }

@@ -260,6 +260,7 @@ extension JoinWindow {
     mixer.add(hop.requestHash)
     mixer.add(hop.line)
     mixer.add(UInt64(hop.sourcePort) << 16 | UInt64(hop.localPort))
-    return mixer.value
+    // 0 stands for none.
+    return max(mixer.value, 1)
   }
 }

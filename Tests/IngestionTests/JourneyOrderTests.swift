@@ -17,7 +17,7 @@ import Testing
   static func flows(_ scene: Scene) throws -> [String] {
     try scene.texts(
       """
-      select l.path || '|' || f.line || '|' || coalesce(j.journey, '-') || '|' || coalesce(w.warnings, '-') || '|' ||
+      select l.path || '|' || f.line || '|' || coalesce(hex(j.journey), '-') || '|' || coalesce(w.warnings, '-') || '|' ||
         j.counted || '|' || coalesce(j.journey_place, 0)
       from judged_flow j
       join flows w on w.id = j.id

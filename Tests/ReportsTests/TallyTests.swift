@@ -230,7 +230,7 @@ private final class RandomStore {
     try store.write(
       joined: stride(from: 3, through: Int64(flows), by: 3).map {
         JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 16)))
-      }, unjoined: [])
+      }, of: Array(1...Int64(flows)))
     try store.commit()
     store.close()
   }

@@ -86,20 +86,27 @@ private struct JourneyPlaces {
   static let kinds = 4
   /// Above this many bytes SQLite's own loop is asked instead.
   private static let most: Int64 = 256 << 20
+  /// By the bits of a place.
+  private static let kindOfPlace: [UInt8] = (UInt8(0)...15).map {
+    let place = JourneyPlace(rawValue: $0)
+    return (place.contains(.hasEarlier) ? 1 : 0) + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 2)
+  }
   private var kinds: [UInt8] = []
 
   init?(_ db: Database) throws {
-    let last = try db.statement("select max(flow) from flow_hop")
-    guard try last.step(), let most = last.optionalInt(0) else { return }
+    let last = try db.statement("select max(block) from hop_place")
+    guard try last.step(), let block = last.optionalInt(0) else { return }
     last.reset()
-    guard most < JourneyPlaces.most else { return nil }
-    kinds = Array(repeating: 0, count: Int(most) + 1)
-    let rows = try db.statement("select flow, place from flow_hop order by flow")
+    guard block >= 0, block < JourneyPlaces.most / HopBlocks.flows else { return nil }
+    kinds = Array(repeating: 0, count: Int((block + 1) * HopBlocks.flows))
+    let rows = try db.statement("select block, places from hop_place order by block")
     while try rows.step() {
-      let place = JourneyPlace(rawValue: UInt8(truncatingIfNeeded: rows.int(1)))
-      guard let flow = Int(exactly: rows.int(0)), kinds.indices.contains(flow) else { return nil }
-      kinds[flow] =
-        (place.contains(.hasEarlier) ? 1 : 0) + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 2)
+      guard let places = rows.blob(1), places.count == HopBlocks.placeBytes,
+        let first = Int(exactly: rows.int(0) * HopBlocks.flows), kinds.indices.contains(first)
+      else { return nil }
+      for (index, place) in places.enumerated() where place != 0 {
+        kinds[first + index] = JourneyPlaces.kindOfPlace[Int(place & 15)]
+      }
     }
   }
 

@@ -1,0 +1,107 @@
+import Flows
+import Testing
+
+@testable import FlowStore
+
+@Suite("what joining says, in blocks")
+struct HopBlockTests {
+  /// 2,100 flows, one per millisecond from noon; every seventh has an earlier hop, and a journey of its own number.
+  private static func store(in folder: ScratchFolder) throws -> FlowStore {
+    let store = try FlowStore(path: folder.path())
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 2_100), into: &log)
+    try store.apply(judgement(of: store.facts()))
+    try store.write(joined: joined(1...2_100), of: Array(1...2_100))
+    try store.commit()
+    return store
+  }
+
+  private static func joined(_ flows: ClosedRange<Int64>) -> [JoinedHop] {
+    flows.filter { $0 % 7 == 0 }.map { JoinedHop(flow: $0, journey: UInt64($0) << 40 | 0xFF, place: .hasEarlier) }
+  }
+
+  private static func joins(_ folder: ScratchFolder) throws -> [[Value]] {
+    try FlowReader(path: folder.path()).rows(
+      "select id, hex(journey), journey_place from judged_flow where journey is not null or journey_place > 0 order by id"
+    ).rows
+  }
+
+  private static func rows(_ joined: [JoinedHop]) -> [[Value]] {
+    joined.map { hop in
+      let digits = String(hop.journey, radix: 16, uppercase: true)
+      return [
+        .integer(hop.flow), .text(String(repeating: "0", count: 16 - digits.count) + digits),
+        .integer(Int64(hop.place.rawValue)),
+      ]
+    }
+  }
+
+  @Test("each flow has its journey and place in plain SQL, over the borders of blocks")
+  func views() throws {
+    let folder = try ScratchFolder()
+    let store = try Self.store(in: folder)
+    #expect(try Self.joins(folder) == Self.rows(Self.joined(1...2_100)))
+    // Some are joined otherwise, some no more, and the rest stays.
+    let all: JourneyPlace = [.hasEarlier, .hasLater, .isRepeated, .hasClaimedEarlier]
+    let again = [JoinedHop(flow: 1_000, journey: .max, place: all)]
+    try store.write(joined: again, of: Array(990...1_010))
+    try store.commit()
+    #expect(
+      try Self.joins(folder)
+        == Self.rows(Self.joined(1...989)) + Self.rows(again) + Self.rows(Self.joined(1_011...2_100)))
+    let flow = try FlowReader(path: folder.path()).rows("select journey from flows where id in (999, 1000) order by id")
+    #expect(flow.rows == [[nil], ["ffffffffffffffff"]])
+    try store.write(joined: [], of: Array(1...2_100))
+    try store.commit()
+    #expect(try FlowReader(path: folder.path()).value("select count(*) from hop_place") == 0)
+    #expect(try FlowReader(path: folder.path()).value("select count(*) from hop_journey") == 0)
+  }
+
+  @Test("flows that take the ids of pruned ones are joined with nothing")
+  func pruning() throws {
+    let folder = try ScratchFolder()
+    let store = try Self.store(in: folder)
+    // The last flows are the oldest: their ids are given out again.
+    var log = LogRecord(path: "b.log")
+    var maker = BatchMaker()
+    let old = maker.batch(count: 900)
+    for index in 0..<900 { old.rows[index].startedAtMs = noon - 1 }
+    try store.store(old, into: &log)
+    try store.write(
+      joined: (2_101...3_000).map { JoinedHop(flow: $0, journey: 5, place: .hasLater) }, of: Array(2_101...3_000))
+    #expect(try store.prune(before: noon + 500) == 1_400)
+    var young = LogRecord(path: "c.log")
+    var other = BatchMaker()
+    try store.store(other.batch(count: 900), into: &young)
+    try store.apply(judgement(of: store.facts()))
+    try store.commit()
+    #expect(try FlowReader(path: folder.path()).value("select max(id) from flow") == 3_000)
+    #expect(try Self.joins(folder) == Self.rows(Self.joined(501...2_100)))
+    #expect(try FlowReader(path: folder.path()).check() == [])
+  }
+
+  @Test("a store that kept a row per joined flow says the same afterwards")
+  func takingOver() throws {
+    let folder = try ScratchFolder()
+    let store = try Self.store(in: folder)
+    try store.access { db throws(StoreError) in
+      for sql in [
+        "create table flow_hop (flow integer primary key, journey, place)",
+        "insert into flow_hop values (7, \(Int64(bitPattern: 0x8000_0000_0000_0001)), 1), (1000, 3, 14), (2100, -1, 2)",
+        "drop table hop_place", "drop table hop_journey", "drop table clock_skew", "pragma user_version = 4",
+      ] { try db.run(sql) }
+    }
+    store.close()
+    try FlowStore(path: folder.path()).close()
+    #expect(
+      try Self.joins(folder)
+        == Self.rows([
+          JoinedHop(flow: 7, journey: 0x8000_0000_0000_0001, place: .hasEarlier),
+          JoinedHop(flow: 1_000, journey: 3, place: [.hasLater, .isRepeated, .hasClaimedEarlier]),
+          JoinedHop(flow: 2_100, journey: .max, place: .hasLater),
+        ]))
+    #expect(
+      try FlowReader(path: folder.path()).rows("select name from sqlite_schema where name = 'flow_hop'").rows.isEmpty)
+  }
+}
