@@ -114,7 +114,8 @@ struct Judgement {
       }
       card.add(name, places.count { answers[$0].bypass == lines[$0].bypass }, of: places.count, least: 10_000)
     }
-    let unproven = read.filter { lines[$0].claim == .unproven }
+    // Where the gateway refused, nothing left, and nothing has to be proven.
+    let unproven = read.filter { lines[$0].claim == .unproven && lines[$0].outcome != .blocked }
     for place in unproven where !isOpen(place) {
       miss("no claim without a log") { "\($0.name(place)): \(Judgement.text($0.answers[place].bypass)), not unproven" }
     }
@@ -128,7 +129,7 @@ struct Judgement {
     card.add(
       "open ends", open.count { isOpen($0) || answers[$0].bypass == lines[$0].bypass }, of: open.count, least: 10_000)
     // A lost line looks like a skipped sidecar. Said, not judged: no log tells them apart.
-    let bereft = read.filter { lines[$0].isBereft }
+    let bereft = read.filter { lines[$0].isBereft && lines[$0].outcome != .blocked }
     card.add(
       "sidecar's line lost: called skipped", bereft.count { answers[$0].bypass != Line.Bypass.none }, of: bereft.count)
     for place in bereft where answers[place].bypass == Line.Bypass.none && !answers[place].isUnproven {

@@ -43,6 +43,9 @@ struct MeshFiles {
       ranges.append(first..<last)
       first = last
     }
+    for old in [logs, late] where FileManager.default.fileExists(atPath: old) {
+      try FileManager.default.removeItem(atPath: old)
+    }
     try writeLogs(traffic.lines)
     try Data(policyText.utf8).write(to: URL(filePath: policy))
     try Data("log_format ports '\(LineText.formatWithPorts)';\n".utf8).write(to: URL(filePath: format))

@@ -11,7 +11,7 @@ extension Traffic {
     line.cluster = isDeclared ? .host : .passthrough
     line.upstream = line.dialled
     line.bypass = isDeclared ? .directServiceEntry : .passthrough
-    (line.sent, line.received) = bytes()
+    (line.sent, line.received) = bytes(host)
     if isHTTP {
       (line.id, line.page, line.status) = (newID(), Int32(random.below(60)), 200)
       if random.once(in: 50) {
@@ -48,7 +48,7 @@ extension Traffic {
     first.cluster = .passthrough
     first.dialled = Endpoint(World.gateway(edge), 8443)
     first.upstream = first.dialled
-    let (sent, received) = bytes()
+    let (sent, received) = bytes(host)
     (first.sent, first.received) = (sent + 517, received)
     let earlier = log(first)
     var second = sniProxy(edge, at: time + 2, max(life - Int64(random.below(9)), 0), host: host, from: first.local)
@@ -94,11 +94,13 @@ extension Traffic {
   private mutating func bareConnection(_ pod: Int, _ time: Int64, _ claim: Line.Claim) {
     let life = self.life()
     let client = Endpoint(World.pod(pod), connections.single(pod, at: time, until: time + life, &random))
-    let (sent, received) = bytes()
-    if random.once(in: 2) {
+    let isWildcard = random.once(in: 2)
+    let host = pick(isWildcard ? World.wildcard : World.throughGateway)
+    let (sent, received) = bytes(host)
+    if isWildcard {
       let edge = World.Edge.sniWithoutPorts.rawValue + random.below(2)
       let place = throughSNIProxy(
-        edge, pod, from: client, at: time, life: life, host: pick(World.wildcard), 517, sent, received, false,
+        edge, pod, from: client, at: time, life: life, host: host, 517, sent, received, false,
         before: -1)
       lines[Int(place)].bypass = .noSidecar
       lines[Int(place)].claim = claim
@@ -106,7 +108,7 @@ extension Traffic {
     }
     let edge = random.below(3)
     var line = gateway(
-      edge, .tcp, at: time, life, host: pick(World.throughGateway), from: client, pod,
+      edge, .tcp, at: time, life, host: host, from: client, pod,
       local: connections.single(1_000 + edge, at: time, until: time + life, &random))
     (line.sent, line.received) = (sent, received)
     line.bypass = .noSidecar
@@ -116,18 +118,20 @@ extension Traffic {
 
   private mutating func bareSNIProxy(_ pod: Int, _ time: Int64, _ claim: Line.Claim) {
     let life = self.life()
+    let host = pick(World.wildcard)
     var line = sniProxy(
-      World.Edge.sniWithoutPorts.rawValue + random.below(2), at: time, life, host: pick(World.wildcard),
+      World.Edge.sniWithoutPorts.rawValue + random.below(2), at: time, life, host: host,
       from: Endpoint(World.pod(pod), connections.single(pod, at: time, until: time + life, &random)))
-    (line.sent, line.received) = bytes()
+    (line.sent, line.received) = bytes(host)
     line.bypass = .sniProxyDirect
     line.claim = claim
     log(line)
   }
 
   private mutating func bareSquid(_ pod: Int, _ time: Int64, _ claim: Line.Claim) {
-    var line = atSquid(pick(World.throughSquid), at: time, life(), pod)
-    line.received = bytes().received
+    let host = pick(World.throughSquid)
+    var line = atSquid(host, at: time, life(), pod)
+    line.received = bytes(host).received
     line.bypass = .squidDirect
     line.claim = claim
     log(line)

@@ -4,9 +4,11 @@ extension Traffic {
   mutating func request(_ pod: Int, _ time: Int64) {
     let edge = random.below(3)
     let keepsIDs = edge != World.Edge.renamingIDs.rawValue
-    let host = pick(World.throughGateway)
-    let ending = pickEnding(keepsIDs)
-    let isRetried = ending == .none && random.once(in: 50)
+    // Some ask for the same again and again, and some of those with one id for all.
+    let isPoll = random.once(in: 15)
+    let host = isPoll ? World.throughGateway.lowerBound + pod % 50 : pick(World.throughGateway)
+    let ending = isPoll ? .none : pickEnding(keepsIDs)
+    let isRetried = !isPoll && ending == .none && random.once(in: 50)
     let attempts = isRetried ? random.within(2...3) : 1
     let pause: Int64 = 25
     let attempt = ending == .timeout ? 15_000 : Int64(random.within(1...(random.once(in: 8) ? 4_000 : 300)))
@@ -18,10 +20,10 @@ extension Traffic {
     first.client.port = connections.single(pod, at: time, until: time + life, &random)
     first.cluster = .gateway
     first.upstream = Endpoint(World.gateway(edge, isV6: isV6(pod)), 8080)
-    first.id = clientID(pod)
-    first.page = Int32(random.below(60))
-    first.sent = random.once(in: 4) ? Int64(random.within(1...20_000)) : 0
-    answer(&first, ending)
+    first.id = isPoll && random.once(in: 3) ? UInt64(0xABCD_0000 + pod) : newID()
+    first.page = isPoll ? 1 : Int32(random.below(60))
+    first.sent = !isPoll && random.once(in: 4) ? Int64(random.within(1...20_000)) : 0
+    if isPoll { (first.status, first.received) = (200, 612) } else { answer(&first, ending) }
     if random.once(in: 60) {
       // The sidecar believes the header: its client's address is what the client wrote.
       first.client = Endpoint(random.once(in: 2) ? World.forged : World.pod(random.below(World.pods)), 0)
@@ -67,15 +69,11 @@ extension Traffic {
     }
   }
 
-  /// Mostly a new id; some clients send their own, again and again, or none that Envoy keeps.
-  private mutating func clientID(_ pod: Int) -> UInt64 {
-    random.once(in: 100) ? UInt64(0xABCD_0000) + UInt64(pod * 4 + random.below(2)) : newID()
-  }
-
   /// What the sidecar writes of the answer.
   private mutating func answer(_ line: inout Line, _ ending: Line.Ending) {
     line.status = 200
-    line.received = random.once(in: 3) ? 612 : Int64(random.within(1...200_000))
+    line.received =
+      random.percent(60) ? usualSize(Int(line.host), Int(line.page) % 3) : Int64(random.within(1...200_000))
     switch ending {
     case .rbacHTTP: (line.status, line.received) = (403, 19)
     case .refused: (line.status, line.received, line.outcome) = (503, 121, .failed)
@@ -115,7 +113,7 @@ extension Traffic {
     var first = sidecar(pod, .tcp, at: start, life, host: host, port: port)
     first.cluster = .gateway
     first.upstream = Endpoint(World.gateway(edge, isV6: isV6(pod)), 8443)
-    (first.sent, first.received) = isDenied ? (517, 0) : bytes()
+    (first.sent, first.received) = isDenied ? (517, 0) : bytes(host)
     if isDenied { first.outcome = .any }
     let earlier = log(first)
     var second = gateway(
@@ -139,7 +137,7 @@ extension Traffic {
     first.cluster = .sniGateway
     first.upstream = Endpoint(World.gateway(edge, isV6: isV6(pod)), 443)
     let hello = Int64(random.once(in: 5) ? random.within(1_500...1_900) : 517)
-    let (sent, received) = fails ? (0, 0) : bytes()
+    let (sent, received) = fails ? (0, 0) : bytes(host)
     (first.sent, first.received) = (hello + sent, received)
     if fails { first.outcome = .any }
     let earlier = log(first)
@@ -194,7 +192,7 @@ extension Traffic {
     first.cluster = .squid
     first.dialled = Endpoint(World.squid, 3128)
     first.upstream = first.dialled
-    (first.sent, first.received) = bytes()
+    (first.sent, first.received) = bytes(host)
     var second = atSquid(host, at: start + Int64(random.below(4)), max(life - Int64(random.below(26)), 0), pod)
     second.received = first.received
     if !isTunnel, random.once(in: 25) {

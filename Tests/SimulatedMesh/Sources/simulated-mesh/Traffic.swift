@@ -103,16 +103,25 @@ struct Traffic {
 
   // MARK: - Numbers
 
-  mutating func bytes() -> (sent: Int64, received: Int64) {
-    (Int64(random.within(200...4_000)), Int64(random.within(1_000...400_000)))
+  /// Most connections to a host carry one of a few sizes, as calls of one program do.
+  mutating func bytes(_ host: Int) -> (sent: Int64, received: Int64) {
+    guard random.percent(60) else {
+      return (Int64(random.within(200...4_000)), Int64(random.within(1_000...400_000)))
+    }
+    return (Int64(300 + host * 7 % 500), usualSize(host, random.below(3)))
   }
+
+  /// One of the sizes that answers of a host have.
+  func usualSize(_ host: Int, _ kind: Int) -> Int64 { Int64(1_000 + host * 7_919 % 30_000 + kind * 13_007) }
 
   /// Of a connection: seconds, sometimes a minute.
   mutating func life() -> Int64 { Int64(random.within(5...(random.once(in: 5) ? 60_000 : 3_000))) }
 
-  /// The popular ones more often.
+  /// A third of all goes to a few.
   mutating func pick(_ hosts: Range<Int>) -> Int {
-    hosts.lowerBound + min(random.below(hosts.count), random.below(hosts.count))
+    random.once(in: 3)
+      ? hosts.lowerBound + random.below(8)
+      : hosts.lowerBound + min(random.below(hosts.count), random.below(hosts.count))
   }
 
   mutating func newID() -> UInt64 { random.next() | 1 }
