@@ -3,7 +3,7 @@ import Testing
 
 /// `gatewatch report journeys` and `report hops`, as built, on what real proxies wrote.
 @Suite struct JourneyReportTests {
-  private static let fill = "gatewatch ingest --join-hops SampleLogs/real-proxies/istio-1.23 > i.txt\n"
+  private static let fill = "gatewatch ingest SampleLogs/real-proxies/istio-1.23 > i.txt\n"
 
   private func rows(_ session: Session, _ command: String) throws -> [[String: Any]] {
     try session.run(command + " --format ndjson").split(separator: "\n").map {
@@ -91,7 +91,7 @@ import Testing
       line("00.001", "503", "UF", 30, "203.0.113.7:80", "10.80.3.232:50001 10.80.3.232:8080 10.80.3.11:40001")
         + line("00.040", "200", "-", 55, "203.0.113.7:80", "10.80.3.232:50002 10.80.3.232:8080 10.80.3.11:40002"),
       to: "gateway.log")
-    let rows = try rows(session, "gatewatch ingest --join-hops *.log > i.txt; gatewatch report journeys")
+    let rows = try rows(session, "gatewatch ingest *.log > i.txt; gatewatch report journeys")
     let way = try #require(rows.first)
     #expect(rows.count == 1)
     #expect(way["way"] as? String == "sidecar > gateway > gateway" && way["attempts"] as? Int == 2)

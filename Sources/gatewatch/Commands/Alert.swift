@@ -113,7 +113,6 @@ struct AlertCommand: ParsableCommand {
       nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
     options.database = store.database
     options.formats = try formats.plans()
-    options.joinsHops = false
     let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
     if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }

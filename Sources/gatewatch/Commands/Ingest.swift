@@ -59,13 +59,14 @@ struct IngestCommand: ParsableCommand {
   var overlap = false
 
   @Flag(
+    inversion: .prefixedNo,
     help: ArgumentHelp(
       "Join the lines of one request or connection at several proxies into journeys.",
       discussion: """
         Fills the column journey, counts each joined way once, and proves clients of gateways and proxies by the hop \
-        before. Also joins what earlier runs left open. Reading then takes up to twice as long.
+        before. Also joins what earlier runs left open; what a run with --no-join-hops reads, the next one without joins.
         """))
-  var joinHops = false
+  var joinHops = true
 
   @Flag(help: "Read and count, and write nothing; every file from its beginning.")
   var dryRun = false
