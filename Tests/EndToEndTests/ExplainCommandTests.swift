@@ -31,14 +31,14 @@ import Testing
     defer { session.remove() }
     let output = try session.run(
       Self.fill + "gatewatch explain passthrough:10.80.3.14:telemetry.vendor.example:80")
-    #expect(output.hasPrefix("finding passthrough from 10.80.3.14 to telemetry.vendor.example:80\n  flows       2\n"))
+    #expect(output.hasPrefix("finding passthrough from 10.80.3.14 to telemetry.vendor.example:80\n  flows         2\n"))
     for part in [
       "bypass passthrough (critical); path passthrough; outcome ok; written by the sidecar",
       "passthrough-external: a sidecar sent to a public address that no ServiceEntry declares",
       "egress.yaml:6: ended, owner o, expires 2020-02-01T00:00:00Z: does not apply: it had ended by then",
       "outboundTrafficPolicy REGISTRY_ONLY", "addresses: [203.0.113.140]",
       "SampleLogs/demo/envoy-sidecars.log:24\n",
-      "              [2026-11-02T09:07:02.709Z] \"GET /collect HTTP/1.1\" 204 - via_upstream",
+      "                [2026-11-02T09:07:02.709Z] \"GET /collect HTTP/1.1\" 204 - via_upstream",
       "SampleLogs/demo/envoy-sidecars.log:66\n",
     ] {
       #expect(output.contains(part), "\(part)\n--- in\n\(output)")
@@ -155,11 +155,11 @@ import Testing
       gatewatch alert > alert.txt
       rm SampleLogs/demo/envoy-sidecars.log
       """)
-    let before = try session.run("grep -c '^              \\[2026' before.txt")
+    let before = try session.run("grep -c '^                \\[2026' before.txt")
     let after = try session.run("gatewatch explain \(finding)")
     #expect(before == "6\n")
     #expect(after.components(separatedBy: "as kept in the database (log gone").count == 7, "\(after)")
-    #expect(after.components(separatedBy: "\n              [2026").count == 7)
+    #expect(after.components(separatedBy: "\n                [2026").count == 7)
     // A flow that is no evidence was not kept.
     #expect(try session.run("gatewatch explain envoy-sidecars.log:20").contains("log gone"))
     // What is pruned is gone with its evidence.

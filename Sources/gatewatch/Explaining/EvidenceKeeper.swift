@@ -4,7 +4,8 @@ internal import Flows
 internal import Ingestion
 internal import Reports
 
-/// Keeps the first and the last lines of findings that were told, as long as their logs are there to be read.
+/// Keeps the first, the last and the largest lines of findings that were told, each with the lines of its journey, as long
+/// as their logs are there to be read.
 struct EvidenceKeeper {
   let store: FlowStore
   let nowMs: Int64
@@ -28,10 +29,13 @@ struct EvidenceKeeper {
     defer { reader.close() }
     let flows = try ExplainLookup(reader: reader).evidence(of: Array(keys))
     let explainer = try FlowExplainer(reader: reader, formats: FormatPlan.builtIn, folders: [])
+    let journeys = try explainer.journeys(of: keys.flatMap { flows[$0] ?? [] })
     for key in keys {
       var lines: [StoredEvidence] = []
       var places: [(log: Int64, line: Int64, startedAtMs: Int64)] = []
-      for id in flows[key] ?? [] {
+      var seen: Set<Int64> = []
+      let ids = (flows[key] ?? []).flatMap { id in [id] + (journeys[id]?.hops.map(\.flow.id) ?? []) }
+      for id in ids where seen.insert(id).inserted {
         guard let flow = try explainer.explanation(of: id) else { continue }
         let place = (
           log: flow.evidence.logID, line: flow.evidence.line, startedAtMs: flow.integer("started_at_ms") ?? 0
@@ -51,15 +55,21 @@ struct EvidenceKeeper {
 }
 
 extension ExplainLookup {
-  /// The first and the last flows of several findings, in one pass over the flows of their kinds.
+  /// The first, the last and the largest flows of several findings, in one pass over the flows of their kinds.
   func evidence(of keys: [StoredFinding.Key]) throws -> [StoredFinding.Key: [Int64]] {
     var found: [StoredFinding.Key: [Int64]] = [:]
     let asked = keys.map { key in
       "{\"kind\":\(JSON.string(key.kind)),\"source\":\(JSON.string(key.source)),\"host\":\(JSON.string(key.host)),\"port\":\(key.port)}"
     }
     for view in [
-      "select id, started_at_ms, source_id, destination_id, bypass as kind from bypass_flow where allowed = 0",
-      "select id, started_at_ms, source_id, destination_id, '\(AlertLedger.blocked)' as kind from blocked_flow",
+      """
+      select id, started_at_ms, source_id, destination_id, bypass as kind,
+        coalesce(bytes_sent, 0) + coalesce(bytes_received, 0) as bytes
+      from bypass_flow
+      where allowed = 0
+      """,
+      // What was refused moved nothing worth comparing.
+      "select id, started_at_ms, source_id, destination_id, '\(AlertLedger.blocked)' as kind, 0 as bytes from blocked_flow",
     ] {
       try reader.query(
         """
@@ -79,7 +89,10 @@ extension ExplainLookup {
             row_number() over (
               partition by r.kind, r.source, r.host, r.port order by f.started_at_ms, f.id) as from_start,
             row_number() over (
-              partition by r.kind, r.source, r.host, r.port order by f.started_at_ms desc, f.id desc) as from_end
+              partition by r.kind, r.source, r.host, r.port order by f.started_at_ms desc, f.id desc) as from_end,
+            row_number() over (
+              partition by r.kind, r.source, r.host, r.port
+              order by f.bytes desc, f.started_at_ms, f.id) as from_largest
           from (\(view)) f
           join route r on r.kind = f.kind and r.source_id = f.source_id and r.destination_id = f.destination_id
         )
@@ -87,6 +100,7 @@ extension ExplainLookup {
         from placed
         where from_start <= \(FoundFinding.evidenceAtEachEnd)
           or from_end <= \(FoundFinding.evidenceAtEachEnd)
+          or from_largest = 1
         order by kind, source, host, port, started_at_ms, id
         """, arguments: ["asked": .text("[" + asked.joined(separator: ",") + "]")]
       ) { row in

@@ -51,8 +51,10 @@ struct FoundFinding {
   var flows: Int64
   var firstMs: Int64?
   var lastMs: Int64?
-  /// Ids of the first and the last flows, in the order of time.
+  /// Ids of the first, the largest and the last flows, in the order of time.
   var evidence: [Int64]
+  /// The one of them that moved the most bytes.
+  var largest: Int64?
 
   struct Recorded {
     var id: Int64
@@ -203,8 +205,18 @@ struct ExplainLookup {
     let edge = FoundFinding.evidenceAtEachEnd
     let first = try reader.rows("\(flows) order by started_at_ms, id limit \(edge)", arguments: used).rows
     let last = try reader.rows("\(flows) order by started_at_ms desc, id desc limit \(edge)", arguments: used).rows
+    let largest = try reader.rows(
+      """
+      select f.id, f.started_at_ms
+      from (\(flows)) e
+      join judged_flow f on f.id = e.id
+      order by coalesce(f.bytes_sent, 0) + coalesce(f.bytes_received, 0) desc, f.started_at_ms, f.id
+      limit 1
+      """, arguments: used
+    ).rows
+    found.largest = largest.first?[0].integer
     var seen: Set<Int64> = []
-    for row in first + last.reversed() {
+    for row in first + largest + last.reversed() {
       if let id = row[0].integer, seen.insert(id).inserted { found.evidence.append(id) }
     }
     found.recorded = try recorded(key)

@@ -12,8 +12,10 @@ struct ExplanationJSON {
   let redaction: Redaction
   let showsColumns: Bool
 
-  func text(_ finding: FoundFinding?, _ flows: [FlowExplanation]) -> String {
-    let parts = flows.map { "    " + flow($0) }.joined(separator: ",\n")
+  func text(
+    _ finding: FoundFinding?, _ flows: [FlowExplanation], _ journeys: [Int64: JourneyExplanation]
+  ) -> String {
+    let parts = flows.map { "    " + flow($0, journeys[$0.id], finding?.largest) }.joined(separator: ",\n")
     return """
       {
         "finding": \(finding.map(self.finding) ?? "null"),
@@ -37,7 +39,7 @@ struct ExplanationJSON {
     ])
   }
 
-  private func flow(_ flow: FlowExplanation) -> String {
+  private func flow(_ flow: FlowExplanation, _ journey: JourneyExplanation?, _ largest: Int64?) -> String {
     object([
       ("flow", object(flow.columns.map { ($0.name, value($0.value)) })),
       ("verdict", verdict(flow)),
@@ -47,6 +49,32 @@ struct ExplanationJSON {
       ("topology", list((flow.grounds?.topology ?? []).map { JSON.string($0) })),
       ("would_change", list((flow.grounds?.changes ?? []).map { JSON.string($0) })),
       ("evidence", evidence(flow.evidence)),
+      ("is_largest", flow.id == largest ? "true" : "false"),
+      ("journey", journey.map(self.journey) ?? "null"),
+    ])
+  }
+
+  private func journey(_ journey: JourneyExplanation) -> String {
+    let hops = journey.hops.enumerated().map { index, hop in
+      let flow = hop.flow
+      let before = index > 0 ? journey.hops[index - 1].flow.integer("started_at_ms") : nil
+      return object([
+        ("hop", String(index + 1)), ("flow", String(flow.id)), ("role", text(flow.text("role"))),
+        ("started_at", text(flow.text("started_at"))),
+        ("before_ms", number(before.flatMap { before in flow.integer("started_at_ms").map { $0 - before } })),
+        ("duration_ms", number(flow.duration)), ("bytes_sent", number(flow.integer("bytes_sent"))),
+        ("bytes_received", number(flow.integer("bytes_received"))), ("status", number(flow.integer("status"))),
+        ("path", text(flow.text("path"))), ("outcome", text(flow.text("outcome"))),
+        ("reason", text(flow.text("reason"))), ("repeated", hop.isRepeated ? "true" : "false"),
+        ("by_request_id_alone", hop.isClaimed ? "true" : "false"), ("evidence", evidence(flow.evidence)),
+      ])
+    }
+    let time = TimeSpent(journey)
+    return object([
+      ("id", JSON.string(journey.id)), ("hops", list(hops)), ("hops_not_shown", String(journey.hopsNotShown)),
+      ("mesh_ms", number(time?.mesh)), ("retried_ms", number(time?.retried)), ("gateway_ms", number(time?.gateway)),
+      ("external_ms", number(time?.external)), ("answer_began_ms", number(time?.answerBegan)),
+      ("clocks", text(journey.clockNote)),
     ])
   }
 
@@ -126,6 +154,7 @@ struct ExplanationJSON {
   }
 
   private func list(_ values: [String]) -> String { "[" + values.joined(separator: ",") + "]" }
+  private func number(_ number: Int64?) -> String { number.map { String($0) } ?? "null" }
   private func text(_ text: String?) -> String { text.map(JSON.string) ?? "null" }
   private func time(_ ms: Int64?) -> String { ms.map { JSON.string(Quantities.iso($0)) } ?? "null" }
 }

@@ -12,9 +12,12 @@ internal import Reports
 ///       rule       passthrough-external: a sidecar sent to a public address that no ServiceEntry declares
 ///       policy     egress.yaml:12 ...
 ///       exceptions
-///       changes    what would change the verdict
-///       line       logs/sidecar.log:12
-///                  [2026-11-01T10:00:00.123Z] "GET /?[redacted] HTTP/1.1" 200 ...
+///       would change  what would change the verdict
+///       journey       2 hops ...
+///       line          logs/sidecar.log:12
+///                     [2026-11-01T10:00:00.123Z] "GET /?[redacted] HTTP/1.1" 200 ...
+///       hop 2         logs/gateway.log:7
+///                     ...
 struct ExplanationText {
   let policyFile: String?
   let exceptions: [Policy.Exception]
@@ -23,7 +26,7 @@ struct ExplanationText {
   /// Columns of the terminal; nil where nothing has to fit.
   let width: Int?
 
-  private static let label = 12
+  private static let label = 14
   private static let indent = 2
 
   func text(_ finding: FoundFinding) -> String {
@@ -48,14 +51,17 @@ struct ExplanationText {
     if finding.flows > Int64(finding.evidence.count) {
       text += row(
         "evidence",
-        "the first and the last \(FoundFinding.evidenceAtEachEnd) flows of \(Quantities.grouped(finding.flows))")
+        "the first and the last \(FoundFinding.evidenceAtEachEnd) flows of \(Quantities.grouped(finding.flows)), and the largest"
+      )
     }
     return text
   }
 
   /// - Parameter isEvidence: of a finding whose verdict was explained with its first flow: then the line is what counts.
-  func text(_ flow: FlowExplanation, isEvidence: Bool = false) -> String {
-    var text = "flow \(flow.id): \(heading(flow))\n"
+  func text(
+    _ flow: FlowExplanation, _ journey: JourneyExplanation?, isEvidence: Bool = false, isLargest: Bool = false
+  ) -> String {
+    var text = "flow \(flow.id)\(isLargest ? " (the largest)" : ""): \(heading(flow))\n"
     if !isEvidence {
       text += row("verdict", verdict(flow))
       text += row("rule", rule(flow))
@@ -76,7 +82,12 @@ struct ExplanationText {
         text += row(index == 0 ? "would change" : "", change)
       }
     }
-    return text + evidence(flow)
+    text += self.journey(journey, of: flow)
+    text += evidence(flow, "line")
+    for (index, hop) in (journey?.hops ?? []).enumerated() where hop.flow.id != flow.id {
+      text += evidence(hop.flow, "hop \(index + 1)")
+    }
+    return text
   }
 
   private func heading(_ flow: FlowExplanation) -> String {
@@ -139,15 +150,55 @@ struct ExplanationText {
     return text
   }
 
+  // MARK: The journey
+
+  private func journey(_ journey: JourneyExplanation?, of flow: FlowExplanation) -> String {
+    guard let journey else {
+      return row("journey", "no line of another proxy is joined to this one")
+    }
+    let shown = journey.hopsNotShown > 0 ? ", the first \(journey.hops.count) of them" : ""
+    var text = row("journey", "\(journey.id), \(journey.hops.count + journey.hopsNotShown) hops\(shown)")
+    var before: Int64?
+    for (index, hop) in journey.hops.enumerated() {
+      text += row("", "\(index + 1) \(self.hop(hop, after: before))\(hop.flow.id == flow.id ? "  (this line)" : "")")
+      before = hop.flow.integer("started_at_ms")
+    }
+    for (index, sentence) in (TimeSpent(journey)?.sentences ?? []).enumerated() {
+      text += row(index == 0 ? "time" : "", sentence)
+    }
+    if let note = journey.clockNote { text += row("clocks", note) }
+    return text
+  }
+
+  private func hop(_ hop: JourneyExplanation.Hop, after before: Int64?) -> String {
+    let flow = hop.flow
+    var parts = [flow.text("role") ?? "unknown"]
+    let start = flow.integer("started_at_ms")
+    if let before, let start {
+      parts[0] += ", \(start >= before ? "+" : "")\(start - before) ms"
+    } else {
+      parts[0] += ", \(flow.text("started_at") ?? "no time")"
+    }
+    parts.append(flow.duration.map { Quantities.duration(Double($0)) } ?? "no duration")
+    parts.append(
+      "\(flow.integer("bytes_sent").map(Quantities.bytes) ?? "?") sent, \(flow.integer("bytes_received").map(Quantities.bytes) ?? "?") received"
+    )
+    let status = flow.integer("status").map { $0 == 0 ? "" : "\($0) " } ?? ""
+    parts.append("\(status)\(flow.text("outcome") ?? "unknown")" + (flow.text("reason").map { " (\($0))" } ?? ""))
+    if hop.isRepeated { parts.append("an attempt that was repeated") }
+    if hop.isClaimed { parts.append("joined by its request id alone, which proves nothing") }
+    return parts.joined(separator: "; ") + "; \(flow.evidence.log):\(flow.evidence.line)"
+  }
+
   // MARK: The line
 
-  private func evidence(_ flow: FlowExplanation) -> String {
+  private func evidence(_ flow: FlowExplanation, _ label: String) -> String {
     let evidence = flow.evidence
     let place = "\(evidence.log):\(evidence.line)"
     switch evidence.answer {
     case .found(let found):
       let isMoved = found.path != evidence.log
-      var text = row("line", isMoved ? "\(place), now \(found.path):\(evidence.line)" : place)
+      var text = row(label, isMoved ? "\(place), now \(found.path):\(evidence.line)" : place)
       let values = found.parsed.columns.compactMap(\.value)
       for line in found.lines {
         let raw = redaction.text(String(decoding: line.bytes, as: UTF8.self), values: values)
@@ -157,13 +208,13 @@ struct ExplanationText {
       if showsColumns { text += columns(found.parsed) }
       return text
     case .kept(let kept, let why):
-      var text = row("line", "\(place), as kept in the database (\(why))")
+      var text = row(label, "\(place), as kept in the database (\(why))")
       for raw in kept.split(separator: "\n", omittingEmptySubsequences: false) {
         text += String(repeating: " ", count: ExplanationText.indent + ExplanationText.label) + safe(String(raw)) + "\n"
       }
       return text
-    case .changed(let why): return row("line", "\(place): log changed: \(why)")
-    case .gone(let why): return row("line", "\(place): log gone: \(why)")
+    case .changed(let why): return row(label, "\(place): log changed: \(why)")
+    case .gone(let why): return row(label, "\(place): log gone: \(why)")
     }
   }
 

@@ -54,11 +54,12 @@ struct FlowExplanation {
 
 /// Explains flows of one store; what is asked of the whole store is asked once.
 final class FlowExplainer {
-  private let reader: FlowReader
+  let reader: FlowReader
   private let recall: LineRecall
   private let facts: StoredFacts
   private let judge: Judge
   private var logs: [Int64: LogRecord] = [:]
+  private var explained: [Int64: FlowExplanation] = [:]
   let policy: Policy?
   let policyFile: String?
 
@@ -74,7 +75,15 @@ final class FlowExplainer {
       logs: facts.logs, topology: facts.topology)
   }
 
+  /// A flow may be asked for twice: for itself, and as a hop of its journey.
   func explanation(of id: Int64) throws -> FlowExplanation? {
+    if let known = explained[id] { return known }
+    let explanation = try explain(id)
+    explained[id] = explanation
+    return explanation
+  }
+
+  private func explain(_ id: Int64) throws -> FlowExplanation? {
     let (names, rows) = try reader.rows("select * from flows where id = :id", arguments: ["id": .integer(id)])
     guard let row = rows.first else { return nil }
     var verdict = FlowExplanation.Verdict(
