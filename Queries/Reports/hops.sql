@@ -28,7 +28,7 @@
 with asked as materialized (
   select distinct j.journey
   from judged_flow j
-  where j.journey is not null
+  where j.journey_place > 0
     -- Rows stand in the order they were stored: a time narrows them down without an index.
     and (:since_ms is null or j.id >= (select min(first_flow) from flow_minute where minute >= :since_ms / 60000 - 1))
     and (:until_ms is null or j.id <= (select max(last_flow) from flow_minute where minute <= :until_ms / 60000))

@@ -37,12 +37,12 @@
 -- column: chain       text   role, duration, bytes sent/received of each hop
 -- column: log         text   log of the first hop
 -- column: line        number line of the first hop
-with asked as materialized (
+with filtered as materialized (
   select
     j.journey,
     min(j.started_at_ms) as started_at_ms
   from judged_flow j
-  where j.journey is not null
+  where coalesce(:since_ms, :until_ms, :host, :sources, :path, :outcome) is not null
     -- Rows stand in the order they were stored: a time narrows them down without an index.
     and (:since_ms is null or j.id >= (select min(first_flow) from flow_minute where minute >= :since_ms / 60000 - 1))
     and (:until_ms is null or j.id <= (select max(last_flow) from flow_minute where minute <= :until_ms / 60000))
@@ -52,9 +52,32 @@ with asked as materialized (
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
+    and j.journey_place > 0
   group by j.journey
-  order by min(j.started_at_ms), j.journey
+),
+-- Without filters there is no need to look at more than the first hop of each.
+earliest as materialized (
+  select
+    j.id,
+    j.started_at_ms
+  from judged_flow j
+  where coalesce(:since_ms, :until_ms, :host, :sources, :path, :outcome) is null
+    and j.journey_place & 11 = 2
+  order by j.started_at_ms, j.id
   limit coalesce(:limit, -1)
+),
+asked as materialized (
+  select journey
+  from (
+    select f.journey
+    from filtered f
+    order by f.started_at_ms, f.journey
+    limit coalesce(:limit, -1)
+  )
+  union all
+  select j.journey
+  from earliest e
+  join judged_flow j on j.id = e.id
 ),
 hop as materialized (
   select

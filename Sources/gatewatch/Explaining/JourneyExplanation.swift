@@ -23,6 +23,8 @@ struct JourneyExplanation {
 
   /// A request has a handful; a client that repeats one id for ever must not fill the screen.
   static let maxHops = 20
+  /// Hops of one way that began further apart are never joined: their starts differ by seconds, whatever their clocks say.
+  static let minutesAround = 4
 }
 
 /// Where the time of a journey went, by differences of durations: no two clocks are compared.
@@ -124,22 +126,37 @@ extension FlowExplanation {
 extension FlowExplainer {
   /// The journeys of these flows, by flow; one that was joined with no other line has none.
   func journeys(of flows: [Int64]) throws -> [Int64: JourneyExplanation] {
-    let wanted = try reader.rows(
-      "select distinct journey from judged_flow where id in (select value from json_each(:flows)) and journey is not null",
-      arguments: ["flows": .text(FlowExplainer.list(flows))]
-    ).rows.compactMap { $0[0].integer }
-    guard !wanted.isEmpty else { return [:] }
-    var members: [Int64: [(id: Int64, isRepeated: Bool, isClaimed: Bool, traffic: String)]] = [:]
+    let list = "[" + flows.map(String.init).joined(separator: ",") + "]"
+    // Without any, no other flow has to be looked at.
+    let joined = try reader.value(
+      "select 1 from judged_flow where id in (select value from json_each(:flows)) and journey is not null limit 1",
+      arguments: ["flows": .text(list)])
+    guard joined != nil else { return [:] }
+    var members: [Value: [(id: Int64, isRepeated: Bool, isClaimed: Bool, traffic: String)]] = [:]
     try reader.query(
       """
-      select h.journey, h.id, h.is_repeated, h.is_claimed, d.traffic
-      from journey_hop h
+      with wanted as materialized (
+        select distinct journey, started_at_ms / 60000 as minute
+        from judged_flow
+        where id in (select value from json_each(:flows))
+          and journey is not null
+      ),
+      near as materialized (
+        select distinct m.minute, m.first_flow, m.last_flow
+        from wanted w
+        join flow_minute m
+          on m.minute between w.minute - \(JourneyExplanation.minutesAround) and w.minute + \(JourneyExplanation.minutesAround)
+      )
+      select distinct h.journey, h.id, h.is_repeated, h.is_claimed, d.traffic, h.way_rank, h.started_at_ms
+      from near n
+      cross join journey_hop h on h.id between n.first_flow and n.last_flow
       join destination d on d.id = h.destination_id
-      where h.journey in (select value from json_each(:wanted))
+      where h.started_at_ms - n.minute * 60000 between 0 and 59999
+        and h.journey in (select journey from wanted)
       order by h.journey, h.way_rank, h.started_at_ms, h.id
-      """, arguments: ["wanted": .text(FlowExplainer.list(wanted))]
+      """, arguments: ["flows": .text(list)]
     ) { row in
-      members[row[0].integer ?? 0, default: []].append(
+      members[row[0], default: []].append(
         (row[1].integer ?? 0, row[2].integer == 1, row[3].integer == 1, row[4].text ?? ""))
     }
     var journeys: [Int64: JourneyExplanation] = [:]
@@ -157,6 +174,4 @@ extension FlowExplainer {
     }
     return journeys
   }
-
-  private static func list(_ ids: [Int64]) -> String { "[" + ids.map(String.init).joined(separator: ",") + "]" }
 }
