@@ -114,6 +114,18 @@ class Envoy:
 
     def dynamic(self, name):
         """ALLOW_ANY_DYNAMIC_DNS: resolves the Host header. Returns the HTTP filter that goes with the cluster."""
+        return typed(
+            "envoy.filters.http.dynamic_forward_proxy", "filters.http.dynamic_forward_proxy.v3.FilterConfig",
+            dns_cache_config=self._dynamic_cluster(name))
+
+    def tcp_by_name(self, name):
+        """The gateway of Istio's task for any wildcard host: resolves the SNI itself."""
+        return [typed(
+            "envoy.filters.network.sni_dynamic_forward_proxy",
+            "filters.network.sni_dynamic_forward_proxy.v3.FilterConfig", port_value=443,
+            dns_cache_config=self._dynamic_cluster(name)), *self.tcp(name)]
+
+    def _dynamic_cluster(self, name):
         cache = {"name": name, "dns_lookup_family": "V4_ONLY", "typed_dns_resolver_config": typed(
             "envoy.network.dns_resolver.getaddrinfo",
             "network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig")}
@@ -121,9 +133,7 @@ class Envoy:
             "name": name, "lb_policy": "CLUSTER_PROVIDED", "connect_timeout": CONNECT_TIMEOUT, "cluster_type": typed(
                 "envoy.clusters.dynamic_forward_proxy", "clusters.dynamic_forward_proxy.v3.ClusterConfig",
                 dns_cache_config=cache)})
-        return typed(
-            "envoy.filters.http.dynamic_forward_proxy", "filters.http.dynamic_forward_proxy.v3.FilterConfig",
-            dns_cache_config=cache)
+        return cache
 
     # filters
 

@@ -1,8 +1,10 @@
 """Ways round the gateway, and words that are meant to mislead whoever reads the log."""
 
+import socket
+
 from . import clients, tools
 from .clients import request
-from .mesh import GATEWAY, GATEWAY_POD, LEGACY, METADATA, NAMES, REFUSING, REVIEWS_POD, SLEEP, SNI_POD, SQUID
+from .mesh import GATEWAY, GATEWAY_POD, LEGACY, METADATA, NAMES, ORDERS, REFUSING, REVIEWS_POD, SLEEP, SNI_POD, SQUID
 from .proxies import at_squid, to_squid
 from .tasks import DIRECT, NOTHING, PASSTHROUGH, at_gateway, gets, https, sidecar, to_gateway
 from .truth import Declared, Line, OneOf, require, scenario
@@ -121,6 +123,18 @@ def _(mesh):
         at_gateway(journey="b", host="gw.example", outcome="ok")]
 
 
+@scenario("forwarded-for-a-neighbour", "a forged X-Forwarded-For with the address of another pod of the mesh")
+def _(mesh):
+    header = [f"x-forwarded-for: {ORDERS}"]
+    first = clients.plain(mesh.sleep, NAMES["plain.example"], 80, request("plain.example", "/bytes/65", headers=header))
+    second = clients.plain(mesh.legacy, GATEWAY_POD, 8080, request("gw.example", "/bytes/66", headers=header))
+    require(first.status == second.status == 200, "a forged header was refused")
+    return [
+        sidecar(journey="a", source=OneOf(SLEEP, ORDERS, None), host="plain.example", outcome="ok",
+                destination_ip=NAMES["plain.example"], warnings=["xff-source"], **PASSTHROUGH),
+        at_gateway(journey="b", source=LEGACY, host="gw.example", outcome="ok", claim="no-sidecar", proven=None)]
+
+
 GATEWAY_COLUMNS = (
     f'x" "0aa0aa0a-0aa0-4aa0-8aa0-0aa0aa0aa0aa" "allowed.example" "{GATEWAY_POD}:8080" outbound|80||{GATEWAY} '
     f'{SLEEP}:40000 {GATEWAY_POD}:8080 {SLEEP}:40001 - default')
@@ -228,6 +242,29 @@ def _(mesh):
         Line("sni-proxy", journey=3, ambiguous=True, **failed)]
 
 
+@scenario("sni-proxy-loopback-name", "the server name 127.0.0.1 makes the SNI proxy call its own pod's gateway")
+def _(mesh):
+    clients.openssl(mesh.legacy, SNI_POD, 8443, "-servername", "127.0.0.1")
+    # nginx logs no port of its own: nothing joins the two
+    return [
+        Line("sni-proxy", journey="a", source_ip=LEGACY, claim="sni-proxy-direct", path=OneOf("sni-proxy", "none"),
+             outcome=OneOf("ok", "failed")),
+        Line("sni-gateway", journey="b", source_ip="127.0.0.1", outcome="blocked", reason="no-route", **NOTHING)]
+
+
+@scenario("imitated-request", "a pod without a sidecar sends the id, the path and the address of a sidecar's request")
+def _(mesh):
+    headers = ["x-request-id: 5e1f0000-0000-4000-8000-00000000c0de"]
+    first = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("gw.example", "/bytes/64", headers=headers))
+    second = clients.plain(mesh.legacy, GATEWAY_POD, 8080, request(
+        "gw.example", "/bytes/64", headers=[*headers, f"x-forwarded-for: {SLEEP}"]))
+    require(first.status == second.status == 200, "an imitated request was refused")
+    facts = {"host": "gw.example", "outcome": "ok", "bytes_received": 64}
+    return [
+        to_gateway(journey="a", **facts), at_gateway(journey="a", **facts),
+        at_gateway(journey="b", source=LEGACY, claim="no-sidecar", proven=None, **facts)]
+
+
 @scenario("gateway-without-sidecar", "a pod without a sidecar calls the egress gateway")
 def _(mesh):
     exchange = clients.plain(mesh.legacy, GATEWAY_POD, 8080, request("gw.example", "/bytes/51"))
@@ -326,6 +363,15 @@ def _(mesh):
     command = [tools.find("setpriv"), "--reuid=1337", "--regid=1337", "--clear-groups", tools.find("curl"), "-s", "-o",
                "/dev/null", "-w", "%{http_code}", "http://plain.example/"]
     require(tools.quietly(mesh.sleep.command(*command)).stdout[-3:] == "200", "user 1337 cannot call out")
+    return []
+
+
+@scenario("invisible-udp", "QUIC and everything else over UDP: no line anywhere")
+def _(mesh):
+    def body():
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            datagrams.sendto(b"\xc0 a first packet", (NAMES["plain.example"], 443))
+    mesh.sleep.call(body)
     return []
 
 

@@ -14,6 +14,7 @@ GATEWAY = "istio-egressgateway.istio-system.svc.cluster.local"
 SNI_GATEWAY = "istio-egressgateway-with-sni-proxy.istio-system.svc.cluster.local"
 REVIEWS = "reviews.default.svc.cluster.local"
 VENDOR_SERVICE = "my-vendor.default.svc.cluster.local"
+EXTERNAL_NAME = "my-httpbin.default.svc.cluster.local"
 SQUID_HOST = "my-company-proxy.com"
 
 #: Everything that has a name, by where the name leads.
@@ -25,7 +26,10 @@ NAMES = {
     "vendor-service.example": "203.0.113.20", "badtls.example": "203.0.113.21", "mtls.example": "203.0.113.22",
     "denied-tls.example": "203.0.113.23", "front.example": "203.0.113.24", "hidden.example": "203.0.113.25",
     "unrouted.example": "203.0.113.26", "en.direct.example": "203.0.113.27", "proxied.example": "203.0.113.28",
-    "evil.example": "203.0.113.66", "retried.example": "203.0.113.29", "reid.example": "203.0.113.30",
+    "side-mtls.example": "203.0.113.31", "www.site.example": "203.0.113.32", "en.site.example": "203.0.113.32",
+    "any.dyn.example": "203.0.113.33", "my-httpbin.default.svc.cluster.local": "203.0.113.34",
+    "evil.example": "203.0.113.66", "retried.example": "203.0.113.29", "patient.example": "203.0.113.17",
+    "ws-gw.example": "203.0.113.35", "reid.example": "203.0.113.30",
     "plain6.example": "2001:db8::10", "gw6.example": "2001:db8::12",
     **{f"{letter}.crowd.wild.example": "203.0.113.14" for letter in "abcdefghyz"}, "ws.example": "198.51.100.10", "exception.example": "198.51.100.20",
     "tunnel.example": "198.51.100.30", "forbidden.example": "198.51.100.31", "members.example": "198.51.100.32",
@@ -40,8 +44,9 @@ GATEWAY_POD, SNI_POD, SQUID = "10.88.0.20", "10.88.0.21", "10.88.0.30"
 #: ServiceEntries of the sidecars: plain HTTP on 80 and TLS by SNI on 443.
 DECLARED = ["declared.example", "slow.example", "refused.example", "silent.example", "ws.example"]
 #: VirtualServices that lead through the egress gateway.
-THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example", "retried.example"]
-SNI_THROUGH_GATEWAY = ["gw.example", "denied-tls.example", "front.example", "unrouted.example"]
+THROUGH_GATEWAY = ["gw.example", "orig.example", "mtls.example", "badtls.example", "refused-gw.example", "limited.example", "retried.example",
+    "patient.example"]
+SNI_THROUGH_GATEWAY = ["gw.example", "denied-tls.example", "front.example", "unrouted.example", "*.site.example", "*.dyn.example"]
 RBAC_HTTP = "ns[istio-system]-policy[no-admin]-rule[0]"
 RBAC_TCP = "ns[istio-system]-policy[no denied hosts]-rule[0]"
 
@@ -110,7 +115,8 @@ class Mesh:
         for address in self.web.addresses:
             if address in (REFUSING, SILENT):
                 continue
-            mutual, tls = address == NAMES["mtls.example"], address != NAMES["badtls.example"]
+            mutual = address in (NAMES["mtls.example"], NAMES["side-mtls.example"])
+            tls = address != NAMES["badtls.example"]
             web.serve(self.web, address, 80)
             web.serve(self.web, address, 443, certificates.context(mutual) if tls else None)
         web.serve(self.web, NAMES["plain.example"], 8000)
@@ -131,7 +137,13 @@ class Mesh:
             cluster = envoy.cluster(f"outbound|80||{host}", (endpoint, 80))
             hosts.append(virtual_host(host, cluster, timeout="1s" if host == "slow.example" else "0s"))
         gateway_http = envoy.cluster(f"outbound|80||{GATEWAY}", (GATEWAY_POD, 8080), http2=True)
-        hosts += [virtual_host(host, gateway_http, retried=host == "retried.example") for host in THROUGH_GATEWAY]
+        hosts += [
+            virtual_host(
+                host, gateway_http, retried=host == "retried.example", timeout="1s" if host == "patient.example" else "0s")
+            for host in THROUGH_GATEWAY]
+        # HTTP/2 without extended CONNECT carries no WebSocket
+        hosts.append(virtual_host("ws-gw.example", envoy.cluster(f"outbound|80|one|{GATEWAY}", (GATEWAY_POD, 8080))))
+        hosts.append(virtual_host(EXTERNAL_NAME, envoy.cluster(f"outbound|80||{EXTERNAL_NAME}", (NAMES[EXTERNAL_NAME], 80))))
         hosts.append(virtual_host("empty.example", envoy.cluster("outbound|80||empty.example")))
         hosts.append(virtual_host("missing.example", "outbound|80||missing.example"))
         hosts.append(virtual_host(
@@ -141,6 +153,9 @@ class Mesh:
         hosts.append(virtual_host("none.example", envoy.original_destination("outbound|80||none.example")))
         hosts.append(virtual_host("side.example", envoy.cluster(
             "outbound|443|tls-origination|side.example", (NAMES["side.example"], 443), tls={"sni": "side.example"})))
+        hosts.append(virtual_host("side-mtls.example", envoy.cluster(
+            "outbound|443||side-mtls.example", (NAMES["side-mtls.example"], 443),
+            tls={"sni": "side-mtls.example", "common_tls_context": self.certificates.client()})))
         hosts.append(virtual_host(REVIEWS, envoy.cluster(f"outbound|9080||{REVIEWS}", (REVIEWS_POD, 9080)), 9080))
         envoy.listen("0.0.0.0_80", "0.0.0.0", 80, [
             chain(envoy.http("80", hosts + [otherwise_http]), application_protocols=HTTP_PROTOCOLS)],
@@ -205,16 +220,15 @@ class Mesh:
     # gateways
 
     def _gateway(self, envoy):
-        client = {"tls_certificates": [{
-            "certificate_chain": {"filename": self.certificates.path("client.pem")},
-            "private_key": {"filename": self.certificates.path("client.key")}}]}
+        client = self.certificates.client()
         hosts = [
             virtual_host(host, envoy.cluster(f"outbound|80||{host}", (NAMES[host], 80)))
             for host in ("gw.example", "gw6.example")]
         for host, tls in [("orig.example", {}), ("mtls.example", {"common_tls_context": client}), ("badtls.example", {})]:
             cluster = envoy.cluster(f"outbound|443||{host}", (NAMES[host], 443), tls={"sni": host, **tls})
             hosts.append(virtual_host(host, cluster))
-        for host in ("refused-gw.example", "proxied.example", "hidden.example", "retried.example"):
+        for host in ("refused-gw.example", "proxied.example", "hidden.example", "retried.example", "patient.example",
+                     "ws-gw.example"):
             endpoint = NAMES.get(host, REFUSING)
             hosts.append(virtual_host(host, envoy.cluster(f"outbound|80||{host}", (endpoint, 80))))
         hosts.append(limited(virtual_host("limited.example", "outbound|80||gw.example"), requests=1))
@@ -231,6 +245,9 @@ class Mesh:
         for host in ("gw.example", "denied-tls.example"):
             cluster = envoy.cluster(f"outbound|443||{host}", (NAMES[host], 443))
             passthrough.append(chain(envoy.tcp(cluster, deny_tcp(RBAC_TCP, "denied-tls.example")), server_names=[host]))
+        site = envoy.cluster("outbound|443||www.site.example", (NAMES["www.site.example"], 443))
+        passthrough.append(chain(envoy.tcp(site), server_names=["*.site.example"]))
+        passthrough.append(chain(envoy.tcp_by_name("sni-dynamic-forward-proxy"), server_names=["*.dyn.example"]))
         terminate = chain(envoy.http("https.8443", hosts, rate_limit(), remote=True), server_names=["front.example"])
         terminate["transport_socket"] = typed(
             "envoy.transport_sockets.tls", "transport_sockets.tls.v3.DownstreamTlsContext",

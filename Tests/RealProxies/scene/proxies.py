@@ -117,6 +117,19 @@ def _(mesh):
         url_path="/bytes/*", bytes_received=exchange.received)]
 
 
+@scenario("squid-kept-connection", "two plain requests over one connection to Squid: one line of the sidecar, two of Squid")
+def _(mesh):
+    def of(number, **more):
+        return request("tunnel.example", "", target=f"http://tunnel.example/bytes/{number}", **more)
+
+    first = of(62).replace(b"connection: close", b"proxy-connection: keep-alive")
+    exchange = clients.plain(mesh.sleep, SQUID, 3128, [first, of(63)])
+    require(exchange.answer.count(b" 200 ") == 2, f"Squid gave {exchange.answer[:60]}")
+    # the client has a sidecar, and used it: whatever joins, nothing may be claimed
+    return [to_squid(exchange, loose=True)] + [
+        at_squid(host="tunnel.example", method="GET", status=200, outcome="ok", loose=True, proven=None) for _ in range(2)]
+
+
 @scenario("squid-denied", "a host that Squid's access rules refuse, which looks fine to the sidecar")
 def _(mesh):
     host = "forbidden.example"

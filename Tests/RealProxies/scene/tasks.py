@@ -1,10 +1,10 @@
-"""The scenarios of Istio's egress tasks: straight from the sidecar, and through the egress gateway."""
+"""The scenarios of Istio's egress tasks straight from the sidecar, and those over IPv6."""
 
 import re
 
 from . import clients
 from .clients import request
-from .mesh import BATCH, GATEWAY6, GATEWAY_POD, NAMES, ORDERS, ORDERS6, SILENT, SLEEP, SLEEP6
+from .mesh import BATCH, EXTERNAL_NAME, GATEWAY6, GATEWAY_POD, NAMES, ORDERS, ORDERS6, SILENT, SLEEP, SLEEP6
 from .truth import Line, Old, OneOf, require, scenario
 
 PASSTHROUGH = {"path": "passthrough", "bypass": "passthrough"}
@@ -50,6 +50,15 @@ def tls_of(exchange, host):
 def https(space, host, path="/bytes/3000", address=None):
     """HTTPS with every byte counted."""
     return tls_of(clients.tls(space, address or NAMES[host], 443, host, request(host, path)), host)
+
+
+def websocket(mesh, host):
+    """One message each way."""
+    upgrade = request(host, "/ws", headers=(
+        "upgrade: websocket", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version: 13"))
+    upgrade = upgrade.replace(b"connection: close", b"connection: Upgrade")
+    exchange = clients.plain(mesh.sleep, NAMES[host], 80, [upgrade, b"\x81\x82\x00\x00\x00\x00hi"])
+    require(exchange.status == 101, f"the upgrade gave {exchange.answer[:60]}")
 
 
 # ALLOW_ANY and REGISTRY_ONLY
@@ -183,13 +192,15 @@ def _(mesh):
     return [sidecar(destination_ip=NAMES["side.example"], port=80, outcome="ok", **DIRECT, **facts)]
 
 
+@scenario("mutual-tls-origination-in-sidecar", "HTTP from the workload, mutual TLS from its sidecar")
+def _(mesh):
+    facts = gets(mesh.sleep, "side-mtls.example", "/bytes/301", bytes_received=301)
+    return [sidecar(destination_ip=NAMES["side-mtls.example"], port=80, outcome="ok", **DIRECT, **facts)]
+
+
 @scenario("websocket", "a WebSocket that the server ends: 101 UC")
 def _(mesh):
-    upgrade = request("ws.example", "/ws", headers=(
-        "upgrade: websocket", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==", "sec-websocket-version: 13"))
-    upgrade = upgrade.replace(b"connection: close", b"connection: Upgrade")
-    exchange = clients.plain(mesh.sleep, NAMES["ws.example"], 80, [upgrade, b"\x81\x82\x00\x00\x00\x00hi"])
-    require(exchange.status == 101, f"the upgrade gave {exchange.answer[:60]}")
+    websocket(mesh, "ws.example")
     return [sidecar(host="ws.example", url_path="/ws", status=101, outcome="ok", **DIRECT)]
 
 
@@ -241,140 +252,16 @@ def _(mesh):
     return [sidecar(destination_ip=NAMES["vendor-service.example"], port=443, **DIRECT, **facts)]
 
 
+@scenario("kubernetes-external-name", "a Kubernetes Service of type ExternalName over HTTP: an inside name, an outside address")
+def _(mesh):
+    facts = gets(mesh.sleep, EXTERNAL_NAME, "/bytes/302", bytes_received=302)
+    return [sidecar(destination_ip=NAMES[EXTERNAL_NAME], port=80, outcome="ok", **DIRECT, **facts)]
+
+
 @scenario("wildcard-direct", "a wildcard ServiceEntry without a gateway")
 def _(mesh):
     facts = https(mesh.sleep, "en.direct.example")
     return [sidecar(destination_ip=NAMES["en.direct.example"], port=443, **DIRECT, **facts)]
-
-
-# the egress gateway
-
-
-@scenario("gateway-http", "HTTP through the egress gateway")
-def _(mesh):
-    facts = gets(mesh.sleep, "gw.example", "/bytes/400", bytes_received=400, outcome="ok")
-    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["gw.example"], port=80, **{**facts, "protocol": "HTTP/2"})]
-
-
-@scenario("gateway-pool", "several requests over one HTTP/2 connection between sidecar and gateway")
-def _(mesh):
-    lines = []
-    for number in range(4):
-        facts = gets(mesh.sleep, "gw.example", f"/pool/{'abcd'[number]}", outcome="ok")
-        lines += [to_gateway(journey=number, **facts), at_gateway(journey=number, **{**facts, "protocol": "HTTP/2"})]
-    return lines
-
-
-@scenario("gateway-replaces-ids", "a gateway that gives each request an id of its own: only the connection joins")
-def _(mesh):
-    facts = gets(mesh.sleep, "reid.example", "/bytes/61", bytes_received=61, outcome="ok")
-    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["reid.example"], **{**facts, "protocol": "HTTP/2"})]
-
-
-@scenario("gateway-retries", "the sidecar tries again after a 503: one line of its own, three of the gateway")
-def _(mesh):
-    facts = gets(mesh.sleep, "retried.example", "/flaky", outcome="ok")
-    attempt = {**facts, "protocol": "HTTP/2"}
-    # the sidecar resets the stream on seeing the status, which the gateway notes (DR) when it comes soon enough
-    attempt["bytes_received"] = OneOf(0, 2)
-    failed = {**attempt, "status": 503, "outcome": OneOf("failed", "client-gone")}
-    return [to_gateway(**facts), at_gateway(**failed), at_gateway(**failed), at_gateway(**attempt)]
-
-
-@scenario("gateway-tls", "TLS through the egress gateway by SNI")
-def _(mesh):
-    facts = https(mesh.sleep, "gw.example")
-    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["gw.example"], port=443, **facts)]
-
-
-@scenario("gateway-origination", "HTTP to the gateway, TLS from there")
-def _(mesh):
-    facts = gets(mesh.sleep, "orig.example", "/bytes/500", bytes_received=500, outcome="ok")
-    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["orig.example"], port=443, **{**facts, "protocol": "HTTP/2"})]
-
-
-@scenario("gateway-mutual-origination", "HTTP to the gateway, mutual TLS from there")
-def _(mesh):
-    facts = gets(mesh.sleep, "mtls.example", "/bytes/500", bytes_received=500, outcome="ok")
-    return [to_gateway(**facts), at_gateway(destination_ip=NAMES["mtls.example"], port=443, **{**facts, "protocol": "HTTP/2"})]
-
-
-@scenario("gateway-origination-fails", "the server behind the gateway speaks no TLS")
-def _(mesh):
-    facts = gets(mesh.sleep, "badtls.example", "/x", 503, outcome="failed")
-    return [to_gateway(**facts), at_gateway(**{**facts, "protocol": "HTTP/2"}, reason=Old(OneOf("tls", "upstream-5xx", "connection-failure"), "tls"))]
-
-
-@scenario("gateway-refused", "the server behind the gateway refuses connections")
-def _(mesh):
-    exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("refused-gw.example", "/x"))
-    require(exchange.status == 503, f"refused-gw.example gave {exchange.status}")
-    facts = {"host": "refused-gw.example", "status": 503, "outcome": "failed", "url_path": "/x"}
-    return [to_gateway(**facts), at_gateway(**facts)]
-
-
-@scenario("gateway-server-breaks-off", "the server behind the gateway closes without an answer")
-def _(mesh):
-    facts = gets(mesh.sleep, "gw.example", "/abort", 503, outcome="failed")
-    return [to_gateway(**facts), at_gateway(**{**facts, "protocol": "HTTP/2"})]
-
-
-@scenario("gateway-rbac-http", "an AuthorizationPolicy at the gateway refuses a path")
-def _(mesh):
-    facts = gets(mesh.sleep, "gw.example", "/admin/x", 403)
-    return [
-        to_gateway(outcome="ok", **facts),
-        at_gateway(**{**facts, "protocol": "HTTP/2", **NOTHING}, outcome="blocked", reason="rbac-http")]
-
-
-@scenario("gateway-rbac-tcp", "an AuthorizationPolicy at the gateway refuses a TLS name; invisible to the sidecar and before 1.9")
-def _(mesh):
-    host = "denied-tls.example"
-    exchange = clients.tls(mesh.sleep, NAMES[host], 443, host, request(host, "/"))
-    require(exchange.received == 0, "the denied host answered")
-    return [
-        to_gateway(host=host, outcome=OneOf("ok", "failed")),
-        at_gateway(host=host, path=Old(OneOf("gateway", "none"), "none"), outcome=Old(OneOf("ok", "blocked"), "blocked"),
-                   reason=Old(OneOf(None, "rbac-tcp"), "rbac-tcp"))]
-
-
-@scenario("gateway-fault", "a fault that is injected at the gateway: refused on purpose")
-def _(mesh):
-    exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("gw.example", "/fault", headers=["x-fault: yes"]))
-    require(exchange.status == 418, f"the fault gave {exchange.status}")
-    return [
-        to_gateway(host="gw.example", status=418, outcome="ok"),
-        at_gateway(host="gw.example", status=418, outcome="blocked", **NOTHING)]
-
-
-@scenario("gateway-rate-limit", "the second request exceeds the gateway's rate limit")
-def _(mesh):
-    lines = []
-    for status, columns in ((200, {"outcome": "ok"}), (429, {"outcome": "blocked", "reason": "rate-limit", **NOTHING})):
-        exchange = clients.plain(mesh.sleep, NAMES["gw.example"], 80, request("limited.example", "/x"))
-        require(exchange.status == status, f"the rate limit gave {exchange.status}, not {status}")
-        lines += [
-            to_gateway(journey=status, host="limited.example", status=status, outcome="ok"),
-            at_gateway(journey=status, host="limited.example", status=status, **columns)]
-    return lines
-
-
-@scenario("gateway-no-chain", "a TLS name that the gateway has no filter chain for")
-def _(mesh):
-    host = "unrouted.example"
-    exchange = clients.tls(mesh.sleep, NAMES[host], 443, host, request(host, "/"))
-    require(exchange.received == 0, "the unrouted host answered")
-    return [
-        to_gateway(host=host, outcome=OneOf("ok", "failed")),
-        at_gateway(host=host, outcome="blocked", reason="no-route", **NOTHING)]
-
-
-@scenario("egress-proxy", "a Sidecar's egressProxy sends unknown hosts to the gateway: route allow_any, no bypass")
-def _(mesh):
-    facts = gets(mesh.batch, "proxied.example", "/bytes/70", bytes_received=70, outcome="ok")
-    return [
-        to_gateway(log="batch", **facts),
-        at_gateway(source=BATCH, destination_ip=NAMES["proxied.example"], **{**facts, "protocol": "HTTP/2"})]
 
 
 # IPv6

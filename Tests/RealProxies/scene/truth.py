@@ -44,16 +44,17 @@ class Line:
 
     `claim` is a bypass that only a second log or the policy's inventory proves; `proven` says that the client is accounted
     for by another log, so that calling it unproven would be a false alarm; `ambiguous` that the text can be split in more
-    than one way."""
+    than one way; `loose` that several lines of one log belong to the connection, which the lines need not tell."""
 
     def __init__(self, log, journey="", claim=None, proven=None, ambiguous=False, warnings=(), marker=None,
-                 **columns):
+                 loose=False, **columns):
         self.log = log
         self.journey = journey
         self.claim = claim
         self.proven = proven
         self.ambiguous = ambiguous
         self.marker = marker
+        self.loose = loose
         self.warnings = list(warnings)
         self.columns = {"role": ROLES[log], "bypass": None, **columns}
         self.scenario = None

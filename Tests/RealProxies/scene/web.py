@@ -117,6 +117,12 @@ class Certificates:
     def path(self, name):
         return f"{self.folder}/{name}"
 
+    def client(self):
+        """What an Envoy presents to servers that ask for a certificate."""
+        return {"tls_certificates": [{
+            "certificate_chain": {"filename": self.path("client.pem")},
+            "private_key": {"filename": self.path("client.key")}}]}
+
     def context(self, mutual=False):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.path("server.pem"), self.path("server.key"))
