@@ -58,7 +58,7 @@ import Testing
       ["query", "-e", "select * from destination"], ["query", "-e", "select path, note from log"],
     ]
     for question in questions {
-      for format in ["table", "markdown", "csv", "ndjson", "json"] {
+      for format in ["table", "markdown", "csv", "ndjson", "json", "html"] {
         let command = (question + ["--format", format, "--limit", "0"]).map { "'\($0)'" }.joined(separator: " ")
         let answer = try sandbox.shell("$GATEWATCH \(command)")
         #expect(answer.status == 0, "\(command): \(answer.errors)")
@@ -67,6 +67,7 @@ import Testing
         switch format {
         case "csv": #expect(!answer.out.contains(/(^|[,\n"])[=@+][A-Za-z0-9]/), "\(command)")
         case "markdown": #expect(!answer.out.contains(/(^|[^\\])<script/), "\(command)")
+        case "html": #expect(!answer.out.contains("<script") && !answer.out.contains("<a "), "\(command)")
         case "json": _ = try answer.json()
         case "ndjson": _ = try answer.rows()
         default: break

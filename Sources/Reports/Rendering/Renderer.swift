@@ -2,7 +2,10 @@ public import FlowStore
 
 /// The ways an answer can be written.
 public enum OutputFormat: String, Sendable, CaseIterable {
-  case table, json, ndjson, csv, markdown
+  case table, json, ndjson, csv, markdown, html
+
+  /// As help texts list them.
+  public static let list = "table, json, ndjson, csv, markdown or html"
 }
 
 /// What stands above an answer.
@@ -95,6 +98,7 @@ extension OutputFormat {
     case .ndjson: NDJSON(sink: sink)
     case .csv: CSV(isRaw: appearance.keepsCSVRaw, sink: sink)
     case .markdown: Markdown(sink: sink)
+    case .html: HTML(sink: sink)
     }
   }
 }

@@ -128,27 +128,7 @@ struct TextTable: Renderer {
   }
 
   private func cell(_ value: Value, column: Int) -> String {
-    let kind = columns[column].kind
-    switch value {
-    case .null: return kind == .text ? "-" : ""
-    case .integer(let number):
-      switch kind {
-      case .bytes: return Quantities.bytes(number)
-      case .ms: return Quantities.duration(Double(number))
-      case .time, .first, .last: return Quantities.short(number)
-      case .share: return Quantities.fixed(Double(number) * 100, digits: 1) + " %"
-      case .count: return Quantities.grouped(number)
-      case .number, .text: return String(number)
-      }
-    case .real(let number):
-      switch kind {
-      case .ms: return Quantities.duration(number)
-      case .share: return Quantities.fixed(number * 100, digits: 1) + " %"
-      default: return plainReal(number)
-      }
-    case .text(let text): return TerminalText.safe(text)
-    case .blob: return value.plain(kind) ?? ""
-    }
+    TerminalText.safe(value.readable(columns[column].kind))
   }
 
   // MARK: Writing
@@ -191,6 +171,33 @@ struct TextTable: Renderer {
     case .header: "\u{1b}[4m\(text)\u{1b}[0m"
     case .aside: "\u{1b}[2m\(text)\u{1b}[0m"
     case .note, .plain: text
+    }
+  }
+}
+
+extension Value {
+  /// As people read it: grouped counts, bytes and durations with their units, times to the second; not escaped for
+  /// anything.
+  func readable(_ kind: Query.Kind) -> String {
+    switch self {
+    case .null: kind == .text ? "-" : ""
+    case .integer(let number):
+      switch kind {
+      case .bytes: Quantities.bytes(number)
+      case .ms: Quantities.duration(Double(number))
+      case .time, .first, .last: Quantities.short(number)
+      case .share: Quantities.fixed(Double(number) * 100, digits: 1) + " %"
+      case .count: Quantities.grouped(number)
+      case .number, .text: String(number)
+      }
+    case .real(let number):
+      switch kind {
+      case .ms: Quantities.duration(number)
+      case .share: Quantities.fixed(number * 100, digits: 1) + " %"
+      default: plainReal(number)
+      }
+    case .text(let text): text
+    case .blob: plain(kind) ?? ""
     }
   }
 }

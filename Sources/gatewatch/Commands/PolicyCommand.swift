@@ -38,7 +38,7 @@ struct PolicyCheck: ParsableCommand {
     help: ArgumentHelp("An exception that expires within so many days is said to expire soon.", valueName: "days"))
   var soon = 30
 
-  @Option(help: ArgumentHelp("table, json, ndjson, csv or markdown.", valueName: "format"))
+  @Option(help: ArgumentHelp("\(OutputFormat.list).", valueName: "format"))
   var format = OutputFormat.table
 
   @OptionGroup var database: DatabaseOption

@@ -54,7 +54,7 @@ struct FilterOptions: ParsableArguments {
 
 /// How an answer is written.
 struct OutputOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("table, json, ndjson, csv or markdown.", valueName: "format"))
+  @Option(help: ArgumentHelp("\(OutputFormat.list).", valueName: "format"))
   var format: OutputFormat?
 
   @Option(
