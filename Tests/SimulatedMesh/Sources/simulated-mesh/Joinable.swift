@@ -3,19 +3,21 @@
 /// A hop and the one before it are joinable when both lines were read and a fact that both hold singles them out: no other
 /// line that was read holds the same facts at the same time. The facts are, by the kind of hop:
 ///
-/// - HTTP to a gateway that keeps ids: the connection (both addresses and ports), id, host, path, bytes and status
-/// - HTTP to a gateway that renames: the same without the id
+/// - HTTP to a gateway, with one id: the connection (both addresses and ports), id, host, path, bytes and status
+/// - HTTP to a gateway that gave it a new id: the same without the id
 /// - an attempt that was repeated over another connection: client, id, host and path
 /// - TCP: the connection, server name and bytes
 /// - an SNI proxy with ports: the gateway's port, server name, bytes
 /// - an SNI proxy without: server name, bytes to the client, and duration within 50 ms; ends within a second
 /// - Squid's native format: the client's address, bytes to the client, and duration within 50 ms
+/// - what failed at Squid, which then counts no bytes: the client's address and duration within 50 ms
+/// - one request on a connection that is TCP to the sidecar: the connection
 ///
 /// "At the same time" is within 50 ms, as far as the hops of one way differ here (28 ms, and the clocks' drift over a
 /// minute); clocks themselves are no excuse, since other lines show how they differ.
 struct Joinable {
   enum Kind: Int, CaseIterable {
-    case request, renamed, repeated, connection, sniWithPorts, sniWithoutPorts, squid, service
+    case request, renamed, repeated, connection, sniWithPorts, sniWithoutPorts, squid, squidFailure, dialled, service
 
     var name: String {
       switch self {
@@ -26,6 +28,8 @@ struct Joinable {
       case .sniWithPorts: "SNI proxy with ports"
       case .sniWithoutPorts: "SNI proxy without ports"
       case .squid: "Squid"
+      case .squidFailure: "failures at Squid"
+      case .dialled: "TCP, then HTTP"
       case .service: "calls in the mesh"
       }
     }
@@ -52,7 +56,8 @@ struct Joinable {
       }
       earlier.sort { ($0.key, $0.time) < ($1.key, $1.time) }
       later.sort { ($0.key, $0.time) < ($1.key, $1.time) }
-      for place in lines.indices where lines[place].before >= 0 && Joinable.kind(of: lines[place], in: lines) == kind {
+      for place in lines.indices
+      where lines[place].before >= 0 && !lines[place].isKept && Joinable.kind(of: lines[place], in: lines) == kind {
         let line = lines[place]
         let before = lines[Int(line.before)]
         guard line.isRead, before.isRead, let key = keyOfEarlier(before, kind) else { continue }
@@ -67,22 +72,18 @@ struct Joinable {
 
   static func kind(of line: Line, in lines: [Line]) -> Kind {
     switch line.shape {
-    case .squid: return .squid
+    case .squid: return line.status == 503 ? .squidFailure : .squid
     case .nginx: return .sniWithoutPorts
     case .nginxWithPorts: return .sniWithPorts
     case .tcp: return .connection
     case .http:
       if line.cluster == .inbound { return .service }
       let before = lines[Int(line.before)]
-      if renames(line.dialled) { return .renamed }
+      if before.shape == .tcp { return .dialled }
+      if before.id != line.id { return .renamed }
       return before.status == line.status && before.received <= line.received && line.client.port == before.local.port
         ? .request : .repeated
     }
-  }
-
-  private static func renames(_ endpoint: Endpoint) -> Bool {
-    let gateway = World.Edge.renamingIDs.rawValue
-    return endpoint.address == World.gateway(gateway) || endpoint.address == World.gateway(gateway, isV6: true)
   }
 
   private static func entry(_ key: UInt64, _ place: Int, _ line: Line, _ kind: Kind) -> Entry {
@@ -93,7 +94,7 @@ struct Joinable {
   /// No other line holds the same at the same time.
   private static func isAlone(_ place: Int, _ entry: Entry, in entries: [Entry], _ kind: Kind) -> Bool {
     let reach = kind == .sniWithoutPorts ? wholeSecond + near : near
-    let comparesDuration = kind == .sniWithoutPorts || kind == .squid
+    let comparesDuration = kind == .sniWithoutPorts || kind == .squid || kind == .squidFailure
     var index = entries.partitioningIndex { ($0.key, $0.time) >= (entry.key, entry.time - reach) }
     while index < entries.count, entries[index].key == entry.key, entries[index].time <= entry.time + reach {
       let other = entries[index]
@@ -108,13 +109,12 @@ struct Joinable {
   private static func keyOfEarlier(_ line: Line, _ kind: Kind) -> UInt64? {
     switch kind {
     case .request, .renamed, .repeated:
-      guard line.shape == .http, line.cluster == .gateway, renames(line.upstream) == (kind == .renamed) else {
-        return nil
-      }
+      guard line.shape == .http, line.cluster == .gateway else { return nil }
     case .connection:
       guard line.cluster == .gateway || line.cluster == .sniGateway, line.shape == .tcp else { return nil }
     case .sniWithPorts, .sniWithoutPorts: guard feeds(line, kind) else { return nil }
-    case .squid: guard line.cluster == .squid else { return nil }
+    case .squid, .squidFailure: guard line.cluster == .squid else { return nil }
+    case .dialled: guard line.cluster == .passthrough, line.upstream.port == 8080 else { return nil }
     case .service: guard line.cluster == .service else { return nil }
     }
     return key(line, line.local, line.upstream, kind)
@@ -123,11 +123,13 @@ struct Joinable {
   private static func keyOfLater(_ line: Line, _ kind: Kind) -> UInt64? {
     switch kind {
     case .request, .renamed, .repeated:
-      guard isGateway(line), line.shape == .http, renames(line.dialled) == (kind == .renamed) else { return nil }
+      guard isGateway(line), line.shape == .http else { return nil }
+    case .dialled: guard isGateway(line), line.shape == .http else { return nil }
     case .connection: guard isGateway(line), line.shape == .tcp else { return nil }
     case .sniWithPorts: guard line.shape == .nginxWithPorts else { return nil }
     case .sniWithoutPorts: guard line.shape == .nginx else { return nil }
     case .squid: guard line.shape == .squid else { return nil }
+    case .squidFailure: guard line.shape == .squid, line.status == 503 else { return nil }
     case .service: guard line.cluster == .inbound else { return nil }
     }
     return key(line, line.client, line.dialled, kind)
@@ -168,6 +170,11 @@ struct Joinable {
       facts.add(UInt64(line.host) << 32 | UInt64(line.received))
     case .squid:
       facts.add(UInt64(line.received))
+    case .squidFailure:
+      break
+    case .dialled:
+      facts.add(UInt64(from.port) << 32 | UInt64(to.port))
+      facts.add(UInt64(UInt32(bitPattern: to.address)))
     }
     return facts.hash
   }

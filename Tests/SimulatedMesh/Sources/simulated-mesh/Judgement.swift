@@ -120,16 +120,24 @@ struct Judgement {
       miss("no claim without a log") { "\($0.name(place)): \(Judgement.text($0.answers[place].bypass)), not unproven" }
     }
     card.add("no claim without a log", unproven.count(where: isOpen), of: unproven.count, least: 10_000)
-    let open = read.filter { lines[$0].claim == .open }
-    for place in open where !isOpen(place) && answers[place].bypass != lines[place].bypass {
+    let ends = read.filter { lines[$0].claim == .open }
+    for place in ends where !isOpen(place) && answers[place].bypass != lines[place].bypass {
       miss("open ends") {
         "\($0.name(place)): \(Judgement.text($0.answers[place].bypass)), not \(Judgement.text($0.lines[place].bypass))"
       }
     }
     card.add(
-      "open ends", open.count { isOpen($0) || answers[$0].bypass == lines[$0].bypass }, of: open.count, least: 10_000)
+      "open ends", ends.count { isOpen($0) || answers[$0].bypass == lines[$0].bypass }, of: ends.count, least: 10_000)
     // A lost line looks like a skipped sidecar. Said, not judged: no log tells them apart.
-    let bereft = read.filter { lines[$0].isBereft && lines[$0].outcome != .blocked }
+    let open = read.filter { lines[$0].isBereft && lines[Int(lines[$0].before)].fate == .open }
+    for place in open where answers[place].bypass != Line.Bypass.none {
+      miss("no claim while it goes on") { "\($0.name(place)): \(Judgement.text($0.answers[place].bypass))" }
+    }
+    card.add(
+      "no claim while it goes on", open.count { answers[$0].bypass == Line.Bypass.none }, of: open.count, least: 10_000)
+    let bereft = read.filter {
+      lines[$0].isBereft && lines[$0].outcome != .blocked && lines[Int(lines[$0].before)].fate == .lost
+    }
     card.add(
       "sidecar's line lost: called skipped", bereft.count { answers[$0].bypass != Line.Bypass.none }, of: bereft.count)
     for place in bereft where answers[place].bypass == Line.Bypass.none && !answers[place].isUnproven {

@@ -72,7 +72,11 @@ struct Line {
   }
 
   /// What becomes of a written line.
-  enum Fate: UInt8 { case read, late, lost, uncollected }
+  enum Fate: UInt8 {
+    case read, late, lost, uncollected
+    /// Not written yet: the connection goes on.
+    case open
+  }
 
   var way: Int32
   var log: Int16
@@ -108,6 +112,10 @@ struct Line {
   var before: Int32 = -1
   /// The hop before was logged, and what is logged tells that it is this one.
   var isJoinable = false
+  /// One of several requests on a connection that an earlier hop logs as one: whether they are joined is open.
+  var isKept = false
+  /// No server name stands in it.
+  var isNameless = false
   /// The client passed its sidecar, whose line was lost: no log tells that from a client that passed none.
   var isBereft = false
 

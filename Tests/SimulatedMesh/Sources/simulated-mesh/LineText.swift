@@ -252,6 +252,7 @@ struct LineText {
 
   private func hasServerName(_ line: Line) -> Bool {
     guard line.shape == .tcp, line.cluster != .squid, line.cluster != .blackHole else { return false }
+    if line.isNameless { return false }
     return line.cluster != .passthrough || line.way % 2 == 0
   }
 
@@ -322,14 +323,21 @@ struct LineText {
     text.add(" ")
     text.add(addresses[Int(line.client.address)].text)
     switch line.status {
-    case 200: text.add(" TCP_TUNNEL/200 ")
+    case 200: if line.page < 0 { text.add(" TCP_TUNNEL/200 ") } else { text.add(" TCP_MISS/200 ") }
     case 403: text.add(" TCP_DENIED/403 ")
     default: text.add(" NONE_NONE/503 ")
     }
     text.add(line.received)
-    text.add(" CONNECT ")
-    text.add(hosts[Int(line.host)])
-    text.add(":443 - ")
+    if line.page < 0 {
+      text.add(" CONNECT ")
+      text.add(hosts[Int(line.host)])
+      text.add(":443 - ")
+    } else {
+      text.add(" GET http://")
+      text.add(hosts[Int(line.host)])
+      path(line, &text)
+      text.add(" - ")
+    }
     if line.status == 403 {
       text.add("HIER_NONE/- text/html")
     } else {

@@ -8,7 +8,8 @@ extension Traffic {
     let isPoll = random.once(in: 15)
     let host = isPoll ? World.throughGateway.lowerBound + pod % 50 : pick(World.throughGateway)
     let ending = isPoll ? .none : pickEnding(keepsIDs)
-    let isRetried = !isPoll && ending == .none && random.once(in: 50)
+    let isForged = random.once(in: 60)
+    let isRetried = !isForged && !isPoll && ending == .none && random.once(in: 50)
     let attempts = isRetried ? random.within(2...3) : 1
     let pause: Int64 = 25
     let attempt = ending == .timeout ? 15_000 : Int64(random.within(1...(random.once(in: 8) ? 4_000 : 300)))
@@ -24,7 +25,7 @@ extension Traffic {
     first.page = isPoll ? 1 : Int32(random.below(60))
     first.sent = !isPoll && random.once(in: 4) ? Int64(random.within(1...20_000)) : 0
     if isPoll { (first.status, first.received) = (200, 612) } else { answer(&first, ending) }
-    if random.once(in: 60) {
+    if isForged {
       // The sidecar believes the header: its client's address is what the client wrote.
       first.client = Endpoint(random.once(in: 2) ? World.forged : World.pod(random.below(World.pods)), 0)
       first.forwardedFor = first.client.address
@@ -41,7 +42,8 @@ extension Traffic {
         from: Endpoint(
           World.pod(pod), isElsewhere ? connections.single(pod, at: start, until: start + 40, &random) : port),
         pod, local: connections.single(1_000 + edge, at: start, until: start + attempt, &random))
-      second.id = keepsIDs ? first.id : newID()
+      // A client outside of the mesh, as the header has it, is given an id of the gateway's.
+      second.id = keepsIDs && first.forwardedFor < 0 ? first.id : newID()
       second.page = first.page
       second.sent = first.sent
       second.forwardedFor = World.pod(pod)
@@ -50,13 +52,13 @@ extension Traffic {
         refuse(&second, ending, by: first)
       } else {
         second.status = 503
-        second.received = 91
+        second.received = random.once(in: 3) ? first.received : 91
         second.outcome = .failed
       }
       log(second)
       start += 40 + pause
     }
-    if keepsIDs, attempts == 1 { latest[pod] = first }
+    if keepsIDs, attempts == 1, first.forwardedFor < 0 { latest[pod] = first }
   }
 
   private mutating func pickEnding(_ keepsIDs: Bool) -> Line.Ending {
@@ -204,8 +206,8 @@ extension Traffic {
       first.duration = 2
     } else if !isTunnel, random.once(in: 40) {
       // Squid counts nothing of the error page that it sends.
-      (second.status, second.outcome, second.received, first.received) = (503, .failed, 0, 3_300)
-      first.outcome = .any
+      (second.status, second.outcome, second.received, first.received) = (503, .failed, 0, 3_300 + Int64(host % 9))
+      (first.duration, second.duration, first.outcome) = (2, 1, .any)
     }
     second.before = log(first)
     log(second)
@@ -218,6 +220,49 @@ extension Traffic {
       upstream: Endpoint(World.host(host), 443))
     line.status = 200
     return line
+  }
+
+  /// A connection to Squid, or to a gateway's own address, that carries several requests: TCP to the sidecar, which logs it
+  /// at its end; one line for each request at the proxy. Some never end.
+  mutating func kept(_ pod: Int, _ time: Int64) {
+    let isToSquid = random.once(in: 2) || isV6(pod)
+    let count = random.within(1...4)
+    let pause = Int64(random.within(50...5_000))
+    let life = Int64(count) * (pause + 40)
+    let isOpen = random.once(in: 4)
+    let port = isOpen ? connections.tunnel(pod) : connections.single(pod, at: time, until: time + life, &random)
+    let host = pick(isToSquid ? World.throughSquid : World.throughGateway)
+    let edge = random.below(3)
+    var first = sidecar(pod, .tcp, at: time, life, host: host, port: port)
+    first.cluster = isToSquid ? .squid : .passthrough
+    first.dialled = isToSquid ? Endpoint(World.squid, 3128) : Endpoint(World.gateway(edge), 8080)
+    first.upstream = first.dialled
+    first.isNameless = true
+    let place = log(first)
+    if isOpen { lines[Int(place)].fate = .open }
+    for number in 0..<count {
+      let at = time + Int64(number) * (pause + 40) + 3
+      let duration = Int64(random.within(1...40))
+      var line =
+        isToSquid
+        ? atSquid(host, at: at, duration, pod)
+        : gateway(
+          edge, .http, at: at, duration, host: host, from: first.local, pod,
+          local: connections.single(1_000 + edge, at: at, until: at + duration, &random))
+      line.status = 200
+      line.page = Int32(random.below(60))
+      line.received = usualSize(host, random.below(3))
+      if !isToSquid {
+        line.id = newID()
+        line.forwardedFor = World.pod(pod)
+      }
+      lines[Int(place)].sent += 120
+      lines[Int(place)].received += line.received + 200
+      line.before = place
+      line.isKept = true
+      log(line)
+    }
+    if count == 1, !isToSquid { lines[lines.count - 1].isKept = false }
   }
 
   /// A call to another pod: its client's line and its server's.

@@ -48,7 +48,8 @@ struct Traffic {
     case ..<860: squid(pod, time, isTunnel: false)
     case ..<890: around(pod, time, isDeclared: false)
     case ..<920: around(pod, time, isDeclared: true)
-    case ..<990: service(pod, time)
+    case ..<975: service(pod, time)
+    case ..<990: kept(pod, time)
     case ..<995: pastTheGateway(pod, time)
     case ..<998: passthrough(pod, time, isTunnel: true)
     default: squid(pod, time, isTunnel: true)
@@ -141,7 +142,7 @@ struct Traffic {
       let before = lines[Int(lines[place].before)]
       guard Int(before.log) < World.pods, lines[place].bypass == .none else { continue }
       if before.fate == .uncollected, lines[place].isAtTheEdge { lines[place].claim = .unproven }
-      if before.fate == .lost, lines[place].isAtTheEdge { lines[place].isBereft = true }
+      if before.fate == .lost || before.fate == .open, lines[place].isAtTheEdge { lines[place].isBereft = true }
     }
   }
 }
