@@ -14,7 +14,7 @@
 /// - one request on a connection that is TCP to the sidecar: the connection
 ///
 /// "At the same time" is within 50 ms, as far as the hops of one way differ here (28 ms, and the clocks' drift over a
-/// minute); clocks themselves are no excuse, since other lines show how they differ.
+/// minute); clocks themselves are no excuse, since other lines show how they differ, but for the one that is wrong by minutes.
 struct Joinable {
   enum Kind: Int, CaseIterable {
     case request, renamed, repeated, connection, sniWithPorts, sniWithoutPorts, squid, squidFailure, dialled, service
@@ -60,7 +60,9 @@ struct Joinable {
       where lines[place].before >= 0 && !lines[place].isKept && Joinable.kind(of: lines[place], in: lines) == kind {
         let line = lines[place]
         let before = lines[Int(line.before)]
-        guard line.isRead, before.isRead, let key = keyOfEarlier(before, kind) else { continue }
+        guard line.isRead, before.isRead, !hasLostClock(line), !hasLostClock(before),
+          let key = keyOfEarlier(before, kind)
+        else { continue }
         guard keyOfLater(line, kind) == key else { continue }
         let isRepetition = kind == .repeated
         lines[place].isJoinable =
@@ -69,6 +71,9 @@ struct Joinable {
       }
     }
   }
+
+  /// The clocks of a node that lost its time server prove nothing.
+  private static func hasLostClock(_ line: Line) -> Bool { World.node(of: Int(line.log)) == World.lostNode }
 
   static func kind(of line: Line, in lines: [Line]) -> Kind {
     switch line.shape {

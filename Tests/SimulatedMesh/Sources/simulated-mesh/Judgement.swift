@@ -12,6 +12,7 @@ struct Judgement {
     judgeJoins(read)
     judgeBypass(read)
     judgeClaims(read)
+    judgeLostClock(read)
     judgeOutcomes(read)
     judgeClear(read, unlogged)
   }
@@ -147,6 +148,20 @@ struct Judgement {
       "sidecar's line lost: not cleared",
       bereft.count { answers[$0].bypass != Line.Bypass.none || answers[$0].isUnproven }, of: bereft.count, least: 10_000
     )
+  }
+
+  /// Hops of a client whose clock is wrong by minutes are not seen to be one way; that is no sign of anything.
+  private mutating func judgeLostClock(_ read: [Int]) {
+    let name = "no claim by a wrong clock"
+    let places = read.filter {
+      let before = Int(lines[$0].before)
+      return lines[$0].isAtTheEdge && lines[$0].bypass == .none && before >= 0 && lines[before].isRead
+        && World.node(of: Int(lines[before].log)) == World.lostNode
+    }
+    for place in places where answers[place].bypass != Line.Bypass.none {
+      miss(name) { "\($0.name(place)): \(Judgement.text($0.answers[place].bypass))" }
+    }
+    card.add(name, places.count { answers[$0].bypass == Line.Bypass.none }, of: places.count, least: 10_000)
   }
 
   private func isOpen(_ place: Int) -> Bool { answers[place].bypass == Line.Bypass.none && answers[place].isUnproven }

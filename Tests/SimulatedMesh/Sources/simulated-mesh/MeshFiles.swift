@@ -43,8 +43,9 @@ struct MeshFiles {
       ranges.append(first..<last)
       first = last
     }
-    for old in [logs, late] where FileManager.default.fileExists(atPath: old) {
-      try FileManager.default.removeItem(atPath: old)
+    for part in [logs, late] {
+      if FileManager.default.fileExists(atPath: part) { try FileManager.default.removeItem(atPath: part) }
+      try FileManager.default.createDirectory(atPath: part, withIntermediateDirectories: true)
     }
     try writeLogs(traffic.lines)
     try Data(policyText.utf8).write(to: URL(filePath: policy))

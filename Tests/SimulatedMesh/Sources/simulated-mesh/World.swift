@@ -31,6 +31,9 @@ struct World {
   /// Nodes of the pods, then one for each gateway, then Squid's.
   static let podNodes = 40
   static let nodes = podNodes + gateways + 1
+  /// A node that lost its time server: ten minutes fast.
+  static let lostNode = 39
+  static let lostNodeMs: Int64 = 600_000
   /// 2026-11-02T09:00:00Z in Unix milliseconds.
   static let start: Int64 = 1_793_610_000_000
 
@@ -109,8 +112,10 @@ struct World {
 
   /// What the node's clock shows at a true time (milliseconds from the start).
   func clock(of log: Int, at time: Int64) -> Int64 {
-    let clock = clocks[World.node(of: log)]
-    return time + Int64((clock.offset + clock.drift * Double(time)).rounded())
+    let node = World.node(of: log)
+    let clock = clocks[node]
+    return time + (node == World.lostNode ? World.lostNodeMs : 0)
+      + Int64((clock.offset + clock.drift * Double(time)).rounded())
   }
 
   /// The folder and file of a log as the kubelet names them.
