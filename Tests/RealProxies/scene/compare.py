@@ -255,6 +255,9 @@ def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=N
     for log in logs:
         with open(log, "rb") as source, open(os.path.join(folder, name, os.path.basename(log)), "wb") as target:
             target.write(source.read())
+    journeys = {}
+    for line in lines:
+        journeys.setdefault((line.scenario, line.journey), []).append(line)
     with open(os.path.join(folder, f"{name}.flows.ndjson"), "w") as file:
         about = f"Written by real proxies in the scenes of Tests/RealProxies: {scenes}."
         file.write(json.dumps({"case": {
@@ -264,6 +267,11 @@ def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=N
             row.update({
                 column: value for column, value in line.expected(name, policy).items()
                 if not isinstance(value, OneOf) and not (column == "bypass" and line.claim)})
+            if line.claim and policy:
+                row["bypass"] = line.claim
+            if not line.loose:
+                is_joined = len(journeys[line.scenario, line.journey]) > 1
+                row["journey"] = f"{line.scenario} {line.journey}".strip() if is_joined else None
             if line.warnings:
                 row["warnings"] = ",".join(line.warnings)
             if line.proven:
@@ -272,9 +280,6 @@ def write_sample(folder, name, lines, logs, scenes, configuration=None, policy=N
                 row["or_ambiguous"] = True
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
     with open(os.path.join(folder, f"{name}.journeys.ndjson"), "w") as file:
-        journeys = {}
-        for line in lines:
-            journeys.setdefault((line.scenario, line.journey), []).append(line)
         for (scenario, _), hops in journeys.items():
             if len(hops) > 1:
                 file.write(json.dumps({"scenario": scenario, "hops": [f"{hop.log}.log:{hop.number}" for hop in hops]}) + "\n")

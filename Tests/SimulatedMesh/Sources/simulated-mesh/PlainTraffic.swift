@@ -14,11 +14,12 @@ enum PlainTraffic {
       let gateway = random.below(3)
       let life = Int64(random.within(1...300))
       let port = connections.pooled(pod, gateway, at: time, until: time + life, isHTTP2: true, &random)
+      let host = random.below(World.throughGateway.count)
       var first = Line(
         way: Int32(request), log: Int16(pod), shape: .http, start: time, duration: life,
-        host: Int32(random.below(World.throughGateway.count)), cluster: .gateway,
+        host: Int32(host), cluster: .gateway,
         client: Endpoint(World.pod(pod), connections.single(pod, at: time, until: time + life, &random)),
-        local: Endpoint(World.pod(pod), port), dialled: Endpoint(World.host(random.below(World.hosts)), 80),
+        local: Endpoint(World.pod(pod), port), dialled: Endpoint(World.host(host), 80),
         upstream: Endpoint(World.gateway(gateway), 8080))
       first.id = random.next() | 1
       first.page = Int32(random.below(60))
