@@ -3,7 +3,7 @@ internal import Foundation
 /// Requests through gateways, each with its sidecar's and its gateway's line: nothing is lost, odd or late.
 enum PlainTraffic {
   static func write(requests: Int, seed: UInt64, to folder: URL) throws {
-    let world = World(seed: seed)
+    let world = World(seed: seed, isPlain: true)
     let writer = LineText(world)
     var random = Randomness(seed: seed)
     var connections = Connections()

@@ -65,7 +65,11 @@ struct World {
   private(set) var podNames: [String] = []
   private var clocks: [(offset: Double, drift: Double)] = []
 
-  init(seed: UInt64) {
+  private let lostMs: Int64
+
+  /// - Parameter isPlain: no clock is off by minutes.
+  init(seed: UInt64, isPlain: Bool = false) {
+    lostMs = isPlain ? 0 : World.lostNodeMs
     var random = Randomness(seed: seed ^ 0x5EED)
     for pod in 0..<World.pods {
       let isV6 = World.kind(of: pod) == .ipv6
@@ -114,7 +118,7 @@ struct World {
   func clock(of log: Int, at time: Int64) -> Int64 {
     let node = World.node(of: log)
     let clock = clocks[node]
-    return time + (node == World.lostNode ? World.lostNodeMs : 0)
+    return time + (node == World.lostNode ? lostMs : 0)
       + Int64((clock.offset + clock.drift * Double(time)).rounded())
   }
 
