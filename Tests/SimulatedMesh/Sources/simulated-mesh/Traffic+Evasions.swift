@@ -99,12 +99,8 @@ extension Traffic {
     let (sent, received) = bytes(host)
     if isWildcard {
       let edge = World.Edge.sniWithoutPorts.rawValue + random.below(2)
-      let place = throughSNIProxy(
-        edge, pod, from: client, at: time, life: life, host: host, 517, sent, received, false,
-        before: -1)
-      lines[Int(place)].bypass = .noSidecar
-      lines[Int(place)].claim = claim
-      return
+      return throughSNIProxy(
+        edge, pod, from: client, at: time, life: life, host: host, 517, sent, received, false, before: -1, claim: claim)
     }
     let edge = random.below(3)
     var line = gateway(

@@ -148,17 +148,17 @@ extension Traffic {
       before: earlier)
   }
 
-  /// The hops from the gateway on; returns the place of the gateway's line.
-  @discardableResult
+  /// The hops from the gateway on.
   mutating func throughSNIProxy(
     _ edge: Int, _ pod: Int, from client: Endpoint, at time: Int64, life: Int64, host: Int, _ hello: Int64,
-    _ sent: Int64, _ received: Int64, _ fails: Bool, before: Int32
-  ) -> Int32 {
+    _ sent: Int64, _ received: Int64, _ fails: Bool, before: Int32, claim: Line.Claim = .none
+  ) {
     let start = time + Int64(random.below(20))
     let port = connections.single(1_000 + edge, at: start, until: start + life, &random)
     var second = gateway(
       edge, .tcp, at: start, max(life - (start - time) - 1, 1), host: host, from: client, pod, local: port)
     second.cluster = .sniProxy
+    if claim != .none { (second.bypass, second.claim) = (.noSidecar, claim) }
     second.local.address = World.loopback
     second.upstream = Endpoint(World.loopback, 8443)
     (second.sent, second.received) = (hello + sent, received)
@@ -172,7 +172,6 @@ extension Traffic {
     if fails { (third.status, third.outcome) = (random.once(in: 2) ? 502 : 500, .failed) }
     third.before = middle
     log(third)
-    return middle
   }
 
   func sniProxy(_ edge: Int, at time: Int64, _ duration: Int64, host: Int, from client: Endpoint) -> Line {
@@ -238,8 +237,7 @@ extension Traffic {
     first.dialled = isToSquid ? Endpoint(World.squid, 3128) : Endpoint(World.gateway(edge), 8080)
     first.upstream = first.dialled
     first.isNameless = true
-    let place = log(first)
-    if isOpen { lines[Int(place)].fate = .open }
+    var requests: [Line] = []
     for number in 0..<count {
       let at = time + Int64(number) * (pause + 40) + 3
       let duration = Int64(random.within(1...40))
@@ -256,13 +254,17 @@ extension Traffic {
         line.id = newID()
         line.forwardedFor = World.pod(pod)
       }
-      lines[Int(place)].sent += 120
-      lines[Int(place)].received += line.received + 200
+      line.isKept = count > 1 || isToSquid
+      first.sent += 120
+      first.received += line.received + 200
+      requests.append(line)
+    }
+    if isOpen { first.fate = .open }
+    let place = log(first)
+    for var line in requests {
       line.before = place
-      line.isKept = true
       log(line)
     }
-    if count == 1, !isToSquid { lines[lines.count - 1].isKept = false }
   }
 
   /// A call to another pod: its client's line and its server's.

@@ -68,13 +68,17 @@ struct Traffic {
     let draw = random.below(100)
     line.fate =
       switch kind {
+      case _ where line.fate == .open: .open
       case .uncollected: .uncollected
       // What this log does not hold must be a proof.
       case .skipping: .read
       default: draw < lostPercent ? .lost : draw < lostPercent + latePercent ? .late : .read
       }
     lines.append(line)
-    return Int32(lines.count - 1)
+    let place = Int32(lines.count - 1)
+    // Collectors deliver at least once.
+    if line.fate == .read, lostPercent + latePercent > 0, random.once(in: 400) { lines.append(line) }
+    return place
   }
 
   /// An empty line of a pod's sidecar.
