@@ -123,6 +123,18 @@ def _(mesh):
         at_gateway(journey="b", host="gw.example", outcome="ok")]
 
 
+@scenario("forwarded-for-with-a-port", "a forged X-Forwarded-For with a port, over an undeclared and a declared host")
+def _(mesh):
+    lines = []
+    for host, way in (("plain.example", PASSTHROUGH), ("declared.example", DIRECT)):
+        header = ["x-forwarded-for: 1.2.3.4:5678"]
+        exchange = clients.plain(mesh.sleep, NAMES[host], 80, request(host, "/bytes/67", headers=header))
+        require(exchange.status == 200, "a forged header was refused")
+        lines.append(sidecar(
+            journey=host, source=OneOf(SLEEP, "1.2.3.4", None), host=host, destination_ip=NAMES[host], outcome="ok", **way))
+    return lines
+
+
 @scenario("forwarded-for-a-neighbour", "a forged X-Forwarded-For with the address of another pod of the mesh")
 def _(mesh):
     header = [f"x-forwarded-for: {ORDERS}"]
