@@ -130,24 +130,33 @@ struct Judgement {
     card.add(
       "open ends", ends.count { isOpen($0) || answers[$0].bypass == lines[$0].bypass }, of: ends.count, least: 10_000)
     // A lost line looks like a skipped sidecar. Said, not judged: no log tells them apart.
-    let open = read.filter { lines[$0].isBereft && lines[Int(lines[$0].before)].fate == .open }
-    for place in open where answers[place].bypass != Line.Bypass.none {
-      miss("no claim while it goes on") { "\($0.name(place)): \(Judgement.text($0.answers[place].bypass))" }
+    judgeBereft(read)
+  }
+
+  /// The client passed its sidecar, and no line of that was read.
+  private mutating func judgeBereft(_ read: [Int]) {
+    let bereft = read.filter { lines[$0].isBereft && lines[$0].outcome != .blocked }
+    func before(_ place: Int) -> Line { lines[Int(lines[place].before)] }
+    func isClaimed(_ place: Int) -> Bool { answers[place].bypass != Line.Bypass.none }
+    // A connection that goes on stands in no sidecar's log yet; Squid and gateways write a line for each request on it.
+    let toSquid = bereft.filter { before($0).fate == .open && before($0).cluster == .squid }
+    for place in toSquid where isClaimed(place) {
+      miss("open connection to Squid: no claim") { "\($0.name(place)): \(Judgement.text($0.answers[place].bypass))" }
     }
-    card.add(
-      "no claim while it goes on", open.count { answers[$0].bypass == Line.Bypass.none }, of: open.count, least: 10_000)
-    let bereft = read.filter {
-      lines[$0].isBereft && lines[$0].outcome != .blocked && lines[Int(lines[$0].before)].fate == .lost
-    }
-    card.add(
-      "sidecar's line lost: called skipped", bereft.count { answers[$0].bypass != Line.Bypass.none }, of: bereft.count)
-    for place in bereft where answers[place].bypass == Line.Bypass.none && !answers[place].isUnproven {
+    card.add("open connection to Squid: no claim", toSquid.count { !isClaimed($0) }, of: toSquid.count, least: 10_000)
+    // What no log tells from a skipped sidecar is said, and not judged.
+    let others = bereft.filter { before($0).fate == .open && before($0).cluster != .squid }
+    card.add("open connection: called skipped", others.count(where: isClaimed), of: others.count)
+    let lost = bereft.filter { before($0).fate == .lost }
+    card.add("sidecar's line lost: called skipped", lost.count(where: isClaimed), of: lost.count)
+    // Other requests on the same connection may prove the client; where there are none, nothing does.
+    let alone = lost.filter { before($0).shape == .tcp }
+    for place in alone where !isClaimed(place) && !answers[place].isUnproven {
       miss("sidecar's line lost: not cleared") { "\($0.name(place)): clear, though no earlier hop was read" }
     }
     card.add(
-      "sidecar's line lost: not cleared",
-      bereft.count { answers[$0].bypass != Line.Bypass.none || answers[$0].isUnproven }, of: bereft.count, least: 10_000
-    )
+      "sidecar's line lost: not cleared", alone.count { isClaimed($0) || answers[$0].isUnproven }, of: alone.count,
+      least: 10_000)
   }
 
   /// Hops of a client whose clock is wrong by minutes are not seen to be one way; that is no sign of anything.

@@ -133,14 +133,19 @@ struct Traffic {
 
   // MARK: - What can be proven
 
-  /// A log proves that it does not hold a flow only when it was read well past the flow's end.
+  /// A log proves that it does not hold a flow only when it was read from well before to well past the flow's end.
   private mutating func settleClaims() {
     let grace: Int64 = 120_000
+    var first: [Int16: Int64] = [:]
     var last: [Int16: Int64] = [:]
-    for line in lines where line.isRead { last[line.log] = max(last[line.log] ?? .min, line.written) }
+    for line in lines where line.isRead {
+      first[line.log] = min(first[line.log] ?? .max, line.written)
+      last[line.log] = max(last[line.log] ?? .min, line.written)
+    }
     for place in lines.indices where lines[place].claim == .skipped {
       let log = Int16(lines[place].client.address)
-      if (last[log] ?? .min) < lines[place].end + grace { lines[place].claim = .open }
+      let end = lines[place].end
+      if (first[log] ?? .max) > end - grace || (last[log] ?? .min) < end + grace { lines[place].claim = .open }
     }
     for place in lines.indices where lines[place].before >= 0 {
       let before = lines[Int(lines[place].before)]
