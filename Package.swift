@@ -19,7 +19,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "Flows"),
-    .target(name: "AccessLogs", dependencies: ["Flows"]),
+    .target(name: "AccessLogs", dependencies: ["CLanes", "Flows"]),
     .target(name: "Journeys", dependencies: ["Flows"]),
     .target(name: "EgressPolicy", dependencies: ["Flows", .product(name: "Yams", package: "Yams")]),
     .target(
@@ -44,6 +44,7 @@ let package = Package(
         .product(name: "Yams", package: "Yams"),
       ]),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CLanes"),
     .executableTarget(name: "embed-queries"),
     .plugin(
       name: "EmbedQueries", capability: .buildTool(), dependencies: ["embed-queries"],

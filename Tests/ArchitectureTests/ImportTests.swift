@@ -9,7 +9,7 @@ import Testing
     // Floor 1.
     "Flows": [],
     // Floor 2: these four never meet.
-    "AccessLogs": ["Flows", "Glibc"],
+    "AccessLogs": ["CLanes", "Flows", "Glibc"],
     "EgressPolicy": ["Flows", "Yams"],
     "Journeys": ["Flows"],
     "FlowStore": ["Flows", "GRDB", "GRDBSQLite", "Dispatch", "Glibc"],
@@ -25,6 +25,7 @@ import Testing
       "Dispatch", "Foundation", "Glibc", "Synchronization",
     ],
     // At build time.
+    "CLanes": [],
     "CZlib": [],
     "EmbedQueries": ["PackagePlugin"],
     "embed-queries": ["Foundation"],

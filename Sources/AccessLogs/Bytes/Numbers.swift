@@ -22,7 +22,8 @@ enum Numbers {
     return Int64(bitPattern: sum(x))
   }
 
-  @inline(__always) private static func sum(_ digits: UInt64) -> UInt64 {
+  /// The number whose digits' values stand in the bytes of a word, the last one at the top; zeros before the first.
+  @inline(__always) static func sum(_ digits: UInt64) -> UInt64 {
     var x = digits &* 10 &+ (digits >> 8)
     x =
       ((x & 0x0000_00FF_0000_00FF) &* 0x000F_4240_0000_0064)

@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Glibc
 
 /// Searches that look at eight bytes a step.
@@ -28,38 +29,46 @@ enum Scan {
     return end
   }
 
-  /// First occurrence of either byte (each repeated through a vector) in `[start, end)`, or `end`; sixteen bytes a step.
+  /// First occurrence of either byte (each repeated through a vector) in `[start, end)`, or `end`; 32 bytes a step, so
+  /// that most columns take one.
   ///
-  /// Reads up to fifteen bytes past `end` (slack, see `Slice`).
+  /// Reads up to 31 bytes past `end` (slack, see `Slice`).
   @inline(__always) static func findEither(
     _ bytes: (SIMD16<UInt8>, SIMD16<UInt8>), from start: Bytes, to end: Bytes
   ) -> Bytes {
     var p = start
     while p < end {
-      let vector = UnsafeRawPointer(p).loadUnaligned(as: SIMD16<UInt8>.self)
-      // Each lane of the mask is 0xFF or 0, so its first set bit, in words of eight lanes, names the first hit.
-      let marks = unsafeBitCast((vector .== bytes.0) .| (vector .== bytes.1), to: SIMD2<UInt64>.self)
-      if marks[0] != 0 {
-        let found = p + (marks[0].trailingZeroBitCount >> 3)
-        return found < end ? found : end
-      }
-      if marks[1] != 0 {
-        let found = p + 8 + (marks[1].trailingZeroBitCount >> 3)
-        return found < end ? found : end
-      }
-      p += 16
+      let offset = Int(lanes_first_of_either(p, bytes.0, bytes.1))
+      p += offset
+      if offset < 32 { break }
     }
-    return end
+    return p < end ? p : end
   }
 
-  /// The bytes at `a` and `b` are equal. Reads up to seven bytes past both.
+  /// The bytes at `a` and `b` are equal. Reads up to 16 bytes past both.
   @inline(__always) static func isEqual(_ a: Bytes, _ b: Bytes, _ count: Int) -> Bool {
     var i = 0
-    while i &+ 8 <= count {
-      if load(a + i) != load(b + i) { return false }
-      i &+= 8
+    while i &+ 32 <= count {
+      let first = load(a + i) ^ load(b + i) | load(a + i + 8) ^ load(b + i + 8)
+      let second = load(a + i + 16) ^ load(b + i + 16) | load(a + i + 24) ^ load(b + i + 24)
+      if first | second != 0 { return false }
+      i &+= 32
     }
-    return i == count || (load(a + i) ^ load(b + i)) << UInt64((8 &- (count &- i)) &* 8) == 0
+    if i &+ 16 <= count {
+      if load(a + i) ^ load(b + i) | load(a + i + 8) ^ load(b + i + 8) != 0 { return false }
+      i &+= 16
+    }
+    let masks = tail(count &- i)
+    return (load(a + i) ^ load(b + i)) & masks.0 | (load(a + i + 8) ^ load(b + i + 8)) & masks.1 == 0
+  }
+
+  /// Masks for the first `count` (0...16) of sixteen bytes in two words.
+  @inline(__always) static func tail(_ count: Int) -> (UInt64, UInt64) {
+    let bits = UInt64(truncatingIfNeeded: count) &* 8
+    return (
+      count >= 8 ? .max : 1 &<< bits &- 1,
+      count >= 16 ? .max : count <= 8 ? 0 : 1 &<< (bits &- 64) &- 1
+    )
   }
 
   /// First occurrence of `needle` in `[start, end)`, or nil; an empty needle is found at once.

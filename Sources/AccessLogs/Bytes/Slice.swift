@@ -30,7 +30,7 @@ struct Slice {
   @inline(__always) subscript(index: Int) -> UInt8 { start[index] }
 
   @inline(__always) func equals(_ other: Slice) -> Bool {
-    count == other.count && memcmp(start, other.start, count) == 0
+    count == other.count && Scan.isEqual(start, other.start, count)
   }
 
   func equals(_ text: StaticString) -> Bool {

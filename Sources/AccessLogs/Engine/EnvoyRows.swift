@@ -2,15 +2,65 @@ internal import Flows
 internal import Glibc
 
 extension RowBuilder {
+  /// What the look-ups of an Envoy line need, found before the line's turn comes: the memory that they will touch is on its
+  /// way while the lines around it are read.
+  struct EnvoyAhead {
+    var hop = EnvoyHop()
+    var isHTTP = false
+    var isTunnel = false
+    var source = Slice.absent
+    var sourceHash: UInt64 = 0
+    var destination = Slice.absent
+    var destinationHash: UInt64 = 0
+    var hasTemplate = false
+    var template = Slice.absent
+    var templateHash: UInt64 = 0
+  }
+
+  /// Fills `ahead`. (In place: it is some 200 bytes.)
+  ///
+  /// - Parameters:
+  ///   - lane: place of the line in its group.
+  ///   - ahead: that of the line before stands in front of it.
+  @inline(__always)
+  func lookAhead(
+    _ fields: borrowing Fields, _ layout: RowLayout, lane: Int, into ahead: UnsafeMutablePointer<EnvoyAhead>
+  ) {
+    ahead.pointee.hop.read(fields, layout)
+    let isHTTP = !fields[.method].isMissing
+    let isTunnel = isHTTP && fields[.method].count == 7 && fields[.method].equals("CONNECT")
+    let tag =
+      UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32 | (isHTTP && !isTunnel ? 1 << 40 : 0)
+    var key = beginAhead(
+      ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32, behind: lane == 0 ? nil : ahead[-1].destination)
+    key.add(ahead.pointee.hop.client.ip)
+    key.add(ahead.pointee.hop.proxyIP)
+    if layout.hasPeer { key.add(fields[.peerURI]) }
+    if layout.hasHostname { key.add(fields[.hostname]) }
+    ahead.pointee.source = key.slice
+    ahead.pointee.sourceHash = expectSource(key.slice)
+    key = beginAhead(tag, behind: key.slice)
+    key.add(layout.destinationRuns, fields)
+    ahead.pointee.isHTTP = isHTTP
+    ahead.pointee.isTunnel = isTunnel
+    ahead.pointee.destination = key.slice
+    ahead.pointee.destinationHash = expectDestination(key.slice)
+    ahead.pointee.hasTemplate = isHTTP && !fields[.path].isMissing
+    if ahead.pointee.hasTemplate {
+      let (template, hash) = expectTemplate(fields[.path], lane: lane)
+      ahead.pointee.template = template
+      ahead.pointee.templateHash = hash
+    }
+  }
+
   /// One Envoy line: HTTP or TCP, sidecar or gateway, of any format that names its columns by command operators.
   ///
   /// `BYTES_RECEIVED` is what Envoy received from the client and sent on, so it is the flow's `sent`, and the other way round.
   @inline(__always)
   func buildEnvoy(
-    _ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
-  )
-    -> Answer
-  {
+    _ fields: borrowing Fields, _ ahead: UnsafeMutablePointer<EnvoyAhead>, _ layout: RowLayout,
+    _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
+  ) -> Answer {
     var row = FlowRow()
     var warnings = lineWarnings
     let duration = fields.number(.duration)
@@ -25,85 +75,57 @@ extension RowBuilder {
     if layout.hasCuts { warnings.formUnion(cutWarnings(layout, fields)) }
 
     // Who sent it, and what the addresses say of the hop.
-    let hop = EnvoyHop(fields, layout)
-    guard hop.isPlausible else { return .notUnderstood }
-    row.sourcePort = hop.client.port
-    row.localPort = hop.local.port
-    beginKey(hop.tag | UInt64(writer) << 32, 0)
-    keySlice(hop.client.ip, at: 1)
-    keySlice(hop.proxyIP, at: 2)
-    var n = 3
-    if layout.hasPeer {
-      keySlice(fields[.peerURI], at: n)
-      n += 1
+    guard ahead.pointee.hop.isPlausible else { return .notUnderstood }
+    row.sourcePort = ahead.pointee.hop.client.port
+    row.localPort = ahead.pointee.hop.local.port
+    row.source = sourceID(ahead.pointee.sourceHash, ahead.pointee.source, batch) {
+      EnvoyFacts.source(ahead.pointee.hop, fields, self)
     }
-    if layout.hasHostname {
-      keySlice(fields[.hostname], at: n)
-      n += 1
-    }
-    row.source = sourceID(n, batch) { EnvoyFacts.source(hop, fields, self) }
     guard row.source >= 0 else { return .notUnderstood }
 
     // Where it went.
-    let isHTTP = !fields[.method].isMissing
-    let isTunnel = isHTTP && fields[.method].count == 7 && fields[.method].equals("CONNECT")
-    beginKey(UInt64(layout.index) | UInt64(hop.shapeCode) << 32 | (isHTTP && !isTunnel ? 1 << 40 : 0), 1)
-    n = keyRuns(layout.destinationRuns, fields, from: 1)
-    row.destination = destinationID(n, batch) {
-      EnvoyFacts.destination(hop, fields, layout, isHTTP: isHTTP && !isTunnel)
+    let isHTTP = ahead.pointee.isHTTP
+    row.destination = destinationID(ahead.pointee.destinationHash, ahead.pointee.destination, batch) {
+      EnvoyFacts.destination(ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel)
     }
     guard row.destination >= 0 else { return .notUnderstood }
 
     // How it went.
     warnings.formUnion(self.warnings(ofSource: row.source))
     warnings.formUnion(self.warnings(ofDestination: row.destination))
-    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, 2)
-    n = keyRuns(layout.outcomeRuns, fields, from: 1)
-    row.outcome = outcomeID(n, batch) { EnvoyFacts.outcome(fields, isHTTP: isHTTP, warnings) }
-    if isHTTP { row.pathTemplate = templateID(fields[.path], fields.escaping(of: .path), batch) }
-    store(row, batch)
+    var key = beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32)
+    key.add(layout.outcomeRuns, fields)
+    row.outcome = outcomeID(key.slice, batch) { EnvoyFacts.outcome(fields, isHTTP: isHTTP, warnings) }
+    if ahead.pointee.hasTemplate {
+      row.pathTemplate = templateID(
+        ahead.pointee.templateHash, ahead.pointee.template, fields.escaping(of: .path), batch)
+    }
+    store(row)
     return .stored
   }
 }
 
 /// The addresses of one Envoy line and the shape they make (see `HopShape`).
 struct EnvoyHop {
-  var client: (ip: Slice, port: UInt16)
-  var local: (ip: Slice, port: UInt16)
-  var dialled: (ip: Slice, port: UInt16)
-  var proxyIP: Slice
-  var shape: HopShape
-  var shapeCode: UInt8
-  var clientIsForwarded: Bool
+  var client: (ip: Slice, port: UInt16) = (.absent, 0)
+  var local: (ip: Slice, port: UInt16) = (.absent, 0)
+  var dialled: (ip: Slice, port: UInt16) = (.absent, 0)
+  var proxyIP = Slice.absent
+  var shape = HopShape.other
+  var shapeCode: UInt8 = 0
+  var clientIsForwarded = false
   /// Every address column holds an address, a name Envoy prints in its place, or nothing.
   var isPlausible = true
 
   @inline(__always) var tag: UInt64 { UInt64(shapeCode) | (clientIsForwarded ? 1 << 8 : 0) }
 
   @inline(__always)
-  init(_ fields: borrowing Fields, _ layout: RowLayout) {
-    isPlausible = true
+  mutating func read(_ fields: borrowing Fields, _ layout: RowLayout) {
     var plausible = true
-    @inline(__always) func address(_ whole: FieldRole, _ ip: FieldRole, _ port: FieldRole?) -> (ip: Slice, port: UInt16)
-    {
-      let slice = fields[whole]
-      if slice.isMissing {
-        if slice.isEmpty, !fields[ip].isEmpty {
-          let number = port.map { fields.number($0) } ?? 0
-          let value = fields[ip].isMissing ? .absent : fields[ip]
-          return (value, number > 0 && number <= 65535 ? UInt16(number) : 0)
-        }
-        return (.absent, 0)
-      }
-      if let split = Addresses.split(slice) { return split }
-      // A unix path, `envoy://...`, `@`: Envoy prints these too; anything else means that the columns are shifted.
-      if !Addresses.isEnvoyAddress(slice) { plausible = false }
-      return (slice, 0)
-    }
     let direct = fields[.downstreamDirectRemote]
-    let remote = address(.downstreamRemote, .downstreamRemoteIP, .downstreamRemotePort)
-    local = address(.upstreamLocal, .upstreamLocalIP, .upstreamLocalPort)
-    dialled = address(.downstreamLocal, .downstreamLocalIP, .downstreamLocalPort)
+    let remote = Self.address(fields, .downstreamRemote, .downstreamRemoteIP, .downstreamRemotePort, &plausible)
+    local = Self.address(fields, .upstreamLocal, .upstreamLocalIP, .upstreamLocalPort, &plausible)
+    dialled = Self.address(fields, .downstreamLocal, .downstreamLocalIP, .downstreamLocalPort, &plausible)
     client = remote
     clientIsForwarded = false
     if !direct.isMissing {
@@ -147,6 +169,26 @@ struct EnvoyHop {
     default: proxyIP = .absent
     }
     shapeCode = Self.code(shape)
+  }
+
+  /// The address in a column of its own, or in one for the address and one for the port.
+  @inline(__always)
+  private static func address(
+    _ fields: borrowing Fields, _ whole: FieldRole, _ ip: FieldRole, _ port: FieldRole, _ isPlausible: inout Bool
+  ) -> (ip: Slice, port: UInt16) {
+    let slice = fields[whole]
+    if slice.isMissing {
+      if slice.isEmpty, !fields[ip].isEmpty {
+        let number = fields.number(port)
+        let value = fields[ip].isMissing ? .absent : fields[ip]
+        return (value, number > 0 && number <= 65535 ? UInt16(number) : 0)
+      }
+      return (.absent, 0)
+    }
+    if let split = Addresses.split(slice) { return split }
+    // A unix path, `envoy://...`, `@`: Envoy prints these too; anything else means that the columns are shifted.
+    if !Addresses.isEnvoyAddress(slice) { isPlausible = false }
+    return (slice, 0)
   }
 
   @inline(never) private static func special(_ cluster: Slice) -> HopShape? {

@@ -1,8 +1,13 @@
+internal import CLanes
 internal import Glibc
 
 /// The tables of a `TextPlan` without the class around them: plain pointers, so that a line costs no reference counting.
 ///
 /// Valid as long as the plan is.
+///
+/// Where a column ends is only known when the one before has been read, so the steps of one line wait for one another.
+/// Those of several lines do not: `match(_:_:into:)` takes each step for all of its lines before the next step, which
+/// costs half of reading line by line.
 struct ForwardPlan {
   let steps: UnsafeMutablePointer<TextPlan.Step>
   let stepCount: Int
@@ -11,65 +16,189 @@ struct ForwardPlan {
   let times: UnsafeMutablePointer<TimeReader>
   let plan: Unmanaged<TextPlan>
 
-  /// The fast path (see `TextPlan`).
-  ///
-  /// A free column is searched for two bytes at once: the one that ends it and the one it may not hold. Whichever comes
-  /// first decides, so the check for forged delimiters costs no second pass.
-  @inline(__always)
+  /// The fast path (see `TextPlan`) for one line.
   func match(_ line: Slice, into target: borrowing Fields) -> Bool {
-    let end = line.end
     var p = line.start
-    guard line.count >= prefixCount else { return false }
-    for i in 0..<prefixCount where p[i] != prefix[i] { return false }
-    p += prefixCount
+    guard begin(line, &p) else { return false }
     var step = steps
     for i in 0..<stepCount {
-      let slot = Int(step.pointee.slot)
-      if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
-      let start = p
-      switch step.pointee.kind {
-      case .text, .token:
-        p = Scan.findEither(step.pointee.ends, from: p, to: end)
-        if p < end, p.pointee != step.pointee.stop { return false }
-        var slice = Slice(start, p)
-        if step.pointee.paddedAtEnd { slice = slice.trimmingSpaces() }
-        if slice.isEmpty, !step.pointee.mayBeEmpty { return false }
-        if step.pointee.moreForbiddenCount > 0, holdsForbidden(step, slice) { return false }
-        if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
-      case .integer:
-        // A plain number that is the only one of its role is the rule.
-        if !step.pointee.isRepeat, let value = Numbers.digits(&p, to: end) {
-          target.setNumber(value, slot)
-          target.setSlice(Slice(start, p), slot)
-        } else {
-          guard matchSlowly(i, &p, to: end, into: target) else { return false }
+      let isRead =
+        switch step.pointee.kind {
+        case .text, .token: text(step, &p, line.end, target)
+        case .integer: integer(step, i, &p, line.end, target)
+        default: other(step, i, &p, line.end, target)
         }
-      case .time where !step.pointee.isRepeat && p < end && p.pointee != ASCII.minus:
-        guard let time = times[Int(step.pointee.timeIndex)].read(&p, to: end) else { return false }
-        target.setNumber(time, slot)
-        target.setSlice(Slice(start, p), slot)
-      case .protocol where !step.pointee.isRepeat && p < end && p.pointee != ASCII.minus:
-        while p < end, TextPlan.isProtocolByte(p.pointee) { p += 1 }
-        if p == start, !step.pointee.mayBeEmpty { return false }
-        target.setSlice(Slice(start, p), slot)
-      case .escapedText:
-        guard matchEscaped(i, &p, to: end, into: target) else { return false }
-      case .decimal, .time, .protocol:
-        guard matchSlowly(i, &p, to: end, into: target) else { return false }
+      guard isRead, literal(step, i, &p, line.end) else { return false }
+      step += 1
+    }
+    return p == line.end
+  }
+
+  /// The same for `count` lines side by side: how many of them, from the first on, are of this plan.
+  ///
+  /// - Parameters:
+  ///   - places: room for the place in each line.
+  ///   - targets: one for each line; those of lines that are not of this plan are left in disorder.
+  @inline(__always)
+  func match(
+    _ lines: UnsafePointer<Slice>, _ count: Int, places: UnsafeMutablePointer<Bytes>,
+    into targets: UnsafeMutablePointer<Fields>
+  ) -> Int {
+    var n = count
+    for lane in 0..<n {
+      places[lane] = lines[lane].start
+      if !begin(lines[lane], &places[lane]) {
+        n = lane
+        break
       }
-      if step.pointee.paddedAtEnd { p = plan._withUnsafeGuaranteedRef { $0.pastPadding(i, p, to: end) } }
-      // The literal behind the column; at most eight bytes of it in one comparison.
-      let literalCount = Int(step.pointee.literalCount)
-      if literalCount > 0 {
-        guard end - p >= literalCount, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else {
-          return false
+    }
+    var step = steps
+    for i in 0..<stepCount {
+      switch step.pointee.kind {
+      case .text where step.pointee.isPlain, .token where step.pointee.isPlain:
+        n = plain(step, lines, n, places, targets)
+      case .text, .token:
+        for lane in 0..<n {
+          var p = places[lane]
+          guard text(step, &p, lines[lane].end, targets[lane]), literal(step, i, &p, lines[lane].end) else {
+            n = lane
+            break
+          }
+          places[lane] = p
         }
-        if literalCount > 8, !plan._withUnsafeGuaranteedRef({ $0.hasLiteral(i, at: p) }) { return false }
-        p += literalCount
+      case .integer:
+        for lane in 0..<n {
+          var p = places[lane]
+          guard integer(step, i, &p, lines[lane].end, targets[lane]), literal(step, i, &p, lines[lane].end) else {
+            n = lane
+            break
+          }
+          places[lane] = p
+        }
+      default:
+        for lane in 0..<n {
+          var p = places[lane]
+          guard other(step, i, &p, lines[lane].end, targets[lane]), literal(step, i, &p, lines[lane].end) else {
+            n = lane
+            break
+          }
+          places[lane] = p
+        }
       }
       step += 1
     }
-    return p == end
+    for lane in 0..<n where places[lane] != lines[lane].end { return lane }
+    return n
+  }
+
+  // MARK: - Steps
+
+  /// `HTTP/1.1` as a word.
+  private static let http11: UInt64 = 0x312E_312F_5054_5448
+
+  @inline(__always) private func begin(_ line: Slice, _ p: inout Bytes) -> Bool {
+    guard line.count >= prefixCount else { return false }
+    for i in 0..<prefixCount where p[i] != prefix[i] { return false }
+    p += prefixCount
+    return true
+  }
+
+  /// A free column is searched for two bytes at once: the one that ends it and the one it may not hold. Whichever comes
+  /// first decides, so the check for forged delimiters costs no second pass.
+  @inline(__always)
+  private func text(
+    _ step: UnsafeMutablePointer<TextPlan.Step>, _ p: inout Bytes, _ end: Bytes, _ target: borrowing Fields
+  ) -> Bool {
+    if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
+    let start = p
+    p = Scan.findEither(step.pointee.ends, from: p, to: end)
+    if p < end, p.pointee != step.pointee.stop { return false }
+    var slice = Slice(start, p)
+    if step.pointee.paddedAtEnd { slice = slice.trimmingSpaces() }
+    if slice.isEmpty, !step.pointee.mayBeEmpty { return false }
+    if step.pointee.moreForbiddenCount > 0, holdsForbidden(step, slice) { return false }
+    let slot = Int(step.pointee.slot)
+    if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
+    return true
+  }
+
+  /// `text` and `literal` for steps that are `isPlain`; the number of lines that go on.
+  ///
+  /// The byte found need not be compared with `stop`: where it is another one, the literal is not there.
+  @inline(__always)
+  private func plain(
+    _ step: UnsafeMutablePointer<TextPlan.Step>, _ lines: UnsafePointer<Slice>, _ n: Int,
+    _ places: UnsafeMutablePointer<Bytes>, _ targets: UnsafeMutablePointer<Fields>
+  ) -> Int {
+    let ends = step.pointee.ends
+    let (literal, mask, count) = (step.pointee.literal, step.pointee.literalMask, Int(step.pointee.literalCount))
+    let least = step.pointee.mayBeEmpty ? 0 : 1
+    let slot = Int(step.pointee.slot)
+    for lane in 0..<n {
+      let start = places[lane]
+      let end = lines[lane].end
+      var p = start
+      while p < end {
+        let offset = Int(lanes_first_of_either(p, ends.0, ends.1))
+        p += offset
+        if offset < 32 { break }
+      }
+      guard end - p >= count, Scan.load(p) & mask == literal, p - start >= least else { return lane }
+      targets[lane].setSlice(Slice(start, p), slot)
+      places[lane] = p + count
+    }
+    return n
+  }
+
+  @inline(__always)
+  private func integer(
+    _ step: UnsafeMutablePointer<TextPlan.Step>, _ i: Int, _ p: inout Bytes, _ end: Bytes, _ target: borrowing Fields
+  ) -> Bool {
+    if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
+    let start = p
+    // A plain number that is the only one of its role is the rule.
+    guard !step.pointee.isRepeat, let value = Numbers.digits(&p, to: end) else {
+      return matchSlowly(i, &p, to: end, into: target)
+    }
+    let slot = Int(step.pointee.slot)
+    target.setNumber(value, slot)
+    target.setSlice(Slice(start, p), slot)
+    return true
+  }
+
+  @inline(__always)
+  private func other(
+    _ step: UnsafeMutablePointer<TextPlan.Step>, _ i: Int, _ p: inout Bytes, _ end: Bytes, _ target: borrowing Fields
+  ) -> Bool {
+    if step.pointee.padded { while p < end, p.pointee == ASCII.space { p += 1 } }
+    let start = p
+    let slot = Int(step.pointee.slot)
+    let isPlain = !step.pointee.isRepeat && p < end && p.pointee != ASCII.minus
+    switch step.pointee.kind {
+    case .time where isPlain:
+      guard let time = times[Int(step.pointee.timeIndex)].read(&p, to: end) else { return false }
+      target.setNumber(time, slot)
+      target.setSlice(Slice(start, p), slot)
+    case .protocol where isPlain:
+      if Scan.load(p) == Self.http11, end - p >= 8 { p += 8 }
+      while p < end, TextPlan.isProtocolByte(p.pointee) { p += 1 }
+      if p == start, !step.pointee.mayBeEmpty { return false }
+      target.setSlice(Slice(start, p), slot)
+    case .escapedText: return matchEscaped(i, &p, to: end, into: target)
+    default: return matchSlowly(i, &p, to: end, into: target)
+    }
+    return true
+  }
+
+  /// The literal behind the column; at most eight bytes of it in one comparison.
+  @inline(__always)
+  private func literal(_ step: UnsafeMutablePointer<TextPlan.Step>, _ i: Int, _ p: inout Bytes, _ end: Bytes) -> Bool {
+    if step.pointee.paddedAtEnd { p = plan._withUnsafeGuaranteedRef { $0.pastPadding(i, p, to: end) } }
+    let count = Int(step.pointee.literalCount)
+    guard end - p >= count, Scan.load(p) & step.pointee.literalMask == step.pointee.literal else { return false }
+    if count > 8, !plan._withUnsafeGuaranteedRef({ $0.hasLiteral(i, at: p) }) { return false }
+    p += count
+    return true
   }
 
   @inline(never)

@@ -1,6 +1,7 @@
+internal import CLanes
 internal import Glibc
 
-/// Gives each distinct key (a few slices of a line) a small number, in the order of first sight.
+/// Gives each distinct key a small number, in the order of first sight.
 ///
 /// Open addressing, linear probing, half full at most. An entry remembers the whole hash and where the key's bytes lie in an
 /// arena, so a look-up that hits costs one cache line of the table and one comparison with the arena. Nothing is allocated
@@ -19,8 +20,8 @@ struct Interner: ~Copyable {
   private var arena: UnsafeMutablePointer<UInt8>
   private var arenaUsed = 0
   private var arenaCapacity: Int
-  /// Keys are compared eight bytes a step.
-  private static let slack = 8
+  /// What a comparison may read past a key (`Scan.isEqual`).
+  private static let slack = 16
   let maxCount: Int
   let maxArena: Int
 
@@ -41,32 +42,39 @@ struct Interner: ~Copyable {
     arena.deallocate()
   }
 
-  /// The id of the key, or -1. `hash` covers all slices.
-  @inline(__always) func find(_ hash: UInt64, _ slices: UnsafePointer<Slice>, _ n: Int) -> Int32 {
+  /// The id of the key, or -1.
+  @inline(__always) func find(_ hash: UInt64, _ key: Slice) -> Int32 {
     var index = Int(truncatingIfNeeded: hash >> 20) & mask
     while true {
       let entry = table[index]
       if entry.id < 0 { return -1 }
-      if entry.hash == hash, matches(entry.offset, slices, n) { return entry.id }
+      if entry.hash == hash, matches(entry.offset, key) { return entry.id }
       index = (index &+ 1) & mask
     }
   }
 
-  @inline(__always) private func matches(_ offset: UInt32, _ slices: UnsafePointer<Slice>, _ n: Int) -> Bool {
-    var p = UnsafePointer(arena) + Int(offset)
-    for i in 0..<n {
-      let slice = slices[i]
-      let length = Int(UnsafeRawPointer(p).loadUnaligned(as: UInt32.self))
-      p += 4
-      if length != slice.count || !Scan.isEqual(p, slice.start, length) { return false }
-      p += length
-    }
-    return true
+  /// A look-up of this hash will follow.
+  @inline(__always) func expect(_ hash: UInt64) {
+    lanes_prefetch(table + (Int(truncatingIfNeeded: hash >> 20) & mask))
+  }
+
+  /// A look-up of this hash will follow soon, of a key of about that many bytes.
+  @inline(__always) func expectKey(_ hash: UInt64, _ count: Int) {
+    let entry = table[Int(truncatingIfNeeded: hash >> 20) & mask]
+    guard entry.hash == hash else { return }
+    // A prefetch beyond the arena does nothing.
+    for line in stride(from: 0, to: count, by: 64) { lanes_prefetch(arena + Int(entry.offset) + line) }
+  }
+
+  @inline(__always) private func matches(_ offset: UInt32, _ key: Slice) -> Bool {
+    let p = UnsafePointer(arena) + Int(offset)
+    let length = Int(UnsafeRawPointer(p).loadUnaligned(as: UInt32.self))
+    return length == key.count && Scan.isEqual(p + 4, key.start, length)
   }
 
   /// The interner has no room for this key within its bounds: the caller restarts it and tells the batch.
-  func isFull(for slices: UnsafePointer<Slice>, _ n: Int) -> Bool {
-    count + 1 >= maxCount || arenaUsed + bytes(slices, n) + Self.longestKey > maxArena
+  func isFull(for key: Slice) -> Bool {
+    count + 1 >= maxCount || arenaUsed + key.count + 4 + Self.longestKey > maxArena
   }
 
   /// One more key may pass the bound; ids stay valid until the owner restarts.
@@ -74,21 +82,13 @@ struct Interner: ~Copyable {
   /// Keys are columns of one line; their sum is below the longest line.
   static let longestKey = 1 << 20
 
-  private func bytes(_ slices: UnsafePointer<Slice>, _ n: Int) -> Int {
-    (0..<n).reduce(0) { $0 + slices[$1].count + 4 }
-  }
-
   /// Adds a key that `find` did not find and returns its id.
-  mutating func add(_ hash: UInt64, _ slices: UnsafePointer<Slice>, _ n: Int) -> Int32 {
-    let needed = bytes(slices, n)
-    while arenaUsed + needed > arenaCapacity { growArena() }
+  mutating func add(_ hash: UInt64, _ key: Slice) -> Int32 {
+    while arenaUsed + key.count + 4 > arenaCapacity { growArena() }
     let offset = arenaUsed
-    for i in 0..<n {
-      let slice = slices[i]
-      UnsafeMutableRawPointer(arena + arenaUsed).storeBytes(of: UInt32(slice.count), as: UInt32.self)
-      memcpy(arena + arenaUsed + 4, slice.start, slice.count)
-      arenaUsed += 4 + slice.count
-    }
+    UnsafeMutableRawPointer(arena + offset).storeBytes(of: UInt32(key.count), as: UInt32.self)
+    memcpy(arena + offset + 4, key.start, key.count)
+    arenaUsed += 4 + key.count
     if (count + 1) * 2 > mask { growTable() }
     let id = Int32(count)
     insert(Entry(hash: hash, offset: UInt32(offset), id: id))

@@ -29,9 +29,9 @@ struct JSONKeyTable {
     count = keys.count
     entries = .allocate(capacity: max(1, keys.count))
     for (index, key) in keys.enumerated() {
-      // Eight more bytes, because names are compared eight bytes a step.
-      let name = UnsafeMutablePointer<UInt8>.allocate(capacity: key.name.count + 8)
-      name.initialize(repeating: 0, count: key.name.count + 8)
+      // What a comparison may read past a name (`Scan.isEqual`).
+      let name = UnsafeMutablePointer<UInt8>.allocate(capacity: key.name.count + 16)
+      name.initialize(repeating: 0, count: key.name.count + 16)
       name.update(from: key.name, count: key.name.count)
       var children: UnsafeMutablePointer<JSONKeyTable>?
       if !key.children.isEmpty {

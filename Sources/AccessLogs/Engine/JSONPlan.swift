@@ -107,12 +107,13 @@ final class JSONPlan {
   }
 
   /// Reads the object into `target`; false when the line is no JSON object with at least two of the plan's keys and a result.
-  func match(_ line: Slice, into target: borrowing Fields) -> Bool {
+  /// - Parameter isFirst: what lines before it unescaped is no longer needed.
+  func match(_ line: Slice, into target: borrowing Fields, isFirst: Bool) -> Bool {
     var line = line.trimmingSpaces()
     if line.count > 1, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
     guard line.count >= 2, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return false }
     target.resetValues()
-    scratchUsed = 0
+    if isFirst { scratchUsed = 0 }
     known = 0
     var p = line.start
     guard object(&p, line.end, table, target, depth: 0), p == line.end, known >= keysNeeded else { return false }

@@ -102,9 +102,9 @@ extension LineParser {
   }
 
   private func readTime(_ time: Slice) {
-    builder.writtenAtMs = Numbers.missing
+    builder.state.pointee.writtenAtMs = Numbers.missing
     guard time.count >= 19, ASCII.isDigit(time[0]) else {
-      if time.count == 15 { builder.writtenAtMs = syslogTime(time) }
+      if time.count == 15 { builder.state.pointee.writtenAtMs = syslogTime(time) }
       return
     }
     var p = time.start
@@ -129,7 +129,7 @@ extension LineParser {
       guard let offset = TimeFormat.Part.readZone(&p, to: time.end) else { return }
       value -= offset
     }
-    builder.writtenAtMs = value
+    builder.state.pointee.writtenAtMs = value
   }
 
   private func syslogTime(_ time: Slice) -> Int64 {
@@ -145,8 +145,8 @@ extension LineParser {
 
   func useWriter(_ namespace: Slice, _ pod: Slice, _ container: Slice) {
     guard !pod.isEmpty else {
-      if builder.writer != 0 || builder.pod != context.pod || builder.namespace != context.namespace {
-        builder.writer = 0
+      if builder.state.pointee.writer != 0 || builder.pod != context.pod || builder.namespace != context.namespace {
+        builder.state.pointee.writer = 0
       }
       builder.namespace = context.namespace
       builder.pod = context.pod
@@ -154,7 +154,7 @@ extension LineParser {
       return
     }
     let writer = writers.writer(namespace, pod, container)
-    builder.writer = writer.number
+    builder.state.pointee.writer = writer.number
     builder.namespace = writer.namespace ?? context.namespace
     builder.pod = writer.pod
     builder.container = writer.container

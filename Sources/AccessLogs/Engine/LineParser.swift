@@ -26,18 +26,29 @@ public final class LineParser {
   let plans: [LinePlan]
   let layouts: [RowLayout]
   /// The same once more, without reference counts: what every line touches. nil where a plan has no fast path of this kind.
-  private let forwards: UnsafeMutablePointer<ForwardPlan?>
-  private let layoutsByIndex: UnsafeMutablePointer<Unmanaged<RowLayout>>
-  let fields = Fields()
+  let forwards: UnsafeMutablePointer<ForwardPlan?>
+  let layoutsByIndex: UnsafeMutablePointer<Unmanaged<RowLayout>>
+  /// Lines that are read side by side while they come as the line before: their look-ups in memory overlap then.
+  static let group = 8
+  /// A group ends when its lines are longer than this together, so that they fit where a JSON line's values are unescaped.
+  static let groupBytes = 1 << 16
+  /// The columns of the lines of a group; `fields` are those of a line that is read by itself.
+  let lanes: UnsafeMutablePointer<Fields>
+  let lines: UnsafeMutablePointer<Slice>
+  let places: UnsafeMutablePointer<Bytes>
+  let aheads: UnsafeMutablePointer<RowBuilder.EnvoyAhead>
+  /// How many lines the next group may have: one after a line that was another's than the plan's, and twice as many after each
+  /// group that was understood.
+  var groupSize = LineParser.group
   let builder = RowBuilder()
   /// Work that the slow matcher may still spend on the line at hand.
   var effortLeft = 0
   /// The plan of the last line that was understood, and the order in which the others are tried.
   var current = 0
   /// The plan that understood the last stored line.
-  private(set) var understoodBy = 0
+  var understoodBy = 0
   /// The plan `fields` is prepared for.
-  private var prepared = -1
+  var prepared = -1
   /// The wrappers that stood around the last line that was understood, from the outside in.
   var wrappers: [Wrapper] = []
   let scratch = WrapperScratch()
@@ -57,6 +68,14 @@ public final class LineParser {
   public init(formats: [FormatPlan] = FormatPlan.builtIn) {
     plans = formats.enumerated().map { LinePlan($1, index: $0) }
     layouts = plans.map(\.layout)
+    lanes = .allocate(capacity: Self.group)
+    for lane in 0..<Self.group { (lanes + lane).initialize(to: Fields()) }
+    lines = .allocate(capacity: Self.group)
+    lines.initialize(repeating: .absent, count: Self.group)
+    places = .allocate(capacity: Self.group)
+    places.initialize(repeating: Slice.absent.start, count: Self.group)
+    aheads = .allocate(capacity: Self.group)
+    aheads.initialize(repeating: RowBuilder.EnvoyAhead(), count: Self.group)
     forwards = .allocate(capacity: plans.count)
     layoutsByIndex = .allocate(capacity: plans.count)
     for (index, plan) in plans.enumerated() {
@@ -70,8 +89,16 @@ public final class LineParser {
   }
 
   deinit {
+    lanes.deinitialize(count: Self.group).deallocate()
+    lines.deallocate()
+    places.deallocate()
+    aheads.deallocate()
     forwards.deallocate()
     layoutsByIndex.deallocate()
+  }
+
+  var fields: Fields {
+    @inline(__always) _read { yield lanes.pointee }
   }
 
   /// Starts (or goes on with) a log: the following lines belong to it. Give the next chunk a new batch.
@@ -81,7 +108,7 @@ public final class LineParser {
     runs = PartialRuns(log.carry)
     builder.restartSources()
     builder.log = log.ordinal
-    builder.lastTimeMs = Numbers.missing
+    builder.state.pointee.lastTimeMs = Numbers.missing
     writers = WriterNames()
     useWriter(.absent, .absent, .absent)
     // A file's time can be anything; beyond the year 9999 no arithmetic with it is worth checking.
@@ -107,11 +134,12 @@ public final class LineParser {
       finish(batch)
       return 0
     }
-    let start = base.assumingMemoryBound(to: UInt8.self)
+    let start = UnsafePointer(base.assumingMemoryBound(to: UInt8.self))
     let end = start + bytes.count
     let limit = batch.capacity - Self.reservedRows
     var p = start
-    while p < end, batch.count < limit, !builder.wantsRestart {
+    while p < end, builder.state.pointee.count < limit, !builder.state.pointee.wantsRestart {
+      if wrappers.isEmpty, readGroup(&p, to: end, room: limit - builder.state.pointee.count, into: batch) { continue }
       guard let found = memchr(p, Int32(ASCII.newline), end - p) else {
         if isFinal {
           read(Slice(p, end), into: batch)
@@ -135,10 +163,12 @@ public final class LineParser {
     count("too-long", into: batch) {
       RejectedLine(reason: "too-long", line: nextLine, text: Array(head.prefix(RejectedLine.maxText)))
     }
+    builder.close(batch)
     nextLine &+= 1
   }
 
   private func finish(_ batch: FlowBatch) {
+    builder.close(batch)
     for layout in layouts where layout.stored > 0 {
       batch.storedByFormat[layout.name, default: 0] += layout.stored
       layout.stored = 0
@@ -147,34 +177,35 @@ public final class LineParser {
 
   // MARK: - One line
 
-  @inline(__always) private func read(_ physical: Slice, into batch: FlowBatch) {
+  private func read(_ physical: Slice, into batch: FlowBatch) {
     var line = physical
     if line.end > line.start, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
     if line.count > Self.maxLine {
       reject("too-long", line, into: batch)
-    } else if !(wrappers.isEmpty && !line.isEmpty && understand(line, current, [], into: batch)) {
+    } else {
       readSlowly(line, into: batch)
     }
     nextLine &+= 1
   }
 
   /// Splits the line by one plan's fast path and stores the row.
-  @inline(__always)
   private func understand(_ line: Slice, _ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> Bool {
     if prepared != index { prepare(index) }
     if let plan = forwards[index] {
       guard plan.match(line, into: fields) else { return false }
     } else if case .json(let plan) = plans[index] {
-      guard plan.match(line, into: fields) else { return false }
+      guard plan.match(line, into: fields, isFirst: true) else { return false }
     }
     return build(index, warnings, into: batch) == .stored
   }
 
-  @inline(__always) private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
+  private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
     layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
       let answer: RowBuilder.Answer
       switch layout.dialect {
-      case .envoy: answer = builder.buildEnvoy(fields, layout, warnings, line: nextLine, batch)
+      case .envoy:
+        builder.lookAhead(fields, layout, lane: 0, into: aheads)
+        answer = builder.buildEnvoy(fields, aheads, layout, warnings, line: nextLine, batch)
       case .nginxStream, .nginxHTTP: answer = builder.buildNginx(fields, layout, warnings, line: nextLine, batch)
       case .squid: answer = builder.buildSquid(fields, layout, warnings, line: nextLine, batch)
       }
@@ -186,10 +217,12 @@ public final class LineParser {
     }
   }
 
-  @inline(never) private func prepare(_ index: Int) {
-    switch plans[index] {
-    case .text(let plan): plan.prepare(fields)
-    case .json: fields.reset()
+  @inline(never) func prepare(_ index: Int) {
+    for lane in 0..<Self.group {
+      switch plans[index] {
+      case .text(let plan): plan.prepare(lanes[lane])
+      case .json: lanes[lane].reset()
+      }
     }
     prepared = index
   }
@@ -202,7 +235,7 @@ public final class LineParser {
     if line.firstIndex(of: ASCII.nul) != nil {
       // A NUL that no format stumbles over stands inside a value; what the lines before were like must not matter here.
       useWriter(.absent, .absent, .absent)
-      builder.writtenAtMs = Numbers.missing
+      builder.state.pointee.writtenAtMs = Numbers.missing
       if understandAny(line, isCut: false, thorough: false, into: batch) {
         wrappers = []
       } else {
@@ -244,7 +277,7 @@ public final class LineParser {
       }
     }
     useWriter(.absent, .absent, .absent)
-    builder.writtenAtMs = Numbers.missing
+    builder.state.pointee.writtenAtMs = Numbers.missing
     if understandAny(line, isCut: isCut, thorough: false, into: batch) {
       wrappers = []
       return
@@ -252,7 +285,7 @@ public final class LineParser {
     if let kind = SkippedLines.kind(of: line) { return skip(kind, into: batch) }
     if unwrapAndUnderstand(line, into: batch) { return }
     useWriter(.absent, .absent, .absent)
-    builder.writtenAtMs = Numbers.missing
+    builder.state.pointee.writtenAtMs = Numbers.missing
     if understandAny(line, isCut: isCut, thorough: true, into: batch) {
       wrappers = []
       return
@@ -322,88 +355,5 @@ public final class LineParser {
     guard build(found.index, found.isAmbiguous ? .ambiguousColumns : [], into: batch) == .stored else { return false }
     current = found.index
     return true
-  }
-
-  // MARK: - What is not stored
-
-  func skip(_ kind: String, into batch: FlowBatch) {
-    batch.skippedCount += 1
-    batch.skippedByKind[kind, default: 0] += 1
-  }
-
-  func reject(_ reason: String, _ line: Slice, into batch: FlowBatch) {
-    count(reason, into: batch) {
-      RejectedLine(
-        reason: reason, line: nextLine, detail: reason == "too-long" ? "" : detail(for: line),
-        text: line.prefix(min(line.count, RejectedLine.maxText)).bytes)
-    }
-  }
-
-  private func count(_ reason: String, into batch: FlowBatch, _ rejected: () -> RejectedLine) {
-    batch.rejectedCount += 1
-    batch.rejectedByReason[reason, default: 0] += 1
-    if batch.rejected.count < FlowBatch.maxKeptRejected { batch.rejected.append(rejected()) }
-  }
-
-  private func reason(for line: Slice) -> String {
-    if line.firstRange(of: "\taccess\t") != nil || line.firstRange(of: "\"scope\":\"access\"") != nil {
-      return "ztunnel"
-    }
-    if line[0] == ASCII.openBrace { return "unknown-json" }
-    if line[0] == ASCII.openBracket, line.count > 12, ASCII.isDigit(line[1]), line[5] == ASCII.minus {
-      return "malformed-envoy"
-    }
-    return "unrecognised"
-  }
-
-  /// The place at which the closest format stopped fitting: `column 34: expected %BYTES_SENT% of istio-1.9`.
-  private func detail(for line: Slice) -> String {
-    guard line.count < 1 << 14 else { return "" }
-    // A message is worth a fraction of what understanding the line is.
-    var effort = Backtracking.lineBudget / 10
-    var best: (column: Int, text: String) = (0, "")
-    for plan in plans {
-      guard case .text(let text) = plan else { continue }
-      guard effort > 0 else { break }
-      var ways = Backtracking(text, line, budget: effort)
-      prepared = -1
-      let answer = ways.match(into: fields)
-      effort = ways.budgetLeft
-      guard answer == .no else { continue }
-      let (step, at) = ways.farthest
-      let column = at - line.start
-      guard column > best.column, step < text.fields.count else { continue }
-      best = (column, "column \(column + 1): expected \(text.fields[step].name) of \(text.plan.name)")
-    }
-    return best.text
-  }
-}
-
-/// What the parser has to know of a log before its first line.
-public struct LogContext: Sendable {
-  /// Goes into `Source.log` of this log's sources.
-  public var ordinal: Int64
-  /// 1-based number of the first line to come.
-  public var nextLine: Int64
-  /// `LineParser.carry` at the end of the run before.
-  public var carry: [UInt8]
-  /// Where the log was written, when its path says so.
-  public var namespace: String?
-  public var pod: String?
-  public var container: String?
-  /// A moment close to the lines (Unix ms; the file's modification time will do): lends its year to syslog times.
-  public var writtenAtMs: Int64?
-
-  public init(
-    ordinal: Int64, nextLine: Int64 = 1, carry: [UInt8] = [], namespace: String? = nil, pod: String? = nil,
-    container: String? = nil, writtenAtMs: Int64? = nil
-  ) {
-    self.ordinal = ordinal
-    self.nextLine = nextLine
-    self.carry = carry
-    self.namespace = namespace
-    self.pod = pod
-    self.container = container
-    self.writtenAtMs = writtenAtMs
   }
 }

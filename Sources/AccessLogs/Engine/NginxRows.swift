@@ -36,40 +36,40 @@ extension RowBuilder {
     row.sourcePort = client.port > 0 && client.port <= 65535 ? UInt16(client.port) : 0
     let local = fields.number(.upstreamLocalPort)
     row.localPort = local > 0 && local <= 65535 ? UInt16(local) : 0
-    beginKey(0x6E | UInt64(writer) << 32, isHTTP ? 1 : 0)
-    keySlice(client.ip, at: 1)
-    keySlice(fields[.downstreamLocalIP], at: 2)
-    keySlice(fields[.hostname], at: 3)
-    row.source = sourceID(4, batch) { NginxFacts.source(client.ip, fields, self, isHTTP: isHTTP) }
+    var key = beginKey(0x6E | (isHTTP ? 1 << 8 : 0) | UInt64(state.pointee.writer) << 32)
+    key.add(client.ip)
+    key.add(fields[.downstreamLocalIP])
+    key.add(fields[.hostname])
+    row.source = sourceID(hash(key.slice), key.slice, batch) {
+      NginxFacts.source(client.ip, fields, self, isHTTP: isHTTP)
+    }
     guard row.source >= 0 else { return .notUnderstood }
 
-    beginKey(UInt64(layout.index) | 0x6E << 32, 1)
-    var n = 1
+    key = beginKey(UInt64(layout.index) | 0x6E << 32)
     if isHTTP {
-      keySlice(request.origin, at: 1)
-      keySlice(request.method, at: 2)
-      n = 3
+      key.add(request.origin)
+      key.add(request.method)
     }
-    n = keyRuns(layout.destinationRuns, fields, from: n)
-    row.destination = destinationID(n, batch) { NginxFacts.destination(fields, request, isHTTP: isHTTP, layout) }
+    key.add(layout.destinationRuns, fields)
+    row.destination = destinationID(hash(key.slice), key.slice, batch) {
+      NginxFacts.destination(fields, request, isHTTP: isHTTP, layout)
+    }
     guard row.destination >= 0 else { return .notUnderstood }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
     // A session without a name and without a byte either way is somebody who tried the port.
     let isProbe = !isHTTP && row.sent == 0 && row.received == 0 && fields[.serverName].isMissing
-    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, isProbe ? 3 : 2)
-    n = 1
+    key = beginKey(UInt64(layout.index) | (isProbe ? 1 << 31 : 0) | UInt64(warnings.rawValue) << 32)
     if isHTTP {
-      keySlice(request.method, at: 1)
-      keySlice(request.protocol, at: 2)
-      n = 3
+      key.add(request.method)
+      key.add(request.protocol)
     }
-    n = keyRuns(layout.outcomeRuns, fields, from: n)
-    row.outcome = outcomeID(n, batch) {
+    key.add(layout.outcomeRuns, fields)
+    row.outcome = outcomeID(key.slice, batch) {
       NginxFacts.outcome(fields, request, isHTTP: isHTTP, isProbe: isProbe, warnings)
     }
     if isHTTP { row.pathTemplate = templateID(request.path, fields.escaping(of: .requestLine), batch) }
-    store(row, batch)
+    store(row)
     return .stored
   }
 }

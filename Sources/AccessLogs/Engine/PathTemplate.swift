@@ -9,11 +9,13 @@
 struct PathTemplate: ~Copyable {
   /// Longest template that is kept; longer ones end in `...`.
   static let maxLength = 256
+  /// Bytes for the template of one line, with slack (see `Slice`).
+  private static let room = maxLength + 64
   private let buffer: UnsafeMutablePointer<UInt8>
 
   init() {
-    buffer = .allocate(capacity: Self.maxLength + 64)
-    buffer.initialize(repeating: 0, count: Self.maxLength + 64)
+    buffer = .allocate(capacity: LineParser.group * Self.room)
+    buffer.initialize(repeating: 0, count: LineParser.group * Self.room)
   }
 
   deinit { buffer.deallocate() }
@@ -46,12 +48,13 @@ struct PathTemplate: ~Copyable {
     return UnsafePointer(table)
   }()
 
-  /// The template of `path`, in memory that lasts until the next call; the path itself when nothing has to change.
-  @inline(__always) func template(of path: Slice) -> Slice {
+  /// The template of `path`, in memory that lasts until the next call for this lane (`0..<LineParser.group`); the path itself
+  /// when nothing has to change.
+  @inline(__always) func template(of path: Slice, lane: Int) -> Slice {
     // The common case: nothing in it that could change it.
     let first = Self.nextMark(from: path.start, to: path.end)
     if first == path.end, path.count <= Self.maxLength { return path }
-    return rewrite(path, from: first)
+    return rewrite(path, from: first, into: buffer + lane * Self.room)
   }
 
   /// The next digit, `?` or `#`, or one of `:;<=>` (which stand between them in ASCII), eight bytes a step as in `Scan.find`.
@@ -75,7 +78,9 @@ struct PathTemplate: ~Copyable {
 
   /// From mark to mark: what lies between holds no digit, so no identifier begins there but in the hexadecimal letters
   /// right before a digit. `SlowPathTemplate` in the tests says the same byte by byte.
-  @inline(never) private func rewrite(_ path: Slice, from first: Bytes) -> Slice {
+  @inline(never) private func rewrite(_ path: Slice, from first: Bytes, into buffer: UnsafeMutablePointer<UInt8>)
+    -> Slice
+  {
     let classes = Self.classes
     let end = path.end
     var out = buffer

@@ -21,37 +21,53 @@ final class RowBuilder {
   private let templates = RowBuilder.boxed(
     Interner(capacity: 1 << 14, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20))
   private let pathTemplate = PathTemplate()
-  /// A dictionary is at its bound: it starts anew with the next batch (ids must not change meaning inside one).
-  private(set) var wantsRestart = false
   /// Warnings that belong to every line of a source or destination, by id.
   private let sourceWarnings = RowBuilder.boxed(ContiguousArray<Warnings>())
   private let destinationWarnings = RowBuilder.boxed(ContiguousArray<Warnings>())
-  /// Keys under construction: the tag in front (plan, shape, flags), then slices of the line.
-  private let key: UnsafeMutablePointer<Slice>
-  private let tag: UnsafeMutablePointer<UInt8>
-  /// Clients choose the keys: a seed of this process keeps them from choosing collisions.
-  private let seed = UInt64.random(in: 1 ... .max)
+  /// Where the key of a look-up is put together, and where those of a group of lines, which are looked up later.
+  private let scratch: UnsafeMutablePointer<UInt8>
+  private let aheadScratch: UnsafeMutablePointer<UInt8>
+  /// Columns do not overlap, but two parts of a key may come from the same one.
+  static let scratchBytes = 2 * LineParser.maxLine + (1 << 16)
+  let hash = KeyHash()
 
   /// Distinct path templates per parser; the paths beyond share `otherPaths`. Clients choose paths, so the number needs an end.
   static let maxTemplates = 200_000
-  static let otherPaths: StaticString = "/**"
+  nonisolated(unsafe) static let otherPaths: Slice = {
+    let text: StaticString = "/**"
+    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: text.utf8CodeUnitCount + LineParser.slack)
+    memory.initialize(repeating: 0, count: text.utf8CodeUnitCount + LineParser.slack)
+    memory.update(from: text.utf8Start, count: text.utf8CodeUnitCount)
+    return Slice(UnsafePointer(memory), UnsafePointer(memory) + text.utf8CodeUnitCount)
+  }()
 
   var log: Int64 = 0
   var namespace: String?
   var pod: String?
   var container: String?
-  /// Number of the pod that wrote the line at hand when the wrapper names it line by line; 0 for the log's own.
-  var writer: UInt32 = 0
-  /// When the wrapper says the line was written; `Numbers.missing` when it does not.
-  var writtenAtMs = Numbers.missing
-  /// For lines without a usable time.
-  var lastTimeMs = Numbers.missing
+
+  /// What every line touches.
+  struct State {
+    /// Of the batch being filled, which learns of it in `close`.
+    var rows: UnsafeMutablePointer<FlowRow>?
+    var count = 0
+    var firstMs = Int64.max
+    var lastMs = Int64.min
+    /// A dictionary is at its bound: it starts anew with the next batch (ids must not change meaning inside one).
+    var wantsRestart = false
+    /// Number of the pod that wrote the line at hand when the wrapper names it line by line; 0 for the log's own.
+    var writer: UInt32 = 0
+    /// When the wrapper says the line was written; `Numbers.missing` when it does not.
+    var writtenAtMs = Numbers.missing
+    /// For lines without a usable time.
+    var lastTimeMs = Numbers.missing
+  }
+  let state = RowBuilder.boxed(State())
 
   init() {
-    key = .allocate(capacity: 24)
-    key.initialize(repeating: .absent, count: 24)
-    tag = .allocate(capacity: 64)
-    tag.initialize(repeating: 0, count: 64)
+    // Pages of it that no key reaches are never touched.
+    scratch = .allocate(capacity: Self.scratchBytes + KeyWriter.slack)
+    aheadScratch = .allocate(capacity: Self.scratchBytes + KeyWriter.slack)
   }
 
   private static func boxed<Value: ~Copyable>(_ value: consuming Value) -> UnsafeMutablePointer<Value> {
@@ -63,8 +79,9 @@ final class RowBuilder {
   deinit {
     for interner in [sources, destinations, outcomes, templates] { interner.deinitialize(count: 1).deallocate() }
     for warnings in [sourceWarnings, destinationWarnings] { warnings.deinitialize(count: 1).deallocate() }
-    key.deallocate()
-    tag.deallocate()
+    scratch.deallocate()
+    aheadScratch.deallocate()
+    state.deallocate()
   }
 
   /// A new log: its sources are new, whatever the addresses.
@@ -75,93 +92,120 @@ final class RowBuilder {
 
   // MARK: - Dictionary keys
 
-  @inline(__always) private func makeTag(_ a: UInt64, _ b: UInt64 = 0) {
-    UnsafeMutableRawPointer(tag).storeBytes(of: a, as: UInt64.self)
-    UnsafeMutableRawPointer(tag).storeBytes(of: b, toByteOffset: 8, as: UInt64.self)
-    key[0] = Slice(UnsafePointer(tag), UnsafePointer(tag) + 16)
+  /// A key that is looked up before the next one is begun.
+  @inline(__always) func beginKey(_ tag: UInt64) -> KeyWriter {
+    KeyWriter(at: scratch, limit: scratch + Self.scratchBytes, tag: tag)
   }
 
-  @inline(__always) private func hash(_ n: Int) -> UInt64 {
-    var h = seed
-    for i in 0..<n { h = Hash.add(key[i], to: h) }
-    return Hash.finish(h)
-  }
-
-  @inline(__always) private func addRuns(
-    _ runs: UnsafeBufferPointer<(UInt8, UInt8)>, _ fields: borrowing Fields, from n: Int
-  ) -> Int {
-    var n = n
-    for (first, last) in runs {
-      key[n] = Slice(fields.slice(Int(first)).start, fields.slice(Int(last)).end)
-      n += 1
-    }
-    return n
-  }
-
-  /// The id of the source whose key stands in `key[0..<n]`; `make` is asked when it is new, and may refuse.
-  @inline(__always) func sourceID(_ n: Int, _ batch: FlowBatch, make: () -> (Source, Warnings)?) -> Int32 {
-    let h = hash(n)
-    let known = sources.pointee.find(h, key, n)
+  /// The id of a source; `make` is asked when it is new, and may refuse.
+  @inline(__always)
+  func sourceID(_ h: UInt64, _ key: Slice, _ batch: FlowBatch, make: () -> (Source, Warnings)?) -> Int32 {
+    let known = sources.pointee.find(h, key)
     if known >= 0 { return known }
     guard let (source, warnings) = make() else { return -1 }
-    wantsRestart = wantsRestart || sources.pointee.isFull(for: key, n)
+    if sources.pointee.isFull(for: key) { state.pointee.wantsRestart = true }
     batch.newSources.append(source)
     sourceWarnings.pointee.append(warnings)
-    return sources.pointee.add(h, key, n)
+    return sources.pointee.add(h, key)
   }
 
-  @inline(__always) func destinationID(_ n: Int, _ batch: FlowBatch, make: () -> (Destination, Warnings)?) -> Int32 {
-    let h = hash(n)
-    let known = destinations.pointee.find(h, key, n)
+  @inline(__always)
+  func destinationID(
+    _ h: UInt64, _ key: Slice, _ batch: FlowBatch, make: () -> (Destination, Warnings)?
+  ) -> Int32 {
+    let known = destinations.pointee.find(h, key)
     if known >= 0 { return known }
     guard let (destination, warnings) = make() else { return -1 }
-    wantsRestart = wantsRestart || destinations.pointee.isFull(for: key, n)
+    if destinations.pointee.isFull(for: key) { state.pointee.wantsRestart = true }
     batch.newDestinations.append(destination)
     destinationWarnings.pointee.append(warnings)
-    return destinations.pointee.add(h, key, n)
+    return destinations.pointee.add(h, key)
   }
 
-  @inline(__always) func outcomeID(_ n: Int, _ batch: FlowBatch, make: () -> Outcome) -> Int32 {
-    let h = hash(n)
-    let known = outcomes.pointee.find(h, key, n)
+  @inline(__always)
+  func outcomeID(_ key: Slice, _ batch: FlowBatch, make: () -> Outcome) -> Int32 {
+    let h = hash(key)
+    let known = outcomes.pointee.find(h, key)
     if known >= 0 { return known }
-    wantsRestart = wantsRestart || outcomes.pointee.isFull(for: key, n)
+    if outcomes.pointee.isFull(for: key) { state.pointee.wantsRestart = true }
     batch.newOutcomes.append(make())
-    return outcomes.pointee.add(h, key, n)
+    return outcomes.pointee.add(h, key)
   }
 
   /// The id of the path's template; -1 for a missing path.
   @inline(__always) func templateID(_ path: Slice, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32 {
     if path.isMissing { return -1 }
-    key[0] = pathTemplate.template(of: path)
-    let h = hash(1)
-    let known = templates.pointee.find(h, key, 1)
-    if known >= 0 { return known }
-    return newTemplate(h, escaping, batch)
+    let template = pathTemplate.template(of: path, lane: 0)
+    return templateID(hash(template), template, escaping, batch)
   }
 
-  @inline(never) private func newTemplate(_ hash: UInt64, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32
-  {
-    if templates.pointee.isFull(for: key, 1) {
+  @inline(__always)
+  func templateID(_ h: UInt64, _ template: Slice, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32 {
+    let known = templates.pointee.find(h, template)
+    return known >= 0 ? known : newTemplate(h, template, escaping, batch)
+  }
+
+  // MARK: Looking ahead
+
+  /// A key that is looked up when the lines around it are ready; it lies behind the one begun before for the same group.
+  @inline(__always) func beginAhead(_ tag: UInt64, behind former: Slice?) -> KeyWriter {
+    let start = former.map { UnsafeMutablePointer(mutating: $0.end) } ?? aheadScratch
+    return KeyWriter(at: start, limit: aheadScratch + Self.scratchBytes, tag: tag)
+  }
+
+  @inline(__always) func expectSource(_ key: Slice) -> UInt64 {
+    let h = hash(key)
+    sources.pointee.expect(h)
+    return h
+  }
+
+  @inline(__always) func expectDestination(_ key: Slice) -> UInt64 {
+    let h = hash(key)
+    destinations.pointee.expect(h)
+    return h
+  }
+
+  /// The template of a path and its hash.
+  @inline(__always) func expectTemplate(_ path: Slice, lane: Int) -> (Slice, UInt64) {
+    let template = pathTemplate.template(of: path, lane: lane)
+    let h = hash(template)
+    templates.pointee.expect(h)
+    return (template, h)
+  }
+
+  @inline(__always) func expectKeys(source: UInt64, destination: UInt64, template: UInt64) {
+    // As long as most keys are.
+    sources.pointee.expectKey(source, 64)
+    destinations.pointee.expectKey(destination, 192)
+    templates.pointee.expectKey(template, 64)
+  }
+
+  @inline(never)
+  private func newTemplate(
+    _ h: UInt64, _ template: Slice, _ escaping: FormatField.Escaping, _ batch: FlowBatch
+  ) -> Int32 {
+    if templates.pointee.isFull(for: template) {
       // No restart: it would let a client who invents paths clear the dictionary over and over.
-      let others = Slice(Self.otherPaths.utf8Start, Self.otherPaths.utf8Start + Self.otherPaths.utf8CodeUnitCount)
-      key[0] = others
-      let h = self.hash(1)
-      let known = templates.pointee.find(h, key, 1)
+      let others = Self.otherPaths
+      let known = templates.pointee.find(hash(others), others)
       if known >= 0 { return known }
-      batch.newPathTemplates.append("\(Self.otherPaths)")
-      return templates.pointee.add(h, key, 1)
+      batch.newPathTemplates.append(others.string)
+      return templates.pointee.add(hash(others), others)
     }
-    batch.newPathTemplates.append(Unescape.string(key[0], escaping))
-    return templates.pointee.add(hash, key, 1)
+    batch.newPathTemplates.append(Unescape.string(template, escaping))
+    return templates.pointee.add(h, template)
   }
 
   /// Call before a batch is filled: dictionaries that reached their bound start anew, and the batch learns from where.
   func open(_ batch: FlowBatch) {
+    state.pointee.rows = batch.rows
+    state.pointee.count = batch.count
+    state.pointee.firstMs = batch.firstMs
+    state.pointee.lastMs = batch.lastMs
     // Ids of a batch in use must stay what they are; until it is handed over, the parser reads no further line.
     guard batch.isEmpty else { return }
-    if wantsRestart {
-      wantsRestart = false
+    if state.pointee.wantsRestart {
+      state.pointee.wantsRestart = false
       if sources.pointee.isAlmostFull { restartSources() }
       if destinations.pointee.isAlmostFull {
         destinations.pointee.restart()
@@ -189,23 +233,31 @@ final class RowBuilder {
     }
   }
 
+  /// The batch learns what was written into it.
+  func close(_ batch: FlowBatch) {
+    batch.count = state.pointee.count
+    batch.firstMs = state.pointee.firstMs
+    batch.lastMs = state.pointee.lastMs
+    state.pointee.rows = nil
+  }
+
   @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings.pointee[Int(id)] }
   @inline(__always) func warnings(ofDestination id: Int32) -> Warnings { destinationWarnings.pointee[Int(id)] }
 
   // MARK: - Rows
 
   /// Writes the row. The batch has room: the parser asks before each line.
-  @inline(__always) func store(_ row: FlowRow, _ batch: FlowBatch) {
-    batch.rows[batch.count] = row
-    batch.count += 1
-    if row.startedAtMs < batch.firstMs { batch.firstMs = row.startedAtMs }
+  @inline(__always) func store(_ row: FlowRow) {
+    state.pointee.rows![state.pointee.count] = row
+    state.pointee.count &+= 1
+    if row.startedAtMs < state.pointee.firstMs { state.pointee.firstMs = row.startedAtMs }
     var end = row.startedAtMs
     if row.durationMs > 0 {
       let (sum, isTooLarge) = end.addingReportingOverflow(row.durationMs)
       end = isTooLarge ? .max : sum
     }
-    if end > batch.lastMs { batch.lastMs = end }
-    lastTimeMs = row.startedAtMs
+    if end > state.pointee.lastMs { state.pointee.lastMs = end }
+    state.pointee.lastTimeMs = row.startedAtMs
   }
 
   /// Start of the flow in Unix milliseconds: as logged, or the logged end less the duration, or the wrapper's time, or the time
@@ -226,8 +278,9 @@ final class RowBuilder {
       return durationMs > 0 ? precise &- durationMs : precise
     }
     warnings.insert(.timeAssumed)
+    let writtenAtMs = state.pointee.writtenAtMs
     if writtenAtMs != Numbers.missing { return durationMs > 0 ? writtenAtMs &- durationMs : writtenAtMs }
-    return lastTimeMs == Numbers.missing ? nil : lastTimeMs
+    return state.pointee.lastTimeMs == Numbers.missing ? nil : state.pointee.lastTimeMs
   }
 
   /// Bytes or milliseconds as the row keeps them: -1 for none, and for what no 64-bit integer holds.
@@ -242,14 +295,5 @@ final class RowBuilder {
   /// `warnings` with `truncated` when a column has exactly the length at which the proxy cuts.
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {
     layout.cuts.contains { fields[$0.role].count == $0.length } ? .truncated : []
-  }
-
-  /// Puts the tag and the key's slices in place and returns how many slices there are.
-  @inline(__always) func beginKey(_ a: UInt64, _ b: UInt64) { makeTag(a, b) }
-  @inline(__always) func keySlice(_ slice: Slice, at n: Int) { key[n] = slice }
-  @inline(__always) func keyRuns(_ runs: UnsafeBufferPointer<(UInt8, UInt8)>, _ fields: borrowing Fields, from n: Int)
-    -> Int
-  {
-    addRuns(runs, fields, from: n)
   }
 }

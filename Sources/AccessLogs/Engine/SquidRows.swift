@@ -24,30 +24,30 @@ extension RowBuilder {
     let localPort = fields.number(.upstreamLocalPort)
     row.localPort = localPort > 0 && localPort <= 65535 ? UInt16(localPort) : 0
     let client = fields[.downstreamRemoteIP].isEmpty ? fields[.downstreamDirectRemoteIP] : fields[.downstreamRemoteIP]
-    beginKey(0x73 | UInt64(writer) << 32, 0)
-    keySlice(client, at: 1)
-    keySlice(fields[.downstreamLocalIP], at: 2)
-    keySlice(fields[.upstreamLocalIP], at: 3)
-    row.source = sourceID(4, batch) { SquidFacts.source(client, fields, self) }
+    var key = beginKey(0x73 | UInt64(state.pointee.writer) << 32)
+    key.add(client)
+    key.add(fields[.downstreamLocalIP])
+    key.add(fields[.upstreamLocalIP])
+    row.source = sourceID(hash(key.slice), key.slice, batch) { SquidFacts.source(client, fields, self) }
     guard row.source >= 0 else { return .notUnderstood }
 
     // The columns behind the cut are unknown, not empty.
     let isCut = lineWarnings.contains(.truncated)
     let target = SquidTarget(fields[.url], isConnect: fields[.method].equals("CONNECT"))
-    beginKey(UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0), 1)
-    keySlice(target.origin, at: 1)
-    var n = keyRuns(layout.destinationRuns, fields, from: 2)
-    row.destination = destinationID(n, batch) {
+    key = beginKey(UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0))
+    key.add(target.origin)
+    key.add(layout.destinationRuns, fields)
+    row.destination = destinationID(hash(key.slice), key.slice, batch) {
       SquidFacts.destination(target, fields, logsUpstream: layout.logsUpstream && !isCut)
     }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
-    beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32, 2)
-    keySlice(target.pseudo, at: 1)
-    n = keyRuns(layout.outcomeRuns, fields, from: 2)
-    row.outcome = outcomeID(n, batch) { SquidFacts.outcome(target, fields, warnings) }
+    key = beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32)
+    key.add(target.pseudo)
+    key.add(layout.outcomeRuns, fields)
+    row.outcome = outcomeID(key.slice, batch) { SquidFacts.outcome(target, fields, warnings) }
     row.pathTemplate = templateID(target.path.isEmpty ? fields[.path] : target.path, fields.escaping(of: .url), batch)
-    store(row, batch)
+    store(row)
     return .stored
   }
 }

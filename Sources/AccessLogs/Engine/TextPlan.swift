@@ -43,6 +43,8 @@ final class TextPlan {
     var moreForbidden: UInt64
     var moreForbiddenCount: UInt8
     var mayBeEmpty: Bool
+    /// The fast path needs no more than the place of the literal, which has at most eight bytes.
+    var isPlain = false
     /// The literal's first eight bytes, and how many of them count.
     var literal: UInt64
     var literalMask: UInt64
@@ -151,6 +153,9 @@ final class TextPlan {
       if places == 2, let first = bytes.first { steps[i].ends.0 = SIMD16(repeating: first) }
       if let last = bytes.prefix(places).last { steps[i].ends.1 = SIMD16(repeating: last) }
       let more = bytes.prefix(8).dropFirst(places)
+      steps[i].isPlain =
+        [.text, .token].contains(steps[i].kind) && !steps[i].padded && !steps[i].paddedAtEnd && !steps[i].isRepeat
+        && more.isEmpty && 1...8 ~= literals[i].count
       steps[i].moreForbiddenCount = UInt8(more.count)
       for (j, byte) in more.enumerated() { steps[i].moreForbidden |= UInt64(byte) << UInt64(8 * j) }
     }
