@@ -11,6 +11,8 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
   public let path: String
   private let queue: DatabaseQueue
   private var queryGuard: QueryGuard?
+  /// Whether tallies may take from rollups what they can; a test compares with and without.
+  var usesRollups = true
 
   /// KiB; the operating system's cache holds the rest.
   private static let cacheKiB = 32_768

@@ -26,6 +26,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// Called with a name before each write; a test throws from it to stand for a failing disk.
   var beforeWrite: ((String) throws(StoreError) -> Void)?
 
+  var rollupSizes = RollupSizes()
+
   /// Bytes of WAL after which a commit also moves them into the database file: four times what SQLite takes by itself
   /// for small writers, so that syncs are few, and little enough that it happens while the next rows are parsed and the
   /// WAL, written over and over, stays in the operating system's cache.

@@ -51,6 +51,19 @@ public struct Histogram: Sendable, Equatable {
     max = Swift.max(max, value)
   }
 
+  /// Adds values of which the buckets are known, all below `bucketCount`, and the exact sum and ends.
+  mutating func add(sum: UInt64, min: Int64, max: Int64, _ next: () -> (bucket: Int, count: UInt64)?) {
+    let last = Histogram.bucket(of: max)
+    if last >= buckets.count { buckets.append(contentsOf: repeatElement(0, count: last + 1 - buckets.count)) }
+    while let (bucket, count) = next() {
+      buckets[bucket] &+= count
+      self.count &+= count
+    }
+    self.sum &+= sum
+    self.min = Swift.min(self.min, min)
+    self.max = Swift.max(self.max, max)
+  }
+
   public mutating func merge(_ other: Histogram) {
     guard other.count > 0 else { return }
     if other.buckets.count > buckets.count {

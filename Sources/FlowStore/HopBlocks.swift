@@ -15,7 +15,8 @@ enum HopBlocks {
   /// Moves the rows of `flow_hop`, which stores had before version 5.
   static func takeOver(_ db: Database) throws(StoreError) {
     let rows = try db.statement("select flow, journey, place from flow_hop order by flow")
-    let writer = try HopBlockWriter(db)
+    // Before there were rollups.
+    let writer = try HopBlockWriter(db, dropsRollups: false)
     while try rows.step() {
       try writer.set(
         rows.int(0), place: UInt8(truncatingIfNeeded: rows.int(2)), journey: UInt64(bitPattern: rows.int(1)))
@@ -50,8 +51,13 @@ final class HopBlockWriter {
   private var places = HopBlocks.emptyPlaces
   private var journeys = HopBlocks.emptyJourneys
   private var isChanged = false
+  private var changedBlocks: [Int64] = []
+  private let db: Database
+  private let dropsRollups: Bool
 
-  init(_ db: Database) throws(StoreError) {
+  init(_ db: Database, dropsRollups: Bool = true) throws(StoreError) {
+    self.db = db
+    self.dropsRollups = dropsRollups
     readPlaces = try db.statement("select places from hop_place where block = ?")
     readJourneys = try db.statement("select journeys from hop_journey where block = ?")
     writePlaces = try db.statement("insert or replace into hop_place (block, places) values (?, ?)")
@@ -79,11 +85,16 @@ final class HopBlockWriter {
     }
   }
 
-  /// Writes the last block.
-  func finish() throws(StoreError) { try turn(to: -1) }
+  /// Writes the last block, and drops the rollups in which a flow has another place now.
+  func finish() throws(StoreError) {
+    try turn(to: -1)
+    if dropsRollups { try FlowStore.dropRollups(touching: changedBlocks, db) }
+    changedBlocks.removeAll()
+  }
 
   private func turn(to next: Int64) throws(StoreError) {
     if isChanged {
+      changedBlocks.append(block)
       if places.allSatisfy({ $0 == 0 }) {
         try dropPlaces.run(.integer(block))
         try dropJourneys.run(.integer(block))

@@ -25,6 +25,8 @@ extension FlowStore {
         "select distinct id / \(HopBlocks.flows) as block from flow where started_at_ms < ? order by block")
       touched.bind(startedAtMs, at: 1)
       while try touched.step() { blocks.append(touched.int(0)) }
+      try self.beforeWrite?("prune rollups")
+      try FlowStore.dropRollups(before: startedAtMs, db)
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
       let removed = db.changesCount

@@ -15,6 +15,9 @@ public struct StoreInfo: Sendable, Codable, Equatable {
   public var destinations: Int64
   public var outcomes: Int64
   public var rejectedLines: Int64
+  /// Flows that rollups stand for, and the bytes of these.
+  public var rolledUpFlows: Int64
+  public var rollupBytes: Int64
   /// Earliest start and latest end of all flows, Unix milliseconds.
   public var firstMs: Int64?
   public var lastMs: Int64?
@@ -30,6 +33,7 @@ extension FlowReader {
       "(select coalesce(sum(rejected), 0) from log)", "(select min(first_ms) from log)",
       "(select max(last_ms) from log)", "(select value from meta where key = 'policy_file')",
       "(select value from meta where key = 'judged')", "sqlite_version()",
+      "(select coalesce(sum(flows), 0) from rollup_run)", "(select coalesce(sum(length(content)), 0) from rollup_part)",
     ]
     guard let row = try rows("select \(names.joined(separator: ", "))").rows.first else {
       preconditionFailure("a select without a table has one row")
@@ -43,6 +47,7 @@ extension FlowReader {
       schemaVersion: Int(try value("pragma user_version")?.integer ?? 0), sqliteVersion: row[10].text ?? "",
       logs: row[0].integer ?? 0, flows: row[1].integer ?? 0, sources: row[2].integer ?? 0,
       destinations: row[3].integer ?? 0, outcomes: row[4].integer ?? 0, rejectedLines: row[5].integer ?? 0,
+      rolledUpFlows: row[11].integer ?? 0, rollupBytes: row[12].integer ?? 0,
       firstMs: row[6].integer, lastMs: row[7].integer, policyFile: row[8].text, isJudged: row[9].text == "1")
   }
 
@@ -55,6 +60,7 @@ extension FlowReader {
     // One transaction, so that a writer's commit between two sums is no problem found.
     try access { try $0.execute(sql: "begin") }
     defer { try? access { try $0.execute(sql: "commit") } }
+    problems += try access { try RollupCheck.problems($0) }
     for check in FlowReader.checks {
       try query(check.sql) { row in
         problems.append(check.problem(row.map { $0.text ?? $0.integer.map(String.init) ?? "nothing" }))

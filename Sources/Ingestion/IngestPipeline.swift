@@ -89,6 +89,7 @@ public final class IngestPipeline {
       summary.files[index].role = Role.unknown.rawValue
     }
     try store.commit()
+    try store.rollUp()
   }
 
   private func nameRoles(_ store: FlowStore, _ writer: StoreWriter, after flow: Int64) throws(StoreError) {

@@ -1,8 +1,8 @@
-import FlowStore
 import Flows
 import Foundation
 import Testing
 
+@testable import FlowStore
 @testable import Reports
 
 /// The built-in reports have two ways to their answer: their SQL, and a tally of the pages of the file.
@@ -33,9 +33,11 @@ struct TallyTests {
     ),
   ]
 
-  @Test("a report says the same from a tally as from its SQL, with any filter, whole or cut off")
-  func twins() throws {
-    let store = try RandomStore(flows: 12_000)
+  @Test(
+    "a report says the same from a tally as from its SQL, with any filter, whole or cut off, with rollups or without",
+    arguments: [false, true])
+  func twins(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
     let reader = try FlowReader(path: store.path)
     for name in ["summary", "bypass", "blocked", "latency"] {
       let query = try QueryCatalogue().report(named: name)
@@ -58,9 +60,11 @@ struct TallyTests {
     }
   }
 
-  @Test("hosts are counted alike where every flow has an ending; only the order in lists of words is another")
-  func hosts() throws {
-    let store = try RandomStore(flows: 12_000, isWhollyJudged: true)
+  @Test(
+    "hosts are counted alike where every flow has an ending; only the order in lists of words is another",
+    arguments: [false, true])
+  func hosts(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, isWhollyJudged: true, hasRollups: hasRollups)
     let reader = try FlowReader(path: store.path)
     let query = try QueryCatalogue().report(named: "hosts")
     for (title, set) in Self.filters {
@@ -84,9 +88,9 @@ struct TallyTests {
     }
   }
 
-  @Test("an alert sees the same in all flows from a tally as from its SQL")
-  func alerts() throws {
-    let store = try RandomStore(flows: 12_000)
+  @Test("an alert sees the same in all flows from a tally as from its SQL", arguments: [false, true])
+  func alerts(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
     let reader = try FlowReader(path: store.path)
     for query in try QueryCatalogue().alerts {
       #expect(try TalliedAlerts.observations(of: query, in: reader)?.isEmpty == false, "\(query.name)")
@@ -214,7 +218,7 @@ private final class RandomStore {
   let folder: ScratchFolder
   var path: String { folder.path() }
 
-  init(flows: Int, isWhollyJudged: Bool = false) throws {
+  init(flows: Int, isWhollyJudged: Bool = false, hasRollups: Bool = false) throws {
     folder = try ScratchFolder()
     let store = try FlowStore(path: folder.path())
     var log = LogRecord(path: "/var/log/sidecar.log")
@@ -232,6 +236,12 @@ private final class RandomStore {
         JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 16)))
       }, of: Array(1...Int64(flows)))
     try store.commit()
+    if hasRollups {
+      store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3, fanIn: 3)
+      try store.rollUp()
+      let rolledUp = try FlowReader(path: store.path).info().rolledUpFlows
+      precondition(rolledUp > Int64(flows) - 1000)
+    }
     store.close()
   }
 

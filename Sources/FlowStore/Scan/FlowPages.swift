@@ -1,3 +1,4 @@
+internal import GRDB
 internal import GRDBSQLite
 internal import Glibc
 
@@ -16,8 +17,9 @@ final class FlowPages: @unchecked Sendable {
   /// Why the pages cannot be used; not an error, for SQL can still answer.
   struct Unusable: Error {}
 
-  /// Numbers of the leaf pages, in the order of their row ids.
-  private(set) var leaves: [UInt32] = []
+  /// Numbers of the leaf pages, in the order of their row ids, and the highest id that each may hold.
+  private var leaves: [UInt32] = []
+  private var lastIDs: [Int64] = []
   let pageSize: Int
   /// Without the bytes that an extension may have reserved at the end.
   let usableSize: Int
@@ -34,8 +36,16 @@ final class FlowPages: @unchecked Sendable {
   /// 255 bytes each) before that is noticed.
   static let slack = 4096
 
-  /// - Parameter connection: inside a read transaction that has read something.
-  init(connection: OpaquePointer, path: String, root: UInt32) throws(Unusable) {
+  /// - Parameter db: inside a transaction; the first look that opens its snapshot is made here.
+  convenience init?(_ db: Database, path: String) throws {
+    guard let connection = db.sqliteConnection else { return nil }
+    let table = try db.statement("select rootpage from sqlite_schema where type = 'table' and name = 'flow'")
+    guard try table.step(), let root = UInt32(exactly: table.int(0)) else { return nil }
+    table.reset()
+    try self.init(connection: connection, path: path, root: root)
+  }
+
+  private init(connection: OpaquePointer, path: String, root: UInt32) throws(Unusable) {
     guard FlowPages.isEmpty(path + "-wal"), FlowPages.isEmpty(path + "-journal") else { throw Unusable() }
     var handle: UnsafeMutablePointer<sqlite3_file>?
     let code = sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &handle)
@@ -58,7 +68,7 @@ final class FlowPages: @unchecked Sendable {
     pthread_mutex_init(lock, nil)
     let page = UnsafeMutableRawBufferPointer.allocate(byteCount: pageSize + FlowPages.slack, alignment: 16)
     defer { page.deallocate() }
-    try descend(to: root, height: 0, page)
+    try descend(to: root, height: 0, lastID: .max, page)
   }
 
   deinit {
@@ -72,36 +82,118 @@ final class FlowPages: @unchecked Sendable {
   }
 
   /// Collects the leaves below a page. Section 1.6: an interior page of a table has type 5, a header of 12 bytes with the
-  /// right-most child at 8, and cells of a child's number and a row id.
-  private func descend(to number: UInt32, height: Int, _ page: UnsafeMutableRawBufferPointer) throws(Unusable) {
+  /// right-most child at 8, and cells of a child's number and the highest row id below it, as a varint.
+  private func descend(
+    to number: UInt32, height: Int, lastID: Int64, _ page: UnsafeMutableRawBufferPointer
+  ) throws(Unusable) {
     guard height < FlowPages.maxHeight else { throw Unusable() }
     try read(number, count: 1, into: page)
-    if page[0] == 0x0D { return leaves.append(number) }
+    if page[0] == 0x0D {
+      leaves.append(number)
+      lastIDs.append(lastID)
+      return
+    }
     guard page[0] == 0x05 else { throw Unusable() }
     func number16(_ at: Int) -> Int { Int(page[at]) << 8 | Int(page[at + 1]) }
     func number32(_ at: Int) -> UInt32 { UInt32(number16(at)) << 16 | UInt32(number16(at + 2)) }
     let count = number16(3)
     guard 12 + 2 * count <= usableSize else { throw Unusable() }
     var children: [UInt32] = []
-    children.reserveCapacity(count + 1)
+    var ids: [Int64] = []
     for index in 0..<count {
       let cell = number16(12 + 2 * index)
+      // The slack behind the page holds what a varint at its end may seem to go on with.
       guard cell + 4 <= usableSize else { throw Unusable() }
       children.append(number32(cell))
+      ids.append(FlowPages.varint(UnsafeRawBufferPointer(page), at: cell + 4))
     }
     children.append(number32(8))
+    ids.append(lastID)
+    guard zip(ids, ids.dropFirst()).allSatisfy({ $0 <= $1 }), ids[0] > lastIDs.last ?? .min else { throw Unusable() }
     // All children of a page are of one kind: a look at the first tells whether they are leaves.
     try read(children[0], count: 1, into: page)
     if page[0] == 0x0D {
       leaves += children
+      lastIDs += ids
       guard leaves.count <= Int(pageCount) else { throw Unusable() }
     } else {
-      for child in children { try descend(to: child, height: height + 1, page) }
+      for (child, id) in zip(children, ids) { try descend(to: child, height: height + 1, lastID: id, page) }
+    }
+  }
+
+  /// Section 1.6: at most nine bytes, the last with eight bits.
+  private static func varint(_ bytes: UnsafeRawBufferPointer, at start: Int) -> Int64 {
+    var number: UInt64 = 0
+    for index in 0..<8 {
+      let byte = bytes[start + index]
+      number = number << 7 | UInt64(byte & 0x7F)
+      if byte < 0x80 { return Int64(bitPattern: number) }
+    }
+    return Int64(bitPattern: number << 8 | UInt64(bytes[start + 8]))
+  }
+
+  // MARK: Rows
+
+  /// Some leaves in a row, and which of their rows are meant.
+  struct Stretch {
+    var leaves: Range<Int>
+    var ids: ClosedRange<Int64>
+  }
+
+  /// The leaves that hold rows of a range of ids, at most `count` to a stretch.
+  func stretches(of ids: ClosedRange<Int64>, leaves count: Int) -> [Stretch] {
+    guard !leaves.isEmpty else { return [] }
+    /// The first leaf that may hold an id or a higher one.
+    func leaf(of id: Int64) -> Int {
+      var (low, high) = (0, leaves.count - 1)
+      while low < high {
+        let middle = (low + high) / 2
+        if lastIDs[middle] < id { low = middle + 1 } else { high = middle }
+      }
+      return low
+    }
+    let (first, last) = (leaf(of: ids.lowerBound), leaf(of: ids.upperBound))
+    return stride(from: first, through: last, by: count).map {
+      Stretch(leaves: $0..<min($0 + count, last + 1), ids: ids)
+    }
+  }
+
+  /// Room for what `forEach` reads at a time, for the caller to deallocate.
+  func makeBuffer() -> UnsafeMutableRawBufferPointer {
+    let buffer = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: FlowPages.pagesPerRead * pageSize + FlowPages.slack, alignment: 16)
+    buffer.initializeMemory(as: UInt8.self, repeating: 0)
+    return buffer
+  }
+
+  /// Calls `body` for each row of a stretch; false when something is not as the store writes it.
+  @inline(__always)
+  func forEach(
+    in stretch: Stretch, _ buffer: UnsafeMutableRawBufferPointer, _ body: (FlowRecord) -> Void
+  ) -> Bool {
+    do throws(Unusable) {
+      var leaf = stretch.leaves.lowerBound
+      while leaf < stretch.leaves.upperBound {
+        let count = run(from: leaf, below: stretch.leaves.upperBound)
+        try read(leaves[leaf], count: count, into: buffer)
+        for page in 0..<count {
+          let isGood = FlowRecord.forEach(
+            in: UnsafeRawPointer(buffer.baseAddress! + page * pageSize), usableSize: usableSize
+          ) { flow in
+            if flow.id >= stretch.ids.lowerBound, flow.id <= stretch.ids.upperBound { body(flow) }
+          }
+          guard isGood else { return false }
+        }
+        leaf += count
+      }
+      return true
+    } catch {
+      return false
     }
   }
 
   /// How many of the leaves from `index` on lie side by side in the file, and fit into one read.
-  func run(from index: Int, below end: Int) -> Int {
+  private func run(from index: Int, below end: Int) -> Int {
     var length = 1
     while length < FlowPages.pagesPerRead, index + length < end,
       leaves[index + length] == leaves[index] &+ UInt32(length)
@@ -110,7 +202,7 @@ final class FlowPages: @unchecked Sendable {
   }
 
   /// Reads `count` pages side by side into the beginning of `bytes`.
-  func read(_ number: UInt32, count: Int, into bytes: UnsafeMutableRawBufferPointer) throws(Unusable) {
+  private func read(_ number: UInt32, count: Int, into bytes: UnsafeMutableRawBufferPointer) throws(Unusable) {
     precondition(bytes.count >= count * pageSize + FlowPages.slack)
     guard number >= 1, number <= pageCount, UInt64(number) + UInt64(count) - 1 <= UInt64(pageCount) else {
       throw Unusable()

@@ -13,23 +13,29 @@ struct VerdictTables {
     var nextHopFromMs, nextHopUntilMs: Int64
     var hasNextHop: Bool
   }
-  private struct Ending {
-    var isDuplicateView: Bool
+  private struct Ending: Hashable {
+    var isThere = false
+    var isDuplicateView = false
     /// No later hop stands for it: nothing left, or the line does not prove where to.
-    var standsAlone: Bool
+    var standsAlone = false
+
+    static let none = Ending()
   }
 
   private var intervals: [Interval] = []
   /// Classes by row id; -1 for rows that have none yet, -2 for ids without a row.
-  private var sourceClasses: [Int32] = []
-  private var destinationClasses: [Int32] = []
+  private(set) var sourceClasses: [Int32] = []
+  private(set) var destinationClasses: [Int32] = []
   private var destinationClassCount = 0
-  /// Indexes into `routes` and `endings`, 0 for none.
+  /// Indexes into `routes`, 0 for none. Routes whose words are the same have one index.
   private var routeIndex: [Int32] = []
-  private var endingIndex: [Int32] = []
-  private var outcomeCount = 0
   private var routes: [Route] = [Route(contextBase: -1, nextHopFromMs: 0, nextHopUntilMs: -1, hasNextHop: false)]
-  private var endings: [Ending] = [Ending(isDuplicateView: false, standsAlone: false)]
+  /// Of outcomes by row id, those that end alike in every context and have the protocol in common: 0 is that of outcomes
+  /// without a row or an ending.
+  private(set) var outcomeClasses: [Int32] = []
+  private(set) var outcomeClassCount = 1
+  /// By context and class of outcomes.
+  private var endings: [Ending] = []
 
   /// Entries an array may have; a store with more is left to SQL.
   private static let maxEntries = 1 << 23
@@ -51,18 +57,18 @@ struct VerdictTables {
       intervals.append(
         Interval(fromMs: interval.int(1), untilMs: interval.int(2), base: intervals.count * perInterval))
     }
-    let maxOutcome = try db.statement("select coalesce(max(outcome), 0) from outcome_verdict")
-    guard try maxOutcome.step() else { return nil }
-    outcomeCount = Int(clamping: maxOutcome.int(0)) + 1
-    let contexts = OutcomeContext.allCases.count
-    guard perInterval * max(intervals.count, 1) <= VerdictTables.maxEntries,
-      outcomeCount <= VerdictTables.maxEntries / contexts
-    else { return nil }
+    guard perInterval * max(intervals.count, 1) <= VerdictTables.maxEntries else { return nil }
     routeIndex = [Int32](repeating: 0, count: perInterval * intervals.count)
-    endingIndex = [Int32](repeating: 0, count: contexts * outcomeCount)
+    guard try readEndings(db) else { return nil }
 
     let route = try db.statement(
-      "select key, context_key, next_hop_from_ms, next_hop_until_ms from route_verdict order by key")
+      """
+      select key, context_key, next_hop_from_ms, next_hop_until_ms, role, path, bypass, severity, rule, assumption, \
+      exception, warnings, next_hop
+      from route_verdict
+      order by key
+      """)
+    var known: [[Value]: Int32] = [:]
     while try route.step() {
       let key = route.int(0)
       let (source, destination) = (Int(key >> 20 & 0xFFFFF), Int(key & 0xFFFFF))
@@ -70,25 +76,72 @@ struct VerdictTables {
       guard let interval = ids[key >> 40], source < sourceClassCount, destination < destinationClassCount else {
         continue
       }
+      var index = Int32(routes.count)
+      // Comparing takes longer than it saves where there are very many.
+      if routes.count < VerdictTables.mostCompared {
+        let words = (1..<route.columnCount).map { route.value($0) }
+        index = known[words] ?? index
+        known[words] = index
+      }
+      routeIndex[interval * perInterval + source * destinationClassCount + destination] = index
+      guard index == routes.count else { continue }
       let context = Int(clamping: route.int(1) >> 40)
-      routeIndex[interval * perInterval + source * destinationClassCount + destination] = Int32(routes.count)
       let from = route.optionalInt(2)
       routes.append(
         Route(
-          contextBase: context >= 0 && context < contexts ? context * outcomeCount : -1, nextHopFromMs: from ?? 0,
+          contextBase: OutcomeContext.allCases.indices.contains(context) ? context * outcomeClassCount : -1,
+          nextHopFromMs: from ?? 0,
           // Without an end nothing lies between.
           nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil))
     }
-    let ending = try db.statement(
-      "select key, left_hop, duplicate_view, never_clears from outcome_verdict order by key")
-    while try ending.step() {
-      let context = Int(clamping: ending.int(0) >> 40)
-      let outcome = Int(ending.int(0) & (1 << 40 - 1))
-      guard context >= 0, context < contexts, outcome < outcomeCount else { continue }
-      endingIndex[context * outcomeCount + outcome] = Int32(endings.count)
-      endings.append(
-        Ending(isDuplicateView: ending.int(2) == 1, standsAlone: ending.int(1) == 0 || ending.int(3) == 1))
+  }
+
+  /// Routes that are compared with one another.
+  private static let mostCompared = 1 << 13
+
+  /// False when there are more outcomes than an array should have.
+  private mutating func readEndings(_ db: Database) throws(StoreError) -> Bool {
+    let contexts = OutcomeContext.allCases.count
+    let row = try db.statement(
+      """
+      select v.key, v.left_hop, v.duplicate_view, v.never_clears, v.result, v.reason, o.protocol
+      from outcome_verdict v
+      left join outcome o on o.id = v.key & 1099511627775
+      order by v.key & 1099511627775, v.key
+      """)
+    struct Signature: Hashable {
+      /// Of the protocol, and of each context with what it makes of the outcome.
+      var words: [Value] = []
+      var endings: [Ending] = []
     }
+    var known: [Signature: Int32] = [:]
+    var kinds: [[Ending]] = [[Ending](repeating: .none, count: contexts)]
+    var present: Int64 = -1
+    var signature = Signature()
+    func close() {
+      guard present >= 0 else { return }
+      let kind = known[signature] ?? Int32(kinds.count)
+      if known.updateValue(kind, forKey: signature) == nil { kinds.append(signature.endings) }
+      outcomeClasses += repeatElement(0, count: Int(present) - outcomeClasses.count)
+      outcomeClasses.append(kind)
+    }
+    while try row.step() {
+      let (context, outcome) = (Int(clamping: row.int(0) >> 40), row.int(0) & (1 << 40 - 1))
+      guard outcome < VerdictTables.maxEntries else { return false }
+      guard context >= 0, context < contexts else { continue }
+      if outcome != present {
+        close()
+        present = outcome
+        signature = Signature(words: [row.value(6)], endings: [Ending](repeating: .none, count: contexts))
+      }
+      signature.words += [Value(context), row.value(1), row.value(2), row.value(3), row.value(4), row.value(5)]
+      signature.endings[context] = Ending(
+        isThere: true, isDuplicateView: row.int(2) == 1, standsAlone: row.int(1) == 0 || row.int(3) == 1)
+    }
+    close()
+    outcomeClassCount = kinds.count
+    endings = (0..<contexts).flatMap { context in kinds.map { $0[context] } }
+    return true
   }
 
   private static func classes(_ table: String, on db: Database) throws(StoreError) -> [Int32]? {
@@ -101,34 +154,84 @@ struct VerdictTables {
   }
 
   /// Numbers of verdicts: each flow has one below this.
-  var verdictCount: Int { routes.count * endings.count * 2 }
+  var verdictCount: Int { routes.count * outcomeClassCount * 2 }
 
-  /// Two flows with the same number have all words of the verdict in common; nil for a flow that no view shows, because
-  /// its source or destination is missing.
+  /// Two flows with the same number have all words of the verdict, and the protocol, in common; nil for a flow that no
+  /// view shows, because its source or destination is missing.
   @inline(__always)
   func verdict(of flow: FlowRecord) -> Int? {
-    guard flow.source >= 0, flow.source < sourceClasses.count, flow.destination >= 0,
-      flow.destination < destinationClasses.count
-    else { return nil }
-    let source = sourceClasses[Int(flow.source)]
-    let destination = destinationClasses[Int(flow.destination)]
-    guard source > -2, destination > -2 else { return nil }
+    let verdict = verdict(
+      source: flow.source, destination: flow.destination, outcome: flow.outcome, from: flow.startedAtMs,
+      through: flow.startedAtMs)
+    return verdict >= 0 ? verdict : nil
+  }
+
+  /// No view shows it.
+  static let hidden = -1
+  /// Not all of the time has one verdict.
+  static let divided = -2
+
+  /// The verdict on what began within a time, both ends inclusive; `hidden` or `divided` where there is none.
+  @inline(__always)
+  func verdict(source: Int64, destination: Int64, outcome: Int64, from: Int64, through: Int64) -> Int {
+    guard source >= 0, source < sourceClasses.count, destination >= 0, destination < destinationClasses.count else {
+      return VerdictTables.hidden
+    }
+    return verdict(
+      sourceClass: sourceClasses[Int(source)], destinationClass: destinationClasses[Int(destination)],
+      outcomeClass: outcome >= 0 && outcome < outcomeClasses.count ? outcomeClasses[Int(outcome)] : 0, from: from,
+      through: through)
+  }
+
+  /// - Parameter sourceClass: as `sourceClasses` has them, and the others alike.
+  @inline(__always)
+  func verdict(
+    sourceClass: Int32, destinationClass: Int32, outcomeClass: Int32, from: Int64, through: Int64
+  ) -> Int {
+    guard sourceClass > -2, destinationClass > -2 else { return VerdictTables.hidden }
     var route = 0
-    if source >= 0, destination >= 0 {
-      for interval in intervals where interval.fromMs <= flow.startedAtMs && flow.startedAtMs < interval.untilMs {
-        route = Int(routeIndex[interval.base + Int(source) * destinationClassCount + Int(destination)])
+    if sourceClass >= 0, destinationClass >= 0 {
+      let place = Int(sourceClass) * destinationClassCount + Int(destinationClass)
+      for interval in intervals {
+        if interval.fromMs <= from, from < interval.untilMs { route = Int(routeIndex[interval.base + place]) }
+        if VerdictTables.divides(interval.fromMs, from, through)
+          || VerdictTables.divides(interval.untilMs, from, through)
+        {
+          return VerdictTables.divided
+        }
       }
     }
     let way = routes[route]
-    var ending = 0
-    if way.contextBase >= 0, flow.outcome >= 0, flow.outcome < outcomeCount {
-      ending = Int(endingIndex[way.contextBase + Int(flow.outcome)])
+    let ending = way.contextBase >= 0 ? endings[way.contextBase + Int(outcomeClass)] : .none
+    var isCounted = true
+    if ending.isDuplicateView {
+      isCounted = false
+    } else if !ending.standsAlone, way.hasNextHop {
+      isCounted = !(way.nextHopFromMs <= from && from <= way.nextHopUntilMs)
+      if isCounted != !(way.nextHopFromMs <= through && through <= way.nextHopUntilMs)
+        || isCounted && from < way.nextHopFromMs && way.nextHopUntilMs < through
+      {
+        return VerdictTables.divided
+      }
     }
-    let end = endings[ending]
-    let isCounted =
-      !end.isDuplicateView
-      && (end.standsAlone || !way.hasNextHop
-        || !(way.nextHopFromMs <= flow.startedAtMs && flow.startedAtMs <= way.nextHopUntilMs))
-    return (route * endings.count + ending) * 2 + (isCounted ? 1 : 0)
+    return (route * outcomeClassCount + Int(outcomeClass)) * 2 + (isCounted ? 1 : 0)
+  }
+
+  /// Whether something that begins at `border` lies between the two ends.
+  @inline(__always)
+  private static func divides(_ border: Int64, _ from: Int64, _ through: Int64) -> Bool {
+    from < border && border <= through
+  }
+
+  /// The moments at which a verdict may become another, ascending: what begins before one and what begins at it may
+  /// differ.
+  var borders: [Int64] {
+    var borders: Set<Int64> = []
+    for interval in intervals { borders.formUnion([interval.fromMs, interval.untilMs]) }
+    for route in routes where route.hasNextHop && route.nextHopFromMs <= route.nextHopUntilMs {
+      borders.insert(route.nextHopFromMs)
+      if route.nextHopUntilMs < .max { borders.insert(route.nextHopUntilMs + 1) }
+    }
+    return borders.sorted()
   }
 }

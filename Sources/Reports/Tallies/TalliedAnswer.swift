@@ -145,3 +145,24 @@ func added(_ one: Int64?, _ other: Int64?) -> Int64? {
   let (sum, isOver) = one.addingReportingOverflow(other)
   return isOver ? (other > 0 ? .max : .min) : sum
 }
+
+/// Several groups as one.
+struct TallySum {
+  private(set) var flows: Int64 = 0
+  private(set) var sent: Int64?
+  private(set) var received: Int64?
+  private(set) var firstMs = Int64.max
+  private(set) var lastMs = Int64.min
+
+  init(_ groups: [Tally.Group] = []) {
+    for group in groups { add(group) }
+  }
+
+  mutating func add(_ group: Tally.Group) {
+    flows &+= group.flows
+    sent = added(sent, group.sent)
+    received = added(received, group.received)
+    firstMs = min(firstMs, group.firstMs)
+    lastMs = max(lastMs, group.lastMs)
+  }
+}

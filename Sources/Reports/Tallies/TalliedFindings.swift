@@ -46,7 +46,7 @@ extension TalliedAnswer {
         .integer(group.lastMs), verdict[2],
       ]
     }
-    let sum = Sum(rest)
+    let sum = TallySum(rest)
     return TalliedAnswer(
       columns: [
         "severity", "bypass", "source", "host", "port", "flows", "sent", "received", "first_seen", "last_seen",
@@ -90,7 +90,7 @@ extension TalliedAnswer {
         .integer(group.flows), .integer(group.firstMs), .integer(group.lastMs),
       ]
     }
-    let sum = Sum(rest)
+    let sum = TallySum(rest)
     return TalliedAnswer(
       columns: ["reason", "host", "port", "source", "role", "flows", "first_seen", "last_seen"], rows: rows,
       others: rest.isEmpty
@@ -128,24 +128,6 @@ extension TalliedAnswer {
       guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))
       else { return nil }
       self.tally = tally
-    }
-  }
-
-  private struct Sum {
-    var flows: Int64 = 0
-    var sent: Int64?
-    var received: Int64?
-    var firstMs = Int64.max
-    var lastMs = Int64.min
-
-    init(_ groups: [Tally.Group]) {
-      for group in groups {
-        flows &+= group.flows
-        sent = added(sent, group.sent)
-        received = added(received, group.received)
-        firstMs = min(firstMs, group.firstMs)
-        lastMs = max(lastMs, group.lastMs)
-      }
     }
   }
 }

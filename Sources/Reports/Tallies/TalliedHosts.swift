@@ -34,10 +34,8 @@ extension TalliedAnswer {
       hostOf.append(isSame ? hostOf[index - 1] : (hostOf.last ?? -1) + 1)
     }
     var hosts = [Host](repeating: Host(sourceCount: sources.values.count), count: (hostOf.last ?? -1) + 1)
-    for group in tally.groups {
-      hosts[hostOf[group.destination]].add(
-        group, tally.verdicts[group.verdict], destinations.values[group.destination])
-    }
+    let verdicts = Verdicts(tally.verdicts)
+    for group in tally.groups { hosts[hostOf[group.destination]].add(group, verdicts) }
     let met = hosts.indices.filter { hosts[$0].flows > 0 }.sorted {
       hosts[$0].flows != hosts[$1].flows ? hosts[$0].flows > hosts[$1].flows : $0 < $1
     }
@@ -45,46 +43,67 @@ extension TalliedAnswer {
       columns: [
         "host", "flows", "sources", "sent", "received", "first_seen", "last_seen", "protocols", "ports", "paths", "ok",
         "blocked", "failed", "other",
-      ], rows: met.map { hosts[$0].row })
+      ], rows: met.map { hosts[$0].row(verdicts, destinations.values) })
+  }
+
+  /// What the verdicts say, asked once and not for each of a hundred thousand groups.
+  private struct Verdicts {
+    enum Ending { case ok, blocked, failed, other }
+    let endings: [Ending]
+    let words: [[Value]]
+
+    init(_ words: [[Value]]) {
+      self.words = words
+      endings = words.map { words in
+        switch words[1].text {
+        case "ok": .ok
+        case "blocked": .blocked
+        case "failed", "timeout", "mesh-fault": .failed
+        default: .other
+        }
+      }
+    }
   }
 
   private struct Host {
-    var name = Value.null
     var flows: Int64 = 0
-    var sent: Int64?
-    var received: Int64?
-    var firstMs = Int64.max
-    var lastMs = Int64.min
+    private var sum = TallySum()
     /// One bit per source.
-    var sources: [UInt64] = []
-    var protocols: Set<Value> = []
-    var ports: Set<Value> = []
-    var paths: Set<Value> = []
-    var ok: Int64 = 0
-    var blocked: Int64 = 0
-    var failed: Int64 = 0
-    var other: Int64 = 0
+    private var sources: [UInt64] = []
+    /// Numbers met; few, and often the same one several times in a row.
+    private var verdicts: Set<Int> = []
+    private var places: Set<Int> = []
+    private var lastVerdict = -1
+    private var lastPlace = -1
+    private var ok: Int64 = 0
+    private var blocked: Int64 = 0
+    private var failed: Int64 = 0
+    private var other: Int64 = 0
     private let sourceCount: Int
 
     init(sourceCount: Int) { self.sourceCount = sourceCount }
 
-    mutating func add(_ group: Tally.Group, _ verdict: [Value], _ place: [Value]) {
+    mutating func add(_ group: Tally.Group, _ said: Verdicts) {
       if sources.isEmpty { sources = [UInt64](repeating: 0, count: (sourceCount + 63) / 64) }
-      sources[group.source / 64] |= 1 << UInt64(group.source % 64)
-      name = place[0]
+      let source = group.source
+      sources[source / 64] |= 1 << UInt64(source % 64)
       flows &+= group.flows
-      sent = added(sent, group.sent)
-      received = added(received, group.received)
-      firstMs = min(firstMs, group.firstMs)
-      lastMs = max(lastMs, group.lastMs)
-      if !verdict[2].isNull { protocols.insert(verdict[2]) }
-      if place[1] != 0 { ports.insert(place[1]) }
-      paths.insert(verdict[0])
-      switch verdict[1].text {
-      case "ok": ok &+= group.flows
-      case "blocked": blocked &+= group.flows
-      case "failed", "timeout", "mesh-fault": failed &+= group.flows
-      default: other &+= group.flows
+      sum.add(group)
+      let verdict = group.verdict
+      if verdict != lastVerdict {
+        verdicts.insert(verdict)
+        lastVerdict = verdict
+      }
+      let place = group.destination
+      if place != lastPlace {
+        places.insert(place)
+        lastPlace = place
+      }
+      switch said.endings[verdict] {
+      case .ok: ok &+= group.flows
+      case .blocked: blocked &+= group.flows
+      case .failed: failed &+= group.flows
+      case .other: other &+= group.flows
       }
     }
 
@@ -94,11 +113,15 @@ extension TalliedAnswer {
       return .text(words.joined(separator: ","))
     }
 
-    var row: [Value] {
-      [
-        name, .integer(flows), Value(sources.reduce(0) { $0 + $1.nonzeroBitCount }), Value(sent), Value(received),
-        .integer(firstMs), .integer(lastMs), Host.list(protocols), Host.list(ports), Host.list(paths), .integer(ok),
-        .integer(blocked), .integer(failed), .integer(other),
+    /// - Parameter shown: host and port by place.
+    func row(_ said: Verdicts, _ shown: [[Value]]) -> [Value] {
+      let words = verdicts.map { said.words[$0] }
+      return [
+        places.first.map { shown[$0][0] } ?? .null, .integer(flows),
+        Value(sources.reduce(0) { $0 + $1.nonzeroBitCount }), Value(sum.sent), Value(sum.received),
+        .integer(sum.firstMs), .integer(sum.lastMs), Host.list(Set(words.map { $0[2] }.filter { !$0.isNull })),
+        Host.list(Set(places.map { shown[$0][1] }.filter { $0 != 0 })), Host.list(Set(words.map { $0[0] })),
+        .integer(ok), .integer(blocked), .integer(failed), .integer(other),
       ]
     }
   }

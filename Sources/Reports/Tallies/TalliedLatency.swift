@@ -27,11 +27,12 @@ extension TalliedAnswer {
       var rank: Int64
     }
     var measured: [Key: (durations: Histogram, timeouts: UInt64)] = [:]
-    for group in tally.groups {
+    for (index, group) in tally.groups.enumerated() {
       let verdict = tally.verdicts[group.verdict]
+      let durations = tally.durations[index]
       let key = Key(host: group.destination, path: verdict[0], vantage: verdict[1], rank: verdict[2].integer ?? 0)
-      measured[key, default: (Histogram(), 0)].durations.merge(group.durations)
-      if verdict[3].integer == 1 { measured[key, default: (Histogram(), 0)].timeouts += group.durations.count }
+      measured[key, default: (Histogram(), 0)].durations.merge(durations)
+      if verdict[3].integer == 1 { measured[key, default: (Histogram(), 0)].timeouts += durations.count }
     }
     // One vantage per host and path: the highest rank, then the most flows.
     struct Place: Hashable {

@@ -35,17 +35,11 @@ extension TalliedAnswer {
       var part: String
       var what: Value
     }
-    var parts: [Part: Tally.Group] = [:]
+    var parts: [Part: TallySum] = [:]
     var whole: Int64 = 0
     func add(_ place: Int, _ part: String, _ what: Value, _ group: Tally.Group) {
       let key = Part(place: place, part: part, what: what)
-      guard var sum = parts[key] else { return parts[key] = group }
-      sum.flows &+= group.flows
-      sum.sent = added(sum.sent, group.sent)
-      sum.received = added(sum.received, group.received)
-      sum.firstMs = min(sum.firstMs, group.firstMs)
-      sum.lastMs = max(sum.lastMs, group.lastMs)
-      parts[key] = sum
+      parts[key, default: TallySum()].add(group)
     }
     for group in tally.groups {
       let verdict = tally.verdicts[group.verdict]

@@ -65,6 +65,10 @@ struct DatabaseInfo: ParsableCommand {
       ("from", time ?? "no time: no flows"), ("logs", "\(info.logs)"), ("sources", "\(info.sources)"),
       ("destinations", "\(info.destinations)"), ("outcomes", "\(info.outcomes)"),
       ("rejected", "\(info.rejectedLines) lines"),
+      (
+        "rollups",
+        info.rolledUpFlows == 0 ? "none yet" : "\(info.rolledUpFlows) flows in \(Quantities.bytes(info.rollupBytes))"
+      ),
       ("policy", info.policyFile.map(TerminalText.safe) ?? "none: judged by what the lines show"),
       ("verdicts", info.isJudged ? "up to date" : "to be written by the next run"),
     ]

@@ -1,0 +1,139 @@
+internal import Dispatch
+internal import GRDB
+internal import GRDBSQLite
+
+/// How rows become runs, and small runs larger ones. A test takes smaller numbers.
+struct RollupSizes: Sendable {
+  /// Rows without a run from which on runs are made: fewer are faster looked at than kept summed up.
+  var threshold: Int64 = 1 << 20
+  /// The newest rows are left alone: hops that are read soon after them may still change their places.
+  var margin: Int64 = 1 << 17
+  /// Rows summed up at a time by one thread.
+  var slice: Int64 = Int64(RollupSlice.rows)
+  /// Slices of a run.
+  var slices = 8
+  /// Runs of about one size that become one.
+  var fanIn = 4
+}
+
+extension FlowStore {
+  /// Sums up the rows behind the last run, once they are many, and joins small runs. Nothing is written before all rows and
+  /// verdicts are committed; a run stands for rows that are there, so that being killed at any moment loses nothing.
+  ///
+  /// Does nothing while another process keeps the pages from being read, or rows wait to be judged; the next time will do.
+  public func rollUp() throws(StoreError) {
+    guard isJudged, !isInTransaction else { return }
+    settle()
+    let plan = try access { db throws(StoreError) in try RollupPlan(db, self.rollupSizes) }
+    guard let plan else { return }
+    if !plan.stale.isEmpty {
+      try write("stale rollups") { db throws(StoreError) in for run in plan.stale { try run.delete(db) } }
+      try commit()
+      settle()
+    }
+    guard !plan.ranges.isEmpty else { return }
+    // Room for the slices instead of pages.
+    try access { db throws(StoreError) in try db.run("pragma shrink_memory") }
+    let builder = RollupBuilder(path: path, plan.groups, plan.sizes)
+    for range in plan.ranges {
+      guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { break }
+      try write("rollup") { db throws(StoreError) in
+        try self.insert(run, content, db)
+        try self.mergeRuns(builder, db)
+      }
+      try commit()
+      settle()
+    }
+  }
+
+  private func insert(_ run: RollupRun, _ content: RollupContent, _ db: Database) throws(StoreError) {
+    var run = run
+    let last = try db.statement("select coalesce(max(id), 0) from rollup_run")
+    guard try last.step(), last.int(0) < RollupRun.mostIDs - 1 else { return }
+    run.id = last.int(0) + 1
+    last.reset()
+    try run.insert(content, db)
+  }
+
+  /// Joins runs of one size that follow one another, until there are fewer than `fanIn` of each.
+  private func mergeRuns(_ builder: RollupBuilder, _ db: Database) throws(StoreError) {
+    while let inputs = RollupPlan.mergeable(try RollupRun.all(db), rollupSizes) {
+      guard let (run, content) = try builder.merge(inputs, db) else { return }
+      // First, so that the new run takes their pages.
+      for input in inputs { try input.delete(db) }
+      try insert(run, content, db)
+    }
+  }
+
+  /// Drops the runs that stand for a flow of `blocks` of `HopBlocks.flows`, whose places have changed.
+  static func dropRollups(touching blocks: [Int64], _ db: Database) throws(StoreError) {
+    guard !blocks.isEmpty else { return }
+    for run in try RollupRun.all(db) {
+      let isTouched = blocks.contains {
+        $0 * HopBlocks.flows <= run.lastFlow && ($0 + 1) * HopBlocks.flows > run.firstFlow
+      }
+      if isTouched { try run.delete(db) }
+    }
+  }
+
+  /// Drops the runs that hold a flow that began before a time.
+  static func dropRollups(before startedAtMs: Int64, _ db: Database) throws(StoreError) {
+    for run in try RollupRun.all(db) where run.firstMs < startedAtMs { try run.delete(db) }
+  }
+}
+
+/// What there is to sum up.
+struct RollupPlan {
+  /// Ranges of row ids, each for one run.
+  var ranges: [ClosedRange<Int64>] = []
+  /// Runs in which something was summed up together that is not alike any more.
+  var stale: [RollupRun] = []
+  let groups: RollupGroups
+  let sizes: RollupSizes
+
+  init?(_ db: Database, _ sizes: RollupSizes) throws(StoreError) {
+    let bounds = try db.statement("select min(id), max(id) from flow")
+    guard try bounds.step(), let first = bounds.optionalInt(0), let last = bounds.optionalInt(1), first >= 0 else {
+      return nil
+    }
+    bounds.reset()
+    let runs = try RollupRun.all(db)
+    let end = last - sizes.margin
+    guard !runs.isEmpty || end - first >= sizes.threshold else { return nil }
+    guard let tables = try VerdictTables(db) else { return nil }
+    groups = RollupGroups(tables)
+    self.sizes = sizes
+    stale = runs.filter { !RollupMerge.isCurrent($0, groups) }
+    let kept = runs.filter { RollupMerge.isCurrent($0, groups) }
+    let free = RollupRun.ranges(without: kept).compactMap { range -> ClosedRange<Int64>? in
+      let (low, high) = (max(range.lowerBound, first), min(range.upperBound, end))
+      return low <= high ? low...high : nil
+    }
+    guard free.reduce(0, { $0 + Int64($1.count) }) + sizes.margin >= sizes.threshold else { return }
+    let length = sizes.slice * Int64(sizes.slices)
+    for range in free {
+      for begin in stride(from: range.lowerBound, through: range.upperBound, by: Int64.Stride(length)) {
+        ranges.append(begin...min(begin + length - 1, range.upperBound))
+      }
+    }
+  }
+
+  /// The first runs of one size that follow one another and are enough to become one.
+  static func mergeable(_ runs: [RollupRun], _ sizes: RollupSizes) -> [RollupRun]? {
+    func size(_ run: RollupRun) -> Int {
+      var (size, limit) = (0, 2 * sizes.slice * Int64(sizes.slices))
+      while run.flows >= limit, limit < 1 << 60 {
+        size += 1
+        limit *= Int64(sizes.fanIn)
+      }
+      return size
+    }
+    guard runs.count >= sizes.fanIn else { return nil }
+    for begin in 0...(runs.count - sizes.fanIn) {
+      let some = Array(runs[begin..<begin + sizes.fanIn])
+      let isOneSize = some.allSatisfy { size($0) == size(some[0]) }
+      if isOneSize, zip(some, some.dropFirst()).allSatisfy({ $0.lastFlow + 1 == $1.firstFlow }) { return some }
+    }
+    return nil
+  }
+}

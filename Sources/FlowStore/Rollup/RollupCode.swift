@@ -1,0 +1,270 @@
+/// The bytes of a rollup: entries by destination, outcome, place in a journey and source, sorted, so that most of a key is
+/// left out.
+///
+///     chunk        blocks of destinations, ascending
+///     block        destination minus the one before (from the chunk's first on), bytes, then entries
+///     counts       tag, [outcome, kind], source minus the one before, [flows], sent, received, first start, [last], example
+///     durations    outcome, kind, source, flows, first start, [last minus first], example, then values or buckets
+///
+/// Numbers are varints, seven bits a byte from the low end on. Sums, times and examples have a fixed number of bytes: a sum
+/// as its tag says, a time and an example as the run needs for the distance from its first ones.
+enum RollupCode {
+  /// Destinations of a chunk.
+  static let chunkBits: Int64 = 10
+  static let version: Int64 = 1
+
+  /// Bytes behind a buffer that may be read: more than an entry can have.
+  static let slack = 128
+
+  enum Tag {
+    /// One flow: neither a number of flows nor a last start.
+    static let single: UInt8 = 1
+    /// Another outcome or kind than the entry before.
+    static let turns: UInt8 = 2
+    static let sentShift: UInt8 = 2
+    static let receivedShift: UInt8 = 5
+  }
+
+  /// Bytes of a sum by the three bits in the tag; 0 where none was logged.
+  static let sumBytes: [Int] = [0, 1, 2, 3, 4, 5, 6, 8]
+
+  /// Durations of up to this many flows are kept one by one.
+  static let mostValues = 8
+
+  @inline(__always)
+  static func bytes(of number: UInt64) -> Int { max(1, (64 - number.leadingZeroBitCount + 7) / 8) }
+}
+
+/// How the distances of a run are written.
+struct RollupScale: Sendable {
+  var firstMs: Int64
+  var firstFlow: Int64
+  let timeBytes: Int
+  let flowBytes: Int
+
+  init(firstMs: Int64, lastMs: Int64, firstFlow: Int64, lastFlow: Int64) {
+    self.firstMs = firstMs
+    self.firstFlow = firstFlow
+    timeBytes = RollupCode.bytes(of: UInt64(bitPattern: lastMs &- firstMs))
+    flowBytes = RollupCode.bytes(of: UInt64(bitPattern: lastFlow &- firstFlow))
+  }
+}
+
+/// One entry of the counts.
+struct RollupCount {
+  /// Of those that are summed up together, the one with the lowest row id.
+  var outcome: Int64 = 0
+  var source: Int64 = 0
+  var kind: UInt8 = 0
+  var hasSent = false
+  var hasReceived = false
+  var flows: Int64 = 0
+  /// Sums stay at the end of the range.
+  var sent: Int64 = 0
+  var received: Int64 = 0
+  var firstMs: Int64 = 0
+  var lastMs: Int64 = 0
+  /// The row id of one of the flows.
+  var example: Int64 = 0
+
+  mutating func add(_ other: RollupCount) {
+    flows &+= other.flows
+    if other.hasSent {
+      sent = GroupTable.sum(sent, other.sent)
+      hasSent = true
+    }
+    if other.hasReceived {
+      received = GroupTable.sum(received, other.received)
+      hasReceived = true
+    }
+    firstMs = min(firstMs, other.firstMs)
+    lastMs = max(lastMs, other.lastMs)
+  }
+}
+
+/// One entry of the durations, without them.
+struct RollupDurations {
+  var outcome: Int64 = 0
+  /// Of the sources that are summed up together, the one with the lowest row id.
+  var source: Int64 = 0
+  var kind: UInt8 = 0
+  var firstMs: Int64 = 0
+  var lastMs: Int64 = 0
+  var example: Int64 = 0
+}
+
+struct RollupBytes {
+  private(set) var bytes: [UInt8] = []
+
+  var count: Int { bytes.count }
+
+  @inline(__always)
+  mutating func varint(_ number: UInt64) {
+    var rest = number
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(truncatingIfNeeded: rest))
+  }
+
+  @inline(__always)
+  mutating func varint(_ number: Int64) { varint(UInt64(bitPattern: number)) }
+
+  @inline(__always)
+  mutating func fixed(_ number: UInt64, _ count: Int) {
+    var rest = number
+    for _ in 0..<count {
+      bytes.append(UInt8(truncatingIfNeeded: rest))
+      rest >>= 8
+    }
+  }
+
+  @inline(__always)
+  mutating func byte(_ byte: UInt8) { bytes.append(byte) }
+
+  mutating func append(_ other: RollupBytes) { bytes += other.bytes }
+
+  mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+}
+
+/// Writes the counts of one destination.
+struct RollupCountWriter {
+  private(set) var bytes = RollupBytes()
+  private let scale: RollupScale
+  private var outcome: Int64 = -1
+  private var kind: UInt8 = 0
+  private var source: Int64 = 0
+
+  init(_ scale: RollupScale) { self.scale = scale }
+
+  mutating func begin() {
+    bytes.removeAll()
+    outcome = -1
+  }
+
+  /// Entries come sorted by outcome, kind and source.
+  mutating func append(_ entry: RollupCount) {
+    let turns = entry.outcome != outcome || entry.kind != kind
+    let sentCode = RollupCountWriter.code(entry.hasSent, entry.sent)
+    let receivedCode = RollupCountWriter.code(entry.hasReceived, entry.received)
+    let isSingle = entry.flows == 1
+    bytes.byte(
+      (isSingle ? RollupCode.Tag.single : 0) | (turns ? RollupCode.Tag.turns : 0)
+        | UInt8(sentCode) << RollupCode.Tag.sentShift | UInt8(receivedCode) << RollupCode.Tag.receivedShift)
+    if turns {
+      bytes.varint(entry.outcome)
+      bytes.byte(entry.kind)
+      (outcome, kind, source) = (entry.outcome, entry.kind, 0)
+    }
+    bytes.varint(entry.source &- source)
+    source = entry.source
+    if !isSingle { bytes.varint(entry.flows) }
+    bytes.fixed(UInt64(bitPattern: entry.sent), RollupCode.sumBytes[sentCode])
+    bytes.fixed(UInt64(bitPattern: entry.received), RollupCode.sumBytes[receivedCode])
+    bytes.fixed(UInt64(bitPattern: entry.firstMs &- scale.firstMs), scale.timeBytes)
+    if !isSingle { bytes.fixed(UInt64(bitPattern: entry.lastMs &- scale.firstMs), scale.timeBytes) }
+    bytes.fixed(UInt64(bitPattern: entry.example &- scale.firstFlow), scale.flowBytes)
+  }
+
+  private static func code(_ isThere: Bool, _ sum: Int64) -> Int {
+    guard isThere else { return 0 }
+    let bytes = RollupCode.bytes(of: UInt64(bitPattern: sum))
+    return bytes == 7 ? 7 : bytes == 8 ? 7 : bytes
+  }
+}
+
+/// Reads bytes that may be damaged: it never reads beyond `end` and the slack behind it, and says so when it would have.
+struct RollupReader {
+  private(set) var at: UnsafeRawPointer
+  let end: UnsafeRawPointer
+
+  init(_ bytes: UnsafeRawBufferPointer) {
+    at = bytes.baseAddress!
+    end = at + bytes.count
+  }
+
+  @inline(__always) var isAtEnd: Bool { at >= end }
+  /// Something lay behind the end.
+  @inline(__always) var isBroken: Bool { at > end }
+
+  @inline(__always)
+  mutating func byte() -> UInt8 {
+    let byte = at.load(as: UInt8.self)
+    at += 1
+    return byte
+  }
+
+  @inline(__always)
+  mutating func varint() -> Int64 {
+    let first = at.load(as: UInt8.self)
+    at += 1
+    if first < 0x80 { return Int64(first) }
+    var number = UInt64(first & 0x7F)
+    var shift: UInt64 = 7
+    while shift < 64 {
+      let byte = at.load(as: UInt8.self)
+      at += 1
+      number |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { break }
+      shift += 7
+    }
+    return Int64(bitPattern: number)
+  }
+
+  @inline(__always)
+  mutating func fixed(_ count: Int) -> UInt64 {
+    if count == 0 { return 0 }
+    let word = UInt64(littleEndian: at.loadUnaligned(as: UInt64.self))
+    at += count
+    return word & (UInt64.max >> UInt64(64 - 8 * count))
+  }
+
+  /// The bytes of a block that begins here, and moves behind it; nil where they do not fit.
+  @inline(__always)
+  mutating func block() -> UnsafeRawBufferPointer? {
+    let count = varint()
+    guard count >= 0, !isBroken, count <= end - at else { return nil }
+    defer { at += Int(count) }
+    return UnsafeRawBufferPointer(start: at, count: Int(count))
+  }
+}
+
+/// Reads the counts of one destination.
+struct RollupCountReader {
+  private var reader: RollupReader
+  private let scale: RollupScale
+  private(set) var entry = RollupCount()
+
+  init(_ block: UnsafeRawBufferPointer, _ scale: RollupScale) {
+    reader = RollupReader(block)
+    self.scale = scale
+  }
+
+  var isBroken: Bool { reader.isBroken }
+
+  /// Moves to the next entry; false at the end.
+  @inline(__always)
+  mutating func next() -> Bool {
+    guard !reader.isAtEnd else { return false }
+    let tag = reader.byte()
+    if tag & RollupCode.Tag.turns != 0 {
+      entry.outcome = reader.varint()
+      entry.kind = reader.byte() & 3
+      entry.source = 0
+    }
+    entry.source &+= reader.varint()
+    let isSingle = tag & RollupCode.Tag.single != 0
+    entry.flows = isSingle ? 1 : reader.varint()
+    let sentCode = Int(tag >> RollupCode.Tag.sentShift & 7)
+    let receivedCode = Int(tag >> RollupCode.Tag.receivedShift & 7)
+    entry.hasSent = sentCode != 0
+    entry.hasReceived = receivedCode != 0
+    entry.sent = Int64(bitPattern: reader.fixed(sentCode + (sentCode == 7 ? 1 : 0)))
+    entry.received = Int64(bitPattern: reader.fixed(receivedCode + (receivedCode == 7 ? 1 : 0)))
+    entry.firstMs = scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))
+    entry.lastMs = isSingle ? entry.firstMs : scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))
+    entry.example = scale.firstFlow &+ Int64(bitPattern: reader.fixed(scale.flowBytes))
+    return !reader.isBroken
+  }
+}

@@ -1,0 +1,183 @@
+/// Writes the durations of one destination.
+struct RollupDurationWriter {
+  private(set) var bytes = RollupBytes()
+  private let scale: RollupScale
+
+  init(_ scale: RollupScale) { self.scale = scale }
+
+  mutating func begin() { bytes.removeAll() }
+
+  private mutating func head(_ entry: RollupDurations, count: UInt64) {
+    bytes.varint(entry.outcome)
+    bytes.byte(entry.kind)
+    bytes.varint(entry.source)
+    bytes.varint(count)
+    bytes.fixed(UInt64(bitPattern: entry.firstMs &- scale.firstMs), scale.timeBytes)
+    if count > 1 { bytes.fixed(UInt64(bitPattern: entry.lastMs &- scale.firstMs), scale.timeBytes) }
+    bytes.fixed(UInt64(bitPattern: entry.example &- scale.firstFlow), scale.flowBytes)
+  }
+
+  mutating func append(_ entry: RollupDurations, _ durations: RollupHistogram) {
+    head(entry, count: durations.count)
+    if let values = durations.values {
+      var before: Int64 = 0
+      for value in values {
+        bytes.varint(value - before)
+        before = value
+      }
+      return
+    }
+    bytes.varint(durations.sum)
+    bytes.varint(durations.min)
+    bytes.varint(durations.max - durations.min)
+    var before = Histogram.bucket(of: durations.min)
+    var seen: UInt64 = 0
+    durations.forEachBucket { bucket, count in
+      bytes.varint(Int64(bucket - before))
+      bytes.varint(count)
+      before = bucket
+      seen += count
+    }
+  }
+}
+
+/// Durations on their way into a rollup: single values while they are few, buckets afterwards. Made once and used again.
+struct RollupHistogram {
+  private(set) var count: UInt64 = 0
+  private(set) var sum: UInt64 = 0
+  private(set) var min: Int64 = .max
+  private(set) var max: Int64 = -1
+  private var few: [Int64] = []
+  private var hasBuckets = false
+  private var buckets = [UInt64](repeating: 0, count: Histogram.bucketCount)
+
+  /// Sorted; nil when only buckets are known.
+  var values: [Int64]? { hasBuckets || count > RollupCode.mostValues ? nil : few }
+
+  mutating func removeAll() {
+    if hasBuckets, max >= min {
+      for bucket in Histogram.bucket(of: min)...Histogram.bucket(of: max) { buckets[bucket] = 0 }
+    }
+    few.removeAll(keepingCapacity: true)
+    hasBuckets = false
+    (count, sum, min, max) = (0, 0, .max, -1)
+  }
+
+  mutating func add(_ duration: Int64) {
+    let value = Swift.min(Swift.max(duration, 0), Histogram.maxValue)
+    count += 1
+    sum &+= UInt64(value)
+    min = Swift.min(min, value)
+    max = Swift.max(max, value)
+    if !hasBuckets {
+      if few.count < RollupCode.mostValues {
+        few.insert(value, at: few.firstIndex { $0 > value } ?? few.count)
+        return
+      }
+      spread()
+    }
+    buckets[Histogram.bucket(of: value)] += 1
+  }
+
+  private mutating func spread() {
+    for value in few { buckets[Histogram.bucket(of: value)] += 1 }
+    few.removeAll(keepingCapacity: true)
+    hasBuckets = true
+  }
+
+  func forEachBucket(_ body: (Int, UInt64) -> Void) {
+    for bucket in Histogram.bucket(of: min)...Histogram.bucket(of: max) where buckets[bucket] > 0 {
+      body(bucket, buckets[bucket])
+    }
+  }
+
+  /// Of an entry that was written as buckets; false where they cannot have been.
+  mutating func add(_ reader: inout RollupDurationReader) -> Bool {
+    reader.forEach(value: { add($0) }) { sum, least, most, pairs in
+      if !hasBuckets { spread() }
+      self.sum &+= sum
+      min = Swift.min(min, least)
+      max = Swift.max(max, most)
+      while let (bucket, count) = pairs() {
+        buckets[bucket] &+= count
+        self.count &+= count
+      }
+    }
+  }
+}
+
+/// Reads the durations of one destination.
+struct RollupDurationReader {
+  private var reader: RollupReader
+  private let scale: RollupScale
+  private(set) var entry = RollupDurations()
+  private(set) var count: UInt64 = 0
+
+  init(_ block: UnsafeRawBufferPointer, _ scale: RollupScale) {
+    reader = RollupReader(block)
+    self.scale = scale
+  }
+
+  var isBroken: Bool { reader.isBroken }
+
+  /// Moves to the next entry, whose durations are to be read before the one after it.
+  mutating func next() -> Bool {
+    guard !reader.isAtEnd else { return false }
+    entry.outcome = reader.varint()
+    entry.kind = reader.byte() & 3
+    entry.source = reader.varint()
+    count = UInt64(bitPattern: reader.varint())
+    entry.firstMs = scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))
+    entry.lastMs = count == 1 ? entry.firstMs : scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))
+    entry.example = scale.firstFlow &+ Int64(bitPattern: reader.fixed(scale.flowBytes))
+    return count > 0 && !reader.isBroken
+  }
+
+  /// Reads on over the entry's durations: one by one, or as sum, least, most, and pairs of bucket and count. False where the
+  /// bytes make no sense.
+  mutating func forEach(
+    value: (Int64) -> Void, buckets: (UInt64, Int64, Int64, () -> (Int, UInt64)?) -> Void
+  ) -> Bool {
+    if count <= UInt64(RollupCode.mostValues) {
+      var last: Int64 = 0
+      for _ in 0..<count {
+        guard !reader.isAtEnd else { return false }
+        last &+= reader.varint()
+        value(last)
+      }
+      return !reader.isBroken
+    }
+    let sum = UInt64(bitPattern: reader.varint())
+    let least = reader.varint()
+    let width = reader.varint()
+    guard !reader.isBroken, least >= 0, least <= Histogram.maxValue, width >= 0, width <= Histogram.maxValue - least
+    else { return false }
+    var bucket = Int64(Histogram.bucket(of: least))
+    let lastBucket = Int64(Histogram.bucket(of: least + width))
+    var left = count
+    var isGood = true
+    buckets(sum, least, least + width) {
+      guard left > 0, isGood else { return nil }
+      guard !reader.isAtEnd else {
+        isGood = false
+        return nil
+      }
+      bucket &+= reader.varint()
+      let amount = UInt64(bitPattern: reader.varint())
+      guard bucket >= 0, bucket <= lastBucket, amount > 0, amount <= left, !reader.isBroken else {
+        isGood = false
+        return nil
+      }
+      left -= amount
+      return (Int(bucket), amount)
+    }
+    return isGood && left == 0
+  }
+
+  /// Adds the entry's durations.
+  mutating func add(to histogram: inout Histogram) -> Bool {
+    forEach(value: { histogram.add($0) }) { sum, least, most, pairs in
+      histogram.add(sum: sum, min: least, max: most, pairs)
+    }
+  }
+}

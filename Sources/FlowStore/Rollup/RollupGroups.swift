@@ -1,0 +1,47 @@
+/// What is summed up together by the present judgement, and the times that must not be.
+struct RollupGroups {
+  /// By row id of an outcome or a source: the one with the lowest row id of those that are alike.
+  private(set) var outcomes: [Int32]
+  private(set) var sources: [Int32]
+  let borders: [Int64]
+
+  init(_ tables: VerdictTables) {
+    // What ends in no known way may have any protocol, and is summed up alone.
+    outcomes = RollupGroups.lowest(tables.outcomeClasses) { $0 != 0 }
+    sources = RollupGroups.lowest(tables.sourceClasses) { $0 >= 0 }
+    borders = tables.borders
+  }
+
+  private static func lowest(_ classes: [Int32], _ isKnown: (Int32) -> Bool) -> [Int32] {
+    var first: [Int32: Int32] = [:]
+    return classes.enumerated().map { index, kind in
+      guard isKnown(kind) else { return Int32(index) }
+      if let known = first[kind] { return known }
+      first[kind] = Int32(index)
+      return Int32(index)
+    }
+  }
+
+  func outcome(_ id: Int64) -> Int64 {
+    id >= 0 && id < outcomes.count ? Int64(outcomes[Int(id)]) : id
+  }
+
+  func source(_ id: Int64) -> Int64 {
+    id >= 0 && id < sources.count ? Int64(sources[Int(id)]) : id
+  }
+
+  /// The borders that divide a time; none where there are too many to keep apart (then rows are looked at instead).
+  func borders(from first: Int64, through last: Int64) -> [Int64] {
+    let inside = borders.filter { first < $0 && $0 <= last }
+    return inside.count < 1 << RollupGroups.segmentBits - 1 ? inside : []
+  }
+
+  static let segmentBits = 6
+
+  @inline(__always)
+  static func segment(_ ms: Int64, _ borders: [Int64]) -> Int {
+    var segment = 0
+    for border in borders where border <= ms { segment += 1 }
+    return segment
+  }
+}
