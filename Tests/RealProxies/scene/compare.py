@@ -200,7 +200,7 @@ def judge_totals(reading, lines, gatewatch, database):
         # totals are about egress; and where it is open what the way was, so it is who counts it
         if path == "internal" or isinstance(path, OneOf):
             continue
-        is_last = HOPS[line.log] == last[line.scenario, line.journey]
+        is_last = HOPS[line.log] == last[line.scenario, line.journey] and not (reading.joins and line.repeated)
         found = counted.get((line.log, line.number))
         reading.measures["counted once"].add(found == is_last)
         if found != is_last:

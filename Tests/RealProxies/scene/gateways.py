@@ -34,7 +34,7 @@ def _(mesh):
     # the sidecar resets the stream on seeing the status, which the gateway notes (DR) when it comes soon enough
     attempt["bytes_received"] = OneOf(0, 2)
     failed = {**attempt, "status": 503, "outcome": OneOf("failed", "client-gone")}
-    return [to_gateway(**facts), at_gateway(**failed), at_gateway(**failed), at_gateway(**attempt)]
+    return [to_gateway(**facts), at_gateway(**failed, repeated=True), at_gateway(**failed, repeated=True), at_gateway(**attempt)]
 
 
 @scenario("gateway-tls", "TLS through the egress gateway by SNI")

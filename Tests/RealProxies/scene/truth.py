@@ -44,10 +44,11 @@ class Line:
 
     `claim` is a bypass that only a second log or the policy's inventory proves; `proven` says that the client is accounted
     for by another log, so that calling it unproven would be a false alarm; `ambiguous` that the text can be split in more
-    than one way; `loose` that several lines of one log belong to the connection, which the lines need not tell."""
+    than one way; `loose` that several lines of one log belong to the connection, which the lines need not tell; `repeated` that it
+    is an attempt whose answer is a later one, which counts once hops are joined."""
 
     def __init__(self, log, journey="", claim=None, proven=None, ambiguous=False, warnings=(), marker=None,
-                 loose=False, **columns):
+                 loose=False, repeated=False, **columns):
         self.log = log
         self.journey = journey
         self.claim = claim
@@ -55,6 +56,7 @@ class Line:
         self.ambiguous = ambiguous
         self.marker = marker
         self.loose = loose
+        self.repeated = repeated
         self.warnings = list(warnings)
         self.columns = {"role": ROLES[log], "bypass": None, **columns}
         self.scenario = None
