@@ -1,11 +1,13 @@
 -- title: Which logs were read, for which time
 -- about: One line per log, the base of every other answer: what no log shows, no report can show. read =
 --    stored + rejected + skipped. A gap is a silence of more than 15 minutes and ten times the log's usual pause between
---    two minutes with lines, the longest left out. Signs: errors-only, no line of ten or more tells of a success, as
---    where a filter logs failures alone; ten-line-tail, as "kubectl logs -l" prints without --tail; unfinished, the last
---    line has no end yet. Clients without a log of their own: gatewatch report unlogged.
+--    two minutes with lines, the longest left out. Signs are no facts: errors-only, no line of ten or more tells of a success,
+--    as where a filter logs failures alone; ten-line-tail, as "kubectl logs -l" prints without --tail; unfinished, the last
+--    line has no end yet; rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was
+--    not; earlier-run-missing, a container's log of before its restart was not read. Clocks compare the starts of joined
+--    hops, the way between them included: gatewatch report clocks.
 -- rows: all
--- table: log roles formats first_seen last_seen gaps longest_gap gap_from read rejected skipped signs note
+-- table: log roles formats first_seen last_seen gaps longest_gap gap_from read rejected_share skipped_share clock_skew signs note
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- column: log            text   path when last read
@@ -13,6 +15,7 @@
 -- column: formats        text   formats met
 -- column: first_seen     first  earliest start of a flow
 -- column: last_seen      last   latest end of a flow
+-- column: by_role        text   per role: flows, earliest and latest start (UTC)
 -- column: gaps           number silences much longer than usual
 -- column: longest_gap    ms     the longest of them
 -- column: gap_from       time   the last line before it
@@ -22,9 +25,11 @@
 -- column: stored         count  lines stored
 -- column: rejected       count  lines that nothing understood
 -- column: skipped        count  lines recognised as something else
--- column: rejected_share number share of the lines read, 0 to 1
--- column: skipped_share  number share of the lines read, 0 to 1
+-- column: rejected_share share  share of the lines read
+-- column: skipped_share  share  share of the lines read
 -- column: pending        bytes  bytes of an unfinished last line
+-- column: clock_skew     ms     its clock ahead of the log that clock_against names, where most pairs of hops show it
+-- column: clock_against  text   that log
 -- column: signs          text   what speaks against a whole log
 -- column: read_at        last   when the log was last read
 -- column: note           text   truncated, rewritten, ...
@@ -74,17 +79,28 @@ tally as materialized (
     source_id,
     role,
     outcome,
-    count(*) as flows
+    count(*) as flows,
+    min(started_at_ms) as first_ms,
+    max(started_at_ms) as last_ms
   from judged_flow
+  where (:since_ms is null or started_at_ms >= :since_ms)
+    and (:until_ms is null or started_at_ms < :until_ms)
   group by source_id, role, outcome
 ),
 role_of_log as (
-  select distinct log, role
+  select log, role, sum(flows) as flows, min(first_ms) as first_ms, max(last_ms) as last_ms
   from tally
+  group by log, role
 ),
 roles as (
-  select log, group_concat(role, ', ') as roles
-  from (select log, role from role_of_log order by log, role)
+  select
+    log,
+    group_concat(role, ', ') as roles,
+    group_concat(
+      role || ' ' || flows || ', ' || strftime('%Y-%m-%dT%H:%M:%SZ', first_ms / 1000, 'unixepoch') || ' to '
+        || strftime('%Y-%m-%dT%H:%M:%SZ', last_ms / 1000, 'unixepoch'),
+      '; ') as by_role
+  from (select log, role, flows, first_ms, last_ms from role_of_log order by log, role)
   group by log
 ),
 success as (
@@ -98,11 +114,11 @@ success as (
 pod as (
   select
     t.log,
-    s.pod,
+    coalesce(s.pod, s.proxy_ip) as pod,
     sum(t.flows) as flows
   from tally t
   join source s on s.id = t.source_id
-  group by t.log, s.pod
+  group by t.log, coalesce(s.pod, s.proxy_ip)
 ),
 tail as (
   select
@@ -111,6 +127,70 @@ tail as (
     max(flows) as most
   from pod
   group by log
+),
+-- BASE.3, BASE.3.gz: the third part of a rotated log; BASE is the first. FOLDER/3.log: what a container wrote after its third restart.
+plain as (
+  select
+    id,
+    case when path like '%.gz' then substr(path, 1, length(path) - 3) else path end as path
+  from log
+),
+stemmed as (
+  select
+    id,
+    path,
+    rtrim(path, '0123456789') as stem,
+    rtrim(substr(path, 1, length(path) - 4), '0123456789') as folder
+  from plain
+),
+part as (
+  select
+    id,
+    case
+      when stem like '%.' and length(path) - length(stem) between 1 and 3 then substr(stem, 1, length(stem) - 1)
+      else path
+    end as base,
+    case
+      when stem like '%.' and length(path) - length(stem) between 1 and 3
+        then cast(substr(path, length(stem) + 1) as integer)
+      else 0
+    end as place,
+    case
+      when path like '%/%.log' and folder like '%/' and length(path) - length(folder) between 5 and 9 then folder
+    end as folder,
+    case when path like '%.log' then cast(substr(path, length(folder) + 1) as integer) end as run
+  from stemmed
+),
+missing as (
+  select
+    p.id,
+    case
+      when p.place > 0 and not exists (select 1 from part n where n.base = p.base and n.place = p.place - 1)
+        then ', rotated-log-missing'
+      else ''
+    end
+      || case
+        when p.folder is not null and p.run > 0
+          and not exists (select 1 from part n where n.folder = p.folder and n.run = p.run - 1)
+          and not exists (select 1 from plain n where n.path glob p.folder || (p.run - 1) || '.log.*')
+          then ', earlier-run-missing'
+        else ''
+      end as signs
+  from part p
+),
+-- With a single max, SQLite takes the other columns from its row: the neighbour with the most pairs.
+clock as (
+  select log, max(samples) as samples, skew_ms, against
+  from (
+    select later_log as log, skew_ms, samples, earlier_log as against
+    from clock_skew
+    where later_log <> earlier_log
+    union all
+    select earlier_log, -skew_ms, samples, later_log
+    from clock_skew
+    where later_log <> earlier_log
+  )
+  group by log
 )
 select
   l.path as log,
@@ -118,6 +198,7 @@ select
   l.formats,
   l.first_ms as first_seen,
   l.last_ms as last_seen,
+  r.by_role,
   coalesce(g.gaps, 0) as gaps,
   g.longest as longest_gap,
   g.from_ms as gap_from,
@@ -130,6 +211,8 @@ select
   case when l.read > 0 then round(1.0 * l.rejected / l.read, 4) end as rejected_share,
   case when l.read > 0 then round(1.0 * l.skipped / l.read, 4) end as skipped_share,
   l.pending,
+  c.skew_ms as clock_skew,
+  ca.path as clock_against,
   nullif(
     substr(
       case when k.flows >= 10 and k.ok = 0 then ', errors-only' else '' end
@@ -138,7 +221,8 @@ select
           when t.pods >= 2 and t.most = 10 then ', ten-line-tail'
           else ''
         end
-        || case when l.pending > 0 then ', unfinished' else '' end,
+        || case when l.pending > 0 then ', unfinished' else '' end
+        || coalesce(m.signs, ''),
       3),
     '') as signs,
   l.last_read_at_ms as read_at,
@@ -149,6 +233,9 @@ left join gap g on g.log = l.id
 left join usual u on u.log = l.id
 left join success k on k.log = l.id
 left join tail t on t.log = l.id
+left join missing m on m.id = l.id
+left join clock c on c.log = l.id
+left join log ca on ca.id = c.against
 where (:since_ms is null or l.last_ms is null or l.last_ms >= :since_ms)
   and (:until_ms is null or l.first_ms is null or l.first_ms < :until_ms)
 order by l.path, l.generation, l.id;

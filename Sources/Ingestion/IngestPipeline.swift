@@ -80,10 +80,12 @@ public final class IngestPipeline {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
     }
-    try nameRoles(store, writer, after: lastFlowBefore)
+    let looks = try store.looksByLog(after: lastFlowBefore)
+    nameRoles(looks, writer)
+    try store.noteSigns(looks, after: lastFlowBefore)
     // Logs without new lines, and small ones among a very great many lines, have their roles from earlier ones.
     if summary.files.indices.contains(where: { ordinals[$0] != nil && summary.files[$0].role.isEmpty }) {
-      try nameRoles(store, writer, after: 0)
+      nameRoles(try store.looksByLog(), writer)
     }
     for index in summary.files.indices where summary.files[index].role.isEmpty {
       summary.files[index].role = Role.unknown.rawValue
@@ -92,10 +94,9 @@ public final class IngestPipeline {
     try store.rollUp()
   }
 
-  private func nameRoles(_ store: FlowStore, _ writer: StoreWriter, after flow: Int64) throws(StoreError) {
-    let roles = try store.rolesByLog(after: flow)
+  private func nameRoles(_ looks: [Int64: LogLook], _ writer: StoreWriter) {
     for (index, ordinal) in ordinals.enumerated() where summary.files[index].role.isEmpty {
-      guard let ordinal, let id = writer.rowID(ordinal), let found = roles[id] else { continue }
+      guard let ordinal, let id = writer.rowID(ordinal), let found = looks[id]?.roles else { continue }
       summary.files[index].role = found.map(\.rawValue).joined(separator: ",")
     }
   }

@@ -19,6 +19,12 @@ public enum Rejudge {
     return judgement
   }
 
+  /// As `run`, for a store of which no new lines were read, and with what its logs look like by the new verdicts.
+  public static func runAndNoteSigns(store: FlowStore, policy: Policy?) throws(StoreError) {
+    guard try run(store: store, policy: policy) != nil else { return }
+    try store.noteSigns(try store.looksByLog(), after: 0)
+  }
+
   public static func judge(_ facts: StoredFacts, policy: Policy?) -> Judgement {
     Judge(
       policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,

@@ -1,4 +1,5 @@
 public import FlowStore
+internal import Flows
 
 /// What an answer rests on: what was read, and what stands against "nothing bypassed".
 ///
@@ -14,6 +15,18 @@ public struct Standing: Sendable, Equatable {
   public private(set) var firstMs: Int64?
   public private(set) var lastMs: Int64?
   public private(set) var isJudged = false
+  /// Logs with flows, by the roles that wrote them; empty where that was not noted.
+  public private(set) var logsByRole: [RoleCount] = []
+  public struct RoleCount: Sendable, Equatable {
+    public var roles: String
+    public var logs: Int64
+  }
+  /// Logs of ten lines and more of which none tells of a success: a filter may log failures alone.
+  public private(set) var logsWithoutSuccess: Int64 = 0
+  /// Logs that look like the last ten lines of each pod.
+  public private(set) var tails: Int64 = 0
+  /// No log of a sidecar was read, as far as the roles of all logs are known.
+  public private(set) var lacksSidecars = false
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
   public private(set) var bypassed: Bypassed?
   public struct Bypassed: Sendable, Equatable {
@@ -49,10 +62,41 @@ public struct Standing: Sendable, Equatable {
       firstMs = row[5].integer
       lastMs = row[6].integer
     }
+    try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     guard findings else { return }
     try countFindings(in: store, filters: filters, usingTallies: usesTallies)
+  }
+
+  private mutating func readSigns(_ store: FlowReader) throws {
+    var counts: [String: Int64] = [:]
+    var known = 0
+    var holding = 0
+    var hasSidecar = false
+    try store.query(
+      """
+      select coalesce(l.declared_role, g.roles), g.has_success = 0 and l.stored >= \(FlowStore.linesOfASign), g.is_tail
+      from log l
+      left join log_sign g on g.log = l.id
+      where l.stored > 0
+      order by l.id
+      """
+    ) { row in
+      holding += 1
+      logsWithoutSuccess += row[1].integer ?? 0
+      tails += row[2].integer ?? 0
+      guard let text = row[0].text else { return }
+      known += 1
+      let roles = text.split(separator: ",").compactMap { Role(rawValue: String($0)) }
+      hasSidecar = hasSidecar || roles.contains(.sidecar) || roles.contains(.unknown)
+      // A sidecar writes both sides of its pod's traffic.
+      let named = roles.contains(.sidecar) ? roles.filter { $0 != .inbound } : roles
+      counts[named.map(\.rawValue).joined(separator: "+"), default: 0] += 1
+    }
+    guard known == holding else { return }
+    lacksSidecars = holding > 0 && !hasSidecar
+    logsByRole = counts.sorted { $0.key < $1.key }.map { RoleCount(roles: $0.key, logs: $0.value) }
   }
 
   private mutating func countFindings(in store: FlowReader, filters: Filters, usingTallies: Bool) throws {
@@ -95,6 +139,10 @@ public struct Standing: Sendable, Equatable {
       default: doubts.append("\(count): \(why)")
       }
     }
+    if lacksSidecars {
+      doubts.append("no log of a sidecar was read: what pods send past the gateway stands in no other log")
+    }
+    doubts += signs
     if rejected > 0 {
       doubts.append(
         "\(Quantities.grouped(rejected)) rejected \(rejected == 1 ? "line" : "lines") (see: gatewatch report rejected)")
@@ -141,15 +189,37 @@ public struct Standing: Sendable, Equatable {
 
   // MARK: In words
 
+  private var roles: String {
+    logsByRole.isEmpty
+      ? "" : " (\(logsByRole.map { "\(Quantities.grouped($0.logs)) \($0.roles)" }.joined(separator: ", ")))"
+  }
+
   /// What was read, in one sentence.
   public var coverage: String {
     guard logs > 0 else { return "no log was read" }
     var text =
-      "\(Quantities.grouped(Int64(logs))) \(logs == 1 ? "log" : "logs"), \(Quantities.grouped(read)) lines read"
+      "\(Quantities.grouped(Int64(logs))) \(logs == 1 ? "log" : "logs")\(roles), \(Quantities.grouped(read)) lines read"
     text +=
       " = \(Quantities.grouped(stored)) stored + \(Quantities.grouped(rejected)) rejected + \(Quantities.grouped(skipped)) skipped"
     if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
+    for sign in signs { text += "; \(sign)" }
     return text
+  }
+
+  /// What speaks against whole logs: signs, no facts.
+  private var signs: [String] {
+    var signs: [String] = []
+    if logsWithoutSuccess > 0 {
+      signs.append(
+        "\(logsWithoutSuccess) \(logsWithoutSuccess == 1 ? "log tells" : "logs tell") of no success, perhaps by a filter (see: gatewatch report coverage)"
+      )
+    }
+    if tails > 0 {
+      signs.append(
+        "\(tails) \(tails == 1 ? "log looks" : "logs look") like the last ten lines of each pod (see: gatewatch report coverage)"
+      )
+    }
+    return signs
   }
 
   /// Whether traffic went around the gateway, as far as the logs that were read can tell.

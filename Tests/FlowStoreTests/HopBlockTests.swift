@@ -90,7 +90,7 @@ struct HopBlockTests {
         "create table flow_hop (flow integer primary key, journey, place)",
         "insert into flow_hop values (7, \(Int64(bitPattern: 0x8000_0000_0000_0001)), 1), (1000, 3, 14), (2100, -1, 2)",
         "drop table hop_place", "drop table hop_journey", "drop table clock_skew", "drop table rollup_run",
-        "drop table rollup_part", "pragma user_version = 4",
+        "drop table rollup_part", "drop table log_sign", "pragma user_version = 4",
       ] { try db.run(sql) }
     }
     store.close()

@@ -89,7 +89,7 @@ struct AlertCommand: ParsableCommand {
     if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
     let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
     let problems = try readLogs(into: flowStore, policy: judgedBy)
-    try Rejudge.run(store: flowStore, policy: judgedBy)
+    try Rejudge.runAndNoteSigns(store: flowStore, policy: judgedBy)
     try flowStore.commit()
 
     var rules = AlertLedger.Rules(now: Terminal.now)

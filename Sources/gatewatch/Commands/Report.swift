@@ -57,8 +57,8 @@ struct ReportCommand: ParsableCommand {
       appearance.keepsCSVRaw = output.keepsCSVRaw
       try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write), standing: standing)
       // Formats of rows alone have no place for what the reader must know.
-      if format == .csv || format == .ndjson, let statement = standing.statement, !standing.doubts.isEmpty {
-        Terminal.complain(statement)
+      if format == .csv || format == .ndjson, let statement = standing.statement {
+        Terminal.complain("\(statement); read: \(standing.coverage)")
       }
       if !missing.isEmpty {
         missing.forEach { Terminal.complain($0) }

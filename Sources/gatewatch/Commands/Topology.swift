@@ -83,7 +83,7 @@ struct TopologyImport: ParsableCommand {
         }
         if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
         let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
-        try Rejudge.run(store: flowStore, policy: judgedBy)
+        try Rejudge.runAndNoteSigns(store: flowStore, policy: judgedBy)
         try flowStore.commit()
       } catch StoreError.locked(let path, let pid) {
         Terminal.complain(StoreError.locked(path: path, pid: pid).description)

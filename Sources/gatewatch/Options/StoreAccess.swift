@@ -17,7 +17,7 @@ enum StoreAccess {
       let policy = try StoreAccess.policy(file: file)
       try rejudge(options.database, wait: .seconds(60)) { store in
         try store.setPolicy(text: policy.text, file: file)
-        try Rejudge.run(store: store, policy: policy.policy)
+        try Rejudge.runAndNoteSigns(store: store, policy: policy.policy)
       }
     } else if try !isJudged(reader) {
       do {
@@ -44,7 +44,7 @@ enum StoreAccess {
   }
 
   static func judgeByStoredPolicy(_ store: FlowStore) throws {
-    try Rejudge.run(store: store, policy: try storedPolicy(store))
+    try Rejudge.runAndNoteSigns(store: store, policy: try storedPolicy(store))
   }
 
   private static func isJudged(_ reader: FlowReader) throws -> Bool {

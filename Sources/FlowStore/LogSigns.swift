@@ -1,0 +1,142 @@
+public import Flows
+internal import GRDB
+
+extension FlowStore {
+  /// Fewer lines than this may well tell of failures alone.
+  public static let linesOfASign: Int64 = 10
+  private static let signsOf = "log_signs"
+
+  /// Notes of every log with new lines, and of all after another judgement, which roles wrote it, whether any line tells of
+  /// a success, and whether it looks like the last ten lines of each pod.
+  ///
+  /// - Parameters:
+  ///   - looks: what a look at the flows after `flow` showed; logs that it leaves open are looked at line by line.
+  ///   - flow: everything up to it was noted before.
+  public func noteSigns(_ looks: [Int64: LogLook], after flow: Int64) throws(StoreError) {
+    // By another policy, or before anything was noted, all flows count.
+    let policy = try judgedPolicyHash ?? ""
+    let isAfresh = try meta(FlowStore.signsOf) != "\(policy)"
+    let changed = try changedLogs(isAfresh)
+    guard !changed.isEmpty else { return }
+    let from = isAfresh ? 0 : flow
+    var found = isAfresh && flow > 0 ? try self.looksByLog() : looks
+    let open = changed.filter { log in
+      let look = found[log.id]
+      return (look?.roles ?? []).isEmpty && log.roles.isEmpty
+        || !(look?.hasSuccess ?? false) && !log.hasSuccess && log.stored >= FlowStore.linesOfASign
+    }
+    if !open.isEmpty { found.merge(try lookClosely(at: open.map(\.id), after: from)) { $0.merged(with: $1) } }
+    let tails = try tails(among: changed)
+    try write("signs") { db throws(StoreError) in
+      let insert = try db.statement(
+        "insert or replace into log_sign (log, stored, roles, has_success, is_tail) values (?, ?, ?, ?, ?)")
+      for log in changed {
+        let look = (found[log.id] ?? LogLook()).merged(with: LogLook(roles: log.roles, hasSuccess: log.hasSuccess))
+        let roles = log.declaredRole.map { [$0] } ?? look.roles
+        try insert.run(
+          .integer(log.id), .integer(log.stored),
+          roles.isEmpty ? .null : .text(roles.map(\.rawValue).joined(separator: ",")),
+          .integer(look.hasSuccess ? 1 : 0), .integer(tails.contains(log.id) ? 1 : 0))
+      }
+      try db.statement("insert or replace into meta (key, value) values (?, ?)").run(
+        .text(FlowStore.signsOf), .text(policy))
+    }
+  }
+
+  private struct ChangedLog {
+    var id: Int64
+    var read: Int64
+    var stored: Int64
+    var declaredRole: Role?
+    /// As noted before.
+    var roles: [Role]
+    var hasSuccess: Bool
+  }
+
+  private func changedLogs(_ isAfresh: Bool) throws(StoreError) -> [ChangedLog] {
+    try access { db throws(StoreError) in
+      let rows = try db.statement(
+        """
+        select l.id, l.read, l.stored, l.declared_role, s.roles, coalesce(s.has_success, 0)
+        from log l
+        left join log_sign s on s.log = l.id
+        where l.stored > 0
+          and (\(isAfresh ? 1 : 0) or s.log is null or s.stored <> l.stored)
+        order by l.id
+        """)
+      var logs: [ChangedLog] = []
+      while try rows.step() {
+        let roles = (rows.text(4) ?? "").split(separator: ",").compactMap { Role(rawValue: String($0)) }
+        logs.append(
+          ChangedLog(
+            id: rows.int(0), read: rows.int(1), stored: rows.int(2),
+            declaredRole: rows.text(3).flatMap(Role.init(rawValue:)), roles: isAfresh ? [] : roles,
+            hasSuccess: !isAfresh && rows.int(5) == 1))
+      }
+      return logs
+    }
+  }
+
+  /// Every flow of some logs, looked at.
+  private func lookClosely(at logs: [Int64], after flow: Int64) throws(StoreError) -> [Int64: LogLook] {
+    let list = logs.map(String.init).joined(separator: ",")
+    return try access { db throws(StoreError) in
+      try LogLook.read(
+        try db.statement(
+          """
+          select log_id, role, max(outcome = 'ok')
+          from judged_flow
+          where id > \(flow)
+            and log_id in (\(list))
+          group by log_id, role
+          order by log_id, role
+          """))
+    }
+  }
+
+  /// Logs of exactly ten lines, and those of several pods of which none has more than ten.
+  private func tails(among logs: [ChangedLog]) throws(StoreError) -> Set<Int64> {
+    let small = logs.filter { $0.stored <= FlowStore.linesOfASign * 1_000 }
+    guard !small.isEmpty else { return [] }
+    let list = small.map { String($0.id) }.joined(separator: ",")
+    return try access { db throws(StoreError) in
+      var tails: Set<Int64> = []
+      let pods = try db.statement(
+        """
+        select l.id, l.read, l.stored, count(distinct coalesce(s.pod, s.proxy_ip))
+        from log l
+        join source s on s.log = l.id
+        where l.id in (\(list))
+        group by l.id
+        order by l.id
+        """)
+      var several: [Int64] = []
+      while try pods.step() {
+        let (log, read, stored, count) = (pods.int(0), pods.int(1), pods.int(2), pods.int(3))
+        if count < 2 {
+          if read == FlowStore.linesOfASign { tails.insert(log) }
+        } else if stored <= FlowStore.linesOfASign * count {
+          several.append(log)
+        }
+      }
+      guard !several.isEmpty else { return tails }
+      let counts = try db.statement(
+        """
+        select log, max(flows)
+        from (
+          select s.log, count(*) as flows
+          from flow f
+          join source s on s.id = f.source
+          where s.log in (\(several.map(String.init).joined(separator: ",")))
+          group by s.log, coalesce(s.pod, s.proxy_ip)
+        )
+        group by log
+        order by log
+        """)
+      while try counts.step() {
+        if counts.int(1) == FlowStore.linesOfASign { tails.insert(counts.int(0)) }
+      }
+      return tails
+    }
+  }
+}

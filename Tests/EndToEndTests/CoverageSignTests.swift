@@ -1,0 +1,163 @@
+import Foundation
+import Testing
+
+/// What speaks against whole logs, and that every answer about bypass says so, as built.
+@Suite struct CoverageSignTests {
+  /// Lines of a sidecar that went to the declared gateway.
+  private func sidecar(_ count: Int, status: Int = 200, from second: Int = 0) -> String {
+    (second..<second + count).map { second in
+      "[2026-11-02T09:\(String(format: "%02d:%02d", second / 60, second % 60)).000Z] \"GET / HTTP/1.1\" \(status) - via_upstream - \"-\" 0 20 5 5 \"-\" \"curl/8\" \"-\" \"a.example\" \"10.80.3.232:8080\" outbound|80||istio-egressgateway.istio-system.svc.cluster.local 10.80.3.11:\(40_000 + second) 203.0.113.7:80 10.80.3.11:\(50_000 + second) - -\n"
+    }.joined()
+  }
+
+  private static let policy = """
+    mesh:
+      internal: [10.80.0.0/16]
+    gateways:
+      - { name: egress, hosts: [istio-egressgateway.istio-system.svc.cluster.local], addresses: [10.80.3.232] }
+
+    """
+
+  private func row(_ log: String, _ output: String) throws -> [String: Any] {
+    let line = try #require(output.split(separator: "\n").first { $0.contains("\"log\":\"\(log)\"") }, "\(output)")
+    return try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+  }
+
+  @Test("an all-clear is said of a whole log, and not of one that a filter may have left failures alone in")
+  func filtered() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(sidecar(20), to: "whole.log")
+    try session.write(sidecar(20, status: 503), to: "errors.log")
+    let whole = try session.run(
+      "gatewatch ingest --db a.db --policy egress.yaml whole.log > i.txt; gatewatch report bypass --db a.db")
+    #expect(whole.contains("no bypass found in what was read: 1 log (1 sidecar), 20 lines read"), "\(whole)")
+    let errors = try session.run("gatewatch ingest --policy egress.yaml errors.log > i.txt; gatewatch report bypass")
+    #expect(
+      errors.contains(
+        "no bypass is proven, but this is no all-clear: 1 log tells of no success, perhaps by a filter (see: gatewatch report coverage)"
+      ),
+      "\(errors)")
+    // One success later, it is a log as any other.
+    try session.write(sidecar(20, status: 503) + sidecar(1, from: 30), to: "errors.log")
+    let later = try session.run("gatewatch ingest errors.log > i.txt; gatewatch report bypass")
+    #expect(later.contains("no bypass found in what was read: 1 log (1 sidecar), 21 lines read"), "\(later)")
+  }
+
+  @Test("without any sidecar's log there is no all-clear: the gateway does not see what went past it")
+  func gatewayAlone() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(
+      Self.policy + "pods: [ { name: sleep, addresses: [10.80.3.11], sidecar: true } ]\n", to: "egress.yaml")
+    let line =
+      "[2026-11-02T09:00:00.000Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 20 5 5 \"-\" \"curl/8\" \"-\" \"a.example\" \"203.0.113.7:80\" outbound|80||a.example 10.80.3.232:40000 10.80.3.232:8080 10.80.3.11:50000 - -\n"
+    try session.write(line, to: "gateway.log")
+    let output = try session.run("gatewatch ingest --policy egress.yaml gateway.log > i.txt; gatewatch report bypass")
+    #expect(output.contains("(1 gateway)") && output.contains("no all-clear"), "\(output)")
+    #expect(output.contains("no log of a sidecar was read"), "\(output)")
+  }
+
+  @Test("the coverage line, with what speaks against a log, stands in every format and in the alert")
+  func everywhere() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let passthrough =
+      "[2026-11-02T10:00:00.000Z] \"- - -\" 0 UF - - \"-\" 0 0 5 - \"-\" \"-\" \"-\" \"-\" \"203.0.113.9:443\" PassthroughCluster 10.80.3.11:41000 203.0.113.9:443 10.80.3.11:51000 - -\n"
+    try session.write(sidecar(9, status: 503) + passthrough, to: "sidecar.log")
+    _ = try session.run("gatewatch ingest sidecar.log > i.txt")
+    let sign = "tells of no success, perhaps by a filter"
+    for format in ["table", "json", "markdown", "html"] {
+      let output = try session.run("gatewatch report bypass --format \(format)")
+      #expect(
+        output.contains("10 lines read = 10 stored + 0 rejected + 0 skipped") && output.contains(sign), "\(output)")
+      #expect(output.contains("looks like the last ten lines of each pod"), "\(output)")
+    }
+    for format in ["csv", "ndjson"] {
+      let output = try session.run("gatewatch report bypass --format \(format) 2>&1 > out.txt")
+      #expect(output.contains("read: 1 log (1 sidecar), 10 lines read") && output.contains(sign), "\(output)")
+      #expect(output.split(separator: "\n").count == 1)
+    }
+    let text = try session.run("gatewatch alert")
+    #expect(text.contains("  read: 1 log (1 sidecar), 10 lines read") && text.contains(sign), "\(text)")
+    let json = try session.run("rm gatewatch.db; gatewatch alert --ingest sidecar.log --format json")
+    #expect(json.contains("\"coverage\": \"1 log (1 sidecar), 10 lines read") && json.contains(sign), "\(json)")
+  }
+
+  @Test(
+    "what was noted while reading is what looking at every flow shows",
+    arguments: ["demo", "real-proxies/istio-1.23", "scenarios/walk-through"])
+  func twins(samples: String) throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(sidecar(15, status: 503), to: "errors.log")
+    try session.write(sidecar(10), to: "tail.log")
+    let noted = try session.run(
+      """
+      gatewatch ingest SampleLogs/\(samples)/*.log errors.log tail.log > i.txt
+      gatewatch query --format csv -e "select l.path, l.roles, l.errors, l.tail from (
+        select l.path, replace(g.roles, ',', ' ') as roles, g.has_success = 0 and l.stored >= 10 as errors, g.is_tail as tail
+        from log l join log_sign g on g.log = l.id) l order by l.path"
+      """)
+    let looked = try session.run("gatewatch report coverage --format ndjson").split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+    let rows = noted.split(whereSeparator: \.isNewline).dropFirst().map {
+      $0.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+    }
+    #expect(rows.count == looked.count)
+    for (row, look) in zip(rows, looked) {
+      #expect(row[0] == look["log"] as? String)
+      let signs = look["signs"] as? String ?? ""
+      #expect((row[2] == "1") == signs.contains("errors-only"), "\(row) \(signs)")
+      #expect((row[3] == "1") == signs.contains("ten-line-tail"), "\(row) \(signs)")
+      let roles = (look["roles"] as? String ?? "").components(separatedBy: ", ").filter { $0 != "unknown" }
+      #expect(Set(row[1].split(separator: " ").map(String.init)) == Set(roles.isEmpty ? ["unknown"] : roles), "\(row)")
+    }
+  }
+
+  @Test("each pod's lines cut to ten are known without a prefix that names the pods")
+  func tailOfSeveralPods() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let pods = ["10.80.3.11", "10.80.3.12", "10.80.3.13"].map { sidecar(10).replacing("10.80.3.11:", with: "\($0):") }
+    try session.write(pods.joined(), to: "pods.log")
+    let output = try session.run(
+      "gatewatch ingest pods.log > i.txt; gatewatch report coverage --format ndjson; gatewatch report bypass")
+    #expect(try row("pods.log", output)["signs"] as? String == "ten-line-tail")
+    #expect(output.contains("1 log looks like the last ten lines of each pod"), "\(output)")
+  }
+
+  @Test("a rotated part that was not read, and a container's log of before its restart, are named as missing")
+  func missingParts() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let folder = "pods/default_sleep-7d4_0a1b/istio-proxy"
+    _ = try session.run("mkdir -p \(folder) pods/default_web-1_0c/istio-proxy")
+    try session.write(sidecar(3), to: "app.log")
+    try session.write(sidecar(3, from: 10), to: "app.log.1")
+    try session.write(sidecar(3, from: 20), to: "app.log.3")
+    try session.write(sidecar(3, from: 30), to: "\(folder)/2.log")
+    try session.write(sidecar(3, from: 40), to: "pods/default_web-1_0c/istio-proxy/0.log")
+    try session.write(sidecar(3, from: 50), to: "pods/default_web-1_0c/istio-proxy/1.log")
+    let output = try session.run("gatewatch ingest app.log* pods > i.txt; gatewatch report coverage --format ndjson")
+    #expect(try row("app.log", output)["signs"] is NSNull)
+    #expect(try row("app.log.1", output)["signs"] is NSNull)
+    #expect(try row("app.log.3", output)["signs"] as? String == "rotated-log-missing")
+    #expect(try row("\(folder)/2.log", output)["signs"] as? String == "earlier-run-missing")
+    #expect(try row("pods/default_web-1_0c/istio-proxy/1.log", output)["signs"] is NSNull)
+  }
+
+  @Test("each log says which roles wrote it when")
+  func roles() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run("gatewatch ingest SampleLogs/demo > i.txt; gatewatch report coverage --format ndjson")
+    let row = try row("SampleLogs/demo/envoy-sidecars.log", output)
+    let times = try #require(row["by_role"] as? String)
+    #expect(
+      times.wholeMatch(of: /inbound \d+, 2026-11-02T09:\S+ to 2026-11-02T09:\S+; sidecar \d+, \S+ to \S+/) != nil,
+      "\(times)")
+  }
+}
