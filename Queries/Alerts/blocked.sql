@@ -17,8 +17,8 @@ with refused as materialized (
     min(started_at_ms) as first_seen,
     max(started_at_ms) as last_seen
   from blocked_flow
-  where :after is null
-    or id > :after
+  -- A limit that is always there, so that rows that were looked at are passed over.
+  where id > coalesce(:after, 0)
   group by source_id, destination_id
 )
 select

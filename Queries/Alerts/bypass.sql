@@ -20,7 +20,8 @@ with route as materialized (
     max(started_at_ms) as last_seen
   from bypass_flow
   where allowed = 0
-    and (:after is null or id > :after)
+    -- A limit that is always there, so that rows that were looked at are passed over.
+    and id > coalesce(:after, 0)
   group by bypass, source_id, destination_id
 )
 select

@@ -18,7 +18,8 @@ with reached as materialized (
   from counted_flow
   where path not in ('none', 'internal')
     and outcome <> 'noise'
-    and (:after is null or id > :after)
+    -- A limit that is always there, so that rows that were looked at are passed over.
+    and id > coalesce(:after, 0)
   group by destination_id
 )
 select

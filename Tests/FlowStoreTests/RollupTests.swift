@@ -99,6 +99,25 @@ struct RollupTests {
     #expect(stopAt > 4)
   }
 
+  @Test("the flows between two are found page by page as by SQL, and no more than asked for")
+  func search() throws {
+    let scene = try RollupScene()
+    try scene.append(5000)
+    try scene.judge(1)
+    _ = try scene.rollUp()
+    let reader = try scene.reader()
+    // The last destinations are rare: most rollups have none of them.
+    for pairs in [[(3, 60), (4, 59)], [(1, 1), (2, 3), (16, 40)], [(17, 1)], []]
+      as [[(source: Int64, destination: Int64)]]
+    {
+      let condition = pairs.map { "source = \($0.source) and destination = \($0.destination)" }.joined(
+        separator: " or ")
+      let rows = try reader.rows("select id from flow where \(condition.isEmpty ? "0" : condition) order by id").rows
+      #expect(try reader.flows(between: pairs, atMost: 1000) == rows.map { $0[0].integer ?? 0 })
+    }
+    #expect(try reader.flows(between: [(1, 1)], atMost: 0) == nil)
+  }
+
   @Test("db check names a rollup that differs from its rows")
   func check() throws {
     let scene = try RollupScene()

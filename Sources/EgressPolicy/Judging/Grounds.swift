@@ -43,11 +43,32 @@ extension Judge {
   /// The grounds of the verdict on one flow; nil where the facts do not hold its source, destination or outcome.
   /// - Parameter atMs: the start of the flow, for entries that hold for a time only.
   public func grounds(source: Int64, destination: Int64, outcome: Int64, atMs: Int64) -> Grounds? {
+    GroundsFinder(self).grounds(source: source, destination: destination, outcome: outcome, atMs: atMs)
+  }
+
+  /// Finds the grounds of flow after flow: what is learned of all facts is learned once.
+  public struct GroundsFinder {
+    private let judge: Judge
+    private let learned: Learned
+
+    public init(_ judge: Judge) {
+      self.judge = judge
+      learned = Learned(judge)
+    }
+
+    /// As `Judge.grounds`.
+    public func grounds(source: Int64, destination: Int64, outcome: Int64, atMs: Int64) -> Grounds? {
+      judge.grounds(source: source, destination: destination, outcome: outcome, atMs: atMs, learned)
+    }
+  }
+
+  private func grounds(
+    source: Int64, destination: Int64, outcome: Int64, atMs: Int64, _ learned: Learned
+  ) -> Grounds? {
     guard let sourceFact = sources.first(where: { $0.id == source }),
       let destinationFact = destinations.first(where: { $0.id == destination }),
       let outcomeFact = outcomes.first(where: { $0.id == outcome })
     else { return nil }
-    let learned = Learned(self)
     let (policy, addresses, classifier) = (learned.index.policy, learned.addresses, learned.classifier)
     let rules = learned.rules(at: atMs)
     let from = learned.topology.traits(of: sourceFact, learned.index, addresses)

@@ -55,22 +55,39 @@ struct EvidenceKeeper {
 }
 
 extension ExplainLookup {
+  /// Flows that are compared by their verdicts; of more SQL looks at all flows there are.
+  static let mostCompared = 500_000
+
   /// The first, the last and the largest flows of several findings, in one pass over the flows of their kinds.
   func evidence(of keys: [StoredFinding.Key]) throws -> [StoredFinding.Key: [Int64]] {
     var found: [StoredFinding.Key: [Int64]] = [:]
+    guard !keys.isEmpty else { return found }
     let asked = keys.map { key in
       "{\"kind\":\(JSON.string(key.kind)),\"source\":\(JSON.string(key.source)),\"host\":\(JSON.string(key.host)),\"port\":\(key.port)}"
     }
+    let askedJSON = Value.text("[" + asked.joined(separator: ",") + "]")
+    let candidates = try reader.flows(between: pairs(askedJSON), atMost: ExplainLookup.mostCompared)
+    let among = candidates == nil ? "" : "and id in (select value from json_each(:candidates))"
     for view in [
       """
       select id, started_at_ms, source_id, destination_id, bypass as kind,
         coalesce(bytes_sent, 0) + coalesce(bytes_received, 0) as bytes
       from bypass_flow
       where allowed = 0
+        \(among)
       """,
       // What was refused moved nothing worth comparing.
-      "select id, started_at_ms, source_id, destination_id, '\(AlertLedger.blocked)' as kind, 0 as bytes from blocked_flow",
+      """
+      select id, started_at_ms, source_id, destination_id, '\(AlertLedger.blocked)' as kind, 0 as bytes
+      from blocked_flow
+      where 1
+        \(among)
+      """,
     ] {
+      var arguments = ["asked": askedJSON]
+      if let candidates {
+        arguments["candidates"] = .text("[" + candidates.map(String.init).joined(separator: ",") + "]")
+      }
       try reader.query(
         """
         with asked as (
@@ -102,7 +119,7 @@ extension ExplainLookup {
           or from_end <= \(FoundFinding.evidenceAtEachEnd)
           or from_largest = 1
         order by kind, source, host, port, started_at_ms, id
-        """, arguments: ["asked": .text("[" + asked.joined(separator: ",") + "]")]
+        """, arguments: arguments
       ) { row in
         let key = StoredFinding.Key(
           kind: row[0].text ?? "", source: row[1].text ?? "", host: row[2].text ?? "", port: row[3].integer ?? 0)
@@ -110,5 +127,24 @@ extension ExplainLookup {
       }
     }
     return found
+  }
+
+  /// Sources and destinations by row id that stand behind what is asked.
+  private func pairs(_ asked: Value) throws -> [(source: Int64, destination: Int64)] {
+    var pairs: [(source: Int64, destination: Int64)] = []
+    try reader.query(
+      """
+      with asked as (
+        select distinct value ->> 'source' as source, value ->> 'host' as host, value ->> 'port' as port
+        from json_each(:asked)
+      )
+      select s.id, d.id
+      from asked a
+      join source s on \(ExplainLookup.sourceName) = a.source
+      join destination d on coalesce(d.host, '') = a.host and d.port = a.port
+      order by s.id, d.id
+      """, arguments: ["asked": asked]
+    ) { pairs.append(($0[0].integer ?? 0, $0[1].integer ?? 0)) }
+    return pairs
   }
 }

@@ -57,7 +57,7 @@ final class FlowExplainer {
   let reader: FlowReader
   private let recall: LineRecall
   private let facts: StoredFacts
-  private let judge: Judge
+  private let grounds: Judge.GroundsFinder
   private var logs: [Int64: LogRecord] = [:]
   private var explained: [Int64: FlowExplanation] = [:]
   let policy: Policy?
@@ -70,9 +70,10 @@ final class FlowExplainer {
     let stored = try reader.policy()
     policyFile = stored.map { $0.file ?? "stored policy" }
     policy = try stored.map { try Policy.load(yaml: $0.text, file: $0.file ?? "stored policy") }
-    judge = Judge(
-      policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
-      logs: facts.logs, topology: facts.topology)
+    grounds = Judge.GroundsFinder(
+      Judge(
+        policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
+        logs: facts.logs, topology: facts.topology))
   }
 
   /// A flow may be asked for twice: for itself, and as a hop of its journey.
@@ -107,7 +108,7 @@ final class FlowExplainer {
       id: id, columns: Array(zip(names, row)).map { ($0.0, $0.1) }, verdict: verdict,
       grounds: nil, evidence: .init(log: "", logID: 0, line: 0, answer: .gone(why: "its log is not known")))
     let startedAt = explanation.integer("started_at_ms") ?? 0
-    explanation.grounds = judge.grounds(
+    explanation.grounds = grounds.grounds(
       source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: startedAt)
     explanation.evidence.log = explanation.text("log") ?? ""
     explanation.evidence.logID = ids.log
