@@ -25,6 +25,8 @@ struct EvidenceKeeper {
       }
     }.prefix(EvidenceKeeper.maxFindings)
     guard !keys.isEmpty else { return }
+    // What was just recorded must be in the file for flows to be found page by page.
+    store.settle()
     let reader = try FlowReader(path: store.path)
     defer { reader.close() }
     let flows = try ExplainLookup(reader: reader).evidence(of: Array(keys))
@@ -67,21 +69,21 @@ extension ExplainLookup {
     }
     let askedJSON = Value.text("[" + asked.joined(separator: ",") + "]")
     let candidates = try reader.flows(between: pairs(askedJSON), atMost: ExplainLookup.mostCompared)
-    let among = candidates == nil ? "" : "and id in (select value from json_each(:candidates))"
+    // In this order, or each flow there is would be compared with the candidates.
+    func among(_ view: String) -> String {
+      candidates == nil ? "\(view) b" : "json_each(:candidates) c cross join \(view) b on b.id = c.value"
+    }
     for view in [
       """
-      select id, started_at_ms, source_id, destination_id, bypass as kind,
-        coalesce(bytes_sent, 0) + coalesce(bytes_received, 0) as bytes
-      from bypass_flow
-      where allowed = 0
-        \(among)
+      select b.id, b.started_at_ms, b.source_id, b.destination_id, b.bypass as kind,
+        coalesce(b.bytes_sent, 0) + coalesce(b.bytes_received, 0) as bytes
+      from \(among("bypass_flow"))
+      where b.allowed = 0
       """,
       // What was refused moved nothing worth comparing.
       """
-      select id, started_at_ms, source_id, destination_id, '\(AlertLedger.blocked)' as kind, 0 as bytes
-      from blocked_flow
-      where 1
-        \(among)
+      select b.id, b.started_at_ms, b.source_id, b.destination_id, '\(AlertLedger.blocked)' as kind, 0 as bytes
+      from \(among("blocked_flow"))
       """,
     ] {
       var arguments = ["asked": askedJSON]
