@@ -34,7 +34,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   static let walLimit: Int64 = 16 << 20
   /// Page cache in KiB: several times what lies between two commits, and the dictionaries' pages. A transaction larger
   /// than this spills into the WAL early, which is only slower.
-  private static let cacheKiB = 32_768
+  static let cacheKiB = 32_768
   /// A flow row is some 40 bytes: larger pages mean fewer inner pages and a sixth less time per row than 4 KiB (measured).
   private static let pageSize = 16_384
 

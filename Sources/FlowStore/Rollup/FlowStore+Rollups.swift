@@ -33,7 +33,11 @@ extension FlowStore {
     }
     guard !plan.ranges.isEmpty else { return }
     // Room for the slices instead of pages.
-    try access { db throws(StoreError) in try db.run("pragma shrink_memory") }
+    try access { db throws(StoreError) in
+      try db.run("pragma cache_size = -\(RollupPlan.cacheKiB)")
+      try db.run("pragma shrink_memory")
+    }
+    defer { try? access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.cacheKiB)") } }
     let builder = RollupBuilder(path: path, plan.groups, plan.sizes)
     for range in plan.ranges {
       guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { break }
@@ -90,6 +94,9 @@ struct RollupPlan {
   var stale: [RollupRun] = []
   let groups: RollupGroups
   let sizes: RollupSizes
+
+  /// Of SQLite's cache while runs are made.
+  static let cacheKiB = 8192
 
   init?(_ db: Database, _ sizes: RollupSizes) throws(StoreError) {
     // Each by itself is a look-up; both together would be a look at every row.

@@ -28,6 +28,7 @@ final class RollupTally: @unchecked Sendable {
     var sourceClasses: [Int64: [Int32]] = [:]
   }
 
+  private static let cacheKiB = 1024
   /// Destinations handed to a thread at a time.
   private static let share = 64
 
@@ -40,6 +41,12 @@ final class RollupTally: @unchecked Sendable {
     self.request = request
     self.tables = tables
     self.verdicts = verdicts
+    // The bytes pass through SQLite's cache once: a small one stays in the processor's.
+    let cache = try db.statement("pragma cache_size")
+    let cacheSize = try cache.step() ? cache.int(0) : 0
+    cache.reset()
+    try db.run("pragma cache_size = -\(RollupTally.cacheKiB)")
+    defer { try? db.execute(sql: "pragma cache_size = \(cacheSize)") }
     let part = try db.statement("select id, content from rollup_part where id between ? and ? order by id")
     var loaded: [Loaded] = []
     for run in telling {
@@ -190,6 +197,9 @@ private struct RollupCounter {
   private let sourceCount: Int
   /// By verdict, and in it by source: the number in `groups`, if that is not before `begin`.
   private var slots: [[Int32]] = []
+  private var lastVerdict: Int32 = -1
+  private var lastSource: Int32 = -1
+  private var lastSlot = -1
   /// Where the present group of destinations begins in `groups`.
   private var begin = 0
   private var destination: Int64 = -1
@@ -224,6 +234,15 @@ private struct RollupCounter {
 
   @inline(__always)
   private mutating func slot(_ verdict: Int32, _ source: Int32) -> Int {
+    // Entries come sorted, so that one often adds to what the one before did.
+    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot }
+    (lastVerdict, lastSource) = (verdict, source)
+    lastSlot = lookUp(verdict, source)
+    return lastSlot
+  }
+
+  @inline(__always)
+  private mutating func lookUp(_ verdict: Int32, _ source: Int32) -> Int {
     while slots.count <= Int(verdict) { slots.append([]) }
     if slots[Int(verdict)].isEmpty { slots[Int(verdict)] = [Int32](repeating: -1, count: sourceCount) }
     let known = Int(slots[Int(verdict)][Int(source)])
