@@ -252,9 +252,19 @@ struct EngineValueTests {
         alphabet[Int.random(in: 0..<alphabet.count, using: &random)]
       }
       withSlice(path) { slice in
-        let (one, other) = (fast.template(of: slice, lane: 0).bytes, slow.template(of: slice).bytes)
+        let (one, other) = (fast.template(of: slice, lane: 0).bytes, slow.template(of: path))
         #expect(one == other, "\(String(decoding: path, as: UTF8.self))")
       }
+    }
+  }
+
+  @Test("only what is longer than a template may be is cut, with a query or without", arguments: 250...260)
+  func cutTemplates(length: Int) {
+    let engine = PathTemplate()
+    let path = "/" + String(repeating: "x", count: length - 1)
+    let wanted = length <= PathTemplate.maxLength ? path : path.prefix(PathTemplate.maxLength - 3) + "..."
+    for text in [path, path + "?query", path + "#part"] {
+      withSlice(text.utf8) { #expect(engine.template(of: $0, lane: 0).string == wanted) }
     }
   }
 

@@ -77,14 +77,14 @@ struct PathTemplate: ~Copyable {
   }
 
   /// From mark to mark: what lies between holds no digit, so no identifier begins there but in the hexadecimal letters
-  /// right before a digit. `SlowPathTemplate` in the tests says the same byte by byte.
+  /// right before a digit. `SlowPathTemplate` in the tests says the same piece by piece.
   @inline(never) private func rewrite(_ path: Slice, from first: Bytes, into buffer: UnsafeMutablePointer<UInt8>)
     -> Slice
   {
     let classes = Self.classes
     let end = path.end
     var out = buffer
-    let limit = buffer + Self.maxLength - 3
+    let limit = buffer + Self.maxLength
     var p = path.start
     var mark = first
     func copy(to stop: Bytes) {
@@ -123,6 +123,7 @@ struct PathTemplate: ~Copyable {
       mark = Self.nextMark(from: p, to: end)
     }
     if out >= limit, p < end, classes[Int(p.pointee)] != Class.end {
+      out = limit - 3
       for _ in 0..<3 {
         out.pointee = ASCII.dot
         out += 1
