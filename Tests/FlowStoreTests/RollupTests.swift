@@ -20,19 +20,38 @@ struct RollupTests {
     }
   }
 
-  @Test("rollups of many small runs become few, and say the same")
-  func appends() throws {
+  @Test(
+    "rollups of many small runs become few, and say the same, also while classes of sources change all the time",
+    arguments: [false, true])
+  func appends(areReclassified: Bool) throws {
     let scene = try RollupScene()
     for turn in 0..<24 {
       try scene.append(900)
-      try scene.judge(turn)
+      // Every third policy has the same classes of sources.
+      try scene.judge(areReclassified ? turn : 3 * turn)
       _ = try scene.rollUp()
     }
     let runs = try scene.runs()
     #expect(runs.count < 10)
-    #expect(zip(runs, runs.dropFirst()).allSatisfy { $0.lastFlow + 1 == $1.firstFlow })
+    // What could not be joined is dropped, and stays so while it is less than what runs are made for.
+    #expect(areReclassified || zip(runs, runs.dropFirst()).allSatisfy { $0.lastFlow + 1 == $1.firstFlow })
     #expect(runs.reduce(0) { $0 + $1.flows } >= 24 * 900 - 2000)
     try scene.compare("after 24 runs")
+  }
+
+  @Test("other classes of sources drop no run: policies come and go")
+  func reclassified() throws {
+    let scene = try RollupScene()
+    try scene.append(6000)
+    try scene.judge(2)
+    _ = try scene.rollUp()
+    let before = try scene.runs().map(\.id)
+    try scene.judge(6)
+    _ = try scene.rollUp()
+    try scene.judge(4)
+    _ = try scene.rollUp()
+    #expect(try scene.runs().map(\.id) == before)
+    try scene.compare("reclassified")
   }
 
   @Test("a run that holds a flow whose place changes is dropped, and made anew")

@@ -22,16 +22,24 @@ extension FlowStore {
   ///
   /// Does nothing while another process keeps the pages from being read, or rows wait to be judged; the next time will do.
   public func rollUp() throws(StoreError) {
-    guard isJudged, !isInTransaction else { return }
+    for _ in 0..<FlowStore.mostRollUps { guard try rollUpOnce() else { return } }
+  }
+
+  /// Runs that are too old to be joined are dropped, and their rows summed up anew in the next turn.
+  private static let mostRollUps = 3
+
+  /// - Returns: whether rows are left that had a run.
+  private func rollUpOnce() throws(StoreError) -> Bool {
+    guard isJudged, !isInTransaction else { return false }
     settle()
     let plan = try access { db throws(StoreError) in try RollupPlan(db, self.rollupSizes) }
-    guard let plan else { return }
+    guard let plan else { return false }
     if !plan.stale.isEmpty {
       try write("stale rollups") { db throws(StoreError) in for run in plan.stale { try run.delete(db) } }
       try commit()
       settle()
     }
-    guard !plan.ranges.isEmpty else { return }
+    guard !plan.ranges.isEmpty else { return false }
     // Room for the slices instead of pages.
     try access { db throws(StoreError) in
       try db.run("pragma cache_size = -\(RollupPlan.cacheKiB)")
@@ -39,15 +47,17 @@ extension FlowStore {
     }
     defer { try? access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.cacheKiB)") } }
     let builder = RollupBuilder(path: path, plan.groups, plan.sizes)
+    var hasDropped = false
     for range in plan.ranges {
       guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { break }
       try write("rollup") { db throws(StoreError) in
         try self.insert(run, content, db)
-        try self.mergeRuns(builder, db)
+        hasDropped = try !self.mergeRuns(builder, db) || hasDropped
       }
       try commit()
       settle()
     }
+    return hasDropped
   }
 
   private func insert(_ run: RollupRun, _ content: RollupContent, _ db: Database) throws(StoreError) {
@@ -60,13 +70,20 @@ extension FlowStore {
   }
 
   /// Joins runs of one size that follow one another, until there are fewer than `fanIn` of each.
-  private func mergeRuns(_ builder: RollupBuilder, _ db: Database) throws(StoreError) {
+  /// - Returns: false when runs were dropped instead, in which something is summed up together that is not alike any more.
+  private func mergeRuns(_ builder: RollupBuilder, _ db: Database) throws(StoreError) -> Bool {
     while let inputs = RollupPlan.mergeable(try RollupRun.all(db), rollupSizes) {
-      guard let (run, content) = try builder.merge(inputs, db) else { return }
+      guard let (run, content) = try builder.merge(inputs, db) else {
+        let old = inputs.filter { !builder.isCurrent($0) }
+        // Or their bytes make no sense.
+        for input in old.isEmpty ? inputs : old { try input.delete(db) }
+        return false
+      }
       // First, so that the new run takes their pages.
       for input in inputs { try input.delete(db) }
       try insert(run, content, db)
     }
+    return true
   }
 
   /// Drops the runs that stand for a flow of `blocks` of `HopBlocks.flows`, whose places have changed.
@@ -90,7 +107,8 @@ extension FlowStore {
 struct RollupPlan {
   /// Ranges of row ids, each for one run.
   var ranges: [ClosedRange<Int64>] = []
-  /// Runs in which something was summed up together that is not alike any more.
+  /// Runs in which outcomes were summed up together that are not alike any more: no report can use them. Sources that are not
+  /// alike any more only matter where durations of theirs have other words, and change with each policy.
   var stale: [RollupRun] = []
   let groups: RollupGroups
   let sizes: RollupSizes
@@ -111,8 +129,8 @@ struct RollupPlan {
     guard let tables = try VerdictTables(db) else { return nil }
     groups = RollupGroups(tables)
     self.sizes = sizes
-    stale = runs.filter { !RollupMerge.isCurrent($0, groups) }
-    let kept = runs.filter { RollupMerge.isCurrent($0, groups) }
+    stale = runs.filter { !RollupMerge.hasCurrentOutcomes($0, groups) }
+    let kept = runs.filter { RollupMerge.hasCurrentOutcomes($0, groups) }
     let free = RollupRun.ranges(without: kept).compactMap { range -> ClosedRange<Int64>? in
       let (low, high) = (max(range.lowerBound, first), min(range.upperBound, end))
       return low <= high ? low...high : nil

@@ -92,6 +92,8 @@ final class RollupBuilder: @unchecked Sendable {
       })
   }
 
+  func isCurrent(_ run: RollupRun) -> Bool { RollupMerge.isCurrent(run, groups) }
+
   /// One run of several in the store; nil when they cannot become one.
   func merge(_ inputs: [RollupRun], _ db: Database) throws(StoreError) -> (RollupRun, RollupContent)? {
     let part = try db.statement("select content from rollup_part where id = ?")

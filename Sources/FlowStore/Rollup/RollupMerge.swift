@@ -25,8 +25,12 @@ struct RollupMerge {
   }
 
   static func isCurrent(_ run: RollupRun, _ groups: RollupGroups) -> Bool {
-    run.outcomes.allSatisfy { groups.outcome($0.member) == groups.outcome($0.group) }
+    hasCurrentOutcomes(run, groups)
       && run.sources.allSatisfy { groups.source($0.member) == groups.source($0.group) }
+  }
+
+  static func hasCurrentOutcomes(_ run: RollupRun, _ groups: RollupGroups) -> Bool {
+    run.outcomes.allSatisfy { groups.outcome($0.member) == groups.outcome($0.group) }
   }
 
   private func segment(_ first: Int64, _ last: Int64) -> UInt64 {
