@@ -47,6 +47,17 @@ public struct Source: Hashable, Sendable {
     self.container = container
     self.peer = peer
   }
+
+  /// Looks like a sidecar's line, but another container than Istio's `istio-proxy` wrote it: a workload can print what it
+  /// likes, and so such a line is evidence of nothing.
+  public var isWorkloadsOutput: Bool {
+    guard let container, container != "istio-proxy" else { return false }
+    switch shape {
+    case .outbound, .outboundForwarded, .inbound: return true
+    case .gateway: return clientIP == proxyIP
+    default: return false
+    }
+  }
 }
 
 /// Where a flow went, or wanted to go.

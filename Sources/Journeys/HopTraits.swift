@@ -89,6 +89,7 @@ public struct HopTraits: Sendable {
     case .waypoint, .internalListener, .unaddressed:
       break
     }
+    if source.isWorkloadsOutput { (traits.dialsOut, traits.receives) = (false, false) }
     traits.own = number(source.proxyIP)
     // Loopback: told by the destination, see `Hop.local(_:)`.
     traits.local = source.shape == .gatewayToLoopback ? 0 : traits.own

@@ -21,6 +21,16 @@ import Testing
     #expect(way.place(2) == .hasEarlier)
   }
 
+  @Test("a sidecar's line that a workload printed itself is no hop")
+  func workloadsOutput() {
+    for (container, journeys) in [(nil, [[1, 2]]), ("istio-proxy", [[1, 2]]), ("app", [])] as [(String?, [[Int]])] {
+      var way = Way()
+      way.sidecar(0, id: 7, container: container)
+      way.gateway(1, id: 7)
+      #expect(way.journeys == journeys)
+    }
+  }
+
   @Test("addresses of IPv6 join as those of IPv4")
   func addresses() {
     var way = Way()

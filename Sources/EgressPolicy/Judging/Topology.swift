@@ -94,6 +94,7 @@ struct Topology: Sendable {
   private mutating func learn(_ sources: [Judge.SourceFact], _ addresses: AddressReader) {
     for fact in sources where fact.source.proxy == .envoy {
       let source = fact.source
+      if source.isWorkloadsOutput, fact.declaredRole == nil { continue }
       let own = addresses.parse(source.proxyIP)
       switch source.effectiveShape {
       case .outbound, .outboundForwarded:
@@ -206,7 +207,9 @@ struct Topology: Sendable {
     }
     if index.gateways.isEmpty {
       for address in gatewayProxies
-      where !declaredGateways.contains(address) && !index.evidence.isGatewayThroughout(address) {
+      where !declaredGateways.contains(address) && !index.evidence.isGatewayThroughout(address)
+        && !(address.isIPv4 && AddressKind(address) == .publicUse)
+      {
         gateways[address] = "\(address) is taken for an egress gateway because it wrote lines as one"
       }
     }
