@@ -1,6 +1,8 @@
 -- title: Pods whose traffic can leave without a sidecar's line
 -- about: Workloads that the imported topology shows to stay out of the mesh's interception, wholly or for some
---    addresses: what they send that way stands in no log of a sidecar. Needs: gatewatch topology import.
+--    addresses: what they send that way stands in no log of a sidecar. Where NetworkPolicies were imported, also namespaces
+--    of the mesh in which none of them keeps every pod's traffic in: there a sidecar that is passed is passed for good.
+--    Needs: gatewatch topology import.
 -- rows: all
 -- column: severity   text   warning where somebody chose it inside the mesh, else info
 -- column: workload   text   namespace/workload
@@ -58,15 +60,34 @@ way as (
     -- A pod without a proxy for a reason is listed under its reason.
     or json_array_length(p.opt_outs) = 1
 ),
+-- Severity warning where somebody chose it inside the mesh.
+opted_out as materialized (
+  select
+    w.workload,
+    w.name,
+    w.host_network,
+    w.addresses,
+    w.first_ms,
+    w.last_ms,
+    w.how,
+    case
+      when substr(w.how, 1, instr(w.how || '=', '=') - 1) in ('no-proxy', 'host-network')
+        and w.namespace not in (select namespace from meshed) then 'info'
+      when w.how = 'host-network' then 'info'
+      else 'warning'
+    end as severity
+  from way w
+),
 -- A node's address is not its pods' alone.
 flows_of as (
-  select w.workload, w.how, count(distinct w.name) as pods, min(w.first_ms) as first_ms, max(w.last_ms) as last_ms
-  from way w
+  select w.workload, w.how, max(w.severity) as severity, count(distinct w.name) as pods, min(w.first_ms) as first_ms,
+    max(w.last_ms) as last_ms
+  from opted_out w
   group by w.workload, w.how
 ),
 address_of as (
   select distinct w.workload, w.how, a.value as address
-  from way w
+  from opted_out w
   join json_each(w.addresses) a
   where w.host_network = 0
 ),
@@ -90,16 +111,36 @@ address_list as (
   )
   where place <= 10
   group by workload, how
+),
+-- Namespaces of the mesh, each with what its NetworkPolicies do about egress.
+guard as (
+  select
+    namespace,
+    max(instr(traits, '"selects-all"') > 0 and instr(traits, '"allows-all-egress"') = 0) as for_all,
+    count(*) as policies
+  from topology_object
+  where kind = 'network-policy'
+    and instr(traits, '"limits-egress"') > 0
+  group by namespace
+),
+unguarded as (
+  select m.namespace as name, coalesce(g.policies, 0) as some, m.first_ms, m.last_ms
+  from (
+    select o.namespace, min(t.first_ms) as first_ms, max(t.last_ms) as last_ms
+    from topology_object o
+    join topology_sighting t on t.object = o.id
+    where o.kind = 'pod'
+      and o.proxy in ('sidecar', 'ambient')
+    group by o.namespace
+  ) m
+  left join guard g on g.namespace = m.namespace
+  where coalesce(g.for_all, 0) = 0
+    and exists (select 1 from topology_object where kind = 'network-policy')
 )
 select
-  case
-    when substr(w.how, 1, instr(w.how || '=', '=') - 1) in ('no-proxy', 'host-network')
-      and substr(w.workload, 1, instr(w.workload, '/') - 1) not in (select namespace from meshed) then 'info'
-    when w.how = 'host-network' then 'info'
-    else 'warning'
-  end as severity,
-  w.workload,
-  w.how,
+  w.severity as severity,
+  w.workload as workload,
+  w.how as how,
   w.pods,
   l.addresses,
   coalesce(c.flows, 0) as flows,
@@ -120,4 +161,19 @@ select
 from flows_of w
 left join seen_from c on c.workload = w.workload and c.how = w.how
 left join address_list l on l.workload = w.workload and l.how = w.how
-order by severity desc, flows desc, w.workload, w.how;
+union all
+select
+  'info',
+  n.name || '/*',
+  case when n.some > 0 then 'egress-policy-for-some' else 'no-egress-policy' end,
+  null,
+  null,
+  0,
+  n.first_ms,
+  n.last_ms,
+  case
+    when n.some > 0 then 'NetworkPolicies limit what some pods may send, not all: for the others nothing but the sidecar keeps traffic in'
+    else 'no imported NetworkPolicy limits what pods may send: nothing but the sidecar keeps traffic in'
+  end
+from unguarded n
+order by severity desc, flows desc, workload, how;

@@ -26,16 +26,33 @@ struct Gatewatch: AsyncParsableCommand {
   static let version = "0.1.0"
 
   static func main() async {
+    let arguments = arguments(CommandLine.arguments.dropFirst())
     do {
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
       } else {
         try command.run()
       }
     } catch {
-      AlertCommand.exitIfMisused(error)
+      AlertCommand.exitIfMisused(error, arguments: arguments)
       exit(withError: error)
     }
+  }
+
+  /// `gatewatch --db FILE report` means `gatewatch report --db FILE`: the option belongs to the subcommand, and who thinks
+  /// of it first types it first.
+  static func arguments(_ typed: some Collection<String>) -> [String] {
+    var typed = Array(typed)
+    var database: [String] = []
+    if typed.first == "--db", typed.count > 2 {
+      database = Array(typed.prefix(2))
+    } else if let first = typed.first, first.hasPrefix("--db="), typed.count > 1 {
+      database = [first]
+    }
+    typed.removeFirst(database.count)
+    // Behind `--` stand no options.
+    typed.insert(contentsOf: database, at: typed.firstIndex(of: "--") ?? typed.endIndex)
+    return typed
   }
 }

@@ -39,7 +39,7 @@ import Testing
     let output = try session.run(
       Self.fill + "gatewatch topology import clusters/demo.json > t.txt; gatewatch explain 3")
     #expect(
-      output.contains("topology    10.80.3.12 is pod shop/checkout-66b7d8f9c4-9kzlm, with a sidecar\n"), "\(output)")
+      output.contains("topology      10.80.3.12 is pod shop/checkout-66b7d8f9c4-9kzlm, with a sidecar\n"), "\(output)")
     #expect(output.contains("10.80.3.232 is pod istio-system/istio-egressgateway-6f8d5c9b7-tq8vn, an egress gateway\n"))
   }
 
@@ -72,6 +72,41 @@ import Testing
       Self.fill + "gatewatch topology import clusters/demo.json > t.txt; gatewatch report opted-out --format csv"
     ).split(whereSeparator: \.isNewline).dropFirst().map { $0.split(separator: ",").prefix(2).joined(separator: " ") }
     #expect(rows == ["warning shop/crawler", "warning batch/nightly", "info kube-system/node-exporter"])
+    // Told once, and explained.
+    let alert = try session.run("gatewatch alert; gatewatch alert --format json")
+    #expect(
+      alert.contains("warning  opted-out  ") && alert.contains("seen in the topology from shop/crawler"), "\(alert)")
+    #expect(alert.contains("\"findings\": []"), "\(alert)")
+    let finding = try session.run(
+      "gatewatch explain finding:$(gatewatch query --format csv -e \"select id from finding where kind = 'opted-out' order by id limit 1\" | tail -1 | tr -d '\\r')"
+    )
+    #expect(finding.contains("the imported topology shows that traffic of this workload can leave"), "\(finding)")
+  }
+
+  @Test("where NetworkPolicies were imported, namespaces of the mesh without one for all pods' egress are named")
+  func networkPolicies() throws {
+    let session = try session()
+    defer { session.remove() }
+    func pod(_ namespace: String) -> String {
+      #"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"\#(namespace)","annotations":{"sidecar.istio.io/status":"{}"}},"spec":{"containers":[{"name":"app"},{"name":"istio-proxy","image":"proxyv2","args":["proxy","sidecar"]}]},"status":{"podIP":"10.1.0.1"}}"#
+    }
+    func policy(_ namespace: String, _ spec: String) -> String {
+      #"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n","namespace":"\#(namespace)"},"spec":\#(spec)}"#
+    }
+    let items = [
+      pod("closed"), policy("closed", #"{"podSelector":{},"policyTypes":["Egress"]}"#),
+      pod("open"), policy("open", #"{"podSelector":{},"policyTypes":["Ingress"]}"#),
+      pod("leaky"), policy("leaky", #"{"podSelector":{},"policyTypes":["Egress"],"egress":[{}]}"#),
+      pod("partly"), policy("partly", #"{"podSelector":{"matchLabels":{"a":"b"}},"egress":[{"ports":[{"port":53}]}]}"#),
+    ]
+    try session.write(#"{"apiVersion":"v1","kind":"List","items":[\#(items.joined(separator: ","))]}"#, to: "c.json")
+    let rows = try session.run(
+      "gatewatch topology import c.json --at 2026-11-02 > t.txt; gatewatch report opted-out --format csv"
+    ).split(whereSeparator: \.isNewline).dropFirst().map { $0.split(separator: ",").prefix(3).joined(separator: " ") }
+    #expect(
+      rows == [
+        "info leaky/* egress-policy-for-some", "info open/* no-egress-policy", "info partly/* egress-policy-for-some",
+      ])
   }
 
   @Test("show finds by kind, name and address")

@@ -47,8 +47,7 @@ struct ObjectParts {
     // the same word is a kind of Istio's and one of the Gateway API's
     case "Gateway" where group == "networking.istio.io": return try istioGateway()
     case "Gateway" where group == "gateway.networking.k8s.io": return try gatewayAPI()
-    case "NetworkPolicy" where group == "networking.k8s.io":
-      return ClusterObject(.networkPolicy, try metadata())
+    case "NetworkPolicy" where group == "networking.k8s.io": return try networkPolicy()
     default: return nil
     }
   }
@@ -114,6 +113,57 @@ struct ObjectParts {
     object.addresses = canonical(addresses)
     object.traits.append("type=" + type)
     object.traits.sort()
+    return object
+  }
+
+  /// Whether it limits what pods send, whether it is for all pods of its namespace, and whether a rule of it allows
+  /// everything.
+  private func networkPolicy() throws(Problem) -> ClusterObject {
+    var object = ClusterObject(.networkPolicy, try metadata())
+    var types: [String] = []
+    var hasRules = false
+    var selectsAll = true
+    try members(of: "spec") { reader, key throws(Problem) in
+      switch key {
+      case "policyTypes": types = try reader.texts()
+      case "podSelector":
+        guard try reader.kind() == .object else { return try reader.skip() }
+        try reader.members { reader, key throws(Problem) in
+          // An empty list or map of requirements is none.
+          var holds = false
+          switch try reader.kind() {
+          case .object:
+            try reader.members { reader, _ throws(Problem) in
+              holds = true
+              try reader.skip()
+            }
+          case .array:
+            try reader.elements { reader throws(Problem) in
+              holds = true
+              try reader.skip()
+            }
+          default: try reader.skip()
+          }
+          if holds { selectsAll = false }
+        }
+      case "egress":
+        guard try reader.kind() == .array else { return try reader.skip() }
+        try reader.elements { reader throws(Problem) in
+          hasRules = true
+          var isEmpty = true
+          guard try reader.kind() == .object else { return try reader.skip() }
+          try reader.members { reader, _ throws(Problem) in
+            isEmpty = false
+            try reader.skip()
+          }
+          if isEmpty, !object.traits.contains("allows-all-egress") { object.traits.append("allows-all-egress") }
+        }
+      default: try reader.skip()
+      }
+    }
+    // Without policyTypes, rules for egress make it one of egress, too.
+    if types.isEmpty ? hasRules : types.contains("Egress") { object.traits.append("limits-egress") }
+    if selectsAll { object.traits.append("selects-all") }
     return object
   }
 

@@ -69,6 +69,7 @@ public struct AlertLedger: Sendable {
 
   public static let blocked = "blocked"
   public static let newHost = "new-host"
+  public static let optedOut = "opted-out"
 
   /// - Parameter isComplete: all flows were looked at, not only those since the last run; then counts replace what was
   ///   known, and what was not seen is no finding any more.

@@ -89,7 +89,10 @@ extension AlertReport {
       let port = group.port == 0 ? "" : ":\(group.port)"
       let host = group.host.isEmpty ? "(no host)" : AlertReport.short(group.host)
       lines.append("  \(group.severity.rawValue)  \(TerminalText.safe(group.kind))  \(host)\(port)\(note(group))")
-      var details = "\(Quantities.grouped(group.newFlows)) \(group.newFlows == 1 ? "flow" : "flows")"
+      // What the topology shows has no flows.
+      var details =
+        group.kind == AlertLedger.optedOut
+        ? "seen in the topology" : "\(Quantities.grouped(group.newFlows)) \(group.newFlows == 1 ? "flow" : "flows")"
       if !group.sources.isEmpty { details += " from " + AlertReport.list(group.sources) }
       if let first = group.firstSeenMs, let last = group.lastSeenMs {
         details +=

@@ -24,8 +24,10 @@ struct AlertCommand: ParsableCommand {
   static let couldNotTell: Int32 = 3
 
   /// A monitor knows no exit code 64: where `alert` was typed wrongly, prints the usage and exits with 3.
-  static func exitIfMisused(_ error: any Error, arguments: [String] = CommandLine.arguments) {
-    guard arguments.dropFirst().first == configuration.commandName,
+  ///
+  /// - Parameter arguments: without the program's name.
+  static func exitIfMisused(_ error: any Error, arguments: [String]) {
+    guard arguments.first == configuration.commandName,
       Gatewatch.exitCode(for: error) == ExitCode.validationFailure
     else { return }
     Terminal.writeError(Gatewatch.fullMessage(for: error) + "\n")

@@ -14,7 +14,7 @@ struct TopologyCommand: ParsableCommand {
       Optional. Logs know addresses; the cluster knows whose they were. A snapshot is what kubectl prints, and any part of
       it helps:
 
-        kubectl get pods,services,endpointslices,nodes,namespaces,serviceentries,gateways -A -o json > cluster.json
+        kubectl get pods,services,endpointslices,nodes,namespaces,serviceentries,gateways,networkpolicies -A -o json > cluster.json
         gatewatch topology import cluster.json
         gatewatch report opted-out
 

@@ -14,7 +14,7 @@ enum ExplainTarget: Equatable {
   case key(kind: String, rest: String)
 
   /// Kinds of findings that are no kind of bypass.
-  static let otherKinds = [AlertLedger.blocked, AlertLedger.newHost]
+  static let otherKinds = [AlertLedger.blocked, AlertLedger.newHost, AlertLedger.optedOut]
   private static let findingPrefix = "finding:"
 
   init(_ text: String) throws(ReportError) {

@@ -34,7 +34,14 @@ struct ExplanationText {
     let source = key.source.isEmpty ? "" : " from \(key.source)"
     let port = key.port > 0 ? ":\(key.port)" : ""
     var text = "finding \(safe(key.kind))\(safe(source)) to \(safe(key.host))\(port)\n"
-    text += row("flows", finding.flows == 0 ? "none by the present verdicts" : Quantities.grouped(finding.flows))
+    if key.kind == AlertLedger.optedOut {
+      text += row(
+        "rule", "the imported topology shows that traffic of this workload can leave without a sidecar's line")
+      text += row("flows", "none: what goes that way is in no log (see: gatewatch report opted-out, topology show)")
+      text += row("would change", "the pods' annotations, and a snapshot after that: gatewatch topology import")
+    } else {
+      text += row("flows", finding.flows == 0 ? "none by the present verdicts" : Quantities.grouped(finding.flows))
+    }
     if let first = finding.firstMs, let last = finding.lastMs {
       text += row("seen", "\(Quantities.iso(first)) to \(Quantities.iso(last))")
     }
