@@ -44,6 +44,9 @@ public struct IngestLimits: Sendable {
   public var secondsPerCommit = 2.0
   /// Deflate reaches 1,032 to 1; access logs lie between 10 and 60, the dullest health checks under 300.
   public var maxInflationRatio: Int64 = 500
+  /// Compressed files of at least this many bytes are inflated by a thread of their own; a smaller one is read before that
+  /// has begun.
+  public var leastReadAhead: Int64 = 64 << 10
   /// Decompressed bytes up to which the ratio does not matter.
   public var unratedInflatedBytes: Int64 = 256 << 20
   /// Lines `--overlap` remembers the number of equal lines of, within one input (twice this many at most).

@@ -30,6 +30,8 @@ final class LogReader {
   private let buffer: UnsafeMutableRawBufferPointer
   private var start = 0
   private var end = 0
+  /// Inflates on while this thread parses; nil for files that need no inflating.
+  private var ahead: ReadAhead?
   private var batch: FlowBatch?
   private var batchFirstLine: Int64 = 0
   private var batchPosition: Int64 = 0
@@ -64,6 +66,9 @@ final class LogReader {
     overlap?.begin(log.record)
     guard takeBatch(state) else { return Result(wasStopped: true) }
     lastSent = options.seconds()
+    if file.isCompressed, file.identity != nil, file.size >= limits.leastReadAhead {
+      ahead = ReadAhead(file, pieceBytes: limits.chunkBytes)
+    }
     do throws(ReadError) {
       var isAtEnd = false
       while !isAtEnd && !result.wasStopped {
@@ -74,7 +79,7 @@ final class LogReader {
         if !result.wasStopped && end - start > limits.maxLineBytes + 1 {  // a carriage return is not counted
           try readOverlong(file, &state, &tally, &result)
         }
-        onChunk?(file.bytesRead)
+        onChunk?(ahead?.bytesRead ?? file.bytesRead)
         // What comes slowly through a pipe is stored every now and then all the same.
         if file.identity == nil, options.seconds() - lastSent >= limits.secondsPerCommit {
           if !send(&state, &tally, isEndOfFile: true) { result.wasStopped = true }
@@ -83,6 +88,8 @@ final class LogReader {
     } catch {
       result.error = error
     }
+    ahead?.stop()
+    ahead = nil
     result.pending += Int64(end - start)
     state.record.pending = result.pending
     noteEnd(of: file, &result)
@@ -128,8 +135,9 @@ final class LogReader {
       memmove(buffer.baseAddress!, buffer.baseAddress! + start, end - start)
       (start, end) = (0, end - start)
     }
-    let room = min(limits.chunkBytes, buffer.count - end)
-    let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[end..<end + room]))
+    let room = UnsafeMutableRawBufferPointer(
+      rebasing: buffer[end..<end + min(limits.chunkBytes, buffer.count - end)])
+    let count = if let ahead { try ahead.read(into: room) } else { try file.read(into: room) }
     end += count
     return count
   }
@@ -190,7 +198,7 @@ final class LogReader {
         }
         break
       }
-      onChunk?(file.bytesRead)
+      onChunk?(ahead?.bytesRead ?? file.bytesRead)
     }
     guard let batch else { return }
     head.withUnsafeBytes { parser.rejectOverlong($0, into: batch) }

@@ -13,6 +13,17 @@ struct EngineLineTests {
   private static let json =
     #"{"start_time":"2020-08-28T06:32:00.597Z","method":"GET","path":"/a","protocol":"HTTP/1.1","response_code":200,"response_flags":"-","bytes_received":1,"bytes_sent":2,"duration":3,"authority":"a.test","upstream_host":"203.0.113.9:80","upstream_cluster":"outbound|80||a.test","upstream_local_address":"10.0.0.1:1","downstream_local_address":"203.0.113.9:80","downstream_remote_address":"10.0.0.1:2","route_name":"default"}"#
 
+  @Test("a refused request is an access line in JSON too, with nulls for all that it never reached")
+  func refusedInJSON() {
+    let line =
+      #"{"start_time":"2020-08-28T06:32:07.780Z","method":"GET","path":"/a","protocol":"HTTP/1.1","response_code":502,"response_flags":null,"response_code_details":"direct_response","bytes_received":0,"bytes_sent":0,"duration":0,"upstream_host":null,"upstream_cluster":null,"downstream_local_address":"71.85.118.145:80","downstream_remote_address":"10.80.4.142:42841","route_name":"block_all"}"#
+    let reading = EngineFeed.read(line + "\n" + line.replacing("\":", with: "\" : ", maxReplacements: 3) + "\n")
+    #expect(reading.formats == ["istio-json": 2])
+    #expect(reading.flows.map(\.outcome.status) == [502, 502])
+    #expect(reading.flows.map(\.destination.routeName) == ["block_all", "block_all"])
+    #expect(EngineFeed.read(#"{"method":"GET","path":"/a","start_time":"2020-08-28T06:32:07.780Z"}"#).flows.isEmpty)
+  }
+
   @Test("a carriage return before the newline belongs to neither line nor value")
   func carriageReturns() {
     let plain = EngineFeed.read("\(Self.envoy)\n\(Self.squid)\n\n")

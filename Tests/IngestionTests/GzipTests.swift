@@ -16,6 +16,33 @@ struct GzipTests {
     #expect(try scene.stored() == Array(1...8))
   }
 
+  @Test(
+    "what is inflated ahead by another thread is what is inflated on the way",
+    arguments: ["whole", "cut", "damaged", "garbage", "checksum", "bomb"])
+  func ahead(kind: String) throws {
+    var random = Seeded(seed: 9)
+    // More than the pieces that are under way between the threads.
+    var packed = Gzip.compress(Scene.lines((1...20_000).shuffled(using: &random)))
+    switch kind {
+    case "cut": packed.removeLast(packed.count / 3)
+    case "damaged": for index in packed.count / 2..<packed.count / 2 + 40 { packed[index] = 0xFF }
+    case "garbage": packed += Array("garbage\n".utf8)
+    case "checksum": packed[packed.count - 6] ^= 0xFF
+    case "bomb": packed += Gzip.compress([UInt8](repeating: 0x20, count: 300_000_000))
+    default: break
+    }
+    func read(leastReadAhead: Int64) throws -> [String] {
+      let scene = try Scene()
+      scene.options.limits.leastReadAhead = leastReadAhead
+      try scene.write("access.log.gz", bytes: packed)
+      let summary = try scene.ingest("access.log.gz")
+      let marks = try scene.numbers("select position from line_mark order by position")
+      return try scene.logs() + summary.problems.map(\.message)
+        + ["\(summary.lines) \(summary.files[0].pending) \(marks)"] + scene.stored().map { "\($0)" }
+    }
+    #expect(try read(leastReadAhead: 0) == read(leastReadAhead: .max))
+  }
+
   @Test("several members are one log, and a line may run across two of them")
   func members() throws {
     let bytes = Scene.lines(1...30)

@@ -6,6 +6,9 @@ struct JSONKeyTable {
   struct Entry {
     let name: UnsafeMutablePointer<UInt8>
     let nameCount: Int
+    /// The name in its quotes with the colon behind it, as a proxy writes it.
+    let token: UnsafeMutablePointer<UInt8>
+    let tokenCount: Int
     /// The entry that followed this one last time.
     var next: Int
     let kind: TextPlan.Kind
@@ -29,10 +32,7 @@ struct JSONKeyTable {
     count = keys.count
     entries = .allocate(capacity: max(1, keys.count))
     for (index, key) in keys.enumerated() {
-      // What a comparison may read past a name (`Scan.isEqual`).
-      let name = UnsafeMutablePointer<UInt8>.allocate(capacity: key.name.count + 16)
-      name.initialize(repeating: 0, count: key.name.count + 16)
-      name.update(from: key.name, count: key.name.count)
+      let token = Self.copy([ASCII.quote] + key.name + [ASCII.quote, ASCII.colon])
       var children: UnsafeMutablePointer<JSONKeyTable>?
       if !key.children.isEmpty {
         children = .allocate(capacity: 1)
@@ -41,20 +41,44 @@ struct JSONKeyTable {
       let unit = key.field?.unit
       (entries + index).initialize(
         to: Entry(
-          name: name, nameCount: key.name.count, next: index + 1, kind: key.kind, slot: key.field?.role.rawValue ?? 0,
+          name: Self.copy(key.name), nameCount: key.name.count, token: token, tokenCount: key.name.count + 3,
+          next: index + 1, kind: key.kind, slot: key.field?.role.rawValue ?? 0,
           isField: key.field != nil, timeIndex: Int32(key.timeIndex), scale: unit == .seconds ? 1000 : 1,
           divisor: unit == .microseconds ? 1000 : unit == .nanoseconds ? 1_000_000 : 1,
           text: key.text.map(Unmanaged.passUnretained), children: children))
     }
   }
 
+  private static func copy(_ bytes: [UInt8]) -> UnsafeMutablePointer<UInt8> {
+    // What a comparison may read past them (`Scan.isEqual`).
+    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count + 16)
+    copy.initialize(repeating: 0, count: bytes.count + 16)
+    copy.update(from: bytes, count: bytes.count)
+    return copy
+  }
+
   func deallocate() {
     for index in 0..<count {
       entries[index].name.deallocate()
+      entries[index].token.deallocate()
       entries[index].children?.pointee.deallocate()
       entries[index].children?.deallocate()
     }
     entries.deallocate()
+  }
+
+  /// The entry that followed last time, when its name and a colon stand at `p`, which moves behind them.
+  @inline(__always)
+  func takeLikely(_ p: inout Bytes, to end: Bytes, after last: inout Int) -> UnsafeMutablePointer<Entry>? {
+    let likely = last < 0 ? first : entries[last].next
+    guard likely < count else { return nil }
+    let entry = entries + likely
+    guard end - p > entry.pointee.tokenCount, Scan.isEqual(p, entry.pointee.token, entry.pointee.tokenCount) else {
+      return nil
+    }
+    p += entry.pointee.tokenCount
+    last = likely
+    return entry
   }
 
   /// The entry of that name, or nil. `last` is the entry found before in the same object, -1 at its beginning.

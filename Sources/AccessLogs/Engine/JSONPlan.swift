@@ -29,6 +29,8 @@ final class JSONPlan {
   /// Nested objects and arrays deeper than this make a line no access line.
   static let maxDepth = 32
   private var known = 0
+  /// Roles whose keys the line has, whatever their values: bit by raw value.
+  private var present: UInt64 = 0
   private let keysNeeded: Int
   /// Only a line with a time and a hop is taken: the plan's keys are common words.
   private let needsProxyLine: Bool
@@ -115,6 +117,7 @@ final class JSONPlan {
     target.resetValues()
     if isFirst { scratchUsed = 0 }
     known = 0
+    present = 0
     var p = line.start
     guard object(&p, line.end, table, target, depth: 0), p == line.end, known >= keysNeeded else { return false }
     // An application's own JSON may share a key or two (`method`, `path`): a proxy's line has a time and a hop.
@@ -122,10 +125,14 @@ final class JSONPlan {
     return true
   }
 
+  private static let hopRoles: UInt64 =
+    1 << UInt64(FieldRole.responseFlags.rawValue) | 1 << UInt64(FieldRole.upstreamHost.rawValue)
+    | 1 << UInt64(FieldRole.upstreamCluster.rawValue)
+
   private func isProxyLine(_ target: borrowing Fields) -> Bool {
     let hasTime = target.number(.startTime) != Numbers.missing || target.number(.endTime) != Numbers.missing
-    return hasTime
-      && (!target[.responseFlags].isEmpty || !target[.upstreamHost].isEmpty || !target[.upstreamCluster].isEmpty)
+    // The keys count, not their values: a request that was refused has neither flags nor a host nor a cluster.
+    return hasTime && present & Self.hopRoles != 0
       && (target.number(.bytesReceived) != Numbers.missing || target.number(.duration) != Numbers.missing
         || target.number(.status) != Numbers.missing)
   }
@@ -144,17 +151,25 @@ final class JSONPlan {
     var last = -1
     while p < end {
       skipSpace(&p, end)
-      guard p < end, p.pointee == ASCII.quote else { return false }
-      let nameEnd = stringEnd(from: p + 1, to: end).close
-      guard nameEnd < end else { return false }
-      let name = Slice(p + 1, nameEnd)
-      p = nameEnd + 1
+      var key = table?.pointee.takeLikely(&p, to: end, after: &last)
+      if key == nil {
+        guard p < end, p.pointee == ASCII.quote else { return false }
+        let nameEnd = stringEnd(from: p + 1, to: end).close
+        guard nameEnd < end else { return false }
+        let name = Slice(p + 1, nameEnd)
+        p = nameEnd + 1
+        skipSpace(&p, end)
+        guard p < end, p.pointee == ASCII.colon else { return false }
+        p += 1
+        key = table?.pointee.find(name, after: &last)
+      }
       skipSpace(&p, end)
-      guard p < end, p.pointee == ASCII.colon else { return false }
-      p += 1
-      skipSpace(&p, end)
-      let key = table?.pointee.find(name, after: &last)
-      guard value(&p, end, key, target, depth: depth) else { return false }
+      guard p < end else { return false }
+      if p.pointee == ASCII.quote {
+        guard string(&p, end, key, target) else { return false }
+      } else if !(key.map { plainWord(&p, end, $0, target) } ?? false) {
+        guard value(&p, end, key, target, depth: depth) else { return false }
+      }
       skipSpace(&p, end)
       guard p < end else { return false }
       if p.pointee == ASCII.closeBrace {
@@ -174,6 +189,47 @@ final class JSONPlan {
     return (TextPlan.findUnescaped(ASCII.quote, from: start, to: end), true)
   }
 
+  @inline(__always)
+  private func string(
+    _ p: inout Bytes, _ end: Bytes, _ key: UnsafeMutablePointer<JSONKeyTable.Entry>?, _ target: borrowing Fields
+  ) -> Bool {
+    let start = p + 1
+    let (close, isEscaped) = stringEnd(from: start, to: end)
+    guard close < end else { return false }
+    p = close + 1
+    if let key { take(key, isEscaped ? unescaped(Slice(start, close)) : Slice(start, close), target) }
+    return true
+  }
+
+  /// The two commonest words, `null` and a number without a fraction, where a comma or brace stands behind them; whatever
+  /// else there is, is left to `value`.
+  @inline(__always)
+  private func plainWord(
+    _ p: inout Bytes, _ end: Bytes, _ key: UnsafeMutablePointer<JSONKeyTable.Entry>, _ target: borrowing Fields
+  ) -> Bool {
+    func isEnd(_ byte: UInt8) -> Bool { byte == ASCII.comma || byte == ASCII.closeBrace }
+    if end - p > 4, UnsafeRawPointer(p).loadUnaligned(as: UInt32.self) == Self.null, isEnd(p[4]) {
+      p += 4
+      take(key, .absent, target)
+      return true
+    }
+    let slot = Int(key.pointee.slot)
+    guard key.pointee.isField, key.pointee.kind == .integer, target.slice(slot).isMissing else { return false }
+    let start = p
+    guard let number = Numbers.digits(&p, to: end), p < end, isEnd(p.pointee) else {
+      p = start
+      return false
+    }
+    known += 1
+    present |= 1 << UInt64(slot)
+    target.setSlice(Slice(start, p), slot)
+    target.setNumber(number, slot)
+    return true
+  }
+
+  /// `null` as a word.
+  private static let null: UInt32 = 0x6C6C_756E
+
   private func value(
     _ p: inout Bytes, _ end: Bytes, _ key: UnsafeMutablePointer<JSONKeyTable.Entry>?, _ target: borrowing Fields,
     depth: Int
@@ -185,12 +241,7 @@ final class JSONPlan {
     case ASCII.openBracket:
       return skipArray(&p, end, target, depth: depth)
     case ASCII.quote:
-      let start = p + 1
-      let (close, isEscaped) = stringEnd(from: start, to: end)
-      guard close < end else { return false }
-      p = close + 1
-      if let key { take(key, isEscaped ? unescaped(Slice(start, close)) : Slice(start, close), target) }
-      return true
+      return string(&p, end, key, target)
     default:
       let start = p
       while p < end, p.pointee != ASCII.comma, p.pointee != ASCII.closeBrace, p.pointee != ASCII.closeBracket,
@@ -213,6 +264,7 @@ final class JSONPlan {
     }
   }
 
+  @inline(__always)
   private func take(
     _ key: UnsafeMutablePointer<JSONKeyTable.Entry>, _ value: Slice, _ target: borrowing Fields
   ) {
@@ -229,6 +281,7 @@ final class JSONPlan {
     guard key.pointee.isField else { return }
     known += 1
     let slot = Int(key.pointee.slot)
+    present |= 1 << UInt64(slot)
     if slot != Int(FieldRole.ignored.rawValue), !target.slice(slot).isMissing { return }
     target.setSlice(value, slot)
     guard !value.isMissing else { return }
