@@ -33,7 +33,7 @@ with grouped as materialized (
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
-  group by route_key, ending_key, counted, journey_place
+  group by route_key, ending_key, counted, journey_place, bypass_reason_id
 ),
 tally as materialized (
   select

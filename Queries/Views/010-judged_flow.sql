@@ -30,20 +30,30 @@ select
     else coalesce(rv.path, 'unknown')
   end as path,
   coalesce(ov.result, 'unknown') as outcome,
-  ov.reason as reason,
-  case when ov.left_hop = 0 then null else rv.bypass end as bypass,
+  coalesce(ov.reason, br.word) as reason,
+  case when ov.left_hop = 0 then null when br.id is not null then rv.claim else rv.bypass end as bypass,
+  -- What a proxy's client is proven to have done, and which hop was bypassed.
+  br.id as bypass_reason_id,
+  br.word as bypass_reason,
+  case
+    when br.id is not null then rv.claim_around
+    when ov.left_hop = 0 or rv.bypass is null then null
+    else 'gateway'
+  end as around,
   -- The policy's exception that allows this bypass; a doubtful line is allowed by none.
   case when ov.left_hop = 0 or ov.never_clears = 1 then null else rv.exception end as exception_id,
   case
     when ov.left_hop = 0 then 'info'
     when rv.exception is not null and ov.never_clears = 0 then 'info'
+    when br.id is not null then rv.claim_severity
     else coalesce(rv.severity, 'info')
   end as severity,
   rv.rule as rule,
   case when ov.left_hop = 0 then null else rv.assumption end as assumption,
-  -- A source is proven by the hop before, where the connection itself shows it.
+  -- A source is proven by the connection itself: by the hop before (1), or because the client's sidecar logged it (32). A
+  -- proven bypass is no open question, and what was never sent raises none.
   case
-    when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 1
+    when br.id is not null or ov.left_hop = 0 or unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 33
       then nullif(trim(replace(',' || rv.warnings || ',', ',source-unproven,', ','), ','), '')
     else rv.warnings
   end as verdict_warnings,
@@ -60,8 +70,8 @@ select
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
   end as counted,
-  -- Flows that have these two, `counted` and `journey_place` in common have all words of the verdict in common: whoever
-  -- counts by words groups by these integers, and reads the words off one flow of each group.
+  -- Flows that have these two, `counted`, `journey_place` and `bypass_reason_id` in common have all words of the verdict in
+  -- common: whoever counts by words groups by these integers, and reads the words off one flow of each group.
   rv.key as route_key,
   ov.key as ending_key,
   -- 8 bytes, NULL when joined with no other. Of the thousand flows that have id / 1000 in common, each has its place in
@@ -79,4 +89,32 @@ join destination d on d.id = f.destination
 left join policy_interval i on i.from_ms <= f.started_at_ms and i.until_ms > f.started_at_ms
 left join route_verdict rv on rv.key = i.id * 1099511627776 + s.class * 1048576 + d.class
 left join outcome_verdict ov on ov.key = rv.context_key + f.outcome
-left join hop_place hp on hp.block = f.id / 1000;
+left join hop_place hp on hp.block = f.id / 1000
+-- A gateway's or a proxy's line is a bypass when its client is proven to have come around the hop that should stand
+-- before. The connection's own proof of a hop before comes first, whatever an inventory says; a probe is no bypass, and a
+-- line that can be read in more than one way accuses nobody.
+left join bypass_reason br on br.id = case
+  when rv.claim is null or coalesce(ov.left_hop, 0) = 0 or ov.never_clears = 1 or ov.result = 'noise' then null
+  when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 33 then null
+  when rv.claim_reason is not null then rv.claim_reason
+  -- 8: a sidecar stands before this SNI proxy.
+  when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 8 then case when rv.claim_needs_gateway = 1 then 3 end
+  -- 16: no line of the client's own sidecar could be the hop before. That proves something where the sidecar's log was
+  -- read past the end of the flow, and a minute longer (OwnLogs.graceMs says why), and where nothing came since.
+  when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 16
+    and f.duration_ms between 0 and 1152921504606846976
+    and f.started_at_ms between -1152921504606846976 and 1152921504606846976
+    and exists (
+      select 1
+      from own_log o
+      where o.client_ip = s.client_ip
+        and o.from_ms <= f.started_at_ms + f.duration_ms - 60000
+        and o.until_ms >= f.started_at_ms + f.duration_ms + 60000
+    )
+    and not exists (
+      select 1
+      from open_minute m
+      where m.minute between (f.started_at_ms - 240000) / 60000 and (f.started_at_ms + 240000) / 60000
+    )
+    then 2
+end;

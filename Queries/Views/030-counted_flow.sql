@@ -22,6 +22,8 @@ select
   j.outcome,
   j.reason,
   j.bypass,
+  j.bypass_reason,
+  j.around,
   j.exception_id,
   j.severity,
   j.rule,

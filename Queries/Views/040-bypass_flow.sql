@@ -1,5 +1,6 @@
--- Traffic that left without passing the egress gateway: something was sent, and the rule named in `rule` proves that it
--- went another way than the gateway, an SNI proxy behind it or a declared forward proxy.
+-- Traffic that left around a hop of the mesh's way out: something was sent, and the line proves that it went another way
+-- than the gateway, an SNI proxy behind it or a declared forward proxy; or it did pass one of these, and `bypass_reason`
+-- says what else proves that its client came around the hop before. `around` names the hop: the sidecar or the gateway.
 --
 -- `allowed` is 1 where an exception of the policy covers it: such flows are listed, and raise no finding. Also
 -- listed are hops that totals leave out because a later hop's log was read: having been seen later does not undo a
@@ -24,6 +25,8 @@ select
   j.outcome,
   j.reason,
   j.bypass,
+  j.bypass_reason,
+  j.around,
   j.severity,
   j.rule,
   j.assumption,

@@ -102,9 +102,14 @@ final class HopBlockWriter {
         writePlaces.bind(block, at: 1)
         writePlaces.bind(places, at: 2)
         while try writePlaces.step() {}
-        writeJourneys.bind(block, at: 1)
-        writeJourneys.bind(journeys, at: 2)
-        while try writeJourneys.step() {}
+        // A proxy's log alone has places, and no journeys.
+        if journeys.allSatisfy({ $0 == 0 }) {
+          try dropJourneys.run(.integer(block))
+        } else {
+          writeJourneys.bind(block, at: 1)
+          writeJourneys.bind(journeys, at: 2)
+          while try writeJourneys.step() {}
+        }
       }
     }
     isChanged = false

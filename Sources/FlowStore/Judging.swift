@@ -178,8 +178,8 @@ extension FlowStore {
       """
       insert into route_verdict (
         key, role, path, bypass, severity, context, context_key, rule, assumption, exception, warnings, next_hop,
-        next_hop_from_ms, next_hop_until_ms)
-      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        next_hop_from_ms, next_hop_until_ms, claim, claim_severity, claim_around, claim_reason, claim_needs_gateway)
+      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
       """)
     for entry in judgement.routes {
       try beforeWrite?("route verdict")
@@ -190,7 +190,10 @@ extension FlowStore {
         .text(verdict.severity.rawValue), .text(verdict.context.rawValue), .integer(verdict.context.key),
         .text(verdict.rule), Value(verdict.assumption), Value(verdict.exception),
         verdict.warnings.isEmpty ? .null : .text(verdict.warnings.joined(separator: ",")),
-        Value(verdict.nextHop?.rawValue), Value(verdict.nextHopFromMs), Value(verdict.nextHopUntilMs))
+        Value(verdict.nextHop?.rawValue), Value(verdict.nextHopFromMs), Value(verdict.nextHopUntilMs),
+        Value(verdict.claim?.bypass.rawValue), Value(verdict.claim?.severity.rawValue),
+        Value(verdict.claim?.around.rawValue), Value(verdict.claim?.reason?.number),
+        Value(verdict.claim.map { $0.needsGateway ? 1 : 0 }))
     }
     let ending = try db.statement(
       """
@@ -240,6 +243,11 @@ extension FlowStore {
       hasher.combine(verdict.nextHop?.rawValue)
       hasher.combine(verdict.nextHopFromMs)
       hasher.combine(verdict.nextHopUntilMs)
+      hasher.combine(verdict.claim?.bypass.rawValue)
+      hasher.combine(verdict.claim?.severity.rawValue)
+      hasher.combine(verdict.claim?.around.rawValue)
+      hasher.combine(verdict.claim?.reason?.number)
+      hasher.combine(verdict.claim.map { $0.needsGateway ? 1 : 0 })
     }
     hasher.combine(Int64(judgement.endings.count))
     for ending in judgement.endings {

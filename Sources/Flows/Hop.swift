@@ -57,13 +57,17 @@ public struct JourneyPlace: OptionSet, Hashable, Sendable {
   /// The earlier hop was found by the request id alone, which a client can write, or is a sidecar before an SNI proxy, past
   /// the gateway: it proves nothing.
   public static let hasClaimedEarlier = JourneyPlace(rawValue: 1 << 3)
+  /// A proxy's line with no earlier hop, and no line that was read of the client's own could be it.
+  public static let isUnaccounted = JourneyPlace(rawValue: 1 << 4)
+  /// The connection is one that the client's own sidecar logged, though not which of its lines this one belongs to.
+  public static let isFromSidecar = JourneyPlace(rawValue: 1 << 5)
 }
 
-/// A flow that belongs to a journey of at least two hops.
+/// A flow that belongs to a journey of at least two hops, or whose hop before is missing.
 public struct JoinedHop: Hashable, Sendable {
   /// Row id of the flow.
   public var flow: Int64
-  /// Made of the first hop's own content: the same whenever and in whatever order the logs were read.
+  /// Made of the first hop's own content: the same whenever and in whatever order the logs were read; 0 for a single hop.
   public var journey: UInt64
   public var place: JourneyPlace
 

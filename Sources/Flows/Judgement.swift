@@ -37,6 +37,27 @@ public enum OutcomeContext: String, Sendable, CaseIterable, Codable {
   case unknown
 }
 
+/// What a proxy's line becomes once something else than the line proves that its client came around a hop.
+public struct BypassClaim: Hashable, Sendable {
+  public var bypass: Bypass
+  public var severity: Severity
+  public var around: BypassedHop
+  /// The proof that needs no second line; nil where only the client's own sidecar log, or the hop before, can prove it.
+  public var reason: BypassReason?
+  /// A hop before that is a sidecar proves it too, because a gateway should have stood between.
+  public var needsGateway: Bool
+
+  public init(
+    bypass: Bypass, severity: Severity, around: BypassedHop, reason: BypassReason? = nil, needsGateway: Bool = false
+  ) {
+    self.bypass = bypass
+    self.severity = severity
+    self.around = around
+    self.reason = reason
+    self.needsGateway = needsGateway
+  }
+}
+
 /// Where the flows of one source class to one destination class went, in one interval.
 public struct RouteVerdict: Hashable, Sendable {
   public var role: Role
@@ -58,11 +79,13 @@ public struct RouteVerdict: Hashable, Sendable {
   /// Time range (Unix ms, inclusive) in which the next hop's log was read; flows inside it are counted there, not here.
   public var nextHopFromMs: Int64?
   public var nextHopUntilMs: Int64?
+  /// A bypass that this line alone does not prove; nil where the client is the hop that should stand before, or unknown.
+  public var claim: BypassClaim?
 
   public init(
     role: Role, path: Path, bypass: Bypass? = nil, severity: Severity = .info, context: OutcomeContext, rule: String,
     assumption: String? = nil, exception: Int? = nil, warnings: [String] = [], nextHop: Role? = nil,
-    nextHopFromMs: Int64? = nil, nextHopUntilMs: Int64? = nil
+    nextHopFromMs: Int64? = nil, nextHopUntilMs: Int64? = nil, claim: BypassClaim? = nil
   ) {
     self.role = role
     self.path = path
@@ -76,6 +99,7 @@ public struct RouteVerdict: Hashable, Sendable {
     self.nextHop = nextHop
     self.nextHopFromMs = nextHopFromMs
     self.nextHopUntilMs = nextHopUntilMs
+    self.claim = claim
   }
 }
 

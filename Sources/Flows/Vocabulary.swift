@@ -63,6 +63,25 @@ public enum Bypass: String, Sendable, CaseIterable, Codable {
   case squidDirect = "squid-direct"
 }
 
+/// What a bypass went around.
+public enum BypassedHop: String, Sendable, CaseIterable, Codable {
+  case sidecar
+  case gateway
+}
+
+/// Why a proxy's client counts as having come around a hop: what another line than the proxy's own proves.
+public enum BypassReason: String, Sendable, CaseIterable, Codable {
+  /// An inventory says that the client has no sidecar, or is no pod of the mesh.
+  case clientHasNoSidecar = "client-has-no-sidecar"
+  /// The log of the client's own sidecar was read past the flow and does not hold it.
+  case clientSkippedItsSidecar = "client-skipped-its-sidecar"
+  /// The hop before is a sidecar, and should have been a gateway.
+  case clientSkippedTheGateway = "client-skipped-the-gateway"
+
+  /// Row id in the store's table `bypass_reason`.
+  public var number: Int64 { Int64(BypassReason.allCases.firstIndex(of: self)! + 1) }
+}
+
 /// How much a finding matters; also the exit code of `gatewatch alert`.
 public enum Severity: String, Sendable, CaseIterable, Codable {
   case info

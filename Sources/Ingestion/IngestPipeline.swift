@@ -76,6 +76,7 @@ public final class IngestPipeline {
     }
     try Rejudge.run(store: store, policy: policy)
     let tooDense = options.joinsHops ? try JoinHops.run(store: store) : 0
+    if options.joinsHops { try store.refreshOwnLogs() }
     if tooDense > 0 {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))

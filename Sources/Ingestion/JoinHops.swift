@@ -25,6 +25,7 @@ public enum JoinHops {
       sources: facts.sources.map { ($0.id, $0.source) }, destinations: facts.destinations, outcomes: facts.outcomes,
       secondViews: try store.secondViews())
     let joiner = JourneyJoiner(traits)
+    var ends = LineEnds(traits)
     var tooDense = 0
     for (from, until) in reach(of: open) {
       var first = from
@@ -33,11 +34,17 @@ public enum JoinHops {
         if try store.flowCount(minutes: first - influence, last + influence) > mostHops {
           tooDense += 1
         } else {
-          try join(first, last, joiner, store)
+          try join(first, last, joiner, &ends, store)
         }
         first = last + 1
       }
     }
+    try store.note(
+      ends.entries.map {
+        SourceLines(
+          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess,
+          joinedMs: $0.firstJoinedMs <= $0.lastJoinedMs ? $0.firstJoinedMs...$0.lastJoinedMs : nil)
+      })
     try store.closeMinutes()
     return tooDense
   }
@@ -71,15 +78,23 @@ public enum JoinHops {
   }
 
   private static func join(
-    _ first: Int64, _ last: Int64, _ joiner: JourneyJoiner, _ store: FlowStore
+    _ first: Int64, _ last: Int64, _ joiner: JourneyJoiner, _ ends: inout LineEnds, _ store: FlowStore
   ) throws(StoreError) {
     var hops: [Hop] = []
     var flows: [Int64] = []
     let (from, until) = (first * 60_000, (last + 1) * 60_000)
     try store.hops(minutes: first - influence, last + influence) { hop in
       hops.append(hop)
+      ends.note(hop)
       if hop.startedAtMs >= from, hop.startedAtMs < until { flows.append(hop.flow) }
     }
-    try store.write(joined: joiner.join(hops, from: from, until: until), of: flows)
+    let joined = joiner.join(hops, from: from, until: until)
+    // In the order of the hops.
+    var next = joined.startIndex
+    for hop in hops where next < joined.endIndex && joined[next].flow == hop.flow {
+      if joined[next].place.contains(.hasLater) { ends.noteJoined(hop) }
+      next += 1
+    }
+    try store.write(joined: joined, of: flows)
   }
 }

@@ -8,6 +8,10 @@ public struct HopTraits: Sendable {
     var receives = false
     /// A gateway wrote the line: the hop before an SNI proxy that proves its client.
     var isGateway = false
+    /// The line names no upstream: an attempt that failed, or a request that was refused.
+    var isUnsent = false
+    /// A sidecar wrote the line, and it shows whose.
+    var isSidecar = false
     var proxy = ProxyKind.envoy
     /// The address dialled out from (UL); 0 when unknown.
     var local: Int32 = 0
@@ -29,6 +33,12 @@ public struct HopTraits: Sendable {
     var isUpstreamLoopback = false
     var dialled: Int32 = 0
     var dialledPort: UInt16 = 0
+    /// The proxy ended TLS for a name outside of the mesh: the hop before saw a connection, not its requests.
+    var hasForeignSNI = false
+    /// A copy that a mesh's proxy made of a request (Envoy's `request_mirror_policies`).
+    var isShadow = false
+    /// An upstream of the registry was reached.
+    var isDeclared = false
     var digest: UInt64 = 0
   }
 
@@ -90,7 +100,12 @@ public struct HopTraits: Sendable {
       break
     }
     if source.isWorkloadsOutput { (traits.dialsOut, traits.receives) = (false, false) }
-    traits.own = number(source.proxyIP)
+    traits.isUnsent = source.shape == .notSent && !source.isWorkloadsOutput
+    traits.isSidecar =
+      source.proxyIP != nil && [.outbound, .outboundForwarded, .inbound].contains(source.shape)
+      && !source.isWorkloadsOutput
+    // Squid writes this of a connection that it did not get.
+    traits.own = ["0.0.0.0", "::"].contains(source.proxyIP) ? 0 : number(source.proxyIP)
     // Loopback: told by the destination, see `Hop.local(_:)`.
     traits.local = source.shape == .gatewayToLoopback ? 0 : traits.own
     traits.client = number(source.clientIP)
@@ -110,6 +125,10 @@ public struct HopTraits: Sendable {
     traits.isHTTP = destination.traffic == .http
     traits.authority = number(destination.authority)
     traits.sni = number(destination.sni)
+    traits.hasForeignSNI = destination.sni.map { !$0.hasPrefix("outbound_") } ?? false
+    traits.isDeclared =
+      destination.upstream != nil && destination.cluster.map { $0.hasPrefix("outbound|") } ?? false
+    traits.isShadow = destination.authority?.hasSuffix("-shadow") ?? false
     traits.upstream = number(destination.upstream?.ip)
     traits.upstreamPort = destination.upstream?.port ?? 0
     traits.isUpstreamLoopback = destination.upstream.map { $0.ip.hasPrefix("127.") || $0.ip == "::1" } ?? false

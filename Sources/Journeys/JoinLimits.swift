@@ -29,11 +29,14 @@ public enum JoinLimits {
   static let lifeSlackMs: Int64 = 2_000
   /// ... where no byte came back, so that bytes prove little.
   static let emptyLifeSlackMs: Int64 = 20
+  /// Lines further apart are not held against each other where an earlier hop is missing: repeated attempts and challenges
+  /// come within seconds.
+  static let absenceReachMs: Int64 = 40_000
   /// Hops of the longest chain.
   static let longestChain = 8
 
   /// What is decided for a hop depends on nothing further away than this: a hop's candidates lie in the slots beside its
   /// own, so one decision reaches two slots; five rounds of decisions, a cell of skew and a chain of four hops add up to
-  /// less than three minutes.
+  /// 134 seconds, and what is asked where an earlier hop is missing reaches 40 further.
   public static let influenceMs: Int64 = 180_000
 }

@@ -196,6 +196,15 @@ extension JoinWindow {
       { bytesKey($0, address: source($0).client, name: source($0).proxy == .squid ? 0 : destination($0).sni) },
       fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
     settle(take(found), byClocks: false)
+    // A sidecar that passes on what no service claims looks for no server name.
+    let nameless = tunnels.filter { isOpenEarlier($0) && destination(hops[Int($0)]).sni == 0 }
+    let named = portless.filter { isOpenLater($0) && destination(hops[Int($0)]).sni != 0 && hops[Int($0)].received > 0 }
+    guard !nameless.isEmpty, !named.isEmpty else { return }
+    let unnamed = candidates(
+      earlier: nameless, { bytesKey($0, address: local($0), name: 0) },
+      later: named, { source($0).proxy == .nginxStream ? bytesKey($0, address: source($0).client, name: 0) : 0 },
+      fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
+    settle(take(unnamed), byClocks: false)
   }
 
   /// A CONNECT is plain text: the earlier hop saw no server name.
@@ -208,7 +217,7 @@ extension JoinWindow {
     return mixer.value
   }
 
-  private func isSameLife(_ earlier: Hop, _ later: Hop) -> Bool {
+  func isSameLife(_ earlier: Hop, _ later: Hop) -> Bool {
     guard earlier.durationMs >= 0, later.durationMs >= 0 else { return false }
     let longer = earlier.durationMs &- later.durationMs
     let slack = later.received == 0 ? JoinLimits.emptyLifeSlackMs : JoinLimits.lifeSlackMs
@@ -223,10 +232,17 @@ extension JoinWindow {
   /// Chains of joined hops, named by the content of their first.
   func journeys(from: Int64, until: Int64) -> [JoinedHop] {
     var joined: [JoinedHop] = []
+    let absence = Absence(self)
     for index in hops.indices {
       let hop = hops[index]
       guard hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
-      guard earlier[index] >= 0 || marks[index].contains(.hasLater) else { continue }
+      var place: JourneyPlace = []
+      if absence.isUnaccounted(index) { place.insert(.isUnaccounted) }
+      if absence.isFromSidecar(index) { place.insert(.isFromSidecar) }
+      guard earlier[index] >= 0 || marks[index].contains(.hasLater) else {
+        if !place.isEmpty { joined.append(JoinedHop(flow: hop.flow, journey: 0, place: place)) }
+        continue
+      }
       var first = index
       var length = 1
       while earlier[first] >= 0, length <= JoinLimits.longestChain {
@@ -235,7 +251,6 @@ extension JoinWindow {
       }
       // A circle is no way.
       guard length <= JoinLimits.longestChain else { continue }
-      var place: JourneyPlace = []
       if earlier[index] >= 0 {
         // At the SNI proxy only a gateway before it shows that the way was the right one: a sidecar there went past it.
         let isPastGateway =

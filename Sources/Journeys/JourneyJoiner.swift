@@ -9,7 +9,8 @@ public import Flows
 /// 1. the connection (UL = DR, UH = DL) with equal bytes, and for HTTP the request id, authority, method and path;
 /// 2. the connection and everything a request shows, where the gateway gave it another id or none is logged;
 /// 3. repeated attempts of a request, by its id and the client's address;
-/// 4. for proxies that log no client port: client address, server name (or CONNECT), bytes, and the end of both.
+/// 4. for proxies that log no client port: client address, server name (or CONNECT), bytes, and the end of both;
+/// 5. at Squid, plain requests by the same, and failed tunnels by the end of both alone.
 public struct JourneyJoiner: Sendable {
   private let traits: HopTraits
 
@@ -19,13 +20,14 @@ public struct JourneyJoiner: Sendable {
   ///
   /// Right for all of them when `hops` holds everything within `JoinLimits.influenceMs` of that stretch.
   public func join(_ hops: [Hop], from: Int64, until: Int64) -> [JoinedHop] {
-    guard hops.count > 1 else { return [] }
+    guard !hops.isEmpty else { return [] }
     precondition(hops.count < Int(Int32.max) / 4, "a window has too many hops")
     var window = JoinWindow(hops, traits)
     window.joinByConnection()
     window.joinBySignature()
     window.joinRepeated()
     window.joinWithoutPorts()
+    window.joinAtSquid()
     return window.journeys(from: from, until: until)
   }
 }

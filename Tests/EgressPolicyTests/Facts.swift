@@ -12,7 +12,6 @@ final class Facts {
   private(set) var outcomes: [(id: Int64, outcome: Outcome)] = []
   private(set) var lines: [(source: Int64, destination: Int64, outcome: Int64)] = []
   var logs: [LogSpan] = []
-  var knowsContacts = false
   var topology: ClusterRecord?
 
   init(policy: String? = nil) {
@@ -42,8 +41,7 @@ final class Facts {
       logs.shuffle(using: &generator)
     }
     return Judge(
-      policy: policy, sources: sources, destinations: destinations, outcomes: outcomes, logs: logs,
-      contacts: knowsContacts ? lines.map { ($0.source, $0.destination) } : nil, topology: topology
+      policy: policy, sources: sources, destinations: destinations, outcomes: outcomes, logs: logs, topology: topology
     ).judgement()
   }
 

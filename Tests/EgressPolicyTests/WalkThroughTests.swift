@@ -84,7 +84,6 @@ import Testing
       LogSpan(log: 1, firstMs: 1_000, lastMs: 9_000), LogSpan(log: 2, firstMs: 1_000, lastMs: 9_000),
       LogSpan(log: 3, firstMs: 1_000, lastMs: 9_000), LogSpan(log: 4, firstMs: 1_000, lastMs: 9_000),
     ]
-    facts.knowsContacts = true
     self.facts = facts
     judgement = facts.judgement()
   }
@@ -122,10 +121,10 @@ import Testing
     #expect(verdict.nextHop == (line >= 9 ? .sniProxy : nil))
   }
 
-  @Test(
-    "a gateway client without a sidecar line is unproven", arguments: [(3, false), (4, true), (6, false), (9, true)])
-  func gatewayClients(line: Int, isUnproven: Bool) {
-    #expect(route(line).warnings == (isUnproven ? ["source-unproven"] : []))
+  @Test("before hops are joined, no gateway's client is proven", arguments: [3, 4, 6, 9])
+  func gatewayClients(line: Int) {
+    #expect(route(line).warnings == ["source-unproven"])
+    #expect(route(line).claim?.reason == nil)
   }
 
   @Test(
@@ -137,13 +136,13 @@ import Testing
     #expect(verdict.warnings == ["source-unproven"])
   }
 
-  @Test("Squid's client is proven only by a sidecar line to the proxy")
+  @Test("before hops are joined, no client of Squid is proven")
   func squidClients() {
     #expect(route(13).role == .forwardProxy)
     #expect(route(13).path == .proxy)
     #expect(route(13).warnings == ["source-unproven"])
     #expect(route(14).path == .proxy)
-    #expect(route(14).warnings == [])
+    #expect(route(14).warnings == ["source-unproven"])
   }
 
   @Test("every line of the walk-through ended well and left", arguments: 0..<15)

@@ -313,16 +313,23 @@ struct ViewTests {
         "SCAN f", "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH i USING INTEGER PRIMARY KEY (rowid<?)", "SEARCH rv USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH ov USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH hp USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH br USING INTEGER PRIMARY KEY (rowid=?)",
+        // Of the few flows that could be a bypass their client's own log alone proves.
+        "CORRELATED SCALAR SUBQUERY 4", "SEARCH o USING PRIMARY KEY (client_ip=? AND from_ms<?)",
+        "CORRELATED SCALAR SUBQUERY 5", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
       ])
     for view in Schema.views.compactMap({ $0.name.split(separator: "-").last?.dropLast(4) }) {
       for step in try plan("select * from \(view)") {
         #expect(
           step == "SCAN f" || step.contains("USING INTEGER PRIMARY KEY (rowid")
-            || step.hasPrefix("CORRELATED SCALAR SUBQUERY"), "\(view): \(step)")
+            || step.hasPrefix("CORRELATED SCALAR SUBQUERY")
+            || step.hasPrefix("SEARCH o USING PRIMARY KEY (client_ip=?"),
+          "\(view): \(step)")
       }
     }
     let unused = try plan("select id, started_at, bytes_sent from flows order by id")
-    for table in ["t", "l", "o", "ov", "hp", "hj"] {
+    // What the reason of a bypass is made of is looked up, as SQLite sees it, for the joining of its word.
+    for table in ["t", "l", "o", "br", "hj"] {
       #expect(!unused.contains { $0.hasPrefix("SEARCH \(table) ") }, "\(table) is looked up for nothing: \(unused)")
     }
   }

@@ -61,6 +61,15 @@ struct Way {
       whole - life - Way.noon, life, sent, received, 0, -1)
   }
 
+  /// A tunnel as Squid wrote it, in its own format: no port.
+  @discardableResult
+  mutating func squid(endsAt end: Int64, life: Int64 = 36, received: Int64 = 20, status: Int = 200) -> Int {
+    add(
+      Source(log: 4, proxy: .squid, shape: .server, clientIP: Way.pod),
+      Destination(host: "a.example", hostOrigin: .target, port: 443, traffic: .tcp),
+      Outcome(method: "CONNECT", status: status), end - life, life, -1, received, 0, -1)
+  }
+
   private mutating func add(
     _ source: Source, _ destination: Destination, _ outcome: Outcome, _ at: Int64, _ life: Int64, _ sent: Int64,
     _ received: Int64, _ id: UInt64, _ path: Int32, local: UInt16 = 0, client: UInt16 = 0
@@ -88,8 +97,10 @@ struct Way {
 
   /// The numbers of the hops of each journey, ascending.
   var journeys: [[Int]] {
-    Dictionary(grouping: joined, by: \.journey).values.map { $0.map { Int($0.flow) }.sorted() }
-      .sorted { $0[0] < $1[0] }
+    Dictionary(grouping: joined.filter { $0.journey != 0 }, by: \.journey).values.map {
+      $0.map { Int($0.flow) }.sorted()
+    }
+    .sorted { $0[0] < $1[0] }
   }
 
   func place(_ number: Int) -> JourneyPlace? { joined.first { $0.flow == number }?.place }

@@ -18,27 +18,18 @@ public struct Judge: Sendable {
     var destination: Destination
   }
 
-  struct Contact: Sendable {
-    var source: Int64
-    var destination: Int64
-  }
-
   let policy: Policy?
   let sources: [SourceFact]
   let destinations: [DestinationFact]
   let outcomes: [(id: Int64, outcome: Outcome)]
   let logs: [LogSpan]
-  let contacts: [Contact]?
   private let cluster: ClusterRecord?
 
-  /// - Parameter contacts: which sources wrote lines to which destinations, where the store can tell cheaply. With it a
-  ///   forward proxy's client is proven only by lines *to a proxy*; without it, by any line of its sidecar.
   /// - Parameter topology: what was imported of the cluster: evidence beside the policy, and names for addresses.
   public init(
     policy: Policy?, sources: [(id: Int64, source: Source, logPath: String, declaredRole: Role?)],
     destinations: [(id: Int64, destination: Destination)], outcomes: [(id: Int64, outcome: Outcome)],
-    logs: [LogSpan], contacts: [(source: Int64, destination: Int64)]? = nil,
-    topology: ClusterRecord? = nil
+    logs: [LogSpan], topology: ClusterRecord? = nil
   ) {
     self.policy = policy
     // sorted, so that class numbers do not depend on the order of the input
@@ -49,7 +40,6 @@ public struct Judge: Sendable {
       .sorted { $0.id < $1.id }
     self.outcomes = outcomes.sorted { $0.id < $1.id }
     self.logs = logs
-    self.contacts = contacts?.map { Contact(source: $0.source, destination: $0.destination) }
     cluster = topology.flatMap { $0.isEmpty ? nil : $0 }
   }
 
@@ -69,8 +59,7 @@ public struct Judge: Sendable {
       index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
       names = ClusterNames(history, logs: judge.logs)
       topology = Topology(
-        index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs,
-        contacts: judge.contacts)
+        index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs)
       strangers = Strangers(judge.destinations, index: index, topology: topology, addresses: addresses)
       classifier = DestinationClassifier(
         index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)

@@ -18,6 +18,8 @@ struct PolicyIndex: Sendable {
   /// All pods but the topology's turns without a sidecar, which matter to clients only: each address that has one is in
   /// an entry for all times as well.
   let places: EntrySet
+  /// Of each pod the first one of which the same is said: the same times, the same answer about a sidecar.
+  let podLikeness: [Int]
 
   init(_ declared: Policy, evidence: ClusterEvidence = ClusterEvidence()) {
     var policy = declared
@@ -31,6 +33,14 @@ struct PolicyIndex: Sendable {
       own.insert(entry)
     }
     places = own
+    var likenesses: [PodLikeness: Int] = [:]
+    podLikeness = policy.pods.enumerated().map { place, pod in
+      let likeness = PodLikeness(
+        hasSidecar: pod.hasSidecar, validity: pod.validity, isDeclared: place < declared.pods.count)
+      if let first = likenesses[likeness] { return first }
+      likenesses[likeness] = place
+      return place
+    }
     internalRanges = RangeIndex(policy.internal.map { $0.range.map { [$0] } ?? [] })
     internalHosts = HostIndex(policy.internal.map { $0.host.map { [$0] } ?? [] })
     pods = RangeIndex(policy.pods.map(\.addresses))
@@ -39,6 +49,12 @@ struct PolicyIndex: Sendable {
     forwardProxies = ProxyIndex(policy.forwardProxies)
     exceptions = ExceptionIndex(policy.exceptions)
   }
+}
+
+private struct PodLikeness: Hashable {
+  var hasSidecar: Bool?
+  var validity: Policy.Validity
+  var isDeclared: Bool
 }
 
 struct ProxyIndex: Sendable {

@@ -73,6 +73,8 @@ extension RouteRules {
 
   func isOutsideByTopology(_ upstream: DestinationTraits.Upstream) -> Bool { holds(.outside, upstream.entries) }
 
+  func isOutside(_ entries: AddressEntries) -> Bool { holds(.outside, entries) }
+
   private func holds(_ fact: ClusterEvidence.Fact, _ entries: AddressEntries) -> Bool {
     guard !entries.cluster.isEmpty else { return false }
     return index.evidence.entries.enumerated().contains { number, entry in

@@ -129,13 +129,17 @@ struct RouteRules: Sendable {
       }
     }
     var verdict = make(.gatewayLine, .gateway, .gateway, .egress, assumption: gatewayAssumption(source))
-    if !(source.client?.hasSidecarLines ?? false) { verdict.warnings = [RouteRules.unproven] }
     if case .address(let upstream) = destination.target {
       if let span = upstream.sniProxySpan, upstream.kind == .loopback || isSNIProxy(upstream) {
         hand(&verdict, to: .sniProxy, span)
       } else if let span = upstream.forwardProxySpan, isForwardProxy(upstream, destination) {
         hand(&verdict, to: .forwardProxy, span)
       }
+    }
+    claim(.noSidecar, &verdict, source, destination)
+    if verdict.claim != nil {
+      verdict.exception =
+        destination.declaredExceptions.intersection(source.exceptions).intersection(active.exceptions).first
     }
     return verdict
   }
@@ -222,13 +226,13 @@ struct RouteRules: Sendable {
     switch declared ?? inferred {
     case .sniProxy:
       verdict = make(.sniProxyLine, .sniProxy, .sniProxy, context)
-      if !isProvenClient(source, ofForwardProxy: false) { verdict.warnings = [RouteRules.unproven] }
+      claim(.sniProxyDirect, &verdict, source, destination)
     case .forwardProxy:
       verdict = make(.forwardProxyLine, .forwardProxy, .proxy, context)
-      if !isProvenClient(source, ofForwardProxy: true) { verdict.warnings = [RouteRules.unproven] }
+      claim(.squidDirect, &verdict, source, destination)
     case .gateway:
       verdict = make(.gatewayLine, .gateway, .gateway, context)
-      if !(source.client?.hasSidecarLines ?? false) { verdict.warnings = [RouteRules.unproven] }
+      claim(.noSidecar, &verdict, source, destination)
     case let role:
       return make(
         .webServerLine, role, .unknown, context,
@@ -237,15 +241,6 @@ struct RouteRules: Sendable {
     verdict.exception =
       destination.resolvedExceptions.intersection(source.exceptions).intersection(active.exceptions).first
     return verdict
-  }
-
-  /// The client is a hop that the mesh's own lines or the policy show. A client on loopback is some process in the same
-  /// pod; only a join can show which.
-  private func isProvenClient(_ source: SourceTraits, ofForwardProxy: Bool) -> Bool {
-    guard let client = source.client, client.kind != .loopback else { return false }
-    return client.wroteGatewayLines || client.entries.gateways.intersects(active.gateways)
-      || gatewayEvidence(client.entries.cluster) == .certain
-      || client.entries.sniProxies.intersects(active.sniProxies) || (ofForwardProxy && client.usedForwardProxy)
   }
 
   // MARK: -

@@ -8,10 +8,10 @@ struct SourceTraits: Hashable, Sendable {
     var kind: AddressKind?
     /// A sidecar wrote lines for this address.
     var hasSidecarLines = false
-    /// ... one of them to a forward proxy.
-    var usedForwardProxy = false
     /// The address wrote gateway lines.
     var wroteGatewayLines = false
+    /// By its lines, name or port the address may be a gateway or a proxy.
+    var isGuessedProxy = false
     /// The client's certificate names a workload.
     var hasIdentity = false
     /// A sidecar wrote outbound lines for this address into this very log.
@@ -117,9 +117,25 @@ extension Topology {
     guard let address else { return nil }
     return SourceTraits.Client(
       kind: AddressKind(address), hasSidecarLines: sidecarPods.contains(address),
-      usedForwardProxy: source.proxy != .envoy && forwardProxyClients.contains(address),
-      wroteGatewayLines: gatewayProxies.contains(address), hasIdentity: source.peer != nil,
+      wroteGatewayLines: gatewayProxies.contains(address), isGuessedProxy: isGuessedProxy(address),
+      hasIdentity: source.peer != nil,
       isSidecarOfLog: source.shape == .notSent && evidence?.sidecars.contains(address) ?? false,
-      entries: entries(of: address, index))
+      entries: clientEntries(of: address, index))
+  }
+
+  /// Of a client's pods only counts what is said of them: two that differ in name alone are one class.
+  private func clientEntries(of address: IPAddress, _ index: PolicyIndex) -> AddressEntries {
+    var entries = entries(of: address, index)
+    let pods = entries.pods.members
+    if pods.count == 1, index.podLikeness[pods[0]] != pods[0] {
+      entries.pods = EntrySet(of: index.pods.count)
+      entries.pods.insert(index.podLikeness[pods[0]])
+    }
+    return entries
+  }
+
+  private func isGuessedProxy(_ address: IPAddress) -> Bool {
+    guessedGateways[address] != nil || guessedSNIProxies[address] != nil
+      || guessedForwardProxies.keys.contains { $0.address == address }
   }
 }

@@ -47,8 +47,8 @@ struct Topology: Sendable {
   private(set) var gatewayProxies: Set<IPAddress> = []
   /// Those of them whose log was read with the role `gateway`: somebody said so, it is no guess.
   private(set) var declaredGateways: Set<IPAddress> = []
-  /// Pods whose sidecar sent something to a forward proxy.
-  private(set) var forwardProxyClients: Set<IPAddress> = []
+  /// Somebody else than a gateway sent something to a forward proxy.
+  private(set) var isForwardProxyReachedBySidecars = false
   /// Addresses behind registry hosts that the policy names, with the entries that name them.
   private(set) var taughtGateways: [IPAddress: EntrySet] = [:]
   private(set) var taughtSNIProxies: [IPAddress: EntrySet] = [:]
@@ -82,12 +82,12 @@ struct Topology: Sendable {
 
   init(
     index: PolicyIndex, addresses: AddressReader, sources: [Judge.SourceFact], destinations: [Judge.DestinationFact],
-    logs spans: [LogSpan], contacts: [Judge.Contact]?
+    logs spans: [LogSpan]
   ) {
     learn(sources, addresses)
     learn(destinations, addresses, index)
     guess(destinations, addresses, index)
-    learnForwardProxyClients(sources, destinations, contacts, addresses, index)
+    learnWayToForwardProxies(destinations, addresses, index)
     learnSpans(sources, spans, addresses)
   }
 
@@ -237,35 +237,20 @@ struct Topology: Sendable {
     return result
   }
 
-  /// Without a record of who sent what where, a pod that has a sidecar counts as soon as any sidecar used a proxy.
-  private mutating func learnForwardProxyClients(
-    _ sources: [Judge.SourceFact], _ destinations: [Judge.DestinationFact], _ contacts: [Judge.Contact]?,
-    _ addresses: AddressReader, _ index: PolicyIndex
+  /// A gateway's line shows the gateway's own address as the one that was dialled.
+  private mutating func learnWayToForwardProxies(
+    _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
   ) {
-    var proxies: Set<Int64> = []
-    for fact in destinations {
+    isForwardProxyReachedBySidecars = destinations.contains { fact in
       let destination = fact.destination
-      guard let endpoint = destination.upstream, let upstream = addresses.parse(endpoint.ip) else { continue }
+      guard let endpoint = destination.upstream, let upstream = addresses.parse(endpoint.ip),
+        let dialled = addresses.parse(destination.dialled?.ip), !gatewayProxies.contains(dialled)
+      else { return false }
       let host = ClusterName(destination.cluster).registryHost
-      if guessedForwardProxies[ProxyPort(address: upstream, port: endpoint.port)] != nil
+      return guessedForwardProxies[ProxyPort(address: upstream, port: endpoint.port)] != nil
         || taughtForwardProxies[upstream] != nil
         || !index.forwardProxies.addresses.entries(containing: upstream).isEmpty
         || host.map({ !index.forwardProxies.hosts.entries(matching: $0).isEmpty }) ?? false
-      {
-        proxies.insert(fact.id)
-      }
-    }
-    guard !proxies.isEmpty else { return }
-    guard let contacts else {
-      forwardProxyClients = sidecarPods
-      return
-    }
-    let pods = Dictionary(
-      sources.filter { [.outbound, .outboundForwarded].contains($0.source.effectiveShape) }
-        .map { ($0.id, addresses.parse($0.source.proxyIP ?? $0.source.clientIP)) },
-      uniquingKeysWith: { first, _ in first })
-    for contact in contacts where proxies.contains(contact.destination) {
-      if let pod = pods[contact.source] ?? nil, sidecarPods.contains(pod) { forwardProxyClients.insert(pod) }
     }
   }
 

@@ -87,7 +87,7 @@ extension Judge {
     let index = PolicyIndex(Policy())
     let addresses = AddressReader()
     let topology = Topology(
-      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs, contacts: contacts)
+      index: index, addresses: addresses, sources: sources, destinations: destinations, logs: logs)
     var draft = PolicyDraft()
     draft.mesh(networks(topology.meshAddresses))
     draft.section("pods", pods(addresses))

@@ -11,7 +11,7 @@
 enum RollupCode {
   /// Destinations of a chunk.
   static let chunkBits: Int64 = 10
-  static let version: Int64 = 1
+  static let version: Int64 = 2
 
   /// Bytes behind a buffer that may be read: more than an entry can have.
   static let slack = 128
@@ -250,7 +250,7 @@ struct RollupCountReader {
     let tag = reader.byte()
     if tag & RollupCode.Tag.turns != 0 {
       entry.outcome = reader.varint()
-      entry.kind = reader.byte() & 3
+      entry.kind = reader.byte() & 7
       entry.source = 0
     }
     entry.source &+= reader.varint()

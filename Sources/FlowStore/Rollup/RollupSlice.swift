@@ -51,8 +51,8 @@ final class RollupSlice {
   private enum Key {
     static let destinationBits = 24
     static let outcomeBits = 11
-    static let kindBits = 2
-    static let sourceBits = 21
+    static let kindBits = 3
+    static let sourceBits = 20
     static func most(_ bits: Int) -> Int64 { 1 << Int64(bits) }
     static let segmentBits = RollupGroups.segmentBits
   }

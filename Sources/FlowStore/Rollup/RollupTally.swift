@@ -273,7 +273,10 @@ private struct RollupCounter {
         outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
           ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
       if number == VerdictTables.divided { return false }
-      guard number >= 0, let verdict = verdict(number, entry.kind, entry.example) else { continue }
+      if number < 0 { continue }
+      // Whether a flow skipped its sidecar depends on when it ended.
+      guard let kind = tables.settled(Int(entry.kind), number, source: entry.source, nil) else { return false }
+      guard let verdict = verdict(number, kind, entry.example) else { continue }
       let slot = slot(verdict, source)
       groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
       if entry.hasSent { groups[slot].addSent(entry.sent) }
@@ -283,8 +286,8 @@ private struct RollupCounter {
   }
 
   @inline(__always)
-  private func verdict(_ number: Int, _ kind: UInt8, _ example: Int64) -> Int32? {
-    let number = number * JourneyPlaces.kinds + Int(kind)
+  private func verdict(_ number: Int, _ kind: Int, _ example: Int64) -> Int32? {
+    let number = number * JourneyPlaces.kinds + kind
     var verdict = verdicts.groups[number]
     if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, example) }
     return verdict >= 0 ? verdict : nil
@@ -311,13 +314,18 @@ private struct RollupCounter {
           outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
             ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
         if number == VerdictTables.divided { return false }
+        // The sources may have different logs of their own, and each of them its time.
+        let before = Int(entry.kind) & JourneyPlaces.beforeMask
+        if number >= 0, before == JourneyPlaces.unaccounted { return false }
+        let place =
+          number >= 0 ? tables.settled(Int(entry.kind), number, source: entry.source, nil) ?? 0 : Int(entry.kind)
         // Where verdicts are several, the example may be of another one.
         if kinds.count > 1, number >= 0,
-          verdicts.groups[number * JourneyPlaces.kinds + Int(entry.kind)] == VerdictGroups.unknown
+          verdicts.groups[number * JourneyPlaces.kinds + place] == VerdictGroups.unknown
         {
           return false
         }
-        let found = number >= 0 ? verdict(number, entry.kind, entry.example) : nil
+        let found = number >= 0 ? verdict(number, place, entry.example) : nil
         if let known = common, known != found { return false }
         common = found
       }

@@ -97,7 +97,8 @@ final class FlowScan: @unchecked Sendable {
       if destination < 0 { return }
     }
     guard let verdictNumber = tables.verdict(of: flow) else { return }
-    let number = verdictNumber * JourneyPlaces.kinds + places.kind(of: flow.id)
+    guard let kind = tables.settled(places.kind(of: flow.id), verdictNumber, source: flow.source, flow) else { return }
+    let number = verdictNumber * JourneyPlaces.kinds + kind
     var verdict = verdicts.groups[number]
     if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, flow.id) }
     guard verdict >= 0 else { return }

@@ -3,14 +3,23 @@ internal import GRDB
 
 /// What joining says of each flow, as far as verdicts depend on it: a byte per flow, by row id.
 struct JourneyPlaces {
-  /// Nothing; a proven earlier hop; not the hop to count; both.
-  static let kinds = 4
+  /// Twice: a hop to count, and one that is none. Nothing; a hop before that the connection proves; one that it does not;
+  /// none that was read could be it.
+  static let kinds = 8
+  /// What a kind says of the hop before.
+  static let proven = 1 << 1
+  static let claimed = 2 << 1
+  static let unaccounted = 3 << 1
+  static let beforeMask = 3 << 1
   /// Above this many bytes SQLite's own loop is asked instead.
   private static let most: Int64 = 256 << 20
   /// By the bits of a place.
-  private static let kindOfPlace: [UInt8] = (UInt8(0)...15).map {
+  private static let kindOfPlace: [UInt8] = (UInt8.min...UInt8.max).map {
     let place = JourneyPlace(rawValue: $0)
-    return (place.contains(.hasEarlier) ? 1 : 0) + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 2)
+    let before =
+      !place.isDisjoint(with: [.hasEarlier, .isFromSidecar])
+      ? proven : place.contains(.hasClaimedEarlier) ? claimed : place.contains(.isUnaccounted) ? unaccounted : 0
+    return UInt8(before + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 1))
   }
   private var kinds: [UInt8] = []
   /// The flow that `kinds` begins with.
@@ -32,7 +41,7 @@ struct JourneyPlaces {
           kinds += repeatElement(0, count: first + places.count - kinds.count)
         }
         for (index, place) in places.enumerated() where place != 0 {
-          kinds[first + index] = JourneyPlaces.kindOfPlace[Int(place & 15)]
+          kinds[first + index] = JourneyPlaces.kindOfPlace[Int(place)]
         }
       }
     }

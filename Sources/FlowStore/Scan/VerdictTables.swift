@@ -12,6 +12,9 @@ struct VerdictTables {
     var contextBase: Int
     var nextHopFromMs, nextHopUntilMs: Int64
     var hasNextHop: Bool
+    /// No inventory proves the claim on its flows, but the client's own log can, or a sidecar as the hop before.
+    var hasOpenClaim = false
+    var needsGateway = false
   }
   private struct Ending: Hashable {
     var isThere = false
@@ -22,6 +25,7 @@ struct VerdictTables {
     static let none = Ending()
   }
 
+  private let ownLogs: OwnLogTable
   private var intervals: [Interval] = []
   /// Classes by row id; -1 for rows that have none yet, -2 for ids without a row.
   private(set) var sourceClasses: [Int32] = []
@@ -42,6 +46,7 @@ struct VerdictTables {
 
   /// nil when the tables are larger than arrays should be.
   init?(_ db: Database) throws(StoreError) {
+    ownLogs = try OwnLogTable(db)
     guard let sources = try VerdictTables.classes("source", on: db),
       let destinations = try VerdictTables.classes("destination", on: db)
     else { return nil }
@@ -64,7 +69,7 @@ struct VerdictTables {
     let route = try db.statement(
       """
       select key, context_key, next_hop_from_ms, next_hop_until_ms, role, path, bypass, severity, rule, assumption, \
-      exception, warnings, next_hop
+      exception, warnings, next_hop, claim, claim_severity, claim_around, claim_reason, claim_needs_gateway
       from route_verdict
       order by key
       """)
@@ -92,7 +97,9 @@ struct VerdictTables {
           contextBase: OutcomeContext.allCases.indices.contains(context) ? context * outcomeClassCount : -1,
           nextHopFromMs: from ?? 0,
           // Without an end nothing lies between.
-          nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil))
+          nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil,
+          hasOpenClaim: route.text(13) != nil && route.optionalInt(16) == nil, needsGateway: route.optionalInt(17) == 1)
+      )
     }
   }
 
@@ -215,6 +222,22 @@ struct VerdictTables {
       }
     }
     return (route * outcomeClassCount + Int(outcomeClass)) * 2 + (isCounted ? 1 : 0)
+  }
+
+  /// What a kind of `JourneyPlaces` comes to under a verdict, by number: where nothing is claimed, the hop before is no
+  /// matter, and a hop that is only claimed to be one proves nothing.
+  ///
+  /// - Parameter flow: nil where many are asked about at once.
+  /// - Returns: nil where that depends on the single flow.
+  @inline(__always)
+  func settled(_ kind: Int, _ verdict: Int, source: Int64, _ flow: FlowRecord?) -> Int? {
+    let before = kind & JourneyPlaces.beforeMask
+    if before == 0 || before == JourneyPlaces.proven { return kind }
+    let way = routes[verdict / 2 / outcomeClassCount]
+    if before == JourneyPlaces.claimed { return way.hasOpenClaim && way.needsGateway ? kind : kind & 1 }
+    guard way.hasOpenClaim, ownLogs.mayProveAbsence(of: source) else { return kind & 1 }
+    guard let flow else { return nil }
+    return ownLogs.provesAbsence(flow) ? kind : kind & 1
   }
 
   /// Whether something that begins at `border` lies between the two ends.

@@ -1,0 +1,67 @@
+public import Flows
+
+/// When the lines of each sidecar's log ended, and whether they tell of more than exceptions: what absence from that log
+/// is worth. Gathered beside joining, which looks at every line once.
+public struct LineEnds: Sendable {
+  public struct Entry: Sendable {
+    /// Row id of the source.
+    public var source: Int
+    public var firstMs: Int64
+    public var lastMs: Int64
+    public var hasSuccess: Bool
+    /// First and last start of a line that was joined with its next hop; the latter is below the former where none was.
+    public var firstJoinedMs: Int64
+    public var lastJoinedMs: Int64
+  }
+
+  private let traits: HopTraits
+  private var first: [Int64]
+  private var last: [Int64]
+  private var success: [Bool]
+  private var firstJoined: [Int64]
+  private var lastJoined: [Int64]
+
+  public init(_ traits: HopTraits) {
+    self.traits = traits
+    first = Array(repeating: .max, count: traits.sources.count)
+    last = Array(repeating: .min, count: traits.sources.count)
+    success = Array(repeating: false, count: traits.sources.count)
+    firstJoined = first
+    lastJoined = last
+  }
+
+  @inline(__always) public mutating func note(_ hop: Hop) {
+    let source = Int(hop.source)
+    guard traits.sources.indices.contains(source), traits.sources[source].isSidecar else { return }
+    // A line whose life is not known was written some time after its start.
+    let end = hop.startedAtMs &+ max(hop.durationMs, 0)
+    if end < first[source] { first[source] = end }
+    if end > last[source] { last[source] = end }
+    if !success[source], isUnremarkable(hop) { success[source] = true }
+  }
+
+  /// The hop was joined with its next one: at this time the clock of its proxy was right.
+  public mutating func noteJoined(_ hop: Hop) {
+    let source = Int(hop.source)
+    guard traits.sources.indices.contains(source), traits.sources[source].isSidecar else { return }
+    firstJoined[source] = min(firstJoined[source], hop.startedAtMs)
+    lastJoined[source] = max(lastJoined[source], hop.startedAtMs)
+  }
+
+  /// Nothing failed, and the destination is declared: what filters for exceptions leave out.
+  private func isUnremarkable(_ hop: Hop) -> Bool {
+    guard traits.destinations.indices.contains(Int(hop.destination)), traits.outcomes.indices.contains(Int(hop.outcome))
+    else { return false }
+    let outcome = traits.outcomes[Int(hop.outcome)]
+    return traits.destinations[Int(hop.destination)].isDeclared && !outcome.isFlagged && outcome.status < 400
+  }
+
+  /// What was noted, by source.
+  public var entries: [Entry] {
+    first.indices.filter { first[$0] <= last[$0] }.map {
+      Entry(
+        source: $0, firstMs: first[$0], lastMs: last[$0], hasSuccess: success[$0], firstJoinedMs: firstJoined[$0],
+        lastJoinedMs: lastJoined[$0])
+    }
+  }
+}

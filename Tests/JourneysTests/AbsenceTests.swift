@@ -1,0 +1,100 @@
+import Flows
+import Testing
+
+@testable import Journeys
+
+/// A proxy's line without an earlier hop: is it certain that no line of the client's own sidecar is that hop?
+@Suite struct AbsenceTests {
+  @Test("a gateway's line that nothing accounts for is marked, also when its next hop is known")
+  func lone() {
+    var way = Way()
+    let lone = way.gateway(0, port: 41_000, id: 7)
+    #expect(way.place(lone) == .isUnaccounted)
+    way.sidecar(10, port: 40_000, id: 8)
+    way.gateway(11, port: 40_000, id: 8)
+    #expect(way.place(lone) == .isUnaccounted)
+    let first = way.gateway(500, life: 38, port: 42_000, isTCP: true, sent: 700, received: 900, feedsProxy: true)
+    way.nginx(endsAt: 538, sent: 700, received: 900)
+    #expect(way.place(first) == [.isUnaccounted, .hasLater])
+    #expect(way.journeys.count == 2)
+  }
+
+  @Test("an address from a header is nobody's, and nothing is claimed of it")
+  func forwarded() {
+    var way = Way()
+    let line = way.gateway(0, id: 7, isForwarded: true)
+    #expect(way.place(line) == nil)
+  }
+
+  @Test("two lines that could both be the hop before are a doubt, not an absence")
+  func ambiguous() {
+    var way = Way()
+    for at in [0, 5] as [Int64] { way.sidecar(at, isTCP: true) }
+    let one = way.gateway(2, isTCP: true)
+    #expect(way.journeys == [])
+    #expect(way.place(one) == .isFromSidecar)
+  }
+
+  @Test("a line of the same connection shows whose it is, whatever bytes it counts; another client's does not")
+  func sameConnection() {
+    var way = Way()
+    way.sidecar(0, port: 40_000, isTCP: true, received: 99)
+    let line = way.gateway(2, port: 40_000, isTCP: true, received: 20)
+    #expect(way.journeys == [])
+    #expect(way.place(line) == .isFromSidecar)
+    var other = Way()
+    other.sidecar(0, port: 40_000, isTCP: true, received: 99, pod: "10.80.3.12")
+    let stranger = other.gateway(2, port: 40_000, isTCP: true, received: 20)
+    #expect(other.place(stranger) == .isUnaccounted)
+  }
+
+  @Test("a port that was used long before or after is another connection")
+  func portReuse() {
+    var way = Way()
+    way.sidecar(0, port: 40_000, isTCP: true, received: 99)
+    let line = way.gateway(20_000, port: 40_000, isTCP: true, received: 20)
+    #expect(way.place(line) == .isUnaccounted)
+  }
+
+  @Test("the same request id in a line of the client is a doubt, and proves nothing")
+  func sameID() {
+    var way = Way()
+    way.sidecar(0, port: 40_000, id: 7, host: "b.example")
+    let line = way.gateway(2, port: 41_000, id: 7)
+    #expect(way.place(line) == nil)
+  }
+
+  @Test("a failed attempt may have been repeated over another connection with another id; a success was not")
+  func repeated() {
+    for (status, place) in [(503, nil), (200, .isUnaccounted)] as [(Int, JourneyPlace?)] {
+      var way = Way()
+      let attempt = way.gateway(1, life: 3, port: 41_000, id: 11, status: status)
+      way.sidecar(0, life: 40, port: 40_000, id: 5)
+      way.gateway(10, life: 28, port: 40_000, id: 12)
+      #expect(way.place(attempt) == place)
+    }
+  }
+
+  @Test("a line without ports is held against every open connection of the client that can have carried it")
+  func withoutPorts() {
+    func place(_ sidecar: (inout Way) -> Void) -> JourneyPlace? {
+      var way = Way()
+      sidecar(&way)
+      let line = way.squid(endsAt: 40, received: 900)
+      return way.place(line)
+    }
+    #expect(place { _ in } == .isUnaccounted)
+    // A challenge and the tunnel on one connection: more bytes than the tunnel alone.
+    #expect(place { $0.sidecar(0, isTCP: true, sent: 300, received: 1_200) } == nil)
+    #expect(place { $0.sidecar(0, isTCP: true, sent: 300, received: 100) } == .isUnaccounted)
+    #expect(place { $0.sidecar(0, received: 1_200) } == .isUnaccounted)
+    #expect(place { $0.sidecar(-90_000, isTCP: true, received: 1_200) } == .isUnaccounted)
+  }
+
+  @Test("what one connection may carry beside others, or a sidecar mirrors, is never called absent")
+  func cannotTell() {
+    var way = Way()
+    let mirrored = way.gateway(0, id: 7, host: "a.example-shadow")
+    #expect(way.place(mirrored) == nil)
+  }
+}
