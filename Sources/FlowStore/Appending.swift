@@ -14,9 +14,11 @@ extension FlowStore {
   ///   - firstLine: number of the first line the batch was parsed from.
   ///   - position: where that line begins, in bytes of the decompressed log.
   ///   - parser: which parser filled the batch, when there are several; each has local ids of its own.
+  /// - Returns: the ids of its rows; nil when it has none.
+  @discardableResult
   public func append(
     _ batch: FlowBatch, log: Int64, firstLine: Int64, position: Int64, parser: Int = 0
-  ) throws(StoreError) {
+  ) throws(StoreError) -> ClosedRange<Int64>? {
     try write("append") { db throws(StoreError) in
       try self.writer.append(
         batch, log: log, firstLine: firstLine, position: position, parser: parser, on: db,

@@ -96,15 +96,19 @@ final class BatchWriter {
   func append(
     _ batch: FlowBatch, log: Int64, firstLine: Int64, position: Int64, parser: Int, on db: Database,
     beforeWrite: ((String) throws(StoreError) -> Void)?
-  ) throws(StoreError) {
+  ) throws(StoreError) -> ClosedRange<Int64>? {
     guard let statements else { throw .sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil) }
-    guard batch.linesRead > 0 || !batch.newSources.isEmpty else { return }
+    guard batch.linesRead > 0 || !batch.newSources.isEmpty else { return nil }
+    var rows: ClosedRange<Int64>?
     try resolve(batch, log: log, parser: parser, statements, on: db, beforeWrite)
     if batch.count > 0 {
       try beforeWrite?("rows")
       try insertRows(of: batch, maps[parser]!, statements.rows)
+      // One insert gave the rows of the batch consecutive ids.
+      let last = db.lastInsertedRowID
+      rows = last - Int64(batch.count) + 1...last
       try beforeWrite?("minutes")
-      try noteMinutes(of: batch, lastFlow: db.lastInsertedRowID, statements)
+      try noteMinutes(of: batch, firstFlow: last - Int64(batch.count) + 1, statements)
     }
     if batch.linesRead > 0 {
       try beforeWrite?("line mark")
@@ -115,6 +119,7 @@ final class BatchWriter {
     try count("rejected", batch.rejectedByReason, log: log, statements)
     try count("skipped", batch.skippedByKind, log: log, statements)
     try keep(batch.rejected, log: log, statements, beforeWrite)
+    return rows
   }
 
   /// Gives every new dictionary entry of the batch its row.
@@ -202,7 +207,7 @@ final class BatchWriter {
   }
 
   /// Where the flows of each minute stand, and that their hops are to be joined.
-  private func noteMinutes(of batch: FlowBatch, lastFlow: Int64, _ statements: Statements) throws(StoreError) {
+  private func noteMinutes(of batch: FlowBatch, firstFlow: Int64, _ statements: Statements) throws(StoreError) {
     var minutes: [Int64: (first: Int, last: Int, flows: Int64)] = [:]
     var present = Int64.min
     var first = 0
@@ -219,8 +224,6 @@ final class BatchWriter {
       first = index
     }
     close(batch.count)
-    // One insert gave the rows of the batch consecutive ids.
-    let firstFlow = lastFlow - Int64(batch.count) + 1
     for (minute, range) in minutes {
       try statements.minute.run(
         .integer(minute), .integer(firstFlow + Int64(range.first)), .integer(firstFlow + Int64(range.last)),

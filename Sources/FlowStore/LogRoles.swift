@@ -33,9 +33,43 @@ public struct LogLook: Sendable, Equatable {
   }
 }
 
+/// Where rows stand that one run has added: row ids, by the row id of their log.
+public struct AddedRows: Sendable {
+  private(set) var stretches: [Int64: [ClosedRange<Int64>]] = [:]
+
+  public init() {}
+
+  public mutating func add(_ rows: ClosedRange<Int64>, of log: Int64) {
+    // The batches of one log mostly follow each other.
+    if let last = stretches[log]?.last, last.upperBound + 1 == rows.lowerBound {
+      stretches[log]![stretches[log]!.count - 1] = last.lowerBound...rows.upperBound
+    } else {
+      stretches[log, default: []].append(rows)
+    }
+  }
+
+  var count: Int64 { stretches.values.joined().reduce(0) { $0 + Int64($1.count) } }
+
+  /// Row ids evenly spread over the rows of each log, `count` of each, or all where it has fewer.
+  func sample(_ count: Int64) -> [Int64] {
+    stretches.values.flatMap { stretches in
+      let rows = stretches.reduce(0) { $0 + Int64($1.count) }
+      let step = max(1, rows / count)
+      var passed: Int64 = 0
+      return stretches.flatMap { stretch in
+        defer { passed += Int64(stretch.count) }
+        let first = (step - passed % step) % step
+        return stride(from: stretch.lowerBound + first, through: stretch.upperBound, by: Int(step))
+      }
+    }
+  }
+}
+
 extension FlowStore {
-  /// Flows whose verdict is looked up to see which roles a log has: at a microsecond each, a blink.
-  private static let lookedAt: Int64 = 50_000
+  /// Flows whose verdict is looked up to see which roles the logs have: at a microsecond each, no time.
+  private static let lookedAt: Int64 = 8_192
+  /// Of each log at least this many.
+  private static let lookedAtOfEach: Int64 = 16
 
   /// The number that the next flow will be higher than.
   public var lastFlow: Int64 {
@@ -47,34 +81,41 @@ extension FlowStore {
     }
   }
 
-  /// The roles that lines of each log have by the last judgement, by row id of the log, among the flows after `flow`, and
-  /// whether any tells of a success. Every flow is looked at where they are few, evenly spread ones where they are many: what
-  /// is found is so, though what is rare may be missing.
-  public func looksByLog(after flow: Int64 = 0) throws(StoreError) -> [Int64: LogLook] {
+  /// The roles that lines of each log have by the last judgement, by row id of the log, and whether any tells of a success.
+  ///
+  /// Every flow is looked at where they are few, evenly spread ones where they are many: what is found is so, though what is
+  /// rare may be missing.
+  public func looksByLog() throws(StoreError) -> [Int64: LogLook] {
     let last = try lastFlow
-    guard last > flow else { return [:] }
-    let stride = max(1, (last - flow) / FlowStore.lookedAt)
-    return try access { db throws(StoreError) in
-      try LogLook.read(
-        try db.statement(
-          """
-          with recursive looked_at (id) as (
-            select \(flow + 1)
-            union all
-            select id + \(stride)
-            from looked_at
-            where id + \(stride) <= \(last)
-          )
-          select judged_flow.log_id, judged_flow.role, max(judged_flow.outcome = 'ok')
-          from looked_at
-          cross join judged_flow on judged_flow.id = looked_at.id
-          group by judged_flow.log_id, judged_flow.role
-          order by judged_flow.log_id, judged_flow.role
-          """))
+    guard last > 0 else { return [:] }
+    // Logs are not known here: more are looked at, so that small ones are met.
+    let step = max(1, last / (6 * FlowStore.lookedAt))
+    return try look(at: Array(stride(from: 1, through: last, by: Int(step))))
+  }
+
+  /// The same of logs with new rows, by these alone.
+  public func looksByLog(among rows: AddedRows) throws(StoreError) -> [Int64: LogLook] {
+    guard !rows.stretches.isEmpty else { return [:] }
+    let ofEach = max(FlowStore.lookedAtOfEach, FlowStore.lookedAt / Int64(rows.stretches.count))
+    return try look(at: rows.sample(ofEach))
+  }
+
+  private func look(at flows: [Int64]) throws(StoreError) -> [Int64: LogLook] {
+    try access { db throws(StoreError) in
+      let rows = try db.statement(
+        """
+        select judged_flow.log_id, judged_flow.role, max(judged_flow.outcome = 'ok')
+        from json_each(?) looked_at
+        cross join judged_flow on judged_flow.id = looked_at.value
+        group by judged_flow.log_id, judged_flow.role
+        order by judged_flow.log_id, judged_flow.role
+        """)
+      rows.bind(.text("[" + flows.map(String.init).joined(separator: ",") + "]"), at: 1)
+      return try LogLook.read(rows)
     }
   }
 
-  public func rolesByLog(after flow: Int64 = 0) throws(StoreError) -> [Int64: [Role]] {
-    try looksByLog(after: flow).mapValues(\.roles)
+  public func rolesByLog() throws(StoreError) -> [Int64: [Role]] {
+    try looksByLog().mapValues(\.roles)
   }
 }

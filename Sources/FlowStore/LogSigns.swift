@@ -10,22 +10,25 @@ extension FlowStore {
   /// a success, and whether it looks like the last ten lines of each pod.
   ///
   /// - Parameters:
-  ///   - looks: what a look at the flows after `flow` showed; logs that it leaves open are looked at line by line.
-  ///   - flow: everything up to it was noted before.
-  public func noteSigns(_ looks: [Int64: LogLook], after flow: Int64) throws(StoreError) {
+  ///   - looks: what a look at `rows` showed; logs that it leaves open are looked at line by line.
+  ///   - rows: what was added since signs were last noted; nil when that was never, or is not known.
+  public func noteSigns(_ looks: [Int64: LogLook], among rows: AddedRows?) throws(StoreError) {
     // By another policy, or before anything was noted, all flows count.
     let policy = try judgedPolicyHash ?? ""
-    let isAfresh = try meta(FlowStore.signsOf) != "\(policy)"
+    var isAfresh = try meta(FlowStore.signsOf) != "\(policy)"
+    // ... which they do where nothing was there before.
+    if isAfresh, let rows, try rows.count == lastFlow { isAfresh = false }
     let changed = try changedLogs(isAfresh)
     guard !changed.isEmpty else { return }
-    let from = isAfresh ? 0 : flow
-    var found = isAfresh && flow > 0 ? try self.looksByLog() : looks
+    var found = isAfresh && rows != nil ? try self.looksByLog() : looks
     let open = changed.filter { log in
       let look = found[log.id]
       return (look?.roles ?? []).isEmpty && log.roles.isEmpty
         || !(look?.hasSuccess ?? false) && !log.hasSuccess && log.stored >= FlowStore.linesOfASign
     }
-    if !open.isEmpty { found.merge(try lookClosely(at: open.map(\.id), after: from)) { $0.merged(with: $1) } }
+    if !open.isEmpty {
+      found.merge(try lookClosely(at: open.map(\.id), among: isAfresh ? nil : rows)) { $0.merged(with: $1) }
+    }
     let tails = try tails(among: changed)
     try write("signs") { db throws(StoreError) in
       let insert = try db.statement(
@@ -78,19 +81,27 @@ extension FlowStore {
   }
 
   /// Every flow of some logs, looked at.
-  private func lookClosely(at logs: [Int64], after flow: Int64) throws(StoreError) -> [Int64: LogLook] {
+  private func lookClosely(at logs: [Int64], among rows: AddedRows?) throws(StoreError) -> [Int64: LogLook] {
     let list = logs.map(String.init).joined(separator: ",")
+    let everything: ClosedRange<Int64> = .min ... .max
+    let stretches = rows.map { rows in logs.flatMap { rows.stretches[$0] ?? [] } } ?? [everything]
     return try access { db throws(StoreError) in
-      try LogLook.read(
-        try db.statement(
-          """
-          select log_id, role, max(outcome = 'ok')
-          from judged_flow
-          where id > \(flow)
-            and log_id in (\(list))
-          group by log_id, role
-          order by log_id, role
-          """))
+      let rows = try db.statement(
+        """
+        select log_id, role, max(outcome = 'ok')
+        from judged_flow
+        where id between ? and ?
+          and log_id in (\(list))
+        group by log_id, role
+        order by log_id, role
+        """)
+      var found: [Int64: LogLook] = [:]
+      for stretch in stretches {
+        rows.bind(stretch.lowerBound, at: 1)
+        rows.bind(stretch.upperBound, at: 2)
+        found.merge(try LogLook.read(rows)) { $0.merged(with: $1) }
+      }
+      return found
     }
   }
 

@@ -23,8 +23,6 @@ public final class IngestPipeline {
   private var bytesDone: Int64 = 0
   private var bytesTotal: Int64 = 0
   private var began: Double = 0
-  /// Flows with higher numbers are this run's.
-  private var lastFlowBefore: Int64 = 0
 
   /// - Parameter store: nil for a dry run: everything is read from its beginning, and nothing kept.
   public init(store: FlowStore?, options: IngestOptions, progress: ((IngestProgress) -> Void)? = nil) {
@@ -43,7 +41,6 @@ public final class IngestPipeline {
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
-    lastFlowBefore = try store?.lastFlow ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options)
     let reader = LogReader(
       parser: LineParser(formats: options.formats), writer: writer, options: options, overlap: overlapFilter(writer))
@@ -81,10 +78,10 @@ public final class IngestPipeline {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
     }
-    let looks = try store.looksByLog(after: lastFlowBefore)
+    let looks = try store.looksByLog(among: writer.addedRows)
     nameRoles(looks, writer)
-    try store.noteSigns(looks, after: lastFlowBefore)
-    // Logs without new lines, and small ones among a very great many lines, have their roles from earlier ones.
+    try store.noteSigns(looks, among: writer.addedRows)
+    // Logs without new lines have their roles from earlier ones.
     if summary.files.indices.contains(where: { ordinals[$0] != nil && summary.files[$0].role.isEmpty }) {
       nameRoles(try store.looksByLog(), writer)
     }

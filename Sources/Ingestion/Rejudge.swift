@@ -22,7 +22,7 @@ public enum Rejudge {
   /// As `run`, for a store of which no new lines were read, and with what its logs look like by the new verdicts.
   public static func runAndNoteSigns(store: FlowStore, policy: Policy?) throws(StoreError) {
     guard try run(store: store, policy: policy) != nil else { return }
-    try store.noteSigns(try store.looksByLog(), after: 0)
+    try store.noteSigns(try store.looksByLog(), among: nil)
   }
 
   public static func judge(_ facts: StoredFacts, policy: Policy?) -> Judgement {

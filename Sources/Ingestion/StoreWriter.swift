@@ -30,6 +30,8 @@ final class StoreWriter: @unchecked Sendable {
   private let isInline: Bool
   private var rowIDs: [Int64: Int64] = [:]
   private var dirty: [Int64: Parcel] = [:]
+  /// What this run has stored so far.
+  private(set) var addedRows = AddedRows()
   private var rowsSinceCommit = 0
   private var lastCommit: Double
   private var failure: StoreError?
@@ -107,7 +109,8 @@ final class StoreWriter: @unchecked Sendable {
       rowIDs[parcel.ordinal] = id
     }
     if let batch = parcel.batch, !batch.isEmpty {
-      try store.append(batch, log: id, firstLine: parcel.firstLine, position: parcel.position)
+      let rows = try store.append(batch, log: id, firstLine: parcel.firstLine, position: parcel.position)
+      if let rows { addedRows.add(rows, of: id) }
       rowsSinceCommit += batch.linesRead
     }
     parcel.batch = nil
