@@ -1,5 +1,6 @@
 -- title: Traffic around the egress gateway
--- about: What no exception of the policy allows. The kind is the way it went around.
+-- about: What no exception of the policy allows. The kind is the way it went around. One finding may have several
+--    lines, one for each hop that was bypassed and each proof of it.
 -- parameter: after  flows with this id or a lower one were looked at before
 -- column: kind        text   what it is
 -- column: severity    text   info, warning or critical
@@ -9,9 +10,13 @@
 -- column: flows       count  flows
 -- column: first_seen  first  earliest start
 -- column: last_seen   last   latest start
+-- column: around      text   which hop it went around: gateway or sidecar
+-- column: reason      text   what proves it where the line alone does not
 with route as materialized (
   select
     bypass,
+    around,
+    bypass_reason,
     max(case severity when 'critical' then 2 when 'warning' then 1 else 0 end) as weight,
     source_id,
     destination_id,
@@ -22,7 +27,7 @@ with route as materialized (
   where allowed = 0
     -- A limit that is always there, so that rows that were looked at are passed over.
     and id > coalesce(:after, 0)
-  group by bypass, source_id, destination_id
+  group by bypass, around, bypass_reason, source_id, destination_id
 )
 select
   r.bypass as kind,
@@ -32,9 +37,11 @@ select
   d.port,
   sum(r.flows) as flows,
   min(r.first_seen) as first_seen,
-  max(r.last_seen) as last_seen
+  max(r.last_seen) as last_seen,
+  r.around,
+  r.bypass_reason as reason
 from route r
 join source s on s.id = r.source_id
 join destination d on d.id = r.destination_id
-group by r.bypass, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
-order by kind, source, host, d.port;
+group by r.bypass, r.around, r.bypass_reason, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
+order by kind, source, host, d.port, r.around, r.bypass_reason;

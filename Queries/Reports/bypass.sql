@@ -1,5 +1,5 @@
 -- title: Traffic that left around the egress gateway
--- about: One line per kind, source, host and port. Lines that an exception of the policy allows stand below
+-- about: One line per kind, proof, source, host and port. Lines that an exception of the policy allows stand below
 --    the findings, with the exception's label and owner.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
@@ -9,6 +9,7 @@
 -- parameter: outcome   comma list of outcomes
 -- column: severity   text   info, warning or critical; allowed ones are info
 -- column: bypass     text   how it went around
+-- column: around     text   which hop it went around: the gateway or the client's sidecar
 -- column: source     text   workload, pod or address
 -- column: host       text   where it went
 -- column: port       number port at the destination
@@ -17,10 +18,13 @@
 -- column: received   bytes  bytes from the destination
 -- column: first_seen first  earliest start
 -- column: last_seen  last   latest start
+-- column: reason     text   what proves it where the line alone does not
 -- column: allowed_by text   the exception that allows it, with its owner
 with route as materialized (
   select
     bypass,
+    around,
+    bypass_reason,
     severity,
     exception_id,
     source_id,
@@ -37,11 +41,12 @@ with route as materialized (
     and (:sources is null or b.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || b.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || b.outcome || ',') > 0)
-  group by bypass, severity, exception_id, source_id, destination_id
+  group by bypass, around, bypass_reason, severity, exception_id, source_id, destination_id
 )
 select
   r.severity,
   r.bypass,
+  r.around,
   coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
   d.host,
   nullif(d.port, 0) as port,
@@ -50,13 +55,14 @@ select
   sum(r.received) as received,
   min(r.first_seen) as first_seen,
   max(r.last_seen) as last_seen,
+  r.bypass_reason as reason,
   case when e.id is not null then e.label || coalesce(' (' || nullif(e.owner, '') || ')', '') end as allowed_by
 from route r
 join source s on s.id = r.source_id
 join destination d on d.id = r.destination_id
 left join policy_exception e on e.id = r.exception_id
-group by r.severity, r.bypass, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, r.exception_id
+group by r.severity, r.bypass, r.around, r.bypass_reason, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, r.exception_id
 order by
   r.exception_id is not null,
   case r.severity when 'critical' then 1 when 'warning' then 2 else 3 end,
-  sum(r.flows) desc, r.bypass, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port;
+  sum(r.flows) desc, r.bypass, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, r.around, r.bypass_reason, r.exception_id;

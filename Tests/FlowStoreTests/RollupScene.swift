@@ -76,7 +76,7 @@ final class RollupScene {
 
   func join(_ flows: [Int64]) throws {
     try store.write(
-      joined: flows.map { JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 16))) },
+      joined: flows.map { JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 64))) },
       of: flows)
     try store.commit()
   }

@@ -107,6 +107,40 @@ struct TallyTests {
     }
   }
 
+  @Test("proofs of every sort are among the bypasses, and what was bypassed and why is told by report and alert")
+  func claims() throws {
+    let store = try RandomStore(flows: 12_000)
+    let reader = try FlowReader(path: store.path)
+    var ways: Set<[String]> = []
+    try reader.query("select bypass, around, bypass_reason from bypass_flow where bypass_reason is not null") { row in
+      ways.insert(row.map { $0.text ?? "" })
+    }
+    let told: Set<[String]> = [
+      ["no-sidecar", "sidecar", "client-has-no-sidecar"], ["no-sidecar", "sidecar", "client-skipped-its-sidecar"],
+      ["sni-proxy-direct", "gateway", "client-skipped-the-gateway"],
+      ["sni-proxy-direct", "gateway", "client-skipped-its-sidecar"],
+      ["squid-direct", "gateway", "client-skipped-its-sidecar"],
+      ["squid-direct", "sidecar", "client-skipped-its-sidecar"],
+    ]
+    #expect(ways == told)
+    for tallied in [false, true] {
+      let report = try rows(try QueryCatalogue().report(named: "bypass"), Filters(), nil, tallied: tallied, reader)
+      let places = ["bypass", "around", "reason"].compactMap { report.columns.firstIndex(of: $0) }
+      let shown = report.rows.map { row in places.map { row[$0].text ?? "" } }.filter { $0.last != "" }
+      #expect(Set(shown) == told)
+      var run = AlertRun(queries: try QueryCatalogue().alerts, rules: .init(now: noon))
+      run.usesTallies = tallied
+      var alert = AlertReport()
+      let seen = try run.observations(in: reader, after: nil)
+      alert.add(
+        AlertLedger.step(known: [], seen: seen, isComplete: true, rules: .init(now: noon)).told, isFirstRun: true)
+      let kinds = alert.groups.flatMap { group in group.ways.map { [group.kind, $0.around, $0.reason] } }
+      #expect(Set(kinds.filter { $0.last != "" }) == told)
+      #expect(alert.text.contains("\n      around the sidecar: client-has-no-sidecar\n"))
+      #expect(alert.json.contains(#""around":["gateway"],"reasons":["client-skipped-its-sidecar""#))
+    }
+  }
+
   @Test("a damaged file never crashes the counting: it is counted as far as its pages make sense, or left to SQL")
   func damage() throws {
     let store = try RandomStore(flows: 3000)
@@ -236,8 +270,16 @@ private final class RandomStore {
     // Every place that a flow can have in a journey, and two flows of three in none.
     try store.write(
       joined: stride(from: 3, through: Int64(flows), by: 3).map {
-        JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 16)))
+        JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 / 3 % 64)))
       }, of: Array(1...Int64(flows)))
+    // Some clients' own logs are whole, for a part of the time, and in some minutes lines may have come since.
+    try store.access { db throws(StoreError) in
+      try db.run(
+        "insert into own_log values ('10.80.3.1', \(noon), \(noon + 15_000_000)), ('10.80.3.2', \(noon), \(noon + 900_000)), ('10.80.3.2', \(noon + 5_000_000), \(noon + 19_000_000)), ('10.80.3.5', \(noon + 4_000_000), \(noon + 25_000_000))"
+      )
+      try db.run("delete from open_minute")
+      try db.run("insert into open_minute values (\((noon + 8_000_000) / 60_000))")
+    }
     try store.commit()
     if hasRollups {
       store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3, fanIn: 3)
@@ -330,13 +372,28 @@ private final class RandomStore {
       RouteVerdict(
         role: .sidecar, path: .gateway, context: .egress, rule: "cluster-is-gateway", nextHop: .gateway,
         nextHopFromMs: noon + 3_000_000, nextHopUntilMs: noon + 9_000_000)
-    case 4: RouteVerdict(role: .gateway, path: .gateway, context: .blackHole, rule: "black-hole")
+    case 4:
+      RouteVerdict(
+        role: .gateway, path: .gateway, severity: .info, context: .blackHole, rule: "gateway-line",
+        exception: source == 2 ? 0 : nil, warnings: ["source-unproven"],
+        claim: BypassClaim(
+          bypass: .noSidecar, severity: .warning, around: .sidecar, reason: interval == 0 ? .clientHasNoSidecar : nil))
     case 5:
       RouteVerdict(role: .gateway, path: .gateway, context: .egress, rule: "guess", assumption: "a guess \(source)")
-    case 6: RouteVerdict(role: .sniProxy, path: .unknown, context: .egress, rule: "private")
+    case 6:
+      RouteVerdict(
+        role: .sniProxy, path: source == 0 ? .unknown : .sniProxy, context: .egress, rule: "sni-proxy-line",
+        warnings: ["source-unproven"],
+        claim: source == 0
+          ? nil
+          : BypassClaim(bypass: .sniProxyDirect, severity: .critical, around: .gateway, needsGateway: source == 1))
     default:
       RouteVerdict(
-        role: .forwardProxy, path: .proxy, context: .mesh, rule: "declared", warnings: ["source-unproven"])
+        role: .forwardProxy, path: .proxy, context: interval == 2 ? .mesh : .egress, rule: "declared",
+        warnings: ["source-unproven"],
+        claim: BypassClaim(
+          bypass: .squidDirect, severity: interval == 1 ? .critical : .warning,
+          around: interval == 1 ? .gateway : .sidecar))
     }
   }
 

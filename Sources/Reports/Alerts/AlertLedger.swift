@@ -8,15 +8,38 @@ public struct Observation: Sendable, Equatable {
   public var flows: Int64
   public var firstSeenMs: Int64?
   public var lastSeenMs: Int64?
+  /// What was bypassed and what proves it; empty for what is no bypass.
+  public var ways: Set<BypassedWay>
 
   public init(
-    key: StoredFinding.Key, severity: Severity, flows: Int64, firstSeenMs: Int64? = nil, lastSeenMs: Int64? = nil
+    key: StoredFinding.Key, severity: Severity, flows: Int64, firstSeenMs: Int64? = nil, lastSeenMs: Int64? = nil,
+    ways: Set<BypassedWay> = []
   ) {
     self.key = key
     self.severity = severity
     self.flows = flows
     self.firstSeenMs = firstSeenMs
     self.lastSeenMs = lastSeenMs
+    self.ways = ways
+  }
+}
+
+/// Which hop was bypassed, and what proves it.
+public struct BypassedWay: Sendable, Hashable, Comparable {
+  /// `gateway` or `sidecar`.
+  public var around: String
+  /// Empty where the line alone proves it.
+  public var reason: String
+
+  /// nil where nothing was bypassed.
+  public init?(around: String?, reason: String?) {
+    guard let around else { return nil }
+    self.around = around
+    self.reason = reason ?? ""
+  }
+
+  public static func < (one: BypassedWay, other: BypassedWay) -> Bool {
+    (one.around, one.reason) < (other.around, other.reason)
   }
 }
 
@@ -55,6 +78,7 @@ public struct AlertLedger: Sendable {
     public var cause: Cause
     /// Flows that were not told before.
     public var newFlows: Int64
+    public var ways: Set<BypassedWay> = []
   }
 
   public struct Step: Sendable, Equatable {
@@ -97,7 +121,10 @@ public struct AlertLedger: Sendable {
         of: finding, before: before, severity: severity, severityBefore: severityBefore,
         refusals: refusals[HostPort(observation.key)] ?? 0, rules: rules)
       if let cause {
-        step.told.append(Told(finding: finding, cause: cause, newFlows: max(0, finding.count - finding.alertedCount)))
+        step.told.append(
+          Told(
+            finding: finding, cause: cause, newFlows: max(0, finding.count - finding.alertedCount),
+            ways: observation.ways))
         finding.firstAlertedMs = finding.firstAlertedMs ?? rules.now
         finding.lastAlertedMs = rules.now
         // What comes back starts its cooldown anew.
@@ -188,6 +215,7 @@ public struct AlertLedger: Sendable {
       one.flows = saturated(one.flows, observation.flows)
       one.firstSeenMs = earlier(one.firstSeenMs, observation.firstSeenMs)
       one.lastSeenMs = later(one.lastSeenMs, observation.lastSeenMs)
+      one.ways.formUnion(observation.ways)
       merged[observation.key] = one
     }
     return merged.values.sorted { order($0.key, $1.key) }

@@ -16,6 +16,8 @@ public struct AlertReport: Sendable, Equatable {
     public var firstSeenMs: Int64?
     public var lastSeenMs: Int64?
     public var cause: AlertLedger.Cause
+    /// What was bypassed, by what proof, in the flows that were looked at.
+    public var ways: Set<BypassedWay> = []
   }
 
   public var groups: [Group] = []
@@ -57,6 +59,7 @@ public struct AlertReport: Sendable, Equatable {
           kind: key.kind, severity: severity, host: key.host, port: key.port, sources: [], newFlows: 0, flows: 0,
           cause: one.cause)
       group.severity = max(group.severity, severity)
+      group.ways.formUnion(one.ways)
       if !key.source.isEmpty { group.sources.append(key.source) }
       group.newFlows = group.newFlows.addingReportingOverflow(one.newFlows).partialValue
       group.flows = group.flows.addingReportingOverflow(one.finding.count).partialValue
@@ -93,12 +96,15 @@ extension AlertReport {
       var details =
         group.kind == AlertLedger.optedOut
         ? "seen in the topology" : "\(Quantities.grouped(group.newFlows)) \(group.newFlows == 1 ? "flow" : "flows")"
-      if !group.sources.isEmpty { details += " from " + AlertReport.list(group.sources) }
+      if !group.sources.isEmpty { details += " from " + AlertReport.named(group.sources) }
       if let first = group.firstSeenMs, let last = group.lastSeenMs {
         details +=
           ", \(Quantities.iso(first, showsMilliseconds: false)) to \(Quantities.iso(last, showsMilliseconds: false))"
       }
       lines.append("      " + details)
+      for way in group.ways.sorted() where !way.reason.isEmpty {
+        lines.append("      around the \(TerminalText.safe(way.around)): \(TerminalText.safe(way.reason))")
+      }
     }
     if groups.count > AlertReport.namedGroups {
       let rest = groups.dropFirst(AlertReport.namedGroups)
@@ -133,6 +139,7 @@ extension AlertReport {
           {"kind":\(JSON.string(group.kind)),"severity":"\(group.severity.rawValue)","cause":"\(group.cause.rawValue)",\
       "host":\(JSON.string(group.host)),"port":\(group.port == 0 ? "null" : String(group.port)),\
       "sources":[\(group.sources.map(JSON.string).joined(separator: ","))],\
+      "around":\(AlertReport.list(group.ways.map(\.around))),"reasons":\(AlertReport.list(group.ways.map(\.reason))),\
       "new_flows":\(group.newFlows),"flows":\(group.flows),\
       "first_seen":\(AlertReport.time(group.firstSeenMs)),"last_seen":\(AlertReport.time(group.lastSeenMs))}
       """
@@ -182,9 +189,15 @@ extension AlertReport {
     TerminalText.clipped(TerminalText.safe(name), to: longestName)
   }
 
-  private static func list(_ sources: [String]) -> String {
+  private static func named(_ sources: [String]) -> String {
     let named = sources.prefix(namedSources).map(short).joined(separator: ", ")
     return sources.count > namedSources ? "\(named) and \(sources.count - namedSources) more" : named
+  }
+
+  /// Each word once, as JSON.
+  private static func list(_ words: [String]) -> String {
+    let words = Set(words).filter { !$0.isEmpty }.sorted()
+    return "[" + words.map(JSON.string).joined(separator: ",") + "]"
   }
 
   private static func time(_ milliseconds: Int64?) -> String {

@@ -33,6 +33,8 @@ public struct AlertRun: Sendable {
 
   /// Columns that every alert query answers with.
   static let columns = ["kind", "severity", "source", "host", "port", "flows", "first_seen", "last_seen"]
+  /// Columns that a query about bypasses may have beside these.
+  static let optionalColumns = ["around", "reason"]
   /// Problems of one sort that are named; the rest are counted.
   static let namedProblems = 5
 
@@ -94,6 +96,7 @@ public struct AlertRun: Sendable {
         continue
       }
       var order: [Int] = []
+      var more: [Int?] = []
       try reader.query(
         query.sql, arguments: query.takes("after") ? ["after": Value(after)] : [:],
         columns: { names in
@@ -105,6 +108,7 @@ public struct AlertRun: Sendable {
             }
             return index
           }
+          more = AlertRun.optionalColumns.map { names.firstIndex(of: $0) }
         },
         row: { row in
           let values = order.map { row[$0] }
@@ -119,7 +123,9 @@ public struct AlertRun: Sendable {
                 kind: values[0].text ?? query.name, source: values[2].text ?? "", host: values[3].text ?? "",
                 port: values[4].integer ?? 0),
               severity: severity, flows: values[5].integer ?? 0, firstSeenMs: values[6].integer,
-              lastSeenMs: values[7].integer))
+              lastSeenMs: values[7].integer,
+              ways: BypassedWay(around: more[0].flatMap { row[$0].text }, reason: more[1].flatMap { row[$0].text })
+                .map { [$0] } ?? []))
         })
     }
     return seen

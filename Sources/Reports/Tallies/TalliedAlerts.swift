@@ -10,7 +10,7 @@ enum TalliedAlerts {
       switch query.name {
       case "bypass":
         """
-        select f.bypass as kind, f.severity
+        select f.bypass as kind, f.severity, f.around, f.bypass_reason
         from bypass_flow f
         where f.id = :example
           and f.allowed = 0
@@ -54,7 +54,8 @@ enum TalliedAlerts {
         key: .init(
           kind: verdict[0].text ?? query.name, source: sources?.values[group.source][0].text ?? "",
           host: place[0].text ?? "", port: isByHost ? 0 : place[1].integer ?? 0),
-        severity: severity, flows: group.flows, firstSeenMs: group.firstMs, lastSeenMs: group.lastMs)
+        severity: severity, flows: group.flows, firstSeenMs: group.firstMs, lastSeenMs: group.lastMs,
+        ways: BypassedWay(around: verdict.dropFirst(2).first?.text, reason: verdict.last?.text).map { [$0] } ?? [])
     }
   }
 }

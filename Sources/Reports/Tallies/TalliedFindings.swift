@@ -16,7 +16,9 @@ extension TalliedAnswer {
         case when e.id is not null then e.label || coalesce(' (' || nullif(e.owner, '') || ')', '') end as allowed_by,
         f.exception_id,
         f.exception_id is not null as is_allowed,
-        case f.severity when 'critical' then 1 when 'warning' then 2 else 3 end as rank
+        case f.severity when 'critical' then 1 when 'warning' then 2 else 3 end as rank,
+        f.around,
+        f.bypass_reason
       from bypass_flow f
       left join policy_exception e on e.id = f.exception_id
       where f.id = :example
@@ -27,7 +29,7 @@ extension TalliedAnswer {
     let verdicts = found.tally.verdicts
     // Before and after the number of flows in the report's order.
     let major = ranks(verdicts) { [$0[4], $0[5]] }
-    let minor = ranks(verdicts) { [$0[1], $0[3]] }
+    let minor = ranks(verdicts) { [$0[6], $0[7], $0[3]] }
     let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
       if major[one.verdict] != major[other.verdict] { return major[one.verdict] < major[other.verdict] }
       if one.flows != other.flows { return one.flows > other.flows }
@@ -41,24 +43,24 @@ extension TalliedAnswer {
       let verdict = verdicts[group.verdict]
       let place = found.destinations.values[group.destination]
       return [
-        verdict[0], verdict[1], found.sources.values[group.source][0], place[0], place[1] == 0 ? .null : place[1],
-        .integer(group.flows), Value(group.sent), Value(group.received), .integer(group.firstMs),
-        .integer(group.lastMs), verdict[2],
+        verdict[0], verdict[1], verdict[6], found.sources.values[group.source][0], place[0],
+        place[1] == 0 ? .null : place[1], .integer(group.flows), Value(group.sent), Value(group.received),
+        .integer(group.firstMs), .integer(group.lastMs), verdict[7], verdict[2],
       ]
     }
     let sum = TallySum(rest)
     return TalliedAnswer(
       columns: [
-        "severity", "bypass", "source", "host", "port", "flows", "sent", "received", "first_seen", "last_seen",
-        "allowed_by",
+        "severity", "bypass", "around", "source", "host", "port", "flows", "sent", "received", "first_seen",
+        "last_seen", "reason", "allowed_by",
       ], rows: rows,
       others: rest.isEmpty
         ? nil
         : (
           rest.count,
           [
-            .null, .null, .null, .null, .null, .integer(sum.flows), Value(sum.sent), Value(sum.received),
-            .integer(sum.firstMs), .integer(sum.lastMs), .null,
+            .null, .null, .null, .null, .null, .null, .integer(sum.flows), Value(sum.sent), Value(sum.received),
+            .integer(sum.firstMs), .integer(sum.lastMs), .null, .null,
           ]
         ))
   }
