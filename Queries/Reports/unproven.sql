@@ -18,6 +18,7 @@
 -- column: first_seen first  earliest start
 -- column: last_seen  last   latest start
 -- column: assumption text   what would have to be true
+-- column: proof      text   what would prove the way, or that there was another
 with doubtful as materialized (
   select
     why,
@@ -29,7 +30,9 @@ with doubtful as materialized (
     sum(bytes_sent) as sent,
     sum(bytes_received) as received,
     min(started_at_ms) as first_seen,
-    max(started_at_ms) as last_seen
+    max(started_at_ms) as last_seen,
+    max(started_at_ms + max(coalesce(duration_ms, 0), 0)) as last_end,
+    max(rule in ('web-server-line', 'role-unknown')) as lacks_role
   from unproven_flow u
   where (:since_ms is null or u.started_at_ms >= :since_ms)
     and (:until_ms is null or u.started_at_ms < :until_ms)
@@ -38,21 +41,66 @@ with doubtful as materialized (
     and (:path is null or instr(',' || :path || ',', ',' || u.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || u.outcome || ',') > 0)
   group by why, path, assumption, source_id, destination_id
+),
+place as (
+  select
+    u.why,
+    coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+    d.host,
+    d.port,
+    u.path,
+    u.assumption,
+    sum(u.flows) as flows,
+    sum(u.sent) as sent,
+    sum(u.received) as received,
+    min(u.first_seen) as first_seen,
+    max(u.last_seen) as last_seen,
+    max(u.last_end) as last_end,
+    max(u.lacks_role) as lacks_role,
+    -- Of a client counts only what the connection shows.
+    case when max(s.client_forwarded) = 0 then min(coalesce(s.client_ip, '')) end as client,
+    max(coalesce(s.client_ip, '')) as last_client,
+    case when min(coalesce(d.upstream_ip, '')) = max(coalesce(d.upstream_ip, '')) then max(d.upstream_ip) end as upstream
+  from doubtful u
+  join source s on s.id = u.source_id
+  join destination d on d.id = u.destination_id
+  group by u.why, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, u.path, u.assumption
 )
 select
-  u.why,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
-  d.host,
-  nullif(d.port, 0) as port,
-  u.path,
-  sum(u.flows) as flows,
-  sum(u.sent) as sent,
-  sum(u.received) as received,
-  min(u.first_seen) as first_seen,
-  max(u.last_seen) as last_seen,
-  u.assumption
-from doubtful u
-join source s on s.id = u.source_id
-join destination d on d.id = u.destination_id
-group by u.why, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, u.path, u.assumption
-order by sum(u.flows) desc, u.why, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, u.path, u.assumption;
+  p.why,
+  p.source,
+  p.host,
+  nullif(p.port, 0) as port,
+  p.path,
+  p.flows,
+  p.sent,
+  p.received,
+  p.first_seen,
+  p.last_seen,
+  p.assumption,
+  case
+    when p.why = 'not-judged' then 'judge it: gatewatch ingest'
+    when p.why = 'ambiguous-columns' then 'log in a format whose columns read in one way only: JSON'
+    when p.why in ('path-unknown', 'assumption') and p.lacks_role then 'name the role of its log: gatewatch ingest --role'
+    when p.why = 'path-unknown' then
+      'declare ' || coalesce(p.upstream, 'the upstream addresses') || ' in the policy, or import the topology'
+    when p.why = 'assumption' then 'declare in the policy what is assumed'
+    when coalesce(p.client, '') = '' then 'log who connected: a header proves nobody'
+    when p.client = '::1' or p.client glob '127.*' then 'read the log of the hop before, in the same pod'
+    when p.client <> p.last_client then 'read the logs of the clients'' own sidecars, or declare the pods (sidecar: false)'
+    -- The pod's own log was read for this time, and some line of it leaves a doubt.
+    when exists (
+      select 1
+      from own_log o
+      where o.client_ip = p.client
+        and o.from_ms <= p.first_seen - 60000
+        and o.until_ms >= p.last_end + 60000
+    ) then 'declare ' || p.client || ' in the policy: its sidecar log was read, and leaves a doubt'
+    else
+      'read the ' || case when p.path = 'gateway' then 'sidecar log of ' else 'log of the proxy at ' end || p.client
+        -- A minute later: see judged_flow.
+        || coalesce(' past ' || strftime('%Y-%m-%dT%H:%M:%SZ', (p.last_end + 60999) / 1000, 'unixepoch'), '')
+        || ', or declare it in the policy'
+  end as proof
+from place p
+order by p.flows desc, p.why, p.source, p.host, p.port, p.path, p.assumption;

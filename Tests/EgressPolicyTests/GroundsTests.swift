@@ -4,13 +4,15 @@ import Testing
 
 /// What `explain` says of a verdict.
 @Suite struct GroundsTests {
-  private func grounds(_ facts: Facts, _ line: Int, atMs: Int64 = 0) throws -> Grounds {
+  private func grounds(
+    _ facts: Facts, _ line: Int, atMs: Int64 = 0, client: ClientStanding = .open
+  ) throws -> Grounds {
     let judge = Judge(
       policy: facts.policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
       logs: facts.logs)
     let ids = facts.lines[line]
     return try #require(
-      judge.grounds(source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: atMs))
+      judge.grounds(source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: atMs, client: client))
   }
 
   private static let policy = """
@@ -48,6 +50,46 @@ import Testing
         #expect(grounds.exceptions.contains(where: \.applies) == (route.exception != nil), "line \(line): \(grounds)")
       }
     }
+  }
+
+  @Test("of a client that came around a hop, the exceptions are those that the judgement went by")
+  func claims() throws {
+    let facts = Facts(
+      policy: """
+        mesh: { internal: [10.80.0.0/16] }
+        pods: [ { name: legacy, addresses: [10.80.3.40], sidecar: false } ]
+        gateways: [ { name: egress, addresses: [10.80.3.232] } ]
+        exceptions:
+          - { name: by-address, addresses: [203.0.113.0/24], port: 443, source: 10.80.3.0/24, owner: a, reason: r, expires: 2030-01-01 }
+          - { name: by-host, host: "*.example.com", port: 80, owner: b, reason: r, expires: 2030-01-01 }
+        """)
+    for target in ["203.0.113.7:443", "203.0.113.7:80", "198.51.100.1:443", "198.51.100.1:80"] {
+      for client in ["10.80.3.40", "10.80.9.1"] {
+        for cluster in ["PassthroughCluster", "outbound|443||www.example.com", "outbound|443||other.test", nil] {
+          facts.add(gateway(client: client), to(target, cluster: cluster, host: "www.example.com"))
+        }
+        for host in ["www.example.com", "other.test", nil] {
+          facts.add(squid(client: client), to(target, host: host, origin: .target))
+          facts.add(nginx(client: client), to(target, host: host, origin: .sni))
+        }
+      }
+    }
+    let judgement = facts.judgement()
+    var allowed = 0
+    for line in facts.lines.indices {
+      let route = facts.verdict(line, in: judgement).route
+      #expect(route.claim != nil)
+      let reason: BypassReason = route.claim?.reason ?? .clientSkippedItsSidecar
+      let grounds = try grounds(facts, line, client: .bypassed(reason))
+      #expect(
+        grounds.exceptions.contains(where: \.applies) == (route.exception != nil), "line \(line): \(grounds)")
+      #expect(
+        grounds.entries.contains { $0.section == "pods" && $0.name == "legacy, sidecar: false" && $0.line == 2 }
+          == (reason == .clientHasNoSidecar))
+      #expect(grounds.changes.contains { $0.contains("an exception of the policy") })
+      if route.exception != nil { allowed += 1 }
+    }
+    #expect(allowed > 5)
   }
 
   @Test("the entry behind a rule is named with its line in the file")

@@ -28,8 +28,17 @@ import Testing
     #expect(!after.contains("10.80.3.232"))
     let bypass = try session.run("gatewatch report bypass --format ndjson")
     #expect(bypass.contains("\"source\":\"shop/crawler\""))
-    // what left, left: no name takes a finding away
-    #expect(bypass.split(separator: "\n").count == 4)
+    // what left, left: no name takes a finding away; and the cluster says who has no sidecar
+    let reasons = try bypass.split(separator: "\n").map {
+      try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+    }
+    #expect(reasons.count { $0["reason"] is NSNull } == 4)
+    let proven = reasons.filter { !($0["reason"] is NSNull) }
+    #expect(proven.allSatisfy { $0["source"] as? String == "batch/nightly" })
+    #expect(proven.compactMap { $0["bypass"] as? String } == ["sni-proxy-direct", "squid-direct"])
+    let explained = try session.run("gatewatch explain squid-direct:batch/nightly:map.baidu.com:443")
+    #expect(explained.contains("reason        client-has-no-sidecar"), "\(explained)")
+    #expect(explained.contains("shown by      the imported topology: 10.80.2.81 is pod batch/nightly"), "\(explained)")
   }
 
   @Test("explain says what the cluster says of the flow's addresses")

@@ -39,11 +39,24 @@ public struct Grounds: Sendable, Equatable {
   public static let maxExceptions = 5
 }
 
+/// What is known of a proxy's client beyond the proxy's own line.
+public enum ClientStanding: Sendable, Equatable {
+  /// What the verdict says.
+  case open
+  /// The connection shows the hop before.
+  case proven
+  /// The client came around the hop that should stand before.
+  case bypassed(BypassReason)
+}
+
 extension Judge {
   /// The grounds of the verdict on one flow; nil where the facts do not hold its source, destination or outcome.
   /// - Parameter atMs: the start of the flow, for entries that hold for a time only.
-  public func grounds(source: Int64, destination: Int64, outcome: Int64, atMs: Int64) -> Grounds? {
-    GroundsFinder(self).grounds(source: source, destination: destination, outcome: outcome, atMs: atMs)
+  public func grounds(
+    source: Int64, destination: Int64, outcome: Int64, atMs: Int64, client: ClientStanding = .open
+  ) -> Grounds? {
+    GroundsFinder(self).grounds(
+      source: source, destination: destination, outcome: outcome, atMs: atMs, client: client)
   }
 
   /// Finds the grounds of flow after flow: what is learned of all facts is learned once.
@@ -57,13 +70,16 @@ extension Judge {
     }
 
     /// As `Judge.grounds`.
-    public func grounds(source: Int64, destination: Int64, outcome: Int64, atMs: Int64) -> Grounds? {
-      judge.grounds(source: source, destination: destination, outcome: outcome, atMs: atMs, learned)
+    public func grounds(
+      source: Int64, destination: Int64, outcome: Int64, atMs: Int64, client: ClientStanding = .open
+    ) -> Grounds? {
+      judge.grounds(
+        source: source, destination: destination, outcome: outcome, atMs: atMs, client: client, learned)
     }
   }
 
   private func grounds(
-    source: Int64, destination: Int64, outcome: Int64, atMs: Int64, _ learned: Learned
+    source: Int64, destination: Int64, outcome: Int64, atMs: Int64, client: ClientStanding, _ learned: Learned
   ) -> Grounds? {
     guard let sourceFact = sources.first(where: { $0.id == source }),
       let destinationFact = destinations.first(where: { $0.id == destination }),
@@ -79,13 +95,20 @@ extension Judge {
     guard let rule = Rule(rawValue: verdict.rule) else { return grounds }
     let lookup = EntryLookup(policy: policy, active: rules.active)
     grounds.entries = lookup.entries(behind: rule, from, to)
+    let (logged, proxy) = (sourceFact.source.clientIP, sourceFact.source.proxy)
+    if client == .bypassed(.clientHasNoSidecar), let address = addresses.parse(logged) {
+      grounds.entries += lookup.withoutSidecar(learned.index.pods.entries(containing: address))
+    }
     grounds.topology = statements(of: sourceFact.source, destinationFact.destination, atMs: atMs, learned)
-    if grounds.ending.left, verdict.bypass != nil {
+    let isClaimed = if case .bypassed = client { true } else { false }
+    if grounds.ending.left, verdict.bypass != nil || isClaimed {
+      let naming: ExceptionCheck.Naming =
+        isClaimed ? (proxy == .envoy ? .byRegistry : .byProxy) : .of(destinationFact.destination)
       let checks = policy.exceptions.map {
         ExceptionCheck(
           exception: $0, atMs: atMs, source: exceptionSource(sourceFact.source, addresses),
           destination: destinationFact.destination, name: classifier.loggedName(destinationFact.destination),
-          addresses: addresses
+          addresses: addresses, naming: naming
         ).considered
       }
       let nearest = checks.enumerated().sorted {
@@ -97,7 +120,7 @@ extension Judge {
     grounds.changes =
       Remedies(
         rule: rule, verdict: verdict, ending: grounds.ending, source: sourceFact.source,
-        destination: destinationFact.destination
+        destination: destinationFact.destination, client: client
       ).sentences
     return grounds
   }
@@ -164,6 +187,18 @@ private struct EntryLookup {
     }
   }
 
+  /// The pod of the policy that the client is, and that carries no sidecar.
+  func withoutSidecar(_ set: EntrySet) -> [Grounds.Entry] {
+    let spoken = set.intersection(active.pods).members.first {
+      policy.pods[$0].line > 0 && policy.pods[$0].hasSidecar != nil
+    }
+    guard let spoken, policy.pods[spoken].hasSidecar == false else { return [] }
+    return [
+      Grounds.Entry(
+        section: "pods", name: "\(policy.pods[spoken].name), sidecar: false", line: policy.pods[spoken].line)
+    ]
+  }
+
   private func gateways(_ set: EntrySet?) -> [Grounds.Entry] {
     proxies(set?.intersection(active.gateways), policy.gateways, "gateways")
   }
@@ -190,6 +225,22 @@ private struct ExceptionCheck {
   /// What the client called the destination.
   let name: String?
   let addresses: AddressReader
+  let naming: Naming
+
+  /// What an exception's host is compared with.
+  enum Naming {
+    /// Nothing that the mesh's configuration wrote: addresses decide.
+    case undeclared
+    /// The registry host of the cluster.
+    case byRegistry
+    /// The name that the proxy resolved itself.
+    case byProxy
+
+    static func of(_ destination: Destination) -> Naming {
+      let kind = ClusterName(destination.cluster).kind
+      return kind == .passthrough || kind == .none ? .undeclared : .byRegistry
+    }
+  }
 
   var considered: Grounds.ConsideredException {
     Grounds.ConsideredException(
@@ -203,7 +254,8 @@ private struct ExceptionCheck {
   }
 
   private var port: [String] {
-    let port = destination.upstream.map { $0.port != 0 ? $0.port : destination.port } ?? destination.port
+    let dialled = naming == .byProxy ? nil : destination.upstream
+    let port = dialled.map { $0.port != 0 ? $0.port : destination.port } ?? destination.port
     guard !exception.ports.isEmpty, !exception.ports.contains(port) else { return [] }
     return ["it is for port \(exception.ports.map(String.init).joined(separator: ", ")), not \(port)"]
   }
@@ -216,8 +268,11 @@ private struct ExceptionCheck {
 
   private var addressAndHost: [String] {
     let cluster = ClusterName(destination.cluster)
-    let isUndeclared = cluster.kind == .passthrough || cluster.kind == .none
+    let isUndeclared = naming == .undeclared
     var misses: [String] = []
+    if naming == .byRegistry, cluster.kind == .passthrough {
+      misses.append("what a gateway sends on undeclared is allowed by none")
+    }
     let upstream = addresses.parse(destination.upstream?.ip)
     if isUndeclared, exception.addresses.isEmpty {
       misses.append(
@@ -232,7 +287,7 @@ private struct ExceptionCheck {
       }
     }
     guard !exception.hosts.isEmpty else { return misses }
-    let host = isUndeclared ? name : cluster.registryHost
+    let host = naming == .byRegistry ? cluster.registryHost : name
     guard let host else {
       // Without a name the address is enough, for traffic that no registry declares.
       return isUndeclared ? misses : misses + ["it is for certain hosts, and the cluster names none"]

@@ -7,6 +7,7 @@ struct Remedies {
   let ending: OutcomeVerdict
   let source: Source
   let destination: Destination
+  let client: ClientStanding
 
   private var host: String { destination.host ?? destination.upstream?.ip ?? "the destination" }
   private var upstream: String { destination.upstream?.ip ?? "the upstream address" }
@@ -21,12 +22,46 @@ struct Remedies {
     } else {
       sentences += sent
       if verdict.bypass != nil { sentences += exception }
-      if verdict.warnings.contains(RouteRules.unproven) {
+      if case .bypassed(let reason) = client {
+        sentences += claimed(reason)
+      } else if verdict.warnings.contains(RouteRules.unproven), client == .open {
         sentences.append(
           "the log of the hop before this one: with the lines of the client's own sidecar (or gateway) read, the source would be proven"
         )
+        if verdict.claim != nil, let address = source.clientIP {
+          sentences.append(
+            "if \(address) carries no sidecar: a pod of the policy with addresses: [\(address)] and sidecar: false, or an imported topology; then this is the bypass \(verdict.claim?.bypass.rawValue ?? "")"
+          )
+        }
       }
     }
+    return sentences
+  }
+
+  private func claimed(_ reason: BypassReason) -> [String] {
+    let address = source.clientIP ?? "the client"
+    var sentences: [String]
+    switch reason {
+    case .clientHasNoSidecar:
+      sentences = [
+        "the log of a sidecar at \(address) with a line that is this flow's hop before: what a connection shows comes before any inventory",
+        "a sidecar for the pod, or a NetworkPolicy that keeps others from the proxy: for later flows",
+      ]
+    case .clientSkippedItsSidecar:
+      sentences = [
+        "a line of that sidecar that could be the hop before, in a log that was not read or that lost lines",
+        "a NetworkPolicy or the proxy's own access rules, so that only the mesh can reach it: for later flows",
+      ]
+    case .clientSkippedTheGateway:
+      sentences = ["a VirtualService that routes \(host) to the egress gateway: then the hop before is the gateway"]
+    }
+    sentences.append(
+      "if \(address) is a gateway or proxy of yours after all: its address in the policy's gateways or sni_proxies")
+    let byHost = source.proxy == .envoy ? destination.cluster != nil : destination.host != nil
+    sentences.append(
+      byHost
+        ? "an exception of the policy for host \(host): it stays listed as allowed, and raises no finding"
+        : "an exception of the policy with addresses: [\(upstream)]: it stays listed as allowed, and raises no finding")
     return sentences
   }
 

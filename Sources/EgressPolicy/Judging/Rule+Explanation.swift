@@ -1,7 +1,21 @@
+public import Flows
+
 extension Judge {
   /// The rule behind a verdict as a sentence; nil for a word that is no rule.
   public static func explanation(ofRule rule: String) -> String? {
     Rule(rawValue: rule)?.sentence
+  }
+
+  /// What a proxy's client did, and by what proof, as a sentence.
+  public static func explanation(of reason: BypassReason) -> String {
+    switch reason {
+    case .clientHasNoSidecar:
+      "an inventory says that the client carries no sidecar, or is outside of the mesh, and no line of a sidecar's shows the connection"
+    case .clientSkippedItsSidecar:
+      "the client's own sidecar logged no such flow, though its log was read without a gap around this time"
+    case .clientSkippedTheGateway:
+      "the hop before is the client's sidecar, where the egress gateway should stand"
+    }
   }
 }
 

@@ -84,6 +84,10 @@ struct ExplanationJSON {
     return object([
       ("severity", JSON.string(verdict.severity)), ("rule", text(verdict.rule)),
       ("rule_text", text(verdict.rule.flatMap { Judge.explanation(ofRule: $0) })),
+      ("bypass_reason", text(verdict.claim?.reason.rawValue)),
+      ("bypass_reason_text", text(verdict.claim.map { Judge.explanation(of: $0.reason) })),
+      ("around", text(verdict.claim?.around ?? (flow.text("bypass") == nil ? nil : BypassedHop.gateway.rawValue))),
+      ("shown_by", list((verdict.claim?.shownBy ?? []).map { JSON.string($0) })),
       ("assumption", text(verdict.assumption)), ("allowed_by", text(allowedBy)),
       ("counted", verdict.isCounted ? "true" : "false"),
       ("duplicate_view", verdict.isDuplicateView ? "true" : "false"),

@@ -72,6 +72,10 @@ struct ExplanationText {
     if !isEvidence {
       text += row("verdict", verdict(flow))
       text += row("rule", rule(flow))
+      if let claim = flow.verdict.claim {
+        text += row("reason", "\(claim.reason.rawValue): \(Judge.explanation(of: claim.reason))")
+        for (index, sentence) in claim.shownBy.enumerated() { text += row(index == 0 ? "shown by" : "", sentence) }
+      }
       for entry in flow.grounds?.entries ?? [] {
         text += row("policy", "\(place(entry.line)): \(entry.section), \(entry.name)")
       }
@@ -111,7 +115,8 @@ struct ExplanationText {
   private func verdict(_ flow: FlowExplanation) -> String {
     var parts: [String] = []
     if let bypass = flow.text("bypass") {
-      parts.append("bypass \(bypass) (\(flow.verdict.severity))")
+      let around = flow.verdict.claim.map { " around the \($0.around)" } ?? ""
+      parts.append("bypass \(bypass)\(around) (\(flow.verdict.severity))")
     } else {
       parts.append("no bypass" + (flow.verdict.severity == "info" ? "" : " (\(flow.verdict.severity))"))
     }

@@ -23,6 +23,16 @@ struct FlowExplanation {
     var isDuplicateView: Bool
     var neverClears: Bool
     var isCounted: Bool
+    var claim: Claim?
+  }
+
+  /// A bypass that another line or an inventory proves, not the proxy's own line.
+  struct Claim {
+    var reason: BypassReason
+    /// `sidecar` or `gateway`.
+    var around: String
+    /// What shows it, one sentence each.
+    var shownBy: [String]
   }
 
   struct Evidence {
@@ -93,7 +103,7 @@ final class FlowExplainer {
     try reader.query(
       """
       select severity, rule, assumption, exception_id, duplicate_view, never_clears, counted, log_id, source_id,
-        destination_id, outcome_id
+        destination_id, outcome_id, bypass_reason, around
       from judged_flow
       where id = :id
       """, arguments: ["id": .integer(id)]
@@ -102,14 +112,23 @@ final class FlowExplainer {
         severity: row[0].text ?? "info", rule: row[1].text, assumption: row[2].text,
         exception: row[3].integer.map { Int($0) }, isDuplicateView: row[4].integer == 1,
         neverClears: row[5].integer == 1, isCounted: row[6].integer == 1)
+      if let reason = row[11].text.flatMap(BypassReason.init), let around = row[12].text {
+        verdict.claim = .init(reason: reason, around: around, shownBy: [])
+      }
       ids = (row[7].integer ?? 0, row[8].integer ?? 0, row[9].integer ?? 0, row[10].integer ?? 0)
     }
     var explanation = FlowExplanation(
       id: id, columns: Array(zip(names, row)).map { ($0.0, $0.1) }, verdict: verdict,
       grounds: nil, evidence: .init(log: "", logID: 0, line: 0, answer: .gone(why: "its log is not known")))
     let startedAt = explanation.integer("started_at_ms") ?? 0
+    let isOpen = explanation.text("warnings")?.split(separator: ",").contains("source-unproven") ?? false
     explanation.grounds = grounds.grounds(
-      source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: startedAt)
+      source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: startedAt,
+      client: verdict.claim.map { .bypassed($0.reason) } ?? (isOpen ? .open : .proven))
+    if verdict.claim != nil {
+      let proof = try proof(of: explanation, source: ids.source)
+      explanation.verdict.claim?.shownBy = proof
+    }
     explanation.evidence.log = explanation.text("log") ?? ""
     explanation.evidence.logID = ids.log
     explanation.evidence.line = explanation.integer("line") ?? 0

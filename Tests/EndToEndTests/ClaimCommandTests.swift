@@ -1,0 +1,116 @@
+import Foundation
+import Testing
+
+/// What is said of clients that came around the hop before a gateway or a proxy, as built.
+@Suite struct ClaimCommandTests {
+  private func session(_ scenario: String) throws -> (Session, String) {
+    let session = try Session()
+    let folder = "SampleLogs/scenarios/\(scenario)"
+    _ = try session.run("gatewatch ingest \(folder)/*.log --policy \(folder)/policy.yaml > ingest.txt")
+    return (session, folder)
+  }
+
+  private func json(_ session: Session, _ command: String) throws -> [[String: Any]] {
+    let output = try session.run(command)
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any], "\(output)")
+    return try #require((object["flows"] ?? object["findings"]) as? [[String: Any]], "\(output)")
+  }
+
+  private func expect(_ output: String, has parts: [String]) {
+    for part in parts { #expect(output.contains(part), "\(part)\n--- in\n\(output)") }
+  }
+
+  @Test(
+    "a client without a sidecar is explained with the policy's word for it; report and alert say what it went around")
+  func inventory() throws {
+    let (session, folder) = try session("no-sidecar-at-gateway")
+    defer { session.remove() }
+    expect(
+      try session.run("gatewatch explain no-sidecar:legacy:a.example:80"),
+      has: [
+        "bypass no-sidecar around the sidecar (warning); path gateway",
+        "rule          gateway-line: the addresses of the line are those of a gateway",
+        "reason        client-has-no-sidecar: an inventory says that the client carries no sidecar",
+        "shown by      \(folder)/policy.yaml:4: pods, legacy, sidecar: false",
+        "\(folder)/policy.yaml:4: pods, legacy, sidecar: false", "exceptions    the policy has none",
+        "would change  the log of a sidecar at 10.80.3.40", "an exception of the policy for host a.example",
+      ])
+    let flow = try #require(try json(session, "gatewatch explain \(folder)/gateway.log:2 --format json").first)
+    let verdict = try #require(flow["verdict"] as? [String: Any])
+    #expect(verdict["bypass_reason"] as? String == "client-has-no-sidecar" && verdict["around"] as? String == "sidecar")
+    #expect(verdict["shown_by"] as? [String] == ["\(folder)/policy.yaml:4: pods, legacy, sidecar: false"])
+    #expect((flow["policy_entries"] as? [[String: Any]])?.contains { $0["section"] as? String == "pods" } == true)
+
+    let report = try session.run("gatewatch report bypass --format csv")
+    expect(
+      report,
+      has: [
+        "severity,bypass,around,source,", "warning,no-sidecar,sidecar,legacy,a.example,80,2,",
+        ",client-has-no-sidecar,",
+      ])
+    expect(
+      try session.run("gatewatch alert --format json || true"),
+      has: [#""around":["sidecar"],"reasons":["client-has-no-sidecar"]"#])
+  }
+
+  @Test("a client that skipped its sidecar is explained with the log that was read, and from when until when")
+  func ownLog() throws {
+    let (session, folder) = try session("skipped-sidecar")
+    defer { session.remove() }
+    expect(
+      try session.run("gatewatch explain \(folder)/gateway.log:2"),
+      has: [
+        "bypass no-sidecar around the sidecar (warning)",
+        "reason        client-skipped-its-sidecar: the client's own sidecar logged no such flow",
+        "shown by      10.80.3.11's own sidecar log was read from 2026-11-03T12:00:00.040Z until 2026-11-03T12:05:00.041Z, and holds no line that could be the hop before",
+        "a log of that sidecar: \(folder)/sidecar.log",
+        "would change  a line of that sidecar that could be the hop before",
+      ])
+    let joined = try session.run("gatewatch explain \(folder)/gateway.log:1")
+    #expect(!joined.contains("reason  ") && !joined.contains("the source would be proven"), "\(joined)")
+  }
+
+  @Test("a sidecar before the SNI proxy, where the gateway should be, is explained by that line")
+  func gateway() throws {
+    let (session, folder) = try session("skipped-gateway-at-sni-proxy")
+    defer { session.remove() }
+    expect(
+      try session.run("gatewatch explain \(folder)/sni-proxy.log:1"),
+      has: [
+        "bypass sni-proxy-direct around the gateway (critical)", "client-skipped-the-gateway: the hop before is the",
+        "shown by      the line before this one in the journey", "\(folder)/sidecar.log:1",
+        "would change  a VirtualService that routes www.wild.example to the egress gateway",
+      ])
+  }
+
+  @Test("what is unproven says which log, until when, or which entry would prove it")
+  func proof() throws {
+    for (scenario, proofs) in [
+      (
+        "skipped-sidecar-log-missing",
+        [
+          "read the sidecar log of 10.80.3.11 past 2026-11-03T12:03:31Z, or declare it in the policy",
+          "read the sidecar log of 10.80.3.11 past 2026-11-03T12:06:01Z, or declare it in the policy",
+        ]
+      ),
+      (
+        "no-sidecar-at-squid",
+        ["read the log of the proxy at 10.80.3.12 past 2026-11-03T12:01:02Z, or declare it in the policy"]
+      ),
+      (
+        "skipped-sidecar-forged",
+        [
+          "declare 10.80.3.11 in the policy: its sidecar log was read, and leaves a doubt",
+          "log in a format whose columns read in one way only: JSON",
+        ]
+      ),
+    ] {
+      let (session, _) = try session(scenario)
+      defer { session.remove() }
+      let rows = try session.run("gatewatch report unproven --format ndjson").split(separator: "\n").map {
+        try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any])
+      }
+      #expect(Set(rows.compactMap { $0["proof"] as? String }) == Set(proofs), "\(scenario): \(rows)")
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import Flows
+import Testing
+
+@testable import FlowStore
+
+/// For which times a pod's own sidecar log can prove that something is not in it.
+@Suite struct OwnLogTests {
+  private typealias Stretch = OwnLogs.Stretch
+  private static let minute: Int64 = 60_000
+
+  private func stretch(_ from: Int64, _ until: Int64, whole: Bool = true, followsGap: Bool = false) -> Stretch {
+    Stretch(
+      fromMs: from * OwnLogTests.minute, untilMs: until * OwnLogTests.minute, isWhole: whole, followsGap: followsGap)
+  }
+
+  @Test("logs that follow each other within a minute are one stretch, unless something was lost between them")
+  func following() {
+    #expect(OwnLogs.whole([stretch(11, 20), stretch(0, 10)]) == [stretch(0, 20)])
+    #expect(OwnLogs.whole([stretch(0, 10), stretch(12, 20)]) == [stretch(0, 10), stretch(12, 20)])
+    let afterGap = [stretch(0, 10), stretch(11, 20, followsGap: true)]
+    #expect(OwnLogs.whole(afterGap) == afterGap)
+    // Both were read for the minutes that they share.
+    #expect(OwnLogs.whole([stretch(0, 10), stretch(9, 20, followsGap: true)]) == [stretch(0, 20)])
+    #expect(OwnLogs.whole([stretch(0, 30), stretch(5, 10)]) == [stretch(0, 30)])
+  }
+
+  @Test("a log that can prove nothing takes the proof from every log of the same pod and time")
+  func broken() {
+    #expect(OwnLogs.whole([stretch(0, 10, whole: false)]) == [])
+    #expect(OwnLogs.whole([stretch(0, 10), stretch(5, 6, whole: false), stretch(20, 30)]) == [stretch(20, 30)])
+    #expect(OwnLogs.whole([stretch(0, 10), stretch(11, 12, whole: false)]) == [])
+    #expect(OwnLogs.whole([stretch(0, 10), stretch(12, 13, whole: false)]) == [stretch(0, 10)])
+  }
+
+  /// One sidecar's log of an hour, and what the store makes of it.
+  private struct Scene {
+    var rejected: Int64 = 0
+    var role: Role?
+    var logsSuccess = true
+    var shape = HopShape.outbound
+    /// Of the joined lines, minutes after the log's first; nil where none was.
+    var joined: ClosedRange<Int64>? = 0...60
+    /// Minutes.
+    var length: Int64 = 60
+    var others: [Source] = []
+
+    func ownLogs() throws -> [[Int64]] {
+      let folder = try ScratchFolder()
+      let store = try FlowStore(path: folder.path())
+      var log = LogRecord(path: "/var/log/sidecar.log")
+      log.declaredRole = role
+      log.id = try store.insert(log: log)
+      let batch = FlowBatch(capacity: 1)
+      batch.newSources =
+        [Source(log: log.id, proxy: .envoy, shape: shape, clientIP: "10.80.3.11", proxyIP: "10.80.3.11")] + others
+      batch.newDestinations = [Destination(host: "a.example", hostOrigin: .authority, port: 80, traffic: .http)]
+      batch.newOutcomes = [Outcome(protocol: "HTTP/1.1", method: "GET", status: 200)]
+      var row = FlowRow()
+      row.startedAtMs = noon
+      row.line = 1
+      (row.source, row.destination, row.outcome, row.pathTemplate) = (0, 0, 0, -1)
+      batch.rows[0] = row
+      batch.count = 1
+      batch.storedByFormat = ["istio-1.24": 1]
+      (batch.firstMs, batch.lastMs) = (noon, noon)
+      try store.store(batch, into: &log)
+      log.rejected = rejected
+      log.read += rejected
+      try store.update(log: log)
+      let minutes = joined.map { noon + $0.lowerBound * minute...noon + $0.upperBound * minute }
+      try store.note([
+        SourceLines(
+          source: 1, firstEndMs: noon, lastEndMs: noon + length * minute, logsSuccess: logsSuccess, joinedMs: minutes)
+      ])
+      try store.refreshOwnLogs()
+      try store.commit()
+      defer { store.close() }
+      let reader = try FlowReader(path: folder.path())
+      return try reader.rows("select from_ms, until_ms from own_log where client_ip = '10.80.3.11'").rows
+        .map { row in row.map { (($0.integer ?? 0) - noon) / minute } }
+    }
+  }
+
+  @Test("a whole log proves it from its first to its last line")
+  func whole() throws {
+    #expect(try Scene().ownLogs() == [[0, 60]])
+    #expect(try Scene(role: .sidecar).ownLogs() == [[0, 60]])
+  }
+
+  @Test("a rejected line, errors alone, no line sent, another declared role, or lines that show no addresses: no proof")
+  func unfit() throws {
+    #expect(try Scene(rejected: 1).ownLogs() == [])
+    #expect(try Scene(logsSuccess: false).ownLogs() == [])
+    #expect(try Scene(shape: .inbound).ownLogs() == [])
+    #expect(try Scene(role: .gateway).ownLogs() == [])
+    #expect(try Scene(others: [Source(log: 1, proxy: .envoy, shape: .unaddressed)]).ownLogs() == [])
+  }
+
+  @Test(
+    "a clock that no join shows to be right proves nothing, and one that a join shows does so for a quarter of an hour")
+  func clock() throws {
+    #expect(try Scene(joined: nil).ownLogs() == [])
+    #expect(try Scene(joined: 30...30).ownLogs() == [[15, 45]])
+    #expect(try Scene(joined: 30...50).ownLogs() == [[15, 60]])
+  }
+
+  @Test("what is noted of a source only ever widens what was known")
+  func noting() throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path())
+    var maker = BatchMaker()
+    var log = LogRecord(path: "/var/log/sidecar.log")
+    log.id = try store.insert(log: log)
+    try store.append(maker.batch(count: 4, log: log.id), log: log.id, firstLine: 1, position: 0)
+    try store.note([SourceLines(source: 1, firstEndMs: 50, lastEndMs: 60, logsSuccess: true, joinedMs: 51...52)])
+    try store.note([SourceLines(source: 1, firstEndMs: 40, lastEndMs: 55, logsSuccess: false)])
+    try store.note([SourceLines(source: 1, firstEndMs: 45, lastEndMs: 70, logsSuccess: false, joinedMs: 50...51)])
+    try store.commit()
+    store.close()
+    let known = try FlowReader(path: folder.path()).rows(
+      "select first_end_ms, last_end_ms, logs_success, first_joined_ms, last_joined_ms from source where id = 1")
+    #expect(known.rows == [[40, 70, 1, 50, 52].map { Value.integer($0) }])
+  }
+}
