@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "Ingestion",
       dependencies: [
-        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CZlib",
+        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CMalloc", "CZlib",
         .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "Reports", dependencies: ["FlowStore", "Flows"], plugins: ["EmbedQueries"]),
@@ -43,6 +43,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
+    .systemLibrary(name: "CMalloc"),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLanes"),
     .executableTarget(name: "embed-queries"),

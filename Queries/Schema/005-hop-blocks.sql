@@ -17,9 +17,9 @@ create table hop_journey (
 create table clock_skew (
   earlier_log integer not null, earlier_ip text not null,
   later_log integer not null, later_ip text not null,
-  skew_ms integer not null,           -- later clock minus earlier one, with the way between them; in the latest minute
+  skew_ms integer not null,           -- later clock minus earlier one, with the way between them; in the minute with most samples
   samples integer not null,           -- pairs in that minute
   least_ms integer not null, most_ms integer not null,   -- of all minutes
-  first_ms integer not null, last_ms integer not null,   -- Unix time of the first and the latest minute
+  first_ms integer not null, last_ms integer not null,   -- where the first and the last of the minutes begin, Unix ms
   primary key (earlier_log, earlier_ip, later_log, later_ip)
 ) without rowid;

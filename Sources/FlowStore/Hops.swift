@@ -1,5 +1,6 @@
 public import Flows
 internal import GRDB
+internal import GRDBSQLite
 
 extension FlowStore {
   /// Unix time in minutes, rounded down; times beyond all calendars are drawn to their border.
@@ -26,89 +27,121 @@ extension FlowStore {
     try write("joined") { db throws(StoreError) in try db.run("delete from open_minute") }
   }
 
-  /// How many flows began in the minutes `first...last`.
-  public func flowCount(minutes first: Int64, _ last: Int64) throws(StoreError) -> Int64 {
+  /// The hops that a request asks for, by SQL: what `HopPages` reads where it can.
+  public func read(_ request: HopRequest, into stretch: inout HopStretch) throws(StoreError) {
     try access { db throws(StoreError) in
-      let row = try db.statement("select coalesce(sum(flows), 0) from flow_minute where minute between ? and ?")
-      row.bind(first, at: 1)
-      row.bind(last, at: 2)
-      return try row.step() ? row.int(0) : 0
-    }
-  }
-
-  /// The flows that began in the minutes `first...last`, by row id.
-  public func hops(
-    minutes first: Int64, _ last: Int64, body: (Hop) -> Void
-  ) throws(StoreError) {
-    try access { db throws(StoreError) in
-      let spans = try FlowStore.flowSpans(minutes: first, last, on: db)
       let rows = try db.statement(
         """
         select
-          f.id, f.started_at_ms, coalesce(f.duration_ms, -1), coalesce(f.sent, -1), coalesce(f.received, -1),
-          coalesce(f.request_hash, 0), f.line, f.source, f.destination, f.outcome, coalesce(f.path_template, -1),
-          f.ports
-        from flow f
-        where f.id between ? and ?
-        order by f.id
+          id, started_at_ms, coalesce(duration_ms, -1), coalesce(sent, -1), coalesce(received, -1),
+          coalesce(request_hash, 0), line, source, destination, outcome, coalesce(path_template, -1), ports
+        from flow
+        where id between ? and ?
+        order by id
         """)
-      let times = first * 60_000..<(last + 1) * 60_000
-      for span in spans {
-        rows.bind(span.first, at: 1)
-        rows.bind(span.last, at: 2)
+      for span in request.spans {
+        rows.bind(span.lowerBound, at: 1)
+        rows.bind(span.upperBound, at: 2)
         while try rows.step() {
-          let start = rows.int(1)
-          guard times.contains(start) else { continue }
           let ports = UInt32(truncatingIfNeeded: rows.int(11) &+ 1 << 31)
-          let hop = Hop(
-            flow: rows.int(0), startedAtMs: start, durationMs: rows.int(2), sent: rows.int(3), received: rows.int(4),
-            requestHash: UInt64(bitPattern: rows.int(5)), line: rows.int(6), source: Int32(clamping: rows.int(7)),
-            destination: Int32(clamping: rows.int(8)), outcome: Int32(clamping: rows.int(9)),
-            pathTemplate: Int32(clamping: rows.int(10)), sourcePort: UInt16(ports >> 16),
-            localPort: UInt16(truncatingIfNeeded: ports))
-          body(hop)
+          stretch.add(
+            Hop(
+              flow: rows.int(0), startedAtMs: rows.int(1), durationMs: rows.int(2), sent: rows.int(3),
+              received: rows.int(4), requestHash: UInt64(bitPattern: rows.int(5)), line: rows.int(6),
+              source: Int32(clamping: rows.int(7)), destination: Int32(clamping: rows.int(8)),
+              outcome: Int32(clamping: rows.int(9)), pathTemplate: Int32(clamping: rows.int(10)),
+              sourcePort: UInt16(ports >> 16), localPort: UInt16(truncatingIfNeeded: ports)), request)
         }
       }
     }
   }
 
-  /// Stretches of row ids that hold the minutes' flows, ascending, without overlap.
-  private static func flowSpans(
-    minutes first: Int64, _ last: Int64, on db: Database
-  ) throws(StoreError) -> [(first: Int64, last: Int64)] {
-    let rows = try db.statement(
-      "select first_flow, last_flow from flow_minute where minute between ? and ? order by first_flow")
-    rows.bind(first, at: 1)
-    rows.bind(last, at: 2)
-    var spans: [(first: Int64, last: Int64)] = []
-    while try rows.step() {
-      if let end = spans.last?.last, rows.int(0) <= end + 1 {
-        spans[spans.count - 1].last = max(end, rows.int(1))
-      } else {
-        spans.append((rows.int(0), rows.int(1)))
+  /// Stretches of row ids that hold the flows of the minutes `first...last`, ascending, without overlap.
+  public func spans(minutes first: Int64, _ last: Int64) throws(StoreError) -> [ClosedRange<Int64>] {
+    try access { db throws(StoreError) in
+      let rows = try db.statement(
+        "select first_flow, last_flow from flow_minute where minute between ? and ? order by first_flow")
+      rows.bind(first, at: 1)
+      rows.bind(last, at: 2)
+      var spans: [ClosedRange<Int64>] = []
+      while try rows.step() {
+        guard rows.int(0) <= rows.int(1) else { continue }
+        if let end = spans.last, rows.int(0) <= end.upperBound + 1 {
+          spans[spans.count - 1] = end.lowerBound...max(end.upperBound, rows.int(1))
+        } else {
+          spans.append(rows.int(0)...rows.int(1))
+        }
       }
+      return spans
     }
-    return spans
   }
 
-  /// Writes what joining has found of `flows`, inside the open transaction: those not in `joined` are joined with no other.
-  /// - Parameter joined: in the order of `flows`.
-  public func write(joined: [JoinedHop], of flows: [Int64]) throws(StoreError) {
-    guard !flows.isEmpty else { return }
+  /// How many flows stand in the minutes from `first` to each minute that has some, up to `last`.
+  public func flowCounts(minutes first: Int64, _ last: Int64) throws(StoreError) -> [(minute: Int64, flows: Int64)] {
+    try access { db throws(StoreError) in
+      let rows = try db.statement(
+        "select minute, sum(flows) from flow_minute where minute between ? and ? group by minute order by minute")
+      rows.bind(first, at: 1)
+      rows.bind(last, at: 2)
+      var counts: [(Int64, Int64)] = []
+      while try rows.step() { counts.append((rows.int(0), rows.int(1))) }
+      return counts
+    }
+  }
+
+  /// Writes what joining has found, inside the open transaction: the flows of `decided` that are not in `joined` are
+  /// joined with no other.
+  /// - Parameters:
+  ///   - joined: ascending by flow, as `decided` is, which holds them all.
+  public func write(joined: [JoinedHop], of decided: [ClosedRange<Int64>]) throws(StoreError) {
+    guard !decided.isEmpty else { return }
     try write("hops") { db throws(StoreError) in
       let blocks = try HopBlockWriter(db)
       var next = 0
-      for flow in flows {
-        if next < joined.count, joined[next].flow == flow {
-          try blocks.set(flow, place: joined[next].place.rawValue, journey: joined[next].journey)
-          next += 1
-        } else {
-          try blocks.set(flow, place: 0, journey: 0)
+      for span in decided {
+        for flow in span {
+          if next < joined.count, joined[next].flow == flow {
+            try blocks.set(flow, place: joined[next].place.rawValue, journey: joined[next].journey)
+            next += 1
+          } else {
+            try blocks.set(flow, place: 0, journey: 0)
+          }
         }
       }
-      precondition(next == joined.count, "a joined flow is not among those that were looked at, or not in their order")
+      precondition(next == joined.count, "a joined flow is not among those that were decided, or not in their order")
       try blocks.finish()
     }
+  }
+
+  /// Writes what was learned of clocks, inside the open transaction. The minute with most samples speaks for a pair.
+  public func write(clocks: [ClockSkew]) throws(StoreError) {
+    guard !clocks.isEmpty else { return }
+    try write("clock skew") { db throws(StoreError) in
+      let row = try db.statement(
+        """
+        insert into clock_skew
+          (earlier_log, earlier_ip, later_log, later_ip, skew_ms, samples, least_ms, most_ms, first_ms, last_ms)
+        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+        on conflict do update set
+          skew_ms = case when excluded.samples >= samples then excluded.skew_ms else skew_ms end,
+          samples = max(excluded.samples, samples),
+          least_ms = min(excluded.least_ms, least_ms),
+          most_ms = max(excluded.most_ms, most_ms),
+          first_ms = min(excluded.first_ms, first_ms),
+          last_ms = max(excluded.last_ms, last_ms)
+        """)
+      for skew in clocks {
+        try row.run(
+          .integer(skew.earlierLog), .text(skew.earlierIP), .integer(skew.laterLog), .text(skew.laterIP),
+          .integer(skew.skewMs), .integer(skew.samples), .integer(skew.leastMs), .integer(skew.mostMs),
+          .integer(skew.firstMs), .integer(skew.lastMs))
+      }
+    }
+  }
+
+  /// Gives the memory of SQLite's page cache back, as far as the open transaction does not need it.
+  public func releaseMemory() {
+    try? access { db throws(StoreError) in sqlite3_db_release_memory(db.sqliteConnection) }
   }
 
   /// Outcomes whose lines are second views of a flow by the present judgement.

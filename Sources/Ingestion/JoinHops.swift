@@ -1,3 +1,4 @@
+internal import CMalloc
 public import FlowStore
 internal import Flows
 internal import Journeys
@@ -6,45 +7,50 @@ internal import Journeys
 /// the new ones can change.
 ///
 /// Works through time in stretches, so that memory is bounded by what begins in one; the result is that of joining the
-/// whole store at once.
+/// whole store at once. Much is read from the pages of the file, little by SQL.
 public enum JoinHops {
   /// Minutes around a flow that its coming can change, and that have to be seen to decide a flow.
   static let influence = JoinLimits.influenceMs / 60_000
-  /// Hops in memory at once, at some 120 bytes each, unless a single minute and what lies within its influence hold more.
-  static let stretch: Int64 = 300_000
-  /// A minute with more around it is left unjoined: at some 120 bytes each, the limit of memory.
+  /// Flows in memory at once, at some 150 bytes each, unless a single minute and what lies within its influence hold
+  /// more.
+  static let mostInMemory: Int64 = 200_000
+  /// A minute with more around it is left unjoined: at some 150 bytes each, the limit of memory.
   static let mostHops: Int64 = 3_000_000
+  /// Flows from which on it is worth to bring everything into the file, where pages can be read.
+  public static let worthPages: Int64 = 50_000
 
+  /// What some minutes ask for; `flows` is how many stand in all of them.
+  struct Stretch {
+    var first: Int64
+    var last: Int64
+    var flows: Int64
+  }
+
+  /// - Parameter worthPages: another limit, for tests of either way.
   /// - Returns: the minutes that hold too many flows to be joined.
   @discardableResult
-  public static func run(store: FlowStore) throws(StoreError) -> Int {
+  public static func run(store: FlowStore, worthPages: Int64 = JoinHops.worthPages) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
     let facts = try store.facts()
     let traits = HopTraits(
       sources: facts.sources.map { ($0.id, $0.source) }, destinations: facts.destinations, outcomes: facts.outcomes,
       secondViews: try store.secondViews())
-    let joiner = JourneyJoiner(traits)
-    var ends = LineEnds(traits)
     var tooDense = 0
+    var stretches: [Stretch] = []
     for (from, until) in reach(of: open) {
-      var first = from
-      while first <= until {
-        let last = try end(of: first, until, store)
-        if try store.flowCount(minutes: first - influence, last + influence) > mostHops {
-          tooDense += 1
-        } else {
-          try join(first, last, joiner, &ends, store)
-        }
-        first = last + 1
+      stretches += self.stretches(from, until, try store.flowCounts(minutes: from - influence, until + influence)) {
+        tooDense += 1
       }
     }
-    try store.note(
-      ends.entries.map {
-        SourceLines(
-          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess,
-          joinedMs: $0.firstJoinedMs <= $0.lastJoinedMs ? $0.firstJoinedMs...$0.lastJoinedMs : nil)
-      })
+    let flows = stretches.reduce(0) { $0 + $1.flows }
+    let pages = flows >= worthPages ? try store.hopPages() : nil
+    if flows >= worthPages {
+      // What reading the logs has left behind goes back to the system before joining takes as much.
+      store.releaseMemory()
+      malloc_trim(0)
+    }
+    try join(stretches, traits, store, pages)
     try store.closeMinutes()
     return tooDense
   }
@@ -62,39 +68,82 @@ public enum JoinHops {
     return stretches
   }
 
-  /// The last minute of the longest stretch from `first` on that fits into memory with what lies around it.
-  private static func end(of first: Int64, _ until: Int64, _ store: FlowStore) throws(StoreError) -> Int64 {
-    if try store.flowCount(minutes: first - influence, until + influence) <= stretch { return until }
-    var (fits, tooLong) = (first, until)
-    while tooLong - fits > 1 {
-      let middle = fits + (tooLong - fits) / 2
-      if try store.flowCount(minutes: first - influence, middle + influence) <= stretch {
-        fits = middle
-      } else {
-        tooLong = middle
-      }
+  /// Cuts the minutes `from...until` into the longest stretches that fit into memory with what lies around them.
+  /// - Parameter counts: flows of each minute that has some, from before `from` to behind `until`.
+  static func stretches(
+    _ from: Int64, _ until: Int64, _ counts: [(minute: Int64, flows: Int64)], tooDense: () -> Void
+  ) -> [Stretch] {
+    var sums: [Int64] = [0]
+    for count in counts { sums.append(sums[sums.count - 1] + count.flows) }
+    // Flows of the minutes first...last, by two walks through `counts` that never go back.
+    func place(_ minute: Int64, from place: Int) -> Int {
+      var place = place
+      while place < counts.count, counts[place].minute < minute { place += 1 }
+      return place
     }
-    return fits
+    var stretches: [Stretch] = []
+    var (low, high) = (0, 0)
+    var first = from
+    while first <= until {
+      low = place(first - influence, from: low)
+      high = place(first + influence + 1, from: max(low, high))
+      var last = first
+      var flows = sums[high] - sums[low]
+      while last < until {
+        // Empty minutes cost nothing: the next one that matters comes into sight, or the end is reached.
+        let next = high < counts.count ? min(max(counts[high].minute - influence, last + 1), until) : until
+        let more = place(next + influence + 1, from: high)
+        guard sums[more] - sums[low] <= mostInMemory else {
+          // Up to where it comes into sight.
+          last = max(last, next - 1)
+          break
+        }
+        (last, high, flows) = (next, more, sums[more] - sums[low])
+      }
+      if flows > mostHops {
+        tooDense()
+      } else if flows > 0 {
+        stretches.append(Stretch(first: first, last: last, flows: flows))
+      }
+      first = last + 1
+    }
+    return stretches
   }
 
   private static func join(
-    _ first: Int64, _ last: Int64, _ joiner: JourneyJoiner, _ ends: inout LineEnds, _ store: FlowStore
+    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?
   ) throws(StoreError) {
-    var hops: [Hop] = []
-    var flows: [Int64] = []
-    let (from, until) = (first * 60_000, (last + 1) * 60_000)
-    try store.hops(minutes: first - influence, last + influence) { hop in
-      hops.append(hop)
-      ends.note(hop)
-      if hop.startedAtMs >= from, hop.startedAtMs < until { flows.append(hop.flow) }
+    let joiner = JourneyJoiner(traits)
+    let crew = HopCrew(joiner, pages, traits)
+    var clocks = ClockSkews()
+    var found: HopCrew.Found?
+    for stretch in stretches {
+      let request = try request(stretch, traits, store)
+      try crew.read(request, flows: Int(stretch.flows), store) { () throws(StoreError) in
+        // What the last stretch has given is written while this one is read.
+        if let found { try store.write(joined: found.joined, of: found.decided) }
+        found = nil
+      }
+      found = crew.join(request)
+      if let found { clocks.add(found.clocks) }
     }
-    let joined = joiner.join(hops, from: from, until: until)
-    // In the order of the hops.
-    var next = joined.startIndex
-    for hop in hops where next < joined.endIndex && joined[next].flow == hop.flow {
-      if joined[next].place.contains(.hasLater) { ends.noteJoined(hop) }
-      next += 1
-    }
-    try store.write(joined: joined, of: flows)
+    if let found { try store.write(joined: found.joined, of: found.decided) }
+    try store.write(clocks: joiner.named(clocks))
+    try store.note(
+      crew.ends.entries.map {
+        SourceLines(
+          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess,
+          joinedMs: $0.firstJoinedMs <= $0.lastJoinedMs ? $0.firstJoinedMs...$0.lastJoinedMs : nil)
+      })
+  }
+
+  private static func request(
+    _ stretch: Stretch, _ traits: HopTraits, _ store: FlowStore
+  ) throws(StoreError) -> HopRequest {
+    HopRequest(
+      spans: try store.spans(minutes: stretch.first - influence, stretch.last + influence),
+      from: (stretch.first - influence) * 60_000, until: (stretch.last + influence + 1) * 60_000,
+      decidesFrom: stretch.first * 60_000, decidesUntil: (stretch.last + 1) * 60_000,
+      sources: traits.joinableSources, outcomes: traits.joinableOutcomes)
   }
 }

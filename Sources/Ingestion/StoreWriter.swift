@@ -68,6 +68,9 @@ final class StoreWriter: @unchecked Sendable {
   func finish() throws(StoreError) {
     filled.close()
     if !isInline { ended.wait() }
+    // The memory of the batches is free for what follows.
+    empty.close()
+    while empty.receive() != nil {}
     if let failure {
       try? store?.rollback()
       throw failure

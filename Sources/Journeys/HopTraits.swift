@@ -22,6 +22,9 @@ public struct HopTraits: Sendable {
     var pod: Int32 = 0
     var log: Int64 = 0
     var digest: UInt64 = 0
+    /// Some source of the store was reached from where this one dials out; and the other way round.
+    var hasLater = false
+    var hasEarlier = false
   }
 
   struct DestinationTraits {
@@ -55,6 +58,9 @@ public struct HopTraits: Sendable {
   private(set) var sources: [SourceTraits] = []
   private(set) var destinations: [DestinationTraits] = []
   private(set) var outcomes: [OutcomeTraits] = []
+  /// By row id: flows of this source, and of this outcome, may have another hop. All others join nothing, unseen.
+  public private(set) var joinableSources: [Bool] = []
+  public private(set) var joinableOutcomes: [Bool] = []
   private var numbers: [String: Int32] = [:]
 
   /// - Parameter secondViews: outcomes whose lines are second views of a flow; they join nothing.
@@ -74,7 +80,33 @@ public struct HopTraits: Sendable {
       let isClear = !outcome.warnings.contains(.ambiguousColumns)
       self.outcomes[Int(id)] = traits(of: outcome, isHop: isClear && !secondViews.contains(id))
     }
+    excludeLonely()
   }
+
+  /// All that joins needs one address at both ends: where the earlier hop dials out, the later one has its client.
+  private mutating func excludeLonely() {
+    let loopbacks = Set(destinations.lazy.filter(\.isUpstreamLoopback).map(\.upstream))
+    let clients = Set(sources.lazy.filter { $0.receives && $0.client != 0 }.map(\.client))
+    let locals = loopbacks.union(sources.lazy.filter { $0.dialsOut && $0.local != 0 }.map(\.local))
+    let sidecars = Set(sources.lazy.filter { $0.isSidecar && $0.own != 0 }.map(\.own))
+    let hasLoopback = !loopbacks.isDisjoint(with: clients)
+    for index in sources.indices {
+      let source = sources[index]
+      sources[index].hasLater = source.dialsOut && (source.local == 0 ? hasLoopback : clients.contains(source.local))
+      // That no line of a client's own sidecar stands before is to be said as well.
+      sources[index].hasEarlier =
+        source.receives && source.client != 0 && (locals.contains(source.client) || sidecars.contains(source.client))
+    }
+    // Of every sidecar it is noted how far its log was read.
+    joinableSources = sources.map { $0.hasLater || $0.hasEarlier || $0.isSidecar }
+    joinableOutcomes = outcomes.map(\.isHop)
+  }
+
+  /// Nothing in the store can be joined.
+  public var isLonely: Bool { !joinableSources.contains(true) }
+
+  /// The texts of numbers, where something is to be shown.
+  func texts() -> [Int32: String] { Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) }) }
 
   private mutating func number(_ text: String?) -> Int32 {
     guard let text, !text.isEmpty else { return 0 }

@@ -30,7 +30,7 @@ struct Absence {
       (window.earlier[Int($0)] < 0 || window.marks[Int($0)].contains(.isClaimed))
         && Absence.isAtProxy(window.hops[Int($0)], window)
     }
-    byKey = KeyIndex(count: lone.count * 3)
+    byKey = KeyIndex(reserving: lone.count * 3)
     guard !lone.isEmpty else { return }
     clients = Array(repeating: false, count: Int(lone.map { window.source(window.hops[Int($0)]).client }.max()!) + 1)
     for index in lone {
@@ -43,6 +43,7 @@ struct Absence {
       }
       for key in Absence.keys(of: hop, window.source(hop).client, window) { byKey.add(index, key) }
     }
+    byKey.seal()
     for index in window.outs where window.later[Int(index)] < 0 && window.hops[Int(index)].localPort != 0 {
       let address = window.local(window.hops[Int(index)])
       guard address > 0, Int(address) < clients.count, clients[Int(address)] else { continue }
@@ -140,7 +141,7 @@ struct Absence {
   private mutating func doubt(_ index: Int32, _ key: UInt64, comparing: Bool) {
     var found: [Int32] = []
     let hop = window.hops[Int(index)]
-    byKey.forEach(key) { other in
+    byKey.forEach(from: byKey.chain(of: key).first) { other in
       guard other != index, !isOnKnownConnection[Int(other)] else { return }
       let later = window.hops[Int(other)]
       if isTimely(hop, later), !comparing || mayBe(hop, later) { found.append(other) }
@@ -192,5 +193,19 @@ struct Absence {
       guard !from.isHTTP else { return first.isConnect }
       return first.isFlagged || earlier.received < 0 || later.received < 0 || earlier.received >= later.received
     }
+  }
+}
+
+extension JoinWindow {
+  /// Says of the hops that a proxy received, and that have no earlier hop, whether a line could be it.
+  mutating func markAbsence() {
+    let absence = Absence(self)
+    let found = ins.compactMap { index -> (Int32, Mark)? in
+      var mark: Mark = []
+      if absence.isUnaccounted(Int(index)) { mark.insert(.isUnaccounted) }
+      if absence.isFromSidecar(Int(index)) { mark.insert(.isFromSidecar) }
+      return mark.isEmpty ? nil : (index, mark)
+    }
+    for (index, mark) in found { marks[Int(index)].formUnion(mark) }
   }
 }

@@ -69,10 +69,9 @@ extension JoinWindow {
       })
     let edges = take(found)
     learnSkew(from: edges)
-    settle(edges.filter(isTimely), byClocks: true)
-    for edge in edges where later[Int(edge.earlier)] == edge.later {
-      let hop = hops[Int(edge.earlier)]
-      if destination(hop).isHTTP { skews[clocks(hop, hops[Int(edge.later)]), default: Skew()].keepsIDs = true }
+    settle(edges.filter { isTimely($0) }, byClocks: true)
+    for edge in edges where later[Int(edge.earlier)] == edge.later && destination(hops[Int(edge.earlier)]).isHTTP {
+      cells[edge.clocks].keepsIDs = true
     }
   }
 
@@ -113,9 +112,7 @@ extension JoinWindow {
     settle(edges.filter { isTimely($0) && isClocked($0) }, byClocks: true)
   }
 
-  private func isClocked(_ edge: JoinEdge) -> Bool {
-    skew(hops[Int(edge.earlier)], hops[Int(edge.later)]).ms != nil
-  }
+  private func isClocked(_ edge: JoinEdge) -> Bool { cells[edge.clocks].ms != Skew.none }
 
   private func signatureKey(_ hop: Hop, address: Int32, port: UInt16) -> UInt64 {
     guard address != 0, port != 0 else { return 0 }
@@ -141,6 +138,7 @@ extension JoinWindow {
       later: openIns, { idKey($0, address: source($0).client) },
       fit: { isSameRequest($0, $1) })
     let edges = take(found)
+    guard !edges.isEmpty else { return }
     var counts: [Int32: Int] = [:]
     for edge in edges { counts[edge.later, default: 0] += 1 }
     var lost: [JoinEdge] = []
@@ -163,9 +161,7 @@ extension JoinWindow {
       }
     }
     for edge in onlyPairs(lost) where isTimely(edge) {
-      later[Int(edge.earlier)] = edge.later
-      earlier[Int(edge.later)] = edge.earlier
-      marks[Int(edge.earlier)].insert(.hasLater)
+      accept(edge)
       marks[Int(edge.later)].insert(.isClaimed)
     }
   }
@@ -225,57 +221,5 @@ extension JoinWindow {
     let ends = (later.startedAtMs &+ later.durationMs) &- (earlier.startedAtMs &+ earlier.durationMs)
     let rounding = source(later).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0
     return -(JoinLimits.unknownSkewMs + rounding) <= ends && ends <= JoinLimits.unknownSkewMs
-  }
-
-  // MARK: - Journeys
-
-  /// Chains of joined hops, named by the content of their first.
-  func journeys(from: Int64, until: Int64) -> [JoinedHop] {
-    var joined: [JoinedHop] = []
-    let absence = Absence(self)
-    for index in hops.indices {
-      let hop = hops[index]
-      guard hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
-      var place: JourneyPlace = []
-      if absence.isUnaccounted(index) { place.insert(.isUnaccounted) }
-      if absence.isFromSidecar(index) { place.insert(.isFromSidecar) }
-      guard earlier[index] >= 0 || marks[index].contains(.hasLater) else {
-        if !place.isEmpty { joined.append(JoinedHop(flow: hop.flow, journey: 0, place: place)) }
-        continue
-      }
-      var first = index
-      var length = 1
-      while earlier[first] >= 0, length <= JoinLimits.longestChain {
-        first = Int(earlier[first])
-        length += 1
-      }
-      // A circle is no way.
-      guard length <= JoinLimits.longestChain else { continue }
-      if earlier[index] >= 0 {
-        // At the SNI proxy only a gateway before it shows that the way was the right one: a sidecar there went past it.
-        let isPastGateway =
-          source(hop).proxy == .nginxStream && !source(hops[Int(earlier[index])]).isGateway
-        place.insert(marks[index].contains(.isClaimed) || isPastGateway ? .hasClaimedEarlier : .hasEarlier)
-      }
-      if marks[index].contains(.hasLater) { place.insert(.hasLater) }
-      if marks[index].contains(.isRepeated) { place.insert(.isRepeated) }
-      joined.append(JoinedHop(flow: hop.flow, journey: digest(hops[first]), place: place))
-    }
-    return joined
-  }
-
-  private func digest(_ hop: Hop) -> UInt64 {
-    var mixer = Mixer()
-    mixer.add(source(hop).digest)
-    mixer.add(destination(hop).digest)
-    mixer.add(hop.startedAtMs)
-    mixer.add(hop.durationMs)
-    mixer.add(hop.sent)
-    mixer.add(hop.received)
-    mixer.add(hop.requestHash)
-    mixer.add(hop.line)
-    mixer.add(UInt64(hop.sourcePort) << 16 | UInt64(hop.localPort))
-    // 0 stands for none.
-    return max(mixer.value, 1)
   }
 }

@@ -30,7 +30,7 @@ public struct LineEnds: Sendable {
     lastJoined = last
   }
 
-  @inline(__always) public mutating func note(_ hop: Hop) {
+  @inline(__always) private mutating func note(_ hop: Hop) {
     let source = Int(hop.source)
     guard traits.sources.indices.contains(source), traits.sources[source].isSidecar else { return }
     // A line whose life is not known was written some time after its start.
@@ -41,11 +41,33 @@ public struct LineEnds: Sendable {
   }
 
   /// The hop was joined with its next one: at this time the clock of its proxy was right.
-  public mutating func noteJoined(_ hop: Hop) {
+  private mutating func noteJoined(_ hop: Hop) {
     let source = Int(hop.source)
     guard traits.sources.indices.contains(source), traits.sources[source].isSidecar else { return }
     firstJoined[source] = min(firstJoined[source], hop.startedAtMs)
     lastJoined[source] = max(lastJoined[source], hop.startedAtMs)
+  }
+
+  /// Notes what another has noted.
+  public mutating func add(_ other: LineEnds) {
+    for source in first.indices {
+      first[source] = min(first[source], other.first[source])
+      last[source] = max(last[source], other.last[source])
+      success[source] = success[source] || other.success[source]
+      firstJoined[source] = min(firstJoined[source], other.firstJoined[source])
+      lastJoined[source] = max(lastJoined[source], other.lastJoined[source])
+    }
+  }
+
+  /// Notes hops, and which of them `joined`, in the same order, says were joined with their next hop.
+  public mutating func note(_ hops: ArraySlice<Hop>, joined: [JoinedHop]) {
+    var next = joined.startIndex
+    for hop in hops {
+      note(hop)
+      guard next < joined.endIndex, joined[next].flow == hop.flow else { continue }
+      if joined[next].place.contains(.hasLater) { noteJoined(hop) }
+      next += 1
+    }
   }
 
   /// Nothing failed, and the destination is declared: what filters for exceptions leave out.

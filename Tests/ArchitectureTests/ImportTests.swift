@@ -15,7 +15,7 @@ import Testing
     "FlowStore": ["Flows", "GRDB", "GRDBSQLite", "Dispatch", "Glibc"],
     // Floor 3: these two never meet.
     "Ingestion": [
-      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CZlib", "Yams", "Dispatch",
+      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CMalloc", "CZlib", "Yams", "Dispatch",
       "Foundation", "Glibc", "Synchronization",
     ],
     "Reports": ["FlowStore", "Flows", "Foundation", "Glibc"],
@@ -26,6 +26,7 @@ import Testing
     ],
     // At build time.
     "CLanes": [],
+    "CMalloc": [],
     "CZlib": [],
     "EmbedQueries": ["PackagePlugin"],
     "embed-queries": ["Foundation"],

@@ -12,7 +12,7 @@ struct HopBlockTests {
     var log = LogRecord(path: "a.log")
     try store.store(maker.batch(count: 2_100), into: &log)
     try store.apply(judgement(of: store.facts()))
-    try store.write(joined: joined(1...2_100), of: Array(1...2_100))
+    try store.write(joined: joined(1...2_100), of: [1...2_100])
     try store.commit()
     return store
   }
@@ -45,14 +45,14 @@ struct HopBlockTests {
     // Some are joined otherwise, some no more, and the rest stays.
     let all: JourneyPlace = [.hasEarlier, .hasLater, .isRepeated, .hasClaimedEarlier]
     let again = [JoinedHop(flow: 1_000, journey: .max, place: all)]
-    try store.write(joined: again, of: Array(990...1_010))
+    try store.write(joined: again, of: [990...1_010])
     try store.commit()
     #expect(
       try Self.joins(folder)
         == Self.rows(Self.joined(1...989)) + Self.rows(again) + Self.rows(Self.joined(1_011...2_100)))
     let flow = try FlowReader(path: folder.path()).rows("select journey from flows where id in (999, 1000) order by id")
     #expect(flow.rows == [[nil], ["ffffffffffffffff"]])
-    try store.write(joined: [], of: Array(1...2_100))
+    try store.write(joined: [], of: [1...2_100])
     try store.commit()
     #expect(try FlowReader(path: folder.path()).value("select count(*) from hop_place") == 0)
     #expect(try FlowReader(path: folder.path()).value("select count(*) from hop_journey") == 0)
@@ -69,7 +69,7 @@ struct HopBlockTests {
     for index in 0..<900 { old.rows[index].startedAtMs = noon - 1 }
     try store.store(old, into: &log)
     try store.write(
-      joined: (2_101...3_000).map { JoinedHop(flow: $0, journey: 5, place: .hasLater) }, of: Array(2_101...3_000))
+      joined: (2_101...3_000).map { JoinedHop(flow: $0, journey: 5, place: .hasLater) }, of: [2_101...3_000])
     #expect(try store.prune(before: noon + 500) == 1_400)
     var young = LogRecord(path: "c.log")
     var other = BatchMaker()

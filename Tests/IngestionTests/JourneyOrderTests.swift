@@ -49,6 +49,51 @@ import Testing
     #expect((first ?? []).count { !$0.hasSuffix("|0") } > 100)
   }
 
+  @Test(
+    "the journeys are the same whether hops are read from the file's pages or by SQL, and by stretches of any length")
+  func ways() throws {
+    let whole = try Scene()
+    for name in Self.logs { try whole.write(name, bytes: Self.content(name)) }
+    try whole.ingest(Self.logs)
+    let scene = try Scene()
+    scene.options.joinsHops = false
+    for name in Self.logs { try scene.write(name, bytes: Self.content(name)) }
+    try scene.ingest(Self.logs)
+    #expect(try Self.flows(scene) != Self.flows(whole))
+    let store = try FlowStore(path: scene.database)
+    #expect(try JoinHops.run(store: store, worthPages: 0) == 0)
+    try store.commit()
+    store.close()
+    #expect(try Self.flows(scene) == Self.flows(whole))
+  }
+
+  @Test("stretches hold every minute once, with what lies around them within the bound unless one minute has more")
+  func stretches() {
+    // The same numbers in every run (Knuth's MMIX generator).
+    var state: UInt64 = 1
+    func random(_ range: ClosedRange<Int64>) -> Int64 {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return range.lowerBound + Int64(state >> 33) % (range.upperBound - range.lowerBound + 1)
+    }
+    for _ in 0..<200 {
+      var counts: [(minute: Int64, flows: Int64)] = []
+      var minute: Int64 = 0
+      while minute < 400 {
+        counts.append((minute, random(1...60_000)))
+        minute += random(1...40)
+      }
+      let stretches = JoinHops.stretches(0, 400, counts) { Issue.record("too dense") }
+      var seen: Set<Int64> = []
+      for stretch in stretches {
+        let around = stretch.first - JoinHops.influence...stretch.last + JoinHops.influence
+        #expect(stretch.flows == counts.filter { around.contains($0.minute) }.reduce(0) { $0 + $1.flows })
+        #expect(stretch.flows <= JoinHops.mostInMemory || stretch.first == stretch.last)
+        for minute in stretch.first...stretch.last { #expect(seen.insert(minute).inserted) }
+      }
+      #expect(counts.allSatisfy { seen.contains($0.minute) })
+    }
+  }
+
   @Test("the journeys are the same however the logs were cut over the runs", arguments: [2, 3, 7])
   func pieces(count: Int) throws {
     let whole = try Scene()

@@ -58,4 +58,16 @@ import Testing
     }
     #expect(parts == whole)
   }
+
+  @Test("several that share the work find what one finds")
+  func parts() {
+    let mesh = SimulatedMesh(requests: 20_000, seed: 5)
+    let joiner = JourneyJoiner(mesh.traits)
+    let whole = joiner.join(mesh.hops, from: .min, until: .max)
+    for parts in [2, 3, 7] { #expect(joiner.join(mesh.hops, from: .min, until: .max, parts: parts) == whole) }
+    let clocks = joiner.links(mesh.hops, part: 0, of: 1).clocks(from: .min, until: .max)
+    let named = joiner.named(clocks)
+    #expect(!named.isEmpty)
+    #expect(named.allSatisfy { $0.leastMs <= $0.skewMs && $0.skewMs <= $0.mostMs && $0.mostMs - $0.leastMs < 60 })
+  }
 }

@@ -271,7 +271,7 @@ private final class RandomStore {
     try store.write(
       joined: stride(from: 3, through: Int64(flows), by: 3).map {
         JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 / 3 % 64)))
-      }, of: Array(1...Int64(flows)))
+      }, of: [1...Int64(flows)])
     // Some clients' own logs are whole, for a part of the time, and in some minutes lines may have come since.
     try store.access { db throws(StoreError) in
       try db.run(

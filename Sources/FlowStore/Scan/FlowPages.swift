@@ -171,18 +171,25 @@ final class FlowPages: @unchecked Sendable {
   func forEach(
     in stretch: Stretch, _ buffer: UnsafeMutableRawBufferPointer, _ body: (FlowRecord) -> Void
   ) -> Bool {
+    forEachPage(in: stretch, buffer) { page in
+      FlowRecord.forEach(in: page, usableSize: usableSize) { flow in
+        if flow.id >= stretch.ids.lowerBound, flow.id <= stretch.ids.upperBound { body(flow) }
+      }
+    }
+  }
+
+  /// Calls `body` for each leaf of a stretch until it says false; false then, and where a page cannot be read.
+  @inline(__always)
+  func forEachPage(
+    in stretch: Stretch, _ buffer: UnsafeMutableRawBufferPointer, _ body: (UnsafeRawPointer) -> Bool
+  ) -> Bool {
     do throws(Unusable) {
       var leaf = stretch.leaves.lowerBound
       while leaf < stretch.leaves.upperBound {
         let count = run(from: leaf, below: stretch.leaves.upperBound)
         try read(leaves[leaf], count: count, into: buffer)
         for page in 0..<count {
-          let isGood = FlowRecord.forEach(
-            in: UnsafeRawPointer(buffer.baseAddress! + page * pageSize), usableSize: usableSize
-          ) { flow in
-            if flow.id >= stretch.ids.lowerBound, flow.id <= stretch.ids.upperBound { body(flow) }
-          }
-          guard isGood else { return false }
+          guard body(UnsafeRawPointer(buffer.baseAddress! + page * pageSize)) else { return false }
         }
         leaf += count
       }

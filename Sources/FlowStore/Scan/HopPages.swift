@@ -1,0 +1,145 @@
+internal import GRDB
+internal import Glibc
+public import Flows
+
+/// The hops of a stretch of time, with what has to be decided.
+public struct HopStretch: Sendable {
+  /// Ascending by row id.
+  public var hops: [Hop] = []
+  /// Row ids of all flows that began in the inner stretch, also of those that can have no other hop.
+  public var decided: [ClosedRange<Int64>] = []
+
+  public init() {}
+
+  /// Empty, with room for so many.
+  public mutating func reset(reserving count: Int) {
+    hops.reserveCapacity(count)
+    hops.removeAll(keepingCapacity: true)
+    decided.removeAll(keepingCapacity: true)
+  }
+
+  /// What was read of the row ids behind those of this one.
+  public mutating func append(_ other: HopStretch) {
+    hops += other.hops
+    for ids in other.decided { decide(ids) }
+  }
+
+  @inline(__always)
+  private mutating func decide(_ ids: ClosedRange<Int64>) {
+    if let last = decided.last, last.upperBound &+ 1 == ids.lowerBound {
+      decided[decided.count - 1] = last.lowerBound...ids.upperBound
+    } else {
+      decided.append(ids)
+    }
+  }
+
+  @inline(__always)
+  mutating func add(_ hop: Hop, _ request: HopRequest) {
+    guard request.from <= hop.startedAtMs, hop.startedAtMs < request.until else { return }
+    if request.decidesFrom <= hop.startedAtMs, hop.startedAtMs < request.decidesUntil {
+      decide(hop.flow...hop.flow)
+    }
+    if request.isJoinable(hop) { hops.append(hop) }
+  }
+}
+
+/// Which hops are asked for: those that began from `from` on and before `until`, Unix milliseconds, in row ids that
+/// `spans` holds, ascending and without overlap.
+public struct HopRequest: Sendable {
+  public var spans: [ClosedRange<Int64>]
+  public var from: Int64
+  public var until: Int64
+  /// The inner stretch, of which all flows are decided.
+  public var decidesFrom: Int64
+  public var decidesUntil: Int64
+  /// By row id: whether its flows can have another hop.
+  public var sources: [Bool]
+  public var outcomes: [Bool]
+
+  public init(
+    spans: [ClosedRange<Int64>], from: Int64, until: Int64, decidesFrom: Int64, decidesUntil: Int64, sources: [Bool],
+    outcomes: [Bool]
+  ) {
+    self.spans = spans
+    self.from = from
+    self.until = until
+    self.decidesFrom = decidesFrom
+    self.decidesUntil = decidesUntil
+    self.sources = sources
+    self.outcomes = outcomes
+  }
+
+  /// The same request, cut into so many of about equal size.
+  public func shares(_ count: Int) -> [HopRequest] {
+    let total = spans.reduce(0) { $0 + $1.upperBound - $1.lowerBound + 1 }
+    var rest = spans[...]
+    return (1...count).map { number in
+      var share = self
+      share.spans = []
+      var room = total * Int64(number) / Int64(count) - total * Int64(number - 1) / Int64(count)
+      while room > 0, let span = rest.popFirst() {
+        let length = span.upperBound - span.lowerBound + 1
+        if length <= room {
+          share.spans.append(span)
+          room -= length
+        } else {
+          let end = span.lowerBound + room
+          share.spans.append(span.lowerBound...end - 1)
+          rest = [end...span.upperBound] + rest
+          room = 0
+        }
+      }
+      return share
+    }
+  }
+
+  @inline(__always) func isJoinable(_ hop: Hop) -> Bool {
+    let (source, outcome) = (Int(hop.source), Int(hop.outcome))
+    return sources.indices.contains(source) && sources[source] && outcomes.indices.contains(outcome)
+      && outcomes[outcome]
+  }
+}
+
+/// The hops of a store as pages of its file, for any thread; see `FlowPages` for when and why. `FlowStore.hops` gives the
+/// same by SQL.
+///
+/// Right as long as the write transaction lasts in which it was made, for nobody else writes or moves pages in that time.
+public final class HopPages: Sendable {
+  /// The pages are not as expected: SQL has to answer.
+  public struct Unusable: Error {}
+
+  private let pages: FlowPages
+
+  init(_ pages: FlowPages) { self.pages = pages }
+
+  public func read(_ request: HopRequest, into stretch: inout HopStretch) throws(Unusable) {
+    let buffer = pages.makeBuffer()
+    defer { buffer.deallocate() }
+    for span in request.spans {
+      for leaves in pages.stretches(of: span, leaves: 1 << 32) {
+        let isRead = pages.forEachPage(in: leaves, buffer) { page in
+          HopRecord.forEach(in: page, usableSize: pages.usableSize, ids: span) { stretch.add($0, request) }
+        }
+        guard isRead else { throw Unusable() }
+      }
+    }
+  }
+}
+
+extension FlowStore {
+  /// Commits, moves everything into the database file, and opens a write transaction in which its pages can be read; nil
+  /// where that is not possible (a reader still needs an older state, say): the transaction is open all the same.
+  public func hopPages() throws(StoreError) -> HopPages? {
+    try commit()
+    settle()
+    return try write("hop pages") { db throws(StoreError) in
+      do {
+        return try FlowPages(db, path: self.path).map(HopPages.init)
+      } catch let error as StoreError {
+        throw error
+      } catch {
+        return nil
+      }
+    }
+  }
+}

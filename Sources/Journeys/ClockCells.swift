@@ -1,0 +1,57 @@
+/// What is known of two clocks in a minute.
+struct Skew {
+  /// Stands for unknown.
+  static let none = Int32.min
+  /// The later log's clock minus the earlier's, transit included.
+  var ms = Skew.none
+  /// As `ms`, by fewer pairs, which agree: enough to choose between candidates, not enough to refuse one.
+  var hint = Skew.none
+  /// Requests were joined by their ids: this gateway keeps them.
+  var keepsIDs = false
+  /// The pairs that it was learned from, and one of them.
+  var samples: Int32 = 0
+  var example = JoinEdge(earlier: -1, later: -1)
+}
+
+/// Pairs of clocks, minute by minute, by the hash of both: a number for each, and what is known of it.
+struct ClockCells {
+  private(set) var skews: [Skew] = []
+  private var keys: [UInt64] = []
+  private var places: [Int32] = Array(repeating: -1, count: 1024)
+
+  @inline(__always) private func place(of key: UInt64) -> Int {
+    let mask = places.count - 1
+    var place = Int(truncatingIfNeeded: key ^ key >> 32) & mask
+    while places[place] >= 0, keys[Int(places[place])] != key { place = (place + 1) & mask }
+    return place
+  }
+
+  /// The number of a cell, made where there is none.
+  @inline(__always) mutating func number(of key: UInt64) -> Int32 {
+    let place = place(of: key)
+    return places[place] >= 0 ? places[place] : add(key, at: place)
+  }
+
+  @inline(never) private mutating func add(_ key: UInt64, at place: Int) -> Int32 {
+    let number = Int32(truncatingIfNeeded: keys.count)
+    keys.append(key)
+    skews.append(Skew())
+    places[place] = number
+    // At most half full, so that look-ups stay short.
+    if keys.count * 2 > places.count {
+      places = Array(repeating: -1, count: places.count * 2)
+      for index in keys.indices { places[self.place(of: keys[index])] = Int32(truncatingIfNeeded: index) }
+    }
+    return number
+  }
+
+  func skew(of key: UInt64) -> Skew {
+    let place = place(of: key)
+    return places[place] >= 0 ? skews[Int(places[place])] : Skew()
+  }
+
+  @inline(__always) subscript(_ number: Int32) -> Skew {
+    get { skews[Int(number)] }
+    _modify { yield &skews[Int(number)] }
+  }
+}

@@ -1,0 +1,65 @@
+internal import Flows
+
+/// Chains of joined hops, named by the content of their first.
+struct Journeys {
+  let hops: [Hop]
+  let traits: HopTraits
+  let links: JoinLinks
+
+  func journeys(_ indices: Range<Int>, from: Int64, until: Int64) -> [JoinedHop] {
+    var joined: [JoinedHop] = []
+    joined.reserveCapacity(indices.count { isTold($0) })
+    for index in indices {
+      guard isTold(index) else { continue }
+      let mark = links.marks[index]
+      let hop = hops[index]
+      guard hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
+      var place: JourneyPlace = []
+      if mark.contains(.isUnaccounted) { place.insert(.isUnaccounted) }
+      if mark.contains(.isFromSidecar) { place.insert(.isFromSidecar) }
+      guard links.earlier[index] >= 0 || mark.contains(.hasLater) else {
+        joined.append(JoinedHop(flow: hop.flow, journey: 0, place: place))
+        continue
+      }
+      var first = index
+      var length = 1
+      while links.earlier[first] >= 0, length <= JoinLimits.longestChain {
+        first = Int(links.earlier[first])
+        length += 1
+      }
+      // A circle is no way.
+      guard length <= JoinLimits.longestChain else { continue }
+      if first != index {
+        // At the SNI proxy only a gateway before it shows that the way was the right one: a sidecar there went past it.
+        let before = hops[Int(links.earlier[index])]
+        let isPastGateway =
+          traits.sources[Int(hop.source)].proxy == .nginxStream && !traits.sources[Int(before.source)].isGateway
+        place.insert(mark.contains(.isClaimed) || isPastGateway ? .hasClaimedEarlier : .hasEarlier)
+      }
+      if mark.contains(.hasLater) { place.insert(.hasLater) }
+      if mark.contains(.isRepeated) { place.insert(.isRepeated) }
+      joined.append(JoinedHop(flow: hop.flow, journey: digest(hops[first]), place: place))
+    }
+    return joined
+  }
+
+  /// The hop is one of several, or what stands before it was found to be missing.
+  @inline(__always) private func isTold(_ index: Int) -> Bool {
+    links.earlier[index] >= 0 || !links.marks[index].isDisjoint(with: [.hasLater, .isUnaccounted, .isFromSidecar])
+  }
+
+  private func digest(_ hop: Hop) -> UInt64 {
+    var mixer = Mixer()
+    mixer.add(traits.sources[Int(hop.source)].digest)
+    mixer.add(traits.destinations[Int(hop.destination)].digest)
+    mixer.add(hop.startedAtMs)
+    mixer.add(hop.durationMs)
+    mixer.add(hop.sent)
+    mixer.add(hop.received)
+    mixer.add(hop.requestHash)
+    mixer.add(hop.line)
+    mixer.add(UInt64(hop.sourcePort) << 16 | UInt64(hop.localPort))
+    // 0 stands for none.
+    return max(mixer.value, 1)
+  }
+}
