@@ -6,11 +6,19 @@ struct Skew {
   var ms = Skew.none
   /// As `ms`, by fewer pairs, which agree: enough to choose between candidates, not enough to refuse one.
   var hint = Skew.none
-  /// Requests were joined by their ids: this gateway keeps them.
-  var keepsIDs = false
+  /// Requests were joined by their ids: this gateway keeps them, at the port it was reached at (0 for any).
+  private var keepsIDs = false
+  private var portKeepingIDs: UInt16 = 0
   /// The pairs that it was learned from, and one of them.
   var samples: Int32 = 0
   var example = JoinEdge(earlier: -1, later: -1)
+
+  mutating func noteKeptID(at port: UInt16) {
+    portKeepingIDs = !keepsIDs || portKeepingIDs == port ? port : 0
+    keepsIDs = true
+  }
+
+  func keepsIDs(at port: UInt16) -> Bool { keepsIDs && (portKeepingIDs == 0 || portKeepingIDs == port) }
 }
 
 /// Pairs of clocks, minute by minute, by the hash of both: a number for each, and what is known of it.

@@ -128,13 +128,21 @@ struct Absence {
   private mutating func weigh(_ index: Int32, _ address: Int32) {
     guard address > 0, Int(address) < clients.count, clients[Int(address)] else { return }
     let hop = window.hops[Int(index)]
-    if window.later[Int(index)] < 0 {
+    if isOpen(index) {
       doubt(index, Absence.key(1, address, UInt64(hop.localPort)), comparing: hop.localPort == 0)
       if hop.localPort != 0 { doubt(index, Absence.key(1, address, 0), comparing: true) }
     }
     guard window.destination(hop).isHTTP else { return }
     if hop.requestHash != 0 { doubt(index, Absence.key(2, address, hop.requestHash), comparing: false) }
     doubt(index, Absence.key(3, address, Absence.request(hop, window)), comparing: false)
+  }
+
+  /// More may have come by this line's connection: it has no later hop, or it is a connection of which the later hop tells
+  /// request by request.
+  private func isOpen(_ index: Int32) -> Bool {
+    let later = window.later[Int(index)]
+    guard later >= 0 else { return true }
+    return !window.destination(window.hops[Int(index)]).isHTTP && window.destination(window.hops[Int(later)]).isHTTP
   }
 
   /// - Parameter comparing: the key alone says little: what the lines show must allow it too.

@@ -69,7 +69,9 @@ extension JoinWindow {
     }
     let late = isHTTP ? delay + JoinLimits.knownSkewMs : JoinLimits.connectMs
     let beyond = difference - Int64(skew)
-    return -JoinLimits.knownSkewMs <= beyond && beyond <= late
+    // nginx may write whole seconds: then its starts scatter over one.
+    let rounding = source(hops[Int(edge.later)]).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0
+    return -JoinLimits.knownSkewMs - rounding <= beyond && beyond <= late + rounding
   }
 
   /// The clocks leave next to no difference; false where they are not known.

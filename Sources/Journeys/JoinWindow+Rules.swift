@@ -69,9 +69,15 @@ extension JoinWindow {
       })
     let edges = take(found)
     learnSkew(from: edges)
-    settle(edges.filter { isTimely($0) }, byClocks: true)
+    let timely = edges.filter { isTimely($0) }
+    acceptOnlyPairs(timely)
+    let open = timely.filter(isOpen)
+    if !open.isEmpty {
+      acceptAttempts(open)
+      settle(open, byClocks: true)
+    }
     for edge in edges where later[Int(edge.earlier)] == edge.later && destination(hops[Int(edge.earlier)]).isHTTP {
-      cells[edge.clocks].keepsIDs = true
+      cells[edge.clocks].noteKeptID(at: destination(hops[Int(edge.later)]).dialledPort)
     }
   }
 
@@ -102,7 +108,10 @@ extension JoinWindow {
         else { return false }
         guard earlier.requestHash != 0, later.requestHash != 0 else { return true }
         // Equal ids were looked at before; where ids are kept, different ones are different requests.
-        return earlier.requestHash != later.requestHash && !skew(earlier, later).keepsIDs
+        // A gateway may replace them at one of its ports, and those of a client that says to stand for another.
+        return earlier.requestHash != later.requestHash
+          && (source(earlier).isClientForwarded
+            || !skew(earlier, later).keepsIDs(at: destination(later).dialledPort))
       })
     let edges = take(found)
     learnSkew(from: edges)
@@ -191,7 +200,10 @@ extension JoinWindow {
       later: portless,
       { bytesKey($0, address: source($0).client, name: source($0).proxy == .squid ? 0 : destination($0).sni) },
       fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
-    settle(take(found), byClocks: false)
+    let edges = take(found)
+    learnSkew(from: edges.filter { source(hops[Int($0.later)]).proxy == .squid })
+    acceptOnlyPairs(edges.filter { isExact($0) })
+    settle(edges, byClocks: false)
     // A sidecar that passes on what no service claims looks for no server name.
     let nameless = tunnels.filter { isOpenEarlier($0) && destination(hops[Int($0)]).sni == 0 }
     let named = portless.filter { isOpenLater($0) && destination(hops[Int($0)]).sni != 0 && hops[Int($0)].received > 0 }

@@ -221,7 +221,7 @@ struct JoinWindow {
     earlier[Int(hop)] < 0 && !marks[Int(hop)].contains(.isAmbiguousLater)
   }
 
-  private mutating func acceptOnlyPairs(_ edges: [JoinEdge]) {
+  mutating func acceptOnlyPairs(_ edges: [JoinEdge]) {
     for edge in onlyPairs(edges) { accept(edge) }
   }
 

@@ -9,8 +9,9 @@ public import Flows
 /// 1. the connection (UL = DR, UH = DL) with equal bytes, and for HTTP the request id, authority, method and path;
 /// 2. the connection and everything a request shows, where the gateway gave it another id or none is logged;
 /// 3. repeated attempts of a request, by its id and the client's address;
-/// 4. for proxies that log no client port: client address, server name (or CONNECT), bytes, and the end of both;
-/// 5. at Squid, plain requests by the same, and failed tunnels by the end of both alone.
+/// 4. the connection alone, where it is TCP to the earlier hop and one HTTP request to the later;
+/// 5. for proxies that log no client port: client address, server name (or CONNECT), bytes, and the end of both;
+/// 6. at Squid, plain requests by the same, and failed tunnels by the end of both alone.
 public struct JourneyJoiner: Sendable {
   private let traits: HopTraits
 
@@ -32,6 +33,7 @@ public struct JourneyJoiner: Sendable {
     window.joinByConnection()
     window.joinBySignature()
     window.joinRepeated()
+    window.joinOpened()
     window.joinWithoutPorts()
     window.joinAtSquid()
     window.markAbsence()

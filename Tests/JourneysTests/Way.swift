@@ -17,10 +17,12 @@ struct Way {
   mutating func sidecar(
     _ at: Int64, life: Int64 = 40, port: UInt16 = 40_000, id: UInt64 = 0, path: Int32 = 1, host: String = "a.example",
     isTCP: Bool = false, sent: Int64 = 10, received: Int64 = 20, status: Int = 200, pod: String = Way.pod,
-    to gateway: String = Way.gateway, container: String? = nil
+    to gateway: String = Way.gateway, container: String? = nil, isForwarded: Bool = false
   ) -> Int {
     add(
-      Source(log: 1, proxy: .envoy, shape: .outbound, clientIP: pod, proxyIP: pod, container: container),
+      Source(
+        log: 1, proxy: .envoy, shape: isForwarded ? .outboundForwarded : .outbound,
+        clientIP: isForwarded ? "1.2.3.4" : pod, clientIsForwarded: isForwarded, proxyIP: pod, container: container),
       Destination(
         host: host, port: 443, traffic: isTCP ? .tcp : .http, authority: isTCP ? nil : host, sni: isTCP ? host : nil,
         upstream: Endpoint(ip: gateway, port: 8443), dialled: Endpoint(ip: "203.0.113.9", port: 443)),
