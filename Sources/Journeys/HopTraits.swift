@@ -22,6 +22,10 @@ public struct HopTraits: Sendable {
     var pod: Int32 = 0
     var log: Int64 = 0
     var digest: UInt64 = 0
+    /// A gateway, an SNI proxy or a forward proxy wrote the line, and it shows who connected.
+    var isAtProxy: Bool {
+      receives && client != 0 && !isClientForwarded && (isGateway || proxy != .envoy)
+    }
     /// Some source of the store was reached from where this one dials out; and the other way round.
     var hasLater = false
     var hasEarlier = false
@@ -88,14 +92,14 @@ public struct HopTraits: Sendable {
     let loopbacks = Set(destinations.lazy.filter(\.isUpstreamLoopback).map(\.upstream))
     let clients = Set(sources.lazy.filter { $0.receives && $0.client != 0 }.map(\.client))
     let locals = loopbacks.union(sources.lazy.filter { $0.dialsOut && $0.local != 0 }.map(\.local))
-    let sidecars = Set(sources.lazy.filter { $0.isSidecar && $0.own != 0 }.map(\.own))
     let hasLoopback = !loopbacks.isDisjoint(with: clients)
     for index in sources.indices {
       let source = sources[index]
       sources[index].hasLater = source.dialsOut && (source.local == 0 ? hasLoopback : clients.contains(source.local))
-      // That no line of a client's own sidecar stands before is to be said as well.
+      // That no line of the client's sidecar stands before a proxy's is to be said whoever the client is: its log may be
+      // read later.
       sources[index].hasEarlier =
-        source.receives && source.client != 0 && (locals.contains(source.client) || sidecars.contains(source.client))
+        source.receives && source.client != 0 && (locals.contains(source.client) || source.isAtProxy)
     }
     // Of every sidecar it is noted how far its log was read.
     joinableSources = sources.map { $0.hasLater || $0.hasEarlier || $0.isSidecar }

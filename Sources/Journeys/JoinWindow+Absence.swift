@@ -76,11 +76,8 @@ struct Absence {
   /// Joined with no earlier hop, and yet the connection shows that the client's sidecar sent it.
   func isFromSidecar(_ index: Int) -> Bool { isOnKnownConnection[index] }
 
-  /// A gateway, an SNI proxy or a forward proxy wrote the line, and it shows who connected.
   private static func isAtProxy(_ hop: Hop, _ window: JoinWindow) -> Bool {
-    let source = window.source(hop)
-    return window.traits.outcomes[Int(hop.outcome)].isHop && source.receives && source.client != 0
-      && !source.isClientForwarded && (source.isGateway || source.proxy != .envoy)
+    window.traits.outcomes[Int(hop.outcome)].isHop && window.source(hop).isAtProxy
   }
 
   /// One connection of the client carries several such lines, and its own line may begin hours before and be written
