@@ -31,8 +31,7 @@ with doubtful as materialized (
     sum(bytes_received) as received,
     min(started_at_ms) as first_seen,
     max(started_at_ms) as last_seen,
-    max(started_at_ms + max(coalesce(duration_ms, 0), 0)) as last_end,
-    max(rule in ('web-server-line', 'role-unknown')) as lacks_role
+    max(started_at_ms + max(coalesce(duration_ms, 0), 0)) as last_end
   from unproven_flow u
   where (:since_ms is null or u.started_at_ms >= :since_ms)
     and (:until_ms is null or u.started_at_ms < :until_ms)
@@ -56,7 +55,6 @@ place as (
     min(u.first_seen) as first_seen,
     max(u.last_seen) as last_seen,
     max(u.last_end) as last_end,
-    max(u.lacks_role) as lacks_role,
     -- Of a client counts only what the connection shows.
     case when max(s.client_forwarded) = 0 then min(coalesce(s.client_ip, '')) end as client,
     max(coalesce(s.client_ip, '')) as last_client,
@@ -81,7 +79,8 @@ select
   case
     when p.why = 'not-judged' then 'judge it: gatewatch ingest'
     when p.why = 'ambiguous-columns' then 'log in a format whose columns read in one way only: JSON'
-    when p.why in ('path-unknown', 'assumption') and p.lacks_role then 'name the role of its log: gatewatch ingest --role'
+    -- As the assumption itself says.
+    when instr(p.assumption, '--role') > 0 then 'name the role of its log: gatewatch ingest --role'
     when p.why = 'path-unknown' then
       'declare ' || coalesce(p.upstream, 'the upstream addresses') || ' in the policy, or import the topology'
     when p.why = 'assumption' then 'declare in the policy what is assumed'
