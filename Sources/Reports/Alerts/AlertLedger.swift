@@ -94,6 +94,11 @@ public struct AlertLedger: Sendable {
   public static let blocked = "blocked"
   public static let newHost = "new-host"
   public static let optedOut = "opted-out"
+  /// Signs of spoofing: the kinds of the view suspicious_destination.
+  public static let suspicious = [
+    "sni-authority-mismatch", "connect-sni-mismatch", "authority-address", "ip-literal", "sni-invalid",
+    "one-address-many-names",
+  ]
 
   /// - Parameter isComplete: all flows were looked at, not only those since the last run; then counts replace what was
   ///   known, and what was not seen is no finding any more.

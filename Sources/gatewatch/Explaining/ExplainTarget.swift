@@ -14,7 +14,7 @@ enum ExplainTarget: Equatable {
   case key(kind: String, rest: String)
 
   /// Kinds of findings that are no kind of bypass.
-  static let otherKinds = [AlertLedger.blocked, AlertLedger.newHost, AlertLedger.optedOut]
+  static let otherKinds = [AlertLedger.blocked, AlertLedger.newHost, AlertLedger.optedOut] + AlertLedger.suspicious
   private static let findingPrefix = "finding:"
 
   init(_ text: String) throws(ReportError) {
@@ -55,6 +55,8 @@ struct FoundFinding {
   var evidence: [Int64]
   /// The one of them that moved the most bytes.
   var largest: Int64?
+  /// What was seen, of a sign of spoofing; a few sentences at most.
+  var signs: [String] = []
 
   struct Recorded {
     var id: Int64
@@ -219,6 +221,12 @@ struct ExplainLookup {
     for row in first + largest + last.reversed() {
       if let id = row[0].integer, seen.insert(id).inserted { found.evidence.append(id) }
     }
+    if AlertLedger.suspicious.contains(key.kind) {
+      found.signs = try reader.rows(
+        "select distinct evidence from suspicious_flow where id in (select id from (\(flows))) and kind = :kind "
+          + "order by evidence limit \(edge)", arguments: used
+      ).rows.compactMap { $0[0].text }
+    }
     found.recorded = try recorded(key)
     return found
   }
@@ -260,6 +268,10 @@ struct ExplainLookup {
         """
     case AlertLedger.blocked:
       return "select id, started_at_ms from blocked_flow where \(sources) and \(hosts) and d.port = :port)"
+    case _ where AlertLedger.suspicious.contains(kind):
+      return """
+        select id, started_at_ms from suspicious_flow where kind = :kind and \(sources) and \(hosts) and d.port = :port)
+        """
     case _ where Bypass(rawValue: kind) == nil:
       // Which flows an alert query of the user's counts, only that query knows: here are all of this way.
       return """

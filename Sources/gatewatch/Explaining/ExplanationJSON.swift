@@ -36,6 +36,7 @@ struct ExplanationJSON {
       ("id", finding.recorded.map { String($0.id) } ?? "null"),
       ("severity", text(finding.recorded?.severity)), ("state", text(finding.recorded?.state)),
       ("alerts", finding.recorded.map { String($0.alerts) } ?? "null"),
+      ("signs", list(finding.signs.map { JSON.string($0) })),
     ])
   }
 

@@ -42,6 +42,7 @@ struct ExplanationText {
     } else {
       text += row("flows", finding.flows == 0 ? "none by the present verdicts" : Quantities.grouped(finding.flows))
     }
+    for (index, sign) in finding.signs.enumerated() { text += row(index == 0 ? "sign" : "", sign) }
     if let first = finding.firstMs, let last = finding.lastMs {
       text += row("seen", "\(Quantities.iso(first)) to \(Quantities.iso(last))")
     }

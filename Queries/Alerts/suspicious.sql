@@ -1,0 +1,39 @@
+-- title: Names and addresses that do not fit together
+-- about: Signs of spoofing that are certain or likely, as report suspicious lists them; hints are not told.
+-- parameter: after  flows with this id or a lower one were looked at before
+-- column: kind        text   what does not fit
+-- column: severity    text   info, warning or critical
+-- column: source      text   workload, pod or address; empty where the source does not matter
+-- column: host        text   where it went
+-- column: port        number port at the destination, 0 where unknown
+-- column: flows       count  flows
+-- column: first_seen  first  earliest start
+-- column: last_seen   last   latest start
+with seen as materialized (
+  select
+    kind,
+    source_id,
+    destination_id,
+    count(*) as flows,
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
+  from suspicious_flow
+  -- A limit that is always there, so that rows that were looked at are passed over.
+  where id > coalesce(:after, 0)
+    and confidence <> 'hint'
+  group by kind, source_id, destination_id
+)
+select
+  e.kind,
+  'warning' as severity,
+  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  coalesce(d.host, '') as host,
+  d.port,
+  sum(e.flows) as flows,
+  min(e.first_seen) as first_seen,
+  max(e.last_seen) as last_seen
+from seen e
+join source s on s.id = e.source_id
+join destination d on d.id = e.destination_id
+group by e.kind, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
+order by e.kind, source, host, d.port;

@@ -1,0 +1,211 @@
+-- What is odd about the names and addresses of a destination, whoever went there: signs that a name is not what it seems, none of
+-- them a proof of guilt. A destination can have several. `kind` and `confidence`:
+--   sni-authority-mismatch  likely   TLS asked for one host, the request inside for another
+--   connect-sni-mismatch    certain  a CONNECT named one host, the TLS inside it another
+--   ip-literal              likely   an address stands where names are checked: authority, CONNECT target or SNI
+--   sni-invalid             hint     Envoy put other characters into the SNI, which no host name has (it does so for `_`, too);
+--                           likely   the SNI holds such characters
+--   authority-address       likely   the client chose the address for a declared name that proxies resolve to addresses elsewhere;
+--                           hint     that address is a neighbour of theirs, proxies resolve another name to it, or the
+--                                    name opened no way, since the traffic was passed through anyway
+--   one-address-many-names  hint     clients chose one address for five or more unrelated names, most of which have others
+-- What a client can write teaches nothing here: addresses of a host are those that the mesh's DNS, an SNI proxy or Squid chose.
+create view suspicious_destination as
+with place as materialized (
+  select
+    id,
+    host,
+    host_origin,
+    port,
+    traffic,
+    authority,
+    case when sni not glob 'outbound_.*' and sni not glob 'inbound_.*' and sni not glob 'outbound|*' then rtrim(sni, '.') end as sni,
+    cluster,
+    upstream_ip,
+    upstream_port,
+    dialled_ip,
+    dialled_port,
+    authority not glob '*.*.*.*.*' and authority glob '[0-9]*.[0-9]*.[0-9]*.[0-9]*' and authority not glob '*[^0-9.]*'
+      or authority glob '*:*:*' and authority not glob '*[^0-9a-f:.]*' as authority_is_address,
+    rtrim(sni, '.') not glob '*.*.*.*.*' and sni glob '[0-9]*.[0-9]*.[0-9]*.[0-9]*' and sni not glob '*[^0-9.]*'
+      or sni glob '*:*:*' and sni not glob '*[^0-9a-f:.]*' as sni_is_address
+  from destination
+),
+-- Clusters whose addresses the proxy resolves: what was dialled is not where it went. (A gateway's listener is no such place.)
+resolved as materialized (
+  select cluster
+  from place
+  where upstream_ip <> dialled_ip
+    and cluster is not null
+    and dialled_ip not in (
+      select proxy_ip
+      from source
+      where shape in ('gateway', 'gateway-to-loopback')
+        and proxy_ip is not null
+    )
+  group by cluster
+),
+client_chosen as materialized (
+  select
+    id,
+    host,
+    upstream_ip as address,
+    cluster glob 'outbound|*' as name_opens,
+    case
+      when upstream_ip glob '*:*' then substr(upstream_ip, 1, instr(upstream_ip, ':') + instr(substr(upstream_ip, instr(upstream_ip, ':') + 1), ':'))
+      else rtrim(rtrim(rtrim(upstream_ip, '0123456789'), '.'), '0123456789')
+    end as network,
+    -- The last two labels.
+    substr(host, length(rtrim(rtrim(rtrim(host, replace(host, '.', '')), '.'), replace(host, '.', ''))) + 1) as site
+  from place
+  where host_origin in ('authority', 'sni')
+    and upstream_ip = dialled_ip
+    and upstream_port = dialled_port
+    and cluster is not null
+    and cluster not in (select cluster from resolved)
+    and host glob '*.*'
+),
+-- Addresses that another than the client may have chosen for a name.
+candidate as materialized (
+  select id, host, host_origin, authority, cluster, upstream_ip as address
+  from place
+  where upstream_ip is not null
+    and host in (select host from client_chosen)
+    and upstream_ip not in (select proxy_ip from source where proxy_ip is not null)
+    and case
+      when cluster is null then dialled_ip is null
+      else substr(cluster, -length(host) - 1) = '|' || host
+        and cluster glob 'outbound|*'
+        and (upstream_ip is not dialled_ip or cluster in (select cluster from resolved))
+    end
+),
+-- Of these, what a proxy's unambiguous line says.
+chosen as materialized (
+  select
+    c.host,
+    c.address,
+    case
+      when c.address glob '*:*' then substr(c.address, 1, instr(c.address, ':') + instr(substr(c.address, instr(c.address, ':') + 1), ':'))
+      else rtrim(rtrim(rtrim(c.address, '0123456789'), '.'), '0123456789')
+    end as network,
+    c.cluster is not null as is_of_mesh
+  from candidate c
+  where c.id in (
+    select f.destination
+    from flow f
+    join candidate k on k.id = f.destination
+    join source s on s.id = f.source
+    join outcome o on o.id = f.outcome
+    where f.destination in (select id from candidate)
+      and o.warnings & 1 = 0
+      and case s.proxy
+        when 'envoy' then k.cluster is not null and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
+        when 'squid' then k.host_origin = 'target' and k.authority = k.host and instr(o.details, 'DIRECT') > 0
+        else k.host_origin = 'sni' and k.authority is null and k.cluster is null
+      end
+  )
+  group by c.host, c.address
+),
+-- An address that a proxy used for many names may be another proxy's.
+shared as materialized (
+  select address
+  from chosen
+  where is_of_mesh = 0
+  group by address
+  having count(*) > 3
+),
+odd_address as materialized (
+  select
+    c.id,
+    c.host,
+    c.address,
+    c.name_opens,
+    exists (select 1 from chosen k where k.address = c.address)
+      or exists (select 1 from chosen k where k.host = c.host and k.network = c.network) as is_near,
+    (
+      select group_concat(address, ', ')
+      from (select k.address from chosen k where k.host = c.host order by k.address limit 3)
+    ) as others
+  from client_chosen c
+  where c.host in (select k.host from chosen k where k.address not in (select address from shared))
+    and not exists (select 1 from chosen k where k.host = c.host and k.address = c.address)
+),
+address_of_host as materialized (
+  select host, count(distinct upstream_ip) as addresses
+  from place
+  where host in (select host from client_chosen)
+    and upstream_ip is not null
+  group by host
+),
+crowded as materialized (
+  select c.address, count(distinct c.host) as hosts, count(distinct c.site) as sites
+  from client_chosen c
+  join address_of_host a on a.host = c.host
+  group by c.address
+  having count(distinct c.site) >= 5
+    and 2 * count(distinct case when a.addresses > 1 then c.host end) > count(distinct c.host)
+)
+select
+  id as destination_id,
+  case when host_origin = 'target' and traffic = 'tcp' then 'connect-sni-mismatch' else 'sni-authority-mismatch' end as kind,
+  case when host_origin = 'target' and traffic = 'tcp' then 'certain' else 'likely' end as confidence,
+  coalesce(upstream_ip, dialled_ip) as address,
+  case
+    when host_origin = 'target' and traffic = 'tcp' then 'CONNECT asked for ' || authority || ', the TLS inside for ' || sni
+    else 'TLS asked for ' || sni || ', the request inside for ' || authority
+  end as evidence
+from place
+where authority <> sni
+  and authority <> ''
+  and authority_is_address = 0
+  and sni_is_address = 0
+  and sni not glob 'invalid:*'
+  -- A wildcard stands for the names under it.
+  and not (authority glob '[*].*' and substr(sni, -length(authority) + 1) = substr(authority, 2))
+  and not (sni glob '[*].*' and substr(authority, -length(sni) + 1) = substr(sni, 2))
+union all
+select
+  id,
+  'ip-literal',
+  'likely',
+  coalesce(upstream_ip, dialled_ip),
+  case
+    when authority_is_address = 1 and host_origin = 'target' or authority_is_address = 1 and traffic = 'tcp'
+      then 'the CONNECT target is the address ' || authority
+    when authority_is_address = 1 then 'the authority is the address ' || authority
+    else 'the SNI is the address ' || sni
+  end
+from place
+where authority_is_address = 1
+  or sni_is_address = 1
+union all
+select
+  id,
+  'sni-invalid',
+  case when sni glob 'invalid:*' then 'hint' else 'likely' end,
+  coalesce(upstream_ip, dialled_ip),
+  case
+    when sni glob 'invalid:*' then 'the SNI held characters that no host name has; Envoy made it ' || substr(sni, 9)
+    else 'the SNI holds characters that no host name has: ' || sni
+  end
+from place
+where sni glob 'invalid:*'
+  or sni glob '*[^a-z0-9._:*-]*'
+union all
+select
+  id,
+  'authority-address',
+  case when is_near or not name_opens then 'hint' else 'likely' end,
+  address,
+  host || ' went to ' || address || ', an address that its client chose; proxies resolve it to ' || others
+    || case when is_near then ' (nearby, or they resolve another name to this one)' else '' end
+from odd_address
+union all
+select
+  c.id,
+  'one-address-many-names',
+  'hint',
+  c.address,
+  'clients chose ' || c.address || ' for ' || m.hosts || ' names of ' || m.sites || ' unrelated sites, most of which have other addresses too'
+from crowded m
+join client_chosen c on c.address = m.address;
