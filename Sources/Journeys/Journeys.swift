@@ -16,7 +16,11 @@ struct Journeys {
       guard hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
       var place: JourneyPlace = []
       if mark.contains(.isUnaccounted) { place.insert(.isUnaccounted) }
-      if mark.contains(.isFromSidecar) { place.insert(.isFromSidecar) }
+      if mark.contains(.isFromSidecar) {
+        // At the SNI proxy a sidecar's connection is one that went past the gateway: no proof of a way, but the contrary.
+        let isAtSNIProxy = traits.sources[Int(hop.source)].proxy == .nginxStream
+        place.insert(isAtSNIProxy ? .hasClaimedEarlier : .isFromSidecar)
+      }
       guard links.earlier[index] >= 0 || mark.contains(.hasLater) else {
         joined.append(JoinedHop(flow: hop.flow, journey: 0, place: place))
         continue
