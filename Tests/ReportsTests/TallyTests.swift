@@ -39,7 +39,7 @@ struct TallyTests {
   func twins(hasRollups: Bool) throws {
     let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
     let reader = try FlowReader(path: store.path)
-    for name in ["summary", "bypass", "blocked", "latency"] {
+    for name in ["summary", "bypass", "blocked", "latency", "sources"] {
       let query = try QueryCatalogue().report(named: name)
       for (title, set) in Self.filters {
         var filters = Filters()
@@ -160,7 +160,7 @@ struct TallyTests {
       let copy = store.folder.path("damaged-\(turn).db")
       try bytes.write(to: URL(filePath: copy))
       guard let reader = try? FlowReader(path: copy) else { continue }
-      for name in ["bypass", "latency"] {
+      for name in ["bypass", "latency", "sources"] {
         let query = try QueryCatalogue().report(named: name)
         _ = try? TalliedAnswer(query, arguments: [:], limit: 25, in: reader)
       }
@@ -171,7 +171,7 @@ struct TallyTests {
   func isWorthComparing() throws {
     let store = try RandomStore(flows: 12_000)
     let reader = try FlowReader(path: store.path)
-    for (name, least) in [("summary", 15), ("bypass", 200), ("blocked", 50), ("latency", 40)] {
+    for (name, least) in [("summary", 15), ("bypass", 200), ("blocked", 50), ("latency", 40), ("sources", 8)] {
       let query = try QueryCatalogue().report(named: name)
       #expect(try rows(query, Filters(), nil, tallied: true, reader).rows.count >= least, "\(name)")
     }

@@ -21,6 +21,7 @@ struct TalliedAnswer {
       case "latency": try TalliedAnswer.latency(arguments, store)
       case "summary": try TalliedAnswer.summary(arguments, store)
       case "hosts": try TalliedAnswer.hosts(arguments, store)
+      case "sources": try TalliedAnswer.sources(arguments, limit, store)
       default: TalliedAnswer?.none
       }
     guard let answer else { return nil }
@@ -164,5 +165,13 @@ struct TallySum {
     received = added(received, group.received)
     firstMs = min(firstMs, group.firstMs)
     lastMs = max(lastMs, group.lastMs)
+  }
+
+  mutating func add(_ other: TallySum) {
+    flows &+= other.flows
+    sent = added(sent, other.sent)
+    received = added(received, other.received)
+    firstMs = min(firstMs, other.firstMs)
+    lastMs = max(lastMs, other.lastMs)
   }
 }
