@@ -106,9 +106,6 @@ public struct HopTraits: Sendable {
     joinableOutcomes = outcomes.map(\.isHop)
   }
 
-  /// Nothing in the store can be joined.
-  public var isLonely: Bool { !joinableSources.contains(true) }
-
   /// The texts of numbers, where something is to be shown.
   func texts() -> [Int32: String] { Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) }) }
 

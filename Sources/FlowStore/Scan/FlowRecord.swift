@@ -91,13 +91,13 @@ struct FlowRecord {
 
   /// Bytes of a value by its serial type: NULL, integers of 1, 2, 3, 4, 6, 8 bytes, a real, 0 and 1 without any.
   @inline(__always)
-  private static func length(_ type: UInt8) -> Int {
+  static func length(_ type: UInt8) -> Int {
     type <= 6 ? Int(0x8643210 >> (UInt64(type) * 4) & 0xF) : type == 8 || type == 9 ? 0 : 255
   }
 
   /// Moves on behind the value. Where the type is no integer's, the place moves beyond the record.
   @inline(__always)
-  private static func number(_ type: UInt8, _ value: inout UnsafeRawPointer) -> Int64 {
+  static func number(_ type: UInt8, _ value: inout UnsafeRawPointer) -> Int64 {
     let length = length(type)
     defer { value += length }
     if length == 0 { return type == 9 ? 1 : 0 }

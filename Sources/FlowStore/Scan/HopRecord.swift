@@ -65,17 +65,17 @@ enum HopRecord {
     func type(_ column: Int) -> UInt8 { types.load(fromByteOffset: 1 + column, as: UInt8.self) }
     // Column 0 is the row id, which a record keeps as NULL.
     guard type(0) == 0, type(1) != 0, type(3) != 0, type(4) != 0, type(5) != 0, type(7) != 0 else { return false }
-    let started = number(type(1), &value)
-    let duration = number(type(2), &value)
-    let source = number(type(3), &value)
-    let destination = number(type(4), &value)
-    let outcome = number(type(5), &value)
-    let pathTemplate = number(type(6), &value)
-    let ports = number(type(7), &value)
-    let sent = number(type(8), &value)
-    let received = number(type(9), &value)
-    let request = number(type(10), &value)
-    let line = number(type(11), &value)
+    let started = FlowRecord.number(type(1), &value)
+    let duration = FlowRecord.number(type(2), &value)
+    let source = FlowRecord.number(type(3), &value)
+    let destination = FlowRecord.number(type(4), &value)
+    let outcome = FlowRecord.number(type(5), &value)
+    let pathTemplate = FlowRecord.number(type(6), &value)
+    let ports = FlowRecord.number(type(7), &value)
+    let sent = FlowRecord.number(type(8), &value)
+    let received = FlowRecord.number(type(9), &value)
+    let request = FlowRecord.number(type(10), &value)
+    let line = FlowRecord.number(type(11), &value)
     // Types of text, blobs and reals have a length of 255 here, which leads beyond the end.
     guard value <= end else { return false }
     hop.startedAtMs = started
@@ -92,21 +92,5 @@ enum HopRecord {
     hop.requestHash = UInt64(bitPattern: request)
     hop.line = line
     return true
-  }
-
-  /// Bytes of a value by its serial type: NULL, integers of 1, 2, 3, 4, 6, 8 bytes, a real, 0 and 1 without any.
-  @inline(__always)
-  private static func length(_ type: UInt8) -> Int {
-    type <= 6 ? Int(0x8643210 >> (UInt64(type) * 4) & 0xF) : type == 8 || type == 9 ? 0 : 255
-  }
-
-  /// Moves on behind the value. Where the type is no integer's, the place moves beyond the record.
-  @inline(__always)
-  private static func number(_ type: UInt8, _ value: inout UnsafeRawPointer) -> Int64 {
-    let length = length(type)
-    defer { value += length }
-    if length == 0 { return type == 9 ? 1 : 0 }
-    guard length <= 8 else { return 0 }
-    return Int64(bigEndian: value.loadUnaligned(as: Int64.self)) >> Int64(64 - 8 * length)
   }
 }
