@@ -139,9 +139,7 @@ public struct Standing: Sendable, Equatable {
       default: doubts.append("\(count): \(why)")
       }
     }
-    if lacksSidecars {
-      doubts.append("no log of a sidecar was read: what pods send past the gateway stands in no other log")
-    }
+    if lacksSidecars { doubts.append(Standing.withoutSidecars) }
     doubts += signs
     if rejected > 0 {
       doubts.append(
@@ -205,6 +203,12 @@ public struct Standing: Sendable, Equatable {
     for sign in signs { text += "; \(sign)" }
     return text
   }
+
+  /// What was read, for one who hears nothing else while no finding is new.
+  var coverageOfSilence: String { lacksSidecars ? "\(coverage); \(Standing.withoutSidecars)" : coverage }
+
+  private static let withoutSidecars =
+    "no log of a sidecar was read: what pods send past the gateway stands in no other log"
 
   /// What speaks against whole logs: signs, no facts.
   private var signs: [String] {

@@ -28,7 +28,9 @@ import Testing
       #expect(quiet.status == 0)
       #expect(quiet.out.isEmpty && quiet.errors.isEmpty, "\(quiet.out)\(quiet.errors)")
     }
-    #expect(try sandbox.gatewatch("alert", "--status-line").out.hasPrefix("GATEWATCH OK: nothing new|bypass=0 "))
+    let status = try sandbox.gatewatch("alert", "--status-line").out
+    #expect(status.hasPrefix("GATEWATCH OK: nothing new; read: "), "\(status)")
+    #expect(status.contains("|bypass=0 ") && !status.contains("no log of a sidecar"), "\(status)")
 
     try sandbox.append(passthrough(1, to: "203.0.113.77"), to: "sidecar.log")
     let critical = try sandbox.gatewatch("alert", "--ingest", "sidecar.log", "--format", "json")
@@ -45,6 +47,18 @@ import Testing
     #expect(ongoing.status == 0 && ongoing.out.isEmpty, "\(ongoing.out)")
     try sandbox.append(passthrough(3, to: "203.0.113.78"), to: "sidecar.log")
     #expect(try sandbox.gatewatch("alert", "--ingest", "sidecar.log").status == 2)
+  }
+
+  @Test("that nothing is new at a gateway alone is told with the remark that no sidecar was read")
+  func silenceOfOneSide() throws {
+    try sandbox.copySamples("demo")
+    try sandbox.gatewatch("alert", "--ingest", "envoy-egressgateway.log")
+    let status = try sandbox.gatewatch("alert", "--status-line")
+    #expect(status.status == 0)
+    #expect(status.out.hasPrefix("GATEWATCH OK: nothing new; read: 1 log (1 gateway), 50 lines"), "\(status.out)")
+    #expect(status.out.contains("; no log of a sidecar was read"), "\(status.out)")
+    let json = try sandbox.gatewatch("alert", "--format", "json").json()
+    #expect((json["coverage"] as? String)?.contains("no log of a sidecar was read") == true, "\(json)")
   }
 
   @Test("refusals are told from the threshold on")

@@ -123,9 +123,10 @@ extension AlertReport {
     return lines.joined(separator: "\n") + "\n"
   }
 
-  /// One line as monitoring plugins print it, also when nothing is new.
+  /// One line as monitoring plugins print it, also when nothing is new: so it says of what.
   public func statusLine(perfdata: Bool = true) -> String {
-    let line = "GATEWATCH \(word): \(headline(namesProblem: true))"
+    var line = "GATEWATCH \(word): \(headline(namesProblem: true))"
+    if !coverage.isEmpty { line += "; read: \(AlertReport.beforePerfdata(coverage))" }
     guard perfdata else { return line + "\n" }
     func count(_ isMeant: (Group) -> Bool) -> Int { groups.count(where: isMeant) }
     return line
@@ -169,9 +170,11 @@ extension AlertReport {
       let more = problems.count > 1 ? " (and \(problems.count - 1) more)" : ""
       parts.append("could not tell" + (namesProblem ? ": \(TerminalText.safe(first))\(more)" : ""))
     }
-    // The vertical bar opens the performance data of a monitoring plugin.
-    return parts.isEmpty ? "nothing new" : parts.joined(separator: "; ").replacing("|", with: "/")
+    return parts.isEmpty ? "nothing new" : AlertReport.beforePerfdata(parts.joined(separator: "; "))
   }
+
+  /// The vertical bar opens the performance data of a monitoring plugin.
+  private static func beforePerfdata(_ text: String) -> String { text.replacing("|", with: "/") }
 
   private func note(_ group: Group) -> String {
     switch group.cause {

@@ -54,7 +54,7 @@ public struct AlertRun: Sendable {
     defer { reader.close() }
     var report = AlertReport(problems: inputProblems)
     let standing = try Standing(of: reader, findings: false)
-    report.coverage = standing.coverage
+    report.coverage = standing.coverageOfSilence
     report.problems += try problems(standing, of: store, in: reader)
 
     let before = try store.alertMark()
