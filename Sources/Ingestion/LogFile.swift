@@ -31,7 +31,6 @@ final class LogFile {
 
   /// Compressed bytes read at a time.
   private static let rawSize = 256 << 10
-  private static let gzipMagic: [UInt8] = [0x1F, 0x8B]
 
   init(path: String, limits: IngestLimits) throws(ReadError) {
     self.path = path
@@ -53,8 +52,8 @@ final class LogFile {
     identity = isFile ? FileIdentity(status) : nil
     size = isFile ? Int64(status.st_size) : 0
     modifiedNs = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
-    // A pipe may give its first two bytes one by one.
-    while rawEnd < LogFile.gzipMagic.count, !isRawAtEnd {
+    // A pipe may give its first bytes one by one.
+    while rawEnd < FileMagic.length, !isRawAtEnd {
       let held = rawEnd
       let count = LogFile.retrying { Glibc.read(descriptor, memory.baseAddress! + held, memory.count - held) }
       if count < 0 {
@@ -65,7 +64,9 @@ final class LogFile {
       isRawAtEnd = count == 0
       rawEnd += count
     }
-    isCompressed = rawEnd >= LogFile.gzipMagic.count && memory.prefix(2).elementsEqual(LogFile.gzipMagic)
+    let start = UnsafeRawBufferPointer(rebasing: memory[..<rawEnd])
+    isCompressed = FileMagic.isGzip(start)
+    if let refusal = FileMagic.refusal(of: start) { throw refusal }
     if isCompressed { inflater = Inflater() }
     bytesRead = Int64(rawEnd)
     if isFile { try rewind() }

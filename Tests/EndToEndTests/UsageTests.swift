@@ -18,4 +18,12 @@ import Testing
       """)
     #expect(output.hasPrefix("exit code 0\nsame\nwhole: ") && output.hasSuffix("a.db\nexit code 3\n"), "\(output)")
   }
+
+  @Test("SQL typed where the name of a report goes is told where it belongs")
+  func misplacedSQL() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run("gatewatch query 'select 1' 2>&1; echo \"exit code $?\"")
+    #expect(output.contains("SQL goes behind -e") && output.hasSuffix("exit code 64\n"), "\(output)")
+  }
 }

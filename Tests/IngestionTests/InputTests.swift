@@ -22,6 +22,35 @@ struct InputTests {
     #expect(try scene.stored() == [1, 2, 3])
   }
 
+  @Test(
+    "a file of an encoding that is not read is one error that says what to do, not thousands of rejected lines",
+    arguments: [
+      ("xz", [0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00]), ("zstd", [0x28, 0xB5, 0x2F, 0xFD]),
+      ("lz4", [0x04, 0x22, 0x4D, 0x18]), ("bzip2", [UInt8]("BZh9".utf8) + [0x31, 0x41, 0x59, 0x26, 0x53, 0x59]),
+      ("UTF-16", [0xFF, 0xFE]), ("UTF-16", [0xFE, 0xFF]),
+    ] as [(String, [UInt8])])
+  func encodings(name: String, magic: [UInt8]) throws {
+    try scene.write("good.log", 1...3)
+    let file = scene.path("access.log.2")
+    try Data(magic + [10, 0, 200, 10, 13, 10]).write(to: URL(fileURLWithPath: file))
+    let summary = try scene.ingest(scene.folder)
+    #expect(summary.problems.map(\.path) == [file])
+    #expect(summary.problems.allSatisfy { $0.kind == .error && $0.message.contains(name) }, "\(summary.problems)")
+    #expect(summary.lines.read == 3)
+    // Once it is a log, it is read.
+    try scene.write("access.log.2", 4...5)
+    try scene.ingest(scene.folder)
+    #expect(try scene.stored() == [1, 2, 3, 4, 5])
+  }
+
+  @Test("a text that only begins like such an encoding is read as lines")
+  func lookalikes() throws {
+    try Data("BZh9 is no block\nPK\n(\n".utf8).write(to: URL(fileURLWithPath: scene.path("odd.log")))
+    let summary = try scene.ingest("odd.log")
+    #expect(summary.problems.isEmpty)
+    #expect(summary.lines.rejected == 3)
+  }
+
   @Test("the same file under several names in one call counts once")
   func severalNames() throws {
     try scene.write("logs/access.log", 1...3)

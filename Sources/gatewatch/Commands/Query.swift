@@ -31,6 +31,8 @@ struct QueryCommand: ParsableCommand {
 
   func validate() throws {
     guard (name == nil) != (sql == nil) else { throw ValidationError("give either -e SQL or the name of a report") }
+    // No report has a blank in its name.
+    if let name, name.contains(where: \.isWhitespace) { throw ValidationError("SQL goes behind -e: query -e \"...\"") }
   }
 
   func run() throws {
