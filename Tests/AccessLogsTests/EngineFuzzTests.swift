@@ -82,6 +82,18 @@ struct EngineFuzzTests {
     #expect(reading(64) { _ in 211 } == whole)
   }
 
+  @Test("searches as wide as a processor may have give one answer")
+  func widths() {
+    let readings = LineParser.kernels.map { kernels in
+      let parser = LineParser()
+      parser.kernels = kernels
+      let feed = EngineFeed(parser)
+      feed.read(Self.all, isFinal: true)
+      return feed.reading
+    }
+    for reading in readings { #expect(reading == readings[0]) }
+  }
+
   @Test("stopping between any two lines and going on in a new process changes nothing but the names of equal formats")
   func restarts() {
     let whole = EngineFeed.read(Self.all)

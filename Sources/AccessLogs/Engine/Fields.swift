@@ -3,7 +3,7 @@
 /// A plan writes every slot of its own on every line that matches, so nothing is cleared between lines of one plan; slots of
 /// other plans are reset when the plan changes.
 struct Fields: ~Copyable {
-  private let slices: UnsafeMutablePointer<Slice>
+  let slices: UnsafeMutablePointer<Slice>
   private let numbers: UnsafeMutablePointer<Int64>
   /// How the value of a slot is escaped, for the builders' slow paths.
   private let escapings: UnsafeMutablePointer<FormatField.Escaping>

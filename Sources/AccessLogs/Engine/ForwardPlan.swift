@@ -11,6 +11,7 @@ internal import Glibc
 struct ForwardPlan {
   let steps: UnsafeMutablePointer<TextPlan.Step>
   let stepCount: Int
+  let columns: UnsafeMutablePointer<lanes_column>
   let prefix: UnsafeMutablePointer<UInt8>
   let prefixCount: Int
   let times: UnsafeMutablePointer<TimeReader>
@@ -39,10 +40,12 @@ struct ForwardPlan {
   /// - Parameters:
   ///   - places: room for the place in each line.
   ///   - targets: one for each line; those of lines that are not of this plan are left in disorder.
+  ///   - slices: where those of each target begin.
   @inline(__always)
   func match(
     _ lines: UnsafePointer<Slice>, _ count: Int, places: UnsafeMutablePointer<Bytes>,
-    into targets: UnsafeMutablePointer<Fields>
+    into targets: UnsafeMutablePointer<Fields>, _ slices: UnsafeMutablePointer<UnsafeMutablePointer<Slice>>,
+    _ kernels: lanes_kernels
   ) -> Int {
     var n = count
     for lane in 0..<n {
@@ -52,11 +55,16 @@ struct ForwardPlan {
         break
       }
     }
-    var step = steps
-    for i in 0..<stepCount {
+    var i = 0
+    while i < stepCount {
+      let step = steps + i
+      let plainCount = step.pointee.plainCount
+      if plainCount > 0 {
+        n = Int(kernels.columns(columns + i, UInt32(plainCount), lines, UInt32(truncatingIfNeeded: n), places, slices))
+        i &+= Int(plainCount)
+        continue
+      }
       switch step.pointee.kind {
-      case .text where step.pointee.isPlain, .token where step.pointee.isPlain:
-        n = plain(step, lines, n, places, targets)
       case .text, .token:
         for lane in 0..<n {
           var p = places[lane]
@@ -85,7 +93,7 @@ struct ForwardPlan {
           places[lane] = p
         }
       }
-      step += 1
+      i &+= 1
     }
     for lane in 0..<n where places[lane] != lines[lane].end { return lane }
     return n
@@ -120,34 +128,6 @@ struct ForwardPlan {
     let slot = Int(step.pointee.slot)
     if !step.pointee.isRepeat || target.slice(slot).isMissing { target.setSlice(slice, slot) }
     return true
-  }
-
-  /// `text` and `literal` for steps that are `isPlain`; the number of lines that go on.
-  ///
-  /// The byte found need not be compared with `stop`: where it is another one, the literal is not there.
-  @inline(__always)
-  private func plain(
-    _ step: UnsafeMutablePointer<TextPlan.Step>, _ lines: UnsafePointer<Slice>, _ n: Int,
-    _ places: UnsafeMutablePointer<Bytes>, _ targets: UnsafeMutablePointer<Fields>
-  ) -> Int {
-    let ends = step.pointee.ends
-    let (literal, mask, count) = (step.pointee.literal, step.pointee.literalMask, Int(step.pointee.literalCount))
-    let least = step.pointee.mayBeEmpty ? 0 : 1
-    let slot = Int(step.pointee.slot)
-    for lane in 0..<n {
-      let start = places[lane]
-      let end = lines[lane].end
-      var p = start
-      while p < end {
-        let offset = Int(lanes_first_of_either(p, ends.0, ends.1))
-        p += offset
-        if offset < 32 { break }
-      }
-      guard end - p >= count, Scan.load(p) & mask == literal, p - start >= least else { return lane }
-      targets[lane].setSlice(Slice(start, p), slot)
-      places[lane] = p + count
-    }
-    return n
   }
 
   @inline(__always)

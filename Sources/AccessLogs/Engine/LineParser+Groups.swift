@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Flows
 internal import Glibc
 
@@ -10,23 +11,19 @@ extension LineParser {
   /// memory that their look-ups will need, then looking up and writing the rows.
   @inline(__always)
   func readGroup(_ p: inout Bytes, to end: Bytes, room: Int, into batch: FlowBatch) -> Bool {
-    var n = 0
-    var next = p
     let most = min(groupSize, room)
-    while n < most, next < end, let found = memchr(next, Int32(ASCII.newline), end - next) {
-      let newline = UnsafePointer(found.assumingMemoryBound(to: UInt8.self))
-      if newline - p > Self.groupBytes { break }
-      let isDOS = newline > next && newline[-1] == ASCII.carriageReturn
-      lines[n] = Slice(next, isDOS ? newline - 1 : newline)
-      n += 1
-      next = newline + 1
-    }
+    let reach = min(end, p + Self.groupBytes)
+    let n = Int(kernels.lines(p, reach, UInt32(truncatingIfNeeded: most), lines))
     if n == 0 { return false }
+    let next = lines[n &- 1].end + 1
+    for lane in 0..<n where lines[lane].end > lines[lane].start && lines[lane].end[-1] == ASCII.carriageReturn {
+      lines[lane].end -= 1
+    }
     let index = current
     if prepared != index { prepare(index) }
     var understood = 0
     if let plan = forwards[index] {
-      understood = plan.match(lines, n, places: places, into: lanes)
+      understood = plan.match(lines, n, places: places, into: lanes, laneSlices, kernels)
     } else if case .json(let plan) = plans[index] {
       while understood < n, plan.match(lines[understood], into: lanes[understood], isFirst: understood == 0) {
         understood += 1

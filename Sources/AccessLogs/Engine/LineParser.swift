@@ -1,4 +1,5 @@
 public import Flows
+internal import CLanes
 internal import Glibc
 
 /// Reads access-log lines of any known format, one chunk at a time, into flow batches.
@@ -34,7 +35,10 @@ public final class LineParser {
   static let groupBytes = 1 << 16
   /// The columns of the lines of a group; `fields` are those of a line that is read by itself.
   let lanes: UnsafeMutablePointer<Fields>
+  let laneSlices: UnsafeMutablePointer<UnsafeMutablePointer<Slice>>
   let lines: UnsafeMutablePointer<Slice>
+  /// Searches in steps as wide as this processor's; a test tries the others.
+  var kernels = LineParser.kernels.last!
   let places: UnsafeMutablePointer<Bytes>
   let aheads: UnsafeMutablePointer<RowBuilder.EnvoyAhead>
   /// How many lines the next group may have: one after a line that was another's than the plan's, and twice as many after each
@@ -70,6 +74,8 @@ public final class LineParser {
     layouts = plans.map(\.layout)
     lanes = .allocate(capacity: Self.group)
     for lane in 0..<Self.group { (lanes + lane).initialize(to: Fields()) }
+    laneSlices = .allocate(capacity: Self.group)
+    for lane in 0..<Self.group { (laneSlices + lane).initialize(to: lanes[lane].slices) }
     lines = .allocate(capacity: Self.group)
     lines.initialize(repeating: .absent, count: Self.group)
     places = .allocate(capacity: Self.group)
@@ -90,6 +96,7 @@ public final class LineParser {
 
   deinit {
     lanes.deinitialize(count: Self.group).deallocate()
+    laneSlices.deallocate()
     lines.deallocate()
     places.deallocate()
     aheads.deallocate()
@@ -100,6 +107,9 @@ public final class LineParser {
   var fields: Fields {
     @inline(__always) _read { yield lanes.pointee }
   }
+
+  /// Those that this processor has, the widest last.
+  static let kernels: [lanes_kernels] = (0...2).map { lanes_kernels_of_level($0) }.filter { $0.lines != nil }
 
   /// Starts (or goes on with) a log: the following lines belong to it. Give the next chunk a new batch.
   public func begin(log: LogContext) {

@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Glibc
 
 /// A text format compiled for the engine: one step per column with the literal that follows it.
@@ -44,7 +45,9 @@ final class TextPlan {
     var moreForbiddenCount: UInt8
     var mayBeEmpty: Bool
     /// The fast path needs no more than the place of the literal, which has at most eight bytes.
-    var isPlain = false
+    var isPlain: Bool { plainCount > 0 }
+    /// Steps from this one on that are so; those behind the first are taken together with it.
+    var plainCount: UInt8 = 0
     /// The literal's first eight bytes, and how many of them count.
     var literal: UInt64
     var literalMask: UInt64
@@ -66,6 +69,8 @@ final class TextPlan {
   let fields: [FormatField]
   let steps: UnsafeMutablePointer<Step>
   let stepCount: Int
+  /// What the fast path looks for, step by step; of steps that are plain.
+  let columns: UnsafeMutablePointer<lanes_column>
   let times: UnsafeMutablePointer<TimeReader>
   let timeCount: Int
   /// The same as `prefix`, in memory that needs no array around it.
@@ -99,6 +104,8 @@ final class TextPlan {
     prefixBytes = .allocate(capacity: max(1, prefix.count))
     prefixBytes.initialize(from: prefix, count: prefix.count)
     steps = .allocate(capacity: max(1, fields.count))
+    columns = .allocate(capacity: max(1, fields.count))
+    columns.initialize(repeating: lanes_column(), count: max(1, fields.count))
     times = .allocate(capacity: max(1, fields.count))
     var timeCount = 0
     var seen: Set<FieldRole> = []
@@ -153,11 +160,19 @@ final class TextPlan {
       if places == 2, let first = bytes.first { steps[i].ends.0 = SIMD16(repeating: first) }
       if let last = bytes.prefix(places).last { steps[i].ends.1 = SIMD16(repeating: last) }
       let more = bytes.prefix(8).dropFirst(places)
-      steps[i].isPlain =
+      let isPlain =
         [.text, .token].contains(steps[i].kind) && !steps[i].padded && !steps[i].paddedAtEnd && !steps[i].isRepeat
         && more.isEmpty && 1...8 ~= literals[i].count
+      steps[i].plainCount = isPlain ? 1 : 0
+      columns[i] = lanes_column(
+        literal: steps[i].literal, literal_mask: steps[i].literalMask,
+        literal_count: UInt8(truncatingIfNeeded: steps[i].literalCount), least: steps[i].mayBeEmpty ? 0 : 1,
+        ends: (steps[i].ends.0[0], steps[i].ends.1[0]), slot: UInt32(steps[i].slot))
       steps[i].moreForbiddenCount = UInt8(more.count)
       for (j, byte) in more.enumerated() { steps[i].moreForbidden |= UInt64(byte) << UInt64(8 * j) }
+    }
+    for i in (0..<stepCount).reversed() where steps[i].isPlain && i + 1 < stepCount {
+      steps[i].plainCount = UInt8(min(255, 1 + Int(steps[i + 1].plainCount)))
     }
     roles = seen
     hasMaxLength = fields.contains { $0.maxLength != nil }
@@ -168,6 +183,7 @@ final class TextPlan {
   deinit {
     prefixBytes.deallocate()
     steps.deallocate()
+    columns.deallocate()
     times.deinitialize(count: timeCount)
     times.deallocate()
   }
@@ -259,7 +275,8 @@ final class TextPlan {
   /// The plan as the fast path sees it.
   var forward: ForwardPlan {
     ForwardPlan(
-      steps: steps, stepCount: stepCount, prefix: prefixBytes, prefixCount: prefix.count, times: times,
+      steps: steps, stepCount: stepCount, columns: columns, prefix: prefixBytes, prefixCount: prefix.count,
+      times: times,
       plan: Unmanaged.passUnretained(self))
   }
 
