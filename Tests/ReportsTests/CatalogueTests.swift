@@ -138,4 +138,31 @@ struct CatalogueTests {
     let error = #expect(throws: ReportError.self) { try QueryCatalogue().report(named: "bypas") }
     #expect(error?.description == "no report is called \"bypas\"; did you mean \"bypass\"?")
   }
+
+  @Test("the query of a common table is found whatever stands around it, and rows take its place")
+  func commonTables() throws {
+    let sql = """
+      -- with place as (no table)
+      with doubtful as materialized (select ')' as a, "place as (" as b /* ( */),
+      place as (
+        select a, count(*) as n -- ) an end that is none
+        from (select a from doubtful) d
+        group by a
+      )
+      select p.a, p.n from place p order by p.a
+      """
+    let body = try #require(CommonTable.body(of: "place", in: sql))
+    let text = String(decoding: Array(sql.utf8)[body], as: UTF8.self)
+    #expect(text.hasPrefix("\n  select a, count(*)") && text.hasSuffix("group by a\n"))
+    #expect(CommonTable.body(of: "doubtful", in: sql) != nil)
+    #expect(CommonTable.body(of: "d", in: sql) == nil && CommonTable.body(of: "nobody", in: sql) == nil)
+    let table = CommonTable(
+      name: "place", columns: ["a", "n"], rows: [["b\"\u{202E}ü", 2], [nil, .integer(.max)]])
+    let fixture = try StoreFixture()
+    let replaced = try #require(table.replacing(in: sql))
+    let reader = try FlowReader(path: fixture.path)
+    let answer = try reader.rows(replaced, arguments: [table.parameter: table.json])
+    #expect(answer.columns == ["a", "n"])
+    #expect(answer.rows == [table.rows[1], table.rows[0]])
+  }
 }

@@ -112,6 +112,8 @@ struct RollupRun: Sendable {
   /// alike for the request.
   func isUsable(for request: TallyRequest, _ tables: VerdictTables) -> Bool {
     if isOutside(request) { return true }
+    // Its entries tell of no time between their first flow and their last.
+    if request.stepMs != nil || request.measuresEnds { return false }
     guard firstMs >= request.sinceMs ?? .min, request.untilMs == nil || lastMs < request.untilMs! else { return false }
     let classes = tables.outcomeClasses
     for (member, group) in outcomes where member != group {

@@ -69,8 +69,9 @@ final class FlowScan: @unchecked Sendable {
     let buffer = pages.makeBuffer()
     defer { buffer.deallocate() }
     var isGood = true
+    var times = FlowTimes(stepMs: request.stepMs)
     while isGood, let share = nextShare() {
-      isGood = pages.forEach(in: share, buffer) { count($0, into: &table) }
+      isGood = pages.forEach(in: share, buffer) { count($0, into: &table, &times) } && times.isInRange
     }
     lock.wait()
     if isGood { total.add(table) } else { isUnusable = true }
@@ -78,7 +79,7 @@ final class FlowScan: @unchecked Sendable {
   }
 
   @inline(__always)
-  private func count(_ flow: FlowRecord, into table: inout GroupTable) {
+  private func count(_ flow: FlowRecord, into table: inout GroupTable, _ times: inout FlowTimes) {
     guard flow.startedAtMs >= request.sinceMs ?? .min,
       request.untilMs == nil || flow.startedAtMs < request.untilMs.unsafelyUnwrapped
     else { return }
@@ -102,7 +103,11 @@ final class FlowScan: @unchecked Sendable {
     var verdict = verdicts.groups[number]
     if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, flow.id) }
     guard verdict >= 0 else { return }
-    let slot = table.slot(of: Tally.Group.key(verdict: verdict, source: source, destination: destination))
+    let slot = table.slot(
+      of: request.stepMs == nil
+        ? Tally.Group.key(verdict: verdict, source: source, destination: destination)
+        : Tally.Group.key(verdict: verdict, step: times.step(of: flow.startedAtMs)))
+    if request.measuresEnds { table.note(end: times.end(of: flow.startedAtMs, flow.durationMs), slot) }
     if measures {
       table.note(flow.startedAtMs, slot)
       table.measure(flow.durationMs, slot)

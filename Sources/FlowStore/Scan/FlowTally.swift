@@ -15,6 +15,11 @@ public struct TallyRequest: Sendable {
   public var destinationGroups: [Int32]?
   /// Only flows with a duration, and a histogram of it for each group; sums of bytes are left out.
   public var measuresDurations = false
+  /// Also when the last flow of each group ended.
+  public var measuresEnds = false
+  /// Groups are told apart by `Tally.Group.step`, steps of this length above 0, and no longer by source and destination:
+  /// those with a group below 0 are left out, as ever.
+  public var stepMs: Int64?
 
   public init() {}
 }
@@ -23,7 +28,7 @@ public struct TallyRequest: Sendable {
 public struct Tally: Sendable {
   /// Small, for there may be hundreds of thousands.
   public struct Group: Sendable {
-    /// Verdict, source and destination, in this order from the high bits down.
+    /// Verdict, source and destination, in this order from the high bits down; or verdict and step.
     let key: UInt64
     public var flows: Int64 = 0
     private var sentSum: Int64 = 0
@@ -48,6 +53,20 @@ public struct Tally: Sendable {
     @inline(__always) public var verdict: Int { Int(key >> (2 * Group.placeBits)) }
     @inline(__always) public var source: Int { Int(key >> Group.placeBits & Group.placeMask) }
     @inline(__always) public var destination: Int { Int(key & Group.placeMask) }
+
+    /// Of a request with steps: which one since 1970, negative before.
+    @inline(__always) public var step: Int64 {
+      Int64(key & (1 << (2 * Group.placeBits) - 1)) - Group.firstStep
+    }
+
+    /// Steps before 1970 that a key has room for, and as many after.
+    static let firstStep: Int64 = 1 << (2 * Int64(placeBits) - 1)
+
+    /// - Parameter step: at least `-firstStep`, and below `firstStep`.
+    @inline(__always)
+    static func key(verdict: Int32, step: Int64) -> UInt64 {
+      UInt64(UInt32(bitPattern: verdict)) << (2 * placeBits) | UInt64(bitPattern: step + firstStep)
+    }
 
     /// Sums of the bytes that were logged; they stay at the end of the range. nil where none were.
     public var sent: Int64? { hasSent ? sentSum : nil }
@@ -96,6 +115,8 @@ public struct Tally: Sendable {
   public var groups: [Group] = []
   /// Of each group, where they are measured.
   public var durations: [Histogram] = []
+  /// Of each group the latest end of a flow in Unix milliseconds, where it is asked for.
+  public var ends: [Int64] = []
 }
 
 extension FlowReader {
@@ -140,7 +161,8 @@ extension FlowReader {
             let scanned = try FlowScan(request, pages, ranges, tables, places, verdicts).run()
           else { return nil }
           guard let counted else {
-            return Tally(verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms)
+            return Tally(
+              verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms, ends: scanned.ends)
           }
           if let (groups, durations) = try counted.run(adding: scanned) {
             return Tally(verdicts: verdicts.verdicts, groups: groups, durations: durations)

@@ -2,6 +2,7 @@
 struct GroupTable {
   private(set) var entries: [Tally.Group] = []
   private(set) var histograms: [Histogram] = []
+  private(set) var ends: [Int64] = []
   /// Numbers of entries plus one; 0 is free.
   private var places: [Int32] = Array(repeating: 0, count: 1024)
   private var lastKey = UInt64.max
@@ -72,7 +73,14 @@ struct GroupTable {
     histograms[slot].add(duration)
   }
 
-  mutating func add(_ groups: [Tally.Group], _ durations: [Histogram]) {
+  /// When a flow ended.
+  @inline(__always)
+  mutating func note(end: Int64, _ slot: Int) {
+    while ends.count < entries.count { ends.append(.min) }
+    ends[slot] = max(ends[slot], end)
+  }
+
+  mutating func add(_ groups: [Tally.Group], _ durations: [Histogram], _ ends: [Int64] = []) {
     for (index, group) in groups.enumerated() {
       let slot = slot(of: group.key)
       entries[slot].add(group)
@@ -80,6 +88,7 @@ struct GroupTable {
         while histograms.count < entries.count { histograms.append(Histogram()) }
         histograms[slot].merge(durations[index])
       }
+      if index < ends.count { note(end: ends[index], slot) }
     }
   }
 
@@ -87,7 +96,7 @@ struct GroupTable {
     if entries.isEmpty {
       self = other
     } else {
-      add(other.entries, other.histograms)
+      add(other.entries, other.histograms, other.ends)
     }
   }
 }

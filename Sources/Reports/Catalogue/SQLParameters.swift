@@ -11,11 +11,6 @@ enum SQLParameters {
     var scanner = Scanner(bytes: Array(sql.utf8))
     while let byte = scanner.peek() {
       switch byte {
-      case UInt8(ascii: "'"), UInt8(ascii: "\""), UInt8(ascii: "`"): scanner.skipQuoted(byte)
-      case UInt8(ascii: "["): scanner.skip(through: [UInt8(ascii: "]")])
-      case UInt8(ascii: "-") where scanner.peek(1) == UInt8(ascii: "-"): scanner.skip(through: [UInt8(ascii: "\n")])
-      case UInt8(ascii: "/") where scanner.peek(1) == UInt8(ascii: "*"):
-        scanner.skip(through: Array("*/".utf8))
       case UInt8(ascii: "?"):
         throw ReportError(
           file: file, line: scanner.line, "a parameter without a name (\"?\")", help: "name it, as in :host")
@@ -23,13 +18,13 @@ enum SQLParameters {
         let line = scanner.line
         let name = scanner.takeName()
         if !name.isEmpty, !uses.contains(where: { $0.name == name }) { uses.append(Use(name: name, line: line)) }
-      default: scanner.advance()
+      default: scanner.passOver()
       }
     }
     return uses
   }
 
-  private struct Scanner {
+  struct Scanner {
     let bytes: [UInt8]
     var index = 0
     var line = 1
@@ -39,6 +34,17 @@ enum SQLParameters {
     mutating func advance() {
       if bytes[index] == UInt8(ascii: "\n") { line += 1 }
       index += 1
+    }
+
+    /// Over a byte, or over the string, quoted name or comment that it begins.
+    mutating func passOver() {
+      switch bytes[index] {
+      case UInt8(ascii: "'"), UInt8(ascii: "\""), UInt8(ascii: "`"): skipQuoted(bytes[index])
+      case UInt8(ascii: "["): skip(through: [UInt8(ascii: "]")])
+      case UInt8(ascii: "-") where peek(1) == UInt8(ascii: "-"): skip(through: [UInt8(ascii: "\n")])
+      case UInt8(ascii: "/") where peek(1) == UInt8(ascii: "*"): skip(through: Array("*/".utf8))
+      default: advance()
+      }
     }
 
     /// Over a quoted stretch; a doubled quote is part of it.
@@ -62,8 +68,13 @@ enum SQLParameters {
       }
     }
 
+    /// A name behind the byte that announces it.
     mutating func takeName() -> String {
       advance()
+      return takeWord()
+    }
+
+    mutating func takeWord() -> String {
       let start = index
       while let byte = peek(), isNameByte(byte) { advance() }
       return String(decoding: bytes[start..<index], as: UTF8.self)

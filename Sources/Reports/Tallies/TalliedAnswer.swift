@@ -22,6 +22,10 @@ struct TalliedAnswer {
       case "summary": try TalliedAnswer.summary(arguments, store)
       case "hosts": try TalliedAnswer.hosts(arguments, store)
       case "sources": try TalliedAnswer.sources(arguments, limit, store)
+      case "timeline": try TalliedAnswer.timeline(arguments, limit, store)
+      case "unproven": try TalliedAnswer.unproven(query, arguments, limit, store)
+      case "unlogged": try TalliedAnswer.unlogged(arguments, limit, store)
+      case "coverage": try TalliedAnswer.coverage(query, arguments, store)
       default: TalliedAnswer?.none
       }
     guard let answer else { return nil }
@@ -45,6 +49,26 @@ struct TalliedAnswer {
   /// The filters that a query over the flows of one verdict takes.
   static func verdictFilters(_ arguments: [String: Value]) -> [String: Value] {
     arguments.filter { $0.key == "path" || $0.key == "outcome" }
+  }
+
+  /// What the query says where some of its common tables hold other rows than their SQL would find.
+  static func answer(
+    _ query: Query, _ arguments: [String: Value], with tables: [CommonTable], _ store: FlowReader
+  ) throws -> TalliedAnswer? {
+    var sql = query.sql
+    var arguments = arguments
+    for table in tables {
+      guard let replaced = table.replacing(in: sql) else { return nil }
+      sql = replaced
+      arguments[table.parameter] = table.json
+    }
+    // What only the replaced tables asked for is no parameter any more.
+    let used = Set(try SQLParameters.used(in: sql, file: query.file).map(\.name))
+    var answer = TalliedAnswer(columns: [], rows: [])
+    try store.query(
+      sql, arguments: arguments.filter { used.contains($0.key) }, columns: { answer.columns = $0 },
+      row: { answer.rows.append($0) })
+    return answer
   }
 
   /// The first `limit` of `groups` by `precedes`, in order, and the rest in none.
@@ -120,6 +144,12 @@ struct ShownAlike {
       where :host is null or d.host glob :host
       order by \(columns.map { "d.\($0)" }.joined(separator: ", ")), d.id
       """, ["host": arguments["host"] ?? .null], in: store)
+  }
+
+  /// Groups of which not all that is shown is wanted are left out.
+  func keeping(_ isWanted: ([Value]) -> Bool) -> [Int32] {
+    let wanted = values.map(isWanted)
+    return groups.map { $0 >= 0 && wanted[Int($0)] ? $0 : -1 }
   }
 
   /// Group numbers for a tally; nil where there is one group only because nothing is told apart.

@@ -3,7 +3,7 @@ internal import FlowStore
 // The reports about findings: one line per verdict, source, host and port.
 
 extension TalliedAnswer {
-  private static let pathAndOutcome = """
+  static let pathAndOutcome = """
       and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
       and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
     """
@@ -106,7 +106,7 @@ extension TalliedAnswer {
   }
 
   /// Numbers of the verdicts in the order of some of their words.
-  private static func ranks(_ verdicts: [[Value]], by key: ([Value]) -> [Value]) -> [Int] {
+  static func ranks(_ verdicts: [[Value]], by key: ([Value]) -> [Value]) -> [Int] {
     let keys = verdicts.map(key)
     func precedes(_ one: [Value], _ other: [Value]) -> Bool {
       for (one, other) in zip(one, other) where one != other { return precedesInSQL(one, other) }
@@ -116,7 +116,7 @@ extension TalliedAnswer {
   }
 
   /// A tally by source, host and port.
-  private struct Places {
+  struct Places {
     var sources: ShownAlike
     var destinations: ShownAlike
     var tally: Tally

@@ -22,7 +22,7 @@ extension TalliedAnswer {
     let verdicts = tally.verdicts.enumerated().map { SourceVerdict(number: $0, $1) }
     var senders = names.values.indices.map { Sender(name: $0) }
     for group in tally.groups { senders[group.source].add(group, verdicts[group.verdict]) }
-    countHosts(of: &senders, tally.groups, hosts.values)
+    let hostCounts = hostCounts(of: tally.groups, by: names.values.count, hosts.values)
     let (shown, rest) = first(limit, of: senders.filter { $0.sum.flows > 0 }) {
       // Sources are numbered by name.
       $0.sum.flows != $1.sum.flows ? $0.sum.flows > $1.sum.flows : $0.name < $1.name
@@ -37,13 +37,15 @@ extension TalliedAnswer {
       rows: shown.map { sender in
         let roles = Set(sender.verdicts.map { verdicts[$0].role }).sorted()
         return sender.row(
-          source: names.values[sender.name][0], hosts: Value(sender.hosts),
+          source: names.values[sender.name][0], hosts: Value(hostCounts[sender.name]),
           seenBy: .text(roles.joined(separator: ",")))
       }, others: rest.isEmpty ? nil : (rest.count, others.row(source: .null, hosts: .null, seenBy: .null)))
   }
 
-  /// Looks at the groups host by host, so that a host counts once for each sender without a table of pairs.
-  private static func countHosts(of senders: inout [Sender], _ groups: [Tally.Group], _ hosts: [[Value]]) {
+  /// How many hosts each source has. Looks at the groups host by host, so that a host counts once for each source without a
+  /// table of pairs.
+  /// - Parameter hosts: what is shown of each group of destinations.
+  static func hostCounts(of groups: [Tally.Group], by sources: Int, _ hosts: [[Value]]) -> [Int] {
     var ends = [Int](repeating: 0, count: hosts.count + 1)
     for group in groups { ends[group.destination + 1] += 1 }
     for host in hosts.indices { ends[host + 1] += ends[host] }
@@ -53,12 +55,16 @@ extension TalliedAnswer {
       order[ends[group.destination]] = Int32(number)
       ends[group.destination] += 1
     }
+    var counts = [Int](repeating: 0, count: sources)
+    var last = [Int](repeating: -1, count: sources)
     for number in order {
       let group = groups[Int(number)]
       // No host is no host to count.
-      guard !hosts[group.destination][0].isNull else { continue }
-      senders[group.source].note(host: group.destination)
+      guard !hosts[group.destination][0].isNull, last[group.source] != group.destination else { continue }
+      last[group.source] = group.destination
+      counts[group.source] += 1
     }
+    return counts
   }
 
   /// What a verdict says, asked once and not for each of many groups.
@@ -82,11 +88,9 @@ extension TalliedAnswer {
     /// Number of what is shown, in the order of names.
     let name: Int
     private(set) var sum = TallySum()
-    private(set) var hosts = 0
     /// Numbers met; few.
     private(set) var verdicts: Set<Int> = []
     private var lastVerdict = -1
-    private var lastHost = -1
     private var bypass: Int64 = 0
     private var blocked: Int64 = 0
     private var failed: Int64 = 0
@@ -102,12 +106,6 @@ extension TalliedAnswer {
         verdicts.insert(verdict.number)
         lastVerdict = verdict.number
       }
-    }
-
-    /// - Parameter host: those of one host come one after another.
-    mutating func note(host: Int) {
-      if host != lastHost { hosts += 1 }
-      lastHost = host
     }
 
     /// Adds all but the hosts, which several may have in common.

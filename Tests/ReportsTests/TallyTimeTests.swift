@@ -1,0 +1,85 @@
+import Flows
+import Testing
+
+@testable import FlowStore
+@testable import Reports
+
+/// Answers that depend on when each flow began or ended.
+@Suite("Tallies of times")
+struct TallyTimeTests {
+  @Test(
+    "traffic over time is the same from a tally as from SQL, by any step, with rollups or without",
+    arguments: [false, true])
+  func timeline(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
+    let reader = try FlowReader(path: store.path)
+    let query = try QueryCatalogue().report(named: "timeline")
+    for (title, set) in TallyTests.filters {
+      var filters = Filters()
+      try set(&filters)
+      for by in [nil, "day", "hour", "minute"] {
+        for limit in [nil, 3] {
+          let parameters = by.map { ["by": $0] } ?? [:]
+          let slow = try rows(query, filters, limit, tallied: false, reader, parameters)
+          let fast = try rows(query, filters, limit, tallied: true, reader, parameters)
+          #expect(fast.columns == slow.columns)
+          #expect(fast.rows == slow.rows, "by \(by ?? "default"), filter \(title), limit \(limit ?? 0)")
+          #expect(fast.others == slow.others, "by \(by ?? "default"), filter \(title), limit \(limit ?? 0)")
+        }
+      }
+      let arguments = try filters.arguments(for: query, in: reader)
+      #expect(try TalliedAnswer(query, arguments: arguments, limit: nil, in: reader) != nil)
+    }
+    #expect(try rows(query, Filters(), nil, tallied: true, reader, ["by": "minute"]).rows.count > 300)
+  }
+
+  @Test("steps before 1970 are rounded down, and times that have no step are left to SQL")
+  func farTimes() throws {
+    for (times, isTallied) in [
+      ([-1, -60_000, -60_001, 0, 59_999, -86_400_001, -4_102_444_800_000], true), ([0, 1 << 60], false),
+      ([0, -(1 << 60)], false),
+    ] as [([Int64], Bool)] {
+      let folder = try ScratchFolder()
+      let store = try FlowStore(path: folder.path())
+      let batch = RandomStore.batch(times.count)
+      for (index, time) in times.enumerated() { batch.rows[index].startedAtMs = time }
+      var log = LogRecord(path: "/var/log/sidecar.log")
+      log.id = try store.insert(log: log)
+      try store.append(batch, log: log.id, firstLine: 1, position: 0)
+      try store.commit()
+      store.close()
+      let reader = try FlowReader(path: folder.path())
+      for (name, parameters) in [("timeline", ["by": "minute"]), ("coverage", [:])] {
+        let query = try QueryCatalogue().report(named: name)
+        let arguments = parameters.mapValues { Value.text($0) }
+        #expect(try (TalliedAnswer(query, arguments: arguments, limit: nil, in: reader) != nil) == isTallied)
+        let slow = try rows(query, Filters(), nil, tallied: false, reader, parameters)
+        let fast = try rows(query, Filters(), nil, tallied: true, reader, parameters)
+        #expect(fast.rows == slow.rows, "\(name) \(times)")
+        #expect(fast.rows.count >= 1)
+      }
+    }
+  }
+
+  @Test(
+    "coverage is the same from a tally as from SQL, gaps and pauses of each log, with rollups or without",
+    arguments: [false, true])
+  func coverage(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, logs: 4, hasRollups: hasRollups)
+    let reader = try FlowReader(path: store.path)
+    let query = try QueryCatalogue().report(named: "coverage")
+    for (title, set) in TallyTests.filters {
+      var filters = Filters()
+      try set(&filters)
+      guard let arguments = try? filters.arguments(for: query, in: reader) else { continue }
+      #expect(try TalliedAnswer(query, arguments: arguments, limit: nil, in: reader) != nil)
+      let slow = try rows(query, filters, nil, tallied: false, reader)
+      let fast = try rows(query, filters, nil, tallied: true, reader)
+      #expect(fast.columns == slow.columns)
+      #expect(fast.rows == slow.rows, "filter \(title)")
+    }
+    let whole = try rows(query, Filters(), nil, tallied: true, reader)
+    let gaps = try #require(whole.columns.firstIndex(of: "gaps"))
+    #expect(Set(whole.rows.map { $0[gaps].integer ?? 0 }).count > 1)
+  }
+}
