@@ -18,16 +18,16 @@ import Testing
     let output = try session.run(Self.fill + "gatewatch explain sni-gateway.log:2")
     let logs = Self.logs
     for part in [
-      "  journey       77085c8f9f0ea9cc, 3 hops\n",
-      "1 sidecar, 2026-11-23T06:42:23.224Z; 11 ms; 694 B sent, 4.83 KiB received; ok; \(logs)/sleep.log:51\n",
-      "2 gateway, +1 ms; 10 ms; 694 B sent, 4.83 KiB received; ok; \(logs)/sni-gateway.log:2  (this line)\n",
-      "3 sni-proxy, -233 ms; 8 ms; 177 B sent, 4.83 KiB received; 200 ok; \(logs)/sni-proxy.log:2\n",
-      "  time          mesh 1 ms: in the sidecar and on the way to the gateway\n", "gateway 2 ms: in the gateway\n",
-      "external 8 ms: from the sni-proxy on, with its own share\n",
-      "  clocks        starts seem to differ by sni-proxy -233 ms",
-      "  line          \(logs)/sni-gateway.log:2\n                [2026-11-23T06:42:23.225Z]",
-      "  hop 1         \(logs)/sleep.log:51\n                [2026-11-23T06:42:23.224Z]",
-      "  hop 3         \(logs)/sni-proxy.log:2\n                127.0.0.1 [23/Nov/2026:06:42:23 +0000]",
+      "  journey       d2a2f6bffaee57fb, 3 hops\n",
+      "1 sidecar, 2026-11-25T23:51:01.638Z; 20 ms; 694 B sent, 4.83 KiB received; ok; \(logs)/sleep.log:60\n",
+      "2 gateway, +3 ms; 17 ms; 694 B sent, 4.83 KiB received; ok; \(logs)/sni-gateway.log:2  (this line)\n",
+      "3 sni-proxy, -658 ms; 17 ms; 177 B sent, 4.83 KiB received; 200 ok; \(logs)/sni-proxy.log:2\n",
+      "  time          mesh 3 ms: in the sidecar and on the way to the gateway\n", "gateway 0 ms: in the gateway\n",
+      "external 17 ms: from the sni-proxy on, with its own share\n",
+      "  clocks        starts seem to differ by sni-proxy -658 ms",
+      "  line          \(logs)/sni-gateway.log:2\n                [2026-11-25T23:51:01.641Z]",
+      "  hop 1         \(logs)/sleep.log:60\n                [2026-11-25T23:51:01.638Z]",
+      "  hop 3         \(logs)/sni-proxy.log:2\n                127.0.0.1 [25/Nov/2026:23:51:01 +0000]",
     ] {
       #expect(output.contains(part), "\(part)\n--- in\n\(output)")
     }
@@ -79,11 +79,11 @@ import Testing
     let finding = "blocked:10.88.0.11:denied-tls.example:443"
     let before = try session.run(
       Self.fill + "gatewatch alert --blocked-threshold 1 > a.txt\ngatewatch explain \(finding)")
-    #expect(before.contains("  hop 1         \(Self.logs)/sleep.log:40\n"), "\(before)")
+    #expect(before.contains("  hop 1         \(Self.logs)/sleep.log:47\n"), "\(before)")
     let after = try session.run("rm -r \(Self.logs)\ngatewatch explain \(finding)")
     #expect(
-      after.contains("  line          \(Self.logs)/gateway.log:17, as kept in the database (log gone"), "\(after)")
-    #expect(after.contains("  hop 1         \(Self.logs)/sleep.log:40, as kept in the database (log gone"), "\(after)")
+      after.contains("  line          \(Self.logs)/gateway.log:18, as kept in the database (log gone"), "\(after)")
+    #expect(after.contains("  hop 1         \(Self.logs)/sleep.log:47, as kept in the database (log gone"), "\(after)")
   }
 
   @Test("the largest flow of a finding is shown though it is neither among the first nor the last")

@@ -22,13 +22,13 @@ import Testing
     let rows = try rows(session, Self.fill + "gatewatch report journeys")
     let three = try row(rows, host: "c.crowd.wild.example")
     #expect(three["way"] as? String == "sidecar > gateway > sni-proxy")
-    #expect(three["duration_ms"] as? Int == 12)
-    #expect(three["mesh_ms"] as? Int == 1)
+    #expect(three["duration_ms"] as? Int == 30)
+    #expect(three["mesh_ms"] as? Int == 2)
     #expect(three["gateway_ms"] as? Int == 2)
-    #expect(three["external_ms"] as? Int == 9)
+    #expect(three["external_ms"] as? Int == 26)
     #expect(
       three["chain"] as? String
-        == "sidecar 12 ms 694/4942 B > gateway 11 ms 694/4942 B > sni-proxy 9 ms 177/4942 B")
+        == "sidecar 30 ms 694/4942 B > gateway 28 ms 694/4942 B > sni-proxy 26 ms 177/4942 B")
 
     let two = try row(rows, host: "proxied.example")
     #expect(two["way"] as? String == "sidecar > gateway")
@@ -109,10 +109,10 @@ import Testing
     #expect(blocked.count == all.count { $0["outcome"] as? String == "blocked" })
     let host = try rows(session, "gatewatch report journeys --host '*.crowd.wild.example'")
     #expect(host.count == all.count { ($0["host"] as? String ?? "").hasSuffix(".crowd.wild.example") })
-    let since = try rows(session, "gatewatch report journeys --since 2026-11-23T06:42:25Z")
+    let since = try rows(session, "gatewatch report journeys --since 2026-11-25T23:51:01Z")
     #expect(
       since.compactMap { $0["journey"] as? String }
-        == all.filter { ($0["started_at"] as? String ?? "") >= "2026-11-23T06:42:25" }.compactMap {
+        == all.filter { ($0["started_at"] as? String ?? "") >= "2026-11-25T23:51:01" }.compactMap {
           $0["journey"] as? String
         })
     let first = try rows(session, "gatewatch report journeys --limit 3")

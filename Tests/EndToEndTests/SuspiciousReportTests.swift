@@ -54,8 +54,9 @@ import Testing
       rows == [
         "ip-literal hint 10.88.0.11 169.254.169.254", "ip-literal hint 10.88.0.11 203.0.113.66",
         "ip-literal hint fd00:88::11 2001:db8::10", "ip-literal likely 10.88.0.11 203.0.113.66",
-        "ip-literal likely 10.88.0.13 203.0.113.66", "sni-authority-mismatch likely 10.88.0.11 hidden.example",
-        "sni-invalid hint 10.88.0.11 203.0.113.10", "sni-invalid likely 10.88.0.13 x]200 1 1 1.wild.example",
+        "ip-literal likely 10.88.0.13 127.0.0.1", "ip-literal likely 10.88.0.13 203.0.113.66",
+        "sni-authority-mismatch likely 10.88.0.11 hidden.example", "sni-invalid hint 10.88.0.11 203.0.113.10",
+        "sni-invalid likely 10.88.0.13 x]200 1 1 1.wild.example",
       ])
     let alert = try session.run("gatewatch alert > first.txt; gatewatch alert --format json")
     #expect(alert.contains("\"findings\": []"), "\(alert)")
@@ -67,7 +68,8 @@ import Testing
     ).split(whereSeparator: \.isNewline).dropFirst()
     #expect(
       told == [
-        "ip-literal,203.0.113.66,warning", "sni-authority-mismatch,hidden.example,warning",
+        "ip-literal,127.0.0.1,warning", "ip-literal,203.0.113.66,warning",
+        "sni-authority-mismatch,hidden.example,warning",
         "sni-invalid,x]200 1 1 1.wild.example,warning",
       ])
     let finding = try session.run("gatewatch explain sni-authority-mismatch:10.88.0.11:hidden.example:80")
