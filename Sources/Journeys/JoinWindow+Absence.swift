@@ -11,10 +11,24 @@ struct Absence {
   /// Those of them that came over a connection which the client's own sidecar logged, whichever of its lines they belong to:
   /// while it lives, nobody else in the pod can have its addresses and ports.
   private var isOnKnownConnection: [Bool]
-  /// Starts of requests that were joined with no earlier hop, by their connection.
-  private var requests: [UInt64: [Int64]] = [:]
-  /// Starts of lines of sidecars that were joined with no later hop, by their connection.
-  private var openLines: [UInt64: [Int64]] = [:]
+  /// Requests that were joined with no earlier hop, by the client's address and port.
+  private var requests: [UInt64: [Dialling]] = [:]
+  /// Lines of sidecars that were joined with no later hop, by address and port.
+  private var openLines: [UInt64: [Dialling]] = [:]
+  /// Lines of sidecars that were joined with their next hop, by address: what a client reaches where.
+  private var reached: [Int32: [Dialling]] = [:]
+
+  /// When something began, and at which end of a proxy.
+  private struct Dialling {
+    var startedAtMs: Int64
+    /// The address and port that were dialled.
+    var endpoint: UInt64
+    /// The log of the hop that was reached, and the proxy that wrote it; 0 for none. A proxy can have more than one log, and
+    /// two proxies that log no address of their own are not told apart.
+    var log: Int64 = 0
+    var proxy: ProxyKind?
+    var own: Int32 = 0
+  }
 
   private let window: JoinWindow
   /// Without the port, a proxy's line is held against all of the client's connections.
@@ -39,16 +53,25 @@ struct Absence {
       isDoubtful[Int(index)] = Absence.cannotTell(hop, window)
       if window.destination(hop).isHTTP, hop.sourcePort != 0 {
         requests[Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort)), default: []].append(
-          hop.startedAtMs)
+          Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.dialled(hop, window)))
       }
       for key in Absence.keys(of: hop, window.source(hop).client, window) { byKey.add(index, key) }
     }
     byKey.seal()
-    for index in window.outs where window.later[Int(index)] < 0 && window.hops[Int(index)].localPort != 0 {
-      let address = window.local(window.hops[Int(index)])
+    for index in window.outs {
+      let hop = window.hops[Int(index)]
+      let address = window.local(hop)
       guard address > 0, Int(address) < clients.count, clients[Int(address)] else { continue }
-      openLines[Absence.key(1, address, UInt64(window.hops[Int(index)].localPort)), default: []].append(
-        window.hops[Int(index)].startedAtMs)
+      let later = window.later[Int(index)]
+      var dialling = Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.upstream(hop, window))
+      if later >= 0 {
+        guard !window.marks[Int(later)].contains(.isClaimed) else { continue }
+        let source = window.source(window.hops[Int(later)])
+        (dialling.log, dialling.proxy, dialling.own) = (source.log, source.proxy, source.own)
+        reached[address, default: []].append(dialling)
+      } else if hop.localPort != 0 {
+        openLines[Absence.key(1, address, UInt64(hop.localPort)), default: []].append(dialling)
+      }
     }
     for index in window.outs { weigh(index, window.local(window.hops[Int(index)])) }
     // The last attempt of a request can have failed before it had a connection: its line stands for earlier ones.
@@ -64,13 +87,27 @@ struct Absence {
   func isUnaccounted(_ index: Int) -> Bool {
     let hop = window.hops[index]
     guard window.earlier[index] < 0, Absence.isAtProxy(hop, window), !isDoubtful[index] else { return false }
-    return count(
-      requests, Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort)), near: hop, JoinLimits.absenceReachMs)
-      < 2
+    let endpoint = Absence.dialled(hop, window)
+    return count(requests, Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort)), near: hop) {
+      $0.endpoint == endpoint
+    } < 2
   }
 
-  private func count(_ starts: [UInt64: [Int64]], _ key: UInt64, near hop: Hop, _ reachMs: Int64) -> Int {
-    starts[key]?.count { abs($0 &- hop.startedAtMs) <= reachMs } ?? 0
+  private func count(
+    _ lines: [UInt64: [Dialling]], _ key: UInt64, near hop: Hop, within reachMs: Int64 = JoinLimits.absenceReachMs,
+    where holds: (Dialling) -> Bool = { _ in true }
+  ) -> Int {
+    lines[key]?.count { abs($0.startedAtMs &- hop.startedAtMs) <= reachMs && holds($0) } ?? 0
+  }
+
+  private static func dialled(_ hop: Hop, _ window: JoinWindow) -> UInt64 {
+    let destination = window.destination(hop)
+    return UInt64(UInt32(bitPattern: destination.dialled)) << 16 | UInt64(destination.dialledPort)
+  }
+
+  private static func upstream(_ hop: Hop, _ window: JoinWindow) -> UInt64 {
+    let destination = window.destination(hop)
+    return UInt64(UInt32(bitPattern: destination.upstream)) << 16 | UInt64(destination.upstreamPort)
   }
 
   /// Joined with no earlier hop, and yet the connection shows that the client's sidecar sent it.
@@ -159,29 +196,54 @@ struct Absence {
 
   /// The later hop began while the earlier one lived, as far as clocks can say.
   private func isTimely(_ earlier: Hop, _ later: Hop) -> Bool {
-    let slack = JoinLimits.unknownSkewMs + JoinLimits.wholeSecondMs
+    let skew = window.skew(earlier, later).ms
+    let slack =
+      (skew == Skew.none ? JoinLimits.unknownSkewMs : JoinLimits.knownSkewMs)
+      + (skew == Skew.none || window.source(later).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0)
     let life = max(earlier.durationMs < 0 ? 2 * JoinLimits.slotMs : earlier.durationMs, JoinLimits.connectMs)
-    let difference = later.startedAtMs &- earlier.startedAtMs
+    let difference = later.startedAtMs &- earlier.startedAtMs &- (skew == Skew.none ? 0 : Int64(skew))
     return -slack <= difference && difference <= min(life &+ slack, JoinLimits.absenceReachMs)
   }
 
+  /// The two are beyond doubt one connection, whichever of its lines they are: it lived when the later hop began, not only
+  /// perhaps. Clocks that are not known must allow nothing else, however far apart they may be: ports come back within
+  /// seconds.
+  ///
   /// Of several requests that wait for an earlier hop on a connection, each needs a line of its own; repeated attempts of
   /// one share it, and so do all where the sidecar saw a connection only.
   private func isSameConnection(_ earlier: Hop, _ later: Hop) -> Bool {
-    let key = Absence.key(1, window.source(later).client, UInt64(later.sourcePort))
-    guard
-      !window.destination(earlier).isHTTP || (earlier.requestHash != 0 && earlier.requestHash == later.requestHash)
-        || count(requests, key, near: later, JoinLimits.slotMs) <= count(openLines, key, near: later, JoinLimits.slotMs)
+    guard earlier.localPort != 0, earlier.localPort == later.sourcePort,
+      window.local(earlier) == window.source(later).client, !window.source(earlier).isGateway,
+      window.isSameEndpoint(earlier, later), window.isSamePodOnLoopback(earlier, later),
+      isAlive(earlier, whenBegan: later)
     else { return false }
-    return earlier.localPort != 0 && earlier.localPort == later.sourcePort
-      && window.local(earlier) == window.source(later).client
-      && window.isSameEndpoint(earlier, later) && window.isSamePodOnLoopback(earlier, later)
-      && !window.source(earlier).isGateway
+    guard window.destination(earlier).isHTTP else {
+      let names = (window.destination(earlier).sni, window.destination(later).sni)
+      return window.destination(later).isHTTP || names.0 == 0 || names.1 == 0 || names.0 == names.1
+    }
+    if earlier.requestHash != 0, earlier.requestHash == later.requestHash { return true }
+    let key = Absence.key(1, window.source(later).client, UInt64(later.sourcePort))
+    return count(requests, key, near: later, within: JoinLimits.slotMs)
+      <= count(openLines, key, near: later, within: JoinLimits.slotMs)
   }
 
-  /// Whether two lines that cannot be told apart by ports may be one connection. Where the proxy listens is no help: the
-  /// client may have dialled an address that was translated on the way.
+  private func isAlive(_ earlier: Hop, whenBegan later: Hop) -> Bool {
+    guard earlier.durationMs >= 0 else { return false }
+    let skew = window.skew(earlier, later)
+    let known = skew.ms != Skew.none ? skew.ms : skew.hint
+    let began = later.startedAtMs &- earlier.startedAtMs
+    guard known != Skew.none else {
+      return JoinLimits.unknownSkewMs <= began && began <= earlier.durationMs &- JoinLimits.unknownSkewMs
+    }
+    let difference = began &- Int64(known)
+    return -JoinLimits.knownSkewMs <= difference && difference <= earlier.durationMs &+ JoinLimits.knownSkewMs
+  }
+
+  /// Whether two lines that cannot be told apart by ports may be one connection. Where the proxy listens is no help by
+  /// itself, since the client may have dialled an address that was translated on the way; but where it is reached, the
+  /// client's other lines of that time show, each joined with its next hop.
   private func mayBe(_ earlier: Hop, _ later: Hop) -> Bool {
+    guard later.sourcePort != 0 || !isKnownToLeadElsewhere(earlier, from: later) else { return false }
     let (from, to) = (window.destination(earlier), window.destination(later))
     let (first, second) = (window.traits.outcomes[Int(earlier.outcome)], window.traits.outcomes[Int(later.outcome)])
     switch window.source(later).proxy {
@@ -198,6 +260,19 @@ struct Absence {
       guard !from.isHTTP else { return first.isConnect }
       return first.isFlagged || earlier.received < 0 || later.received < 0 || earlier.received >= later.received
     }
+  }
+
+  /// What the client sent there came to another proxy, or what came to this one it sent elsewhere.
+  private func isKnownToLeadElsewhere(_ earlier: Hop, from later: Hop) -> Bool {
+    let source = window.source(later)
+    guard let others = reached[source.client] else { return false }
+    let endpoint = Absence.upstream(earlier, window)
+    var isElsewhere = false
+    for other in others where abs(other.startedAtMs &- later.startedAtMs) <= JoinLimits.absenceReachMs {
+      if other.endpoint == endpoint, other.proxy == source.proxy, other.own == source.own { return false }
+      if other.endpoint == endpoint || other.log == source.log { isElsewhere = true }
+    }
+    return isElsewhere
   }
 }
 

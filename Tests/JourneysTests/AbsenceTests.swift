@@ -32,6 +32,9 @@ import Testing
     for at in [0, 5] as [Int64] { way.sidecar(at, isTCP: true) }
     let one = way.gateway(2, isTCP: true)
     #expect(way.journeys == [])
+    // Clocks are not known: that it began while a line of the same port lived is only likely.
+    #expect(way.place(one) == nil)
+    way.showClocks()
     #expect(way.place(one) == .isFromSidecar)
   }
 
@@ -41,7 +44,14 @@ import Testing
     way.sidecar(0, port: 40_000, isTCP: true, received: 99)
     let line = way.gateway(2, port: 40_000, isTCP: true, received: 20)
     #expect(way.journeys == [])
+    #expect(way.place(line) == nil)
+    way.showClocks()
     #expect(way.place(line) == .isFromSidecar)
+    // Longer than clocks may differ: it needs none.
+    var long = Way()
+    long.sidecar(0, life: 60_000, port: 40_000, isTCP: true, received: 99)
+    let inside = long.gateway(4_000, port: 40_000, isTCP: true, received: 20)
+    #expect(long.place(inside) == .isFromSidecar)
     var other = Way()
     other.sidecar(0, port: 40_000, isTCP: true, received: 99, pod: "10.80.3.12")
     let stranger = other.gateway(2, port: 40_000, isTCP: true, received: 20)
@@ -54,6 +64,60 @@ import Testing
     way.sidecar(0, port: 40_000, isTCP: true, received: 99)
     let line = way.gateway(20_000, port: 40_000, isTCP: true, received: 20)
     #expect(way.place(line) == .isUnaccounted)
+  }
+
+  @Test(
+    "a port that comes back within seconds clears nothing: another name, or a connection that had ended, is another's")
+  func portReuseWithinSeconds() {
+    for (host, began, isKnown) in [("b.example", 2, false), ("b.example", 2, true), ("a.example", -3_478, true)]
+      as [(String, Int64, Bool)]
+    {
+      var way = Way()
+      if isKnown { way.showClocks() }
+      way.sidecar(0, life: 544, port: 40_000, host: host, isTCP: true, received: 170_439)
+      let line = way.gateway(began, life: 29, port: 40_000, isTCP: true, received: 20)
+      #expect(way.place(line) != .isFromSidecar, "\(host) \(began) \(isKnown)")
+    }
+  }
+
+  @Test("two requests from one port to two gateways came over two connections: neither excuses the other")
+  func twoGateways() {
+    var way = Way()
+    let one = way.gateway(0, port: 41_000, id: 7)
+    let other = way.gateway(3_000, port: 41_000, id: 8, own: "10.80.3.233")
+    #expect(way.place(one) == .isUnaccounted && way.place(other) == .isUnaccounted)
+    way.gateway(6_000, port: 41_000, id: 9)
+    #expect(way.place(one) == nil && way.place(other) == .isUnaccounted)
+  }
+
+  @Test("a request sent again after its answer is no attempt of it, once clocks are known")
+  func replayed() {
+    for isKnown in [false, true] {
+      var way = Way()
+      if isKnown { way.showClocks(atLeast: 5) }
+      way.sidecar(0, port: 40_000, id: 7)
+      way.gateway(1, port: 40_000, id: 7)
+      let replayed = way.gateway(3_000, port: 41_000, id: 7)
+      #expect(way.place(replayed) == (isKnown ? .isUnaccounted : nil))
+    }
+  }
+
+  @Test("a line without ports is not held against connections that are known to lead to another proxy")
+  func elsewhere() {
+    var way = Way()
+    // One of three lines to the gateway has no next hop.
+    for port in [40_000, 40_002, 40_004] as [UInt16] {
+      way.sidecar(Int64(port), port: port, isTCP: true, received: 5_000)
+    }
+    way.gateway(40_001, port: 40_000, isTCP: true, received: 5_000)
+    let line = way.squid(endsAt: 40_044, received: 900)
+    #expect(way.place(line) == .isUnaccounted)
+    // Another tunnel through Squid shows where that is reached, and a line to the same place may be any that came there.
+    way.sidecar(41_000, port: 40_010, isTCP: true, received: 700, to: "10.80.2.87", isNameless: true)
+    way.squid(endsAt: 41_040, life: 40, received: 700)
+    #expect(way.place(line) == .isUnaccounted)
+    way.sidecar(40_003, port: 40_012, isTCP: true, received: 5_000, to: "10.80.2.87", isNameless: true)
+    #expect(way.place(line) == nil)
   }
 
   @Test("the same request id in a line of the client is a doubt, and proves nothing")

@@ -17,14 +17,15 @@ struct Way {
   mutating func sidecar(
     _ at: Int64, life: Int64 = 40, port: UInt16 = 40_000, id: UInt64 = 0, path: Int32 = 1, host: String = "a.example",
     isTCP: Bool = false, sent: Int64 = 10, received: Int64 = 20, status: Int = 200, pod: String = Way.pod,
-    to gateway: String = Way.gateway, container: String? = nil, isForwarded: Bool = false
+    to gateway: String = Way.gateway, container: String? = nil, isForwarded: Bool = false, isNameless: Bool = false
   ) -> Int {
     add(
       Source(
         log: 1, proxy: .envoy, shape: isForwarded ? .outboundForwarded : .outbound,
         clientIP: isForwarded ? "1.2.3.4" : pod, clientIsForwarded: isForwarded, proxyIP: pod, container: container),
       Destination(
-        host: host, port: 443, traffic: isTCP ? .tcp : .http, authority: isTCP ? nil : host, sni: isTCP ? host : nil,
+        host: host, port: 443, traffic: isTCP ? .tcp : .http, authority: isTCP ? nil : host,
+        sni: isTCP && !isNameless ? host : nil,
         upstream: Endpoint(ip: gateway, port: 8443), dialled: Endpoint(ip: "203.0.113.9", port: 443)),
       Outcome(method: isTCP ? nil : "GET", status: status), at, life, sent, received, id, path, local: port)
   }
@@ -70,6 +71,15 @@ struct Way {
       Source(log: 4, proxy: .squid, shape: .server, clientIP: Way.pod),
       Destination(host: "a.example", hostOrigin: .target, port: 443, traffic: .tcp),
       Outcome(method: "CONNECT", status: status), end - life, life, -1, received, 0, -1)
+  }
+
+  /// Adds connections that are joined beyond doubt: what shows how the clocks of the sidecar and the gateway differ.
+  mutating func showClocks(atLeast count: Int = 2) {
+    for number in 0..<count {
+      let (at, port) = (Int64(number) * 100 + 20_000, UInt16(20_000 + number))
+      sidecar(at, port: port, host: "clock.example", isTCP: true)
+      gateway(at + 2, port: port, host: "clock.example", isTCP: true)
+    }
   }
 
   private mutating func add(
