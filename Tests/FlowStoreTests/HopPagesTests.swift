@@ -60,7 +60,7 @@ struct HopPagesTests {
     }
   }
 
-  @Test("without its place in the file there are no pages, and the transaction is open all the same")
+  @Test("beside a reader that needs an older state, what it holds back is read from the write-ahead log")
   func beside() throws {
     let folder = try ScratchFolder()
     let store = try Self.store(in: folder)
@@ -69,9 +69,16 @@ struct HopPagesTests {
       // Holds an older state, which keeps what is committed after it in the WAL.
       try db.run("begin")
       _ = try db.statement("select count(*) from flow").step()
-      try store.setPolicy(text: "", file: nil)
-      #expect(try store.hopPages() == nil)
+      try store.access { db throws(StoreError) in
+        try db.run("update flow set duration_ms = coalesce(duration_ms, 0) + 7 where id % 3 = 0")
+      }
+      let pages = try #require(try store.hopPages())
       #expect(store.isInTransaction)
+      let request = Self.request([1...30_000])
+      var (bySQL, byPages) = (HopStretch(), HopStretch())
+      try store.read(request, into: &bySQL)
+      try pages.read(request, into: &byPages)
+      #expect(Self.rows(byPages) == Self.rows(bySQL))
       try db.run("rollback")
     }
   }

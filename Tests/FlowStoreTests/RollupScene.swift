@@ -74,6 +74,11 @@ final class RollupScene {
     store.settle()
   }
 
+  /// Moves what no reader needs any more from the write-ahead log into the file.
+  func checkpoint() throws {
+    try store.access { db throws(StoreError) in try db.run("pragma wal_checkpoint(passive)") }
+  }
+
   func join(_ flows: [Int64]) throws {
     try store.write(
       joined: flows.map { JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 64))) },

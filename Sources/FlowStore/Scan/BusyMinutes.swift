@@ -18,16 +18,9 @@ extension FlowReader {
   }
 
   func busyMinutes(sinceMs: Int64?, untilMs: Int64?, usingRollups: Bool) throws -> [Int64: [BusyMinute]]? {
-    try access { db in
-      guard !db.isInsideTransaction else { return nil }
-      try db.execute(sql: "begin")
-      defer { try? db.execute(sql: "rollback") }
-      do {
-        guard let pages = try FlowPages(db, path: path), let logs = try SourceLogs(db) else { return nil }
-        return MinuteScan(pages, [.min ... .max], logs, sinceMs: sinceMs, untilMs: untilMs).run()?.byLog
-      } catch is FlowPages.Unusable {
-        return nil
-      }
+    try withPages { db, pages in
+      guard let logs = try SourceLogs(db) else { return nil }
+      return MinuteScan(pages, [.min ... .max], logs, sinceMs: sinceMs, untilMs: untilMs).run()?.byLog
     }
   }
 }

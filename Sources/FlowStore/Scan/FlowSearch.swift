@@ -7,18 +7,10 @@ extension FlowReader {
   /// over.
   public func flows(between pairs: [(source: Int64, destination: Int64)], atMost most: Int) throws -> [Int64]? {
     let wanted = WantedPairs(pairs)
-    return try access { db in
-      guard !db.isInsideTransaction else { return nil }
-      try db.execute(sql: "begin")
-      defer { try? db.execute(sql: "rollback") }
-      do {
-        guard let pages = try FlowPages(db, path: path) else { return nil }
-        var passed: [RollupRun] = []
-        for run in try RollupRun.all(db) where try !wanted.areIn(run, db) { passed.append(run) }
-        return FlowSearch(wanted, pages, RollupRun.ranges(without: passed), most).run()
-      } catch is FlowPages.Unusable {
-        return nil
-      }
+    return try withPages { db, pages in
+      var passed: [RollupRun] = []
+      for run in try RollupRun.all(db) where try !wanted.areIn(run, db) { passed.append(run) }
+      return FlowSearch(wanted, pages, RollupRun.ranges(without: passed), most).run()
     }
   }
 }

@@ -138,40 +138,32 @@ extension FlowReader {
   func tally(
     _ request: TallyRequest, words: String, arguments: [String: Value], usingRollups: Bool
   ) throws -> Tally? {
-    try access { db in
-      guard let connection = db.sqliteConnection, !db.isInsideTransaction else { return nil }
-      try db.execute(sql: "begin")
-      defer { try? db.execute(sql: "rollback") }
-      do {
-        // The first look opens the snapshot that the pages are checked against.
-        guard let pages = try FlowPages(db, path: path), let tables = try VerdictTables(db) else { return nil }
-        let statement = try Statement(words, on: connection)
-        let names = statement.parameters.map { String($0.dropFirst()) }
-        for (index, name) in names.enumerated() where name != "example" {
-          statement.bind(arguments[name] ?? .null, at: Int32(index + 1))
+    try withPages { db, pages in
+      guard let connection = db.sqliteConnection, let tables = try VerdictTables(db) else { return nil }
+      let statement = try Statement(words, on: connection)
+      let names = statement.parameters.map { String($0.dropFirst()) }
+      for (index, name) in names.enumerated() where name != "example" {
+        statement.bind(arguments[name] ?? .null, at: Int32(index + 1))
+      }
+      guard let example = names.firstIndex(of: "example"), FlowScan.hasRoom(for: request, tables) else { return nil }
+      let verdicts = VerdictGroups(
+        statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds)
+      var runs = usingRollups ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
+      while true {
+        let counted = try RollupTally(request, runs, tables, verdicts, db)
+        let ranges = RollupRun.ranges(without: runs)
+        guard let places = try JourneyPlaces(of: ranges, db),
+          let scanned = try FlowScan(request, pages, ranges, tables, places, verdicts).run()
+        else { return nil }
+        guard let counted else {
+          return Tally(
+            verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms, ends: scanned.ends)
         }
-        guard let example = names.firstIndex(of: "example"), FlowScan.hasRoom(for: request, tables) else { return nil }
-        let verdicts = VerdictGroups(
-          statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds)
-        var runs = usingRollups ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
-        while true {
-          let counted = try RollupTally(request, runs, tables, verdicts, db)
-          let ranges = RollupRun.ranges(without: runs)
-          guard let places = try JourneyPlaces(of: ranges, db),
-            let scanned = try FlowScan(request, pages, ranges, tables, places, verdicts).run()
-          else { return nil }
-          guard let counted else {
-            return Tally(
-              verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms, ends: scanned.ends)
-          }
-          if let (groups, durations) = try counted.run(adding: scanned) {
-            return Tally(verdicts: verdicts.verdicts, groups: groups, durations: durations)
-          }
-          // Some have entries on which there is more than one verdict by now: their rows are looked at instead.
-          runs.removeAll { counted.divided.contains($0.id) }
+        if let (groups, durations) = try counted.run(adding: scanned) {
+          return Tally(verdicts: verdicts.verdicts, groups: groups, durations: durations)
         }
-      } catch is FlowPages.Unusable {
-        return nil
+        // Some have entries on which there is more than one verdict by now: their rows are looked at instead.
+        runs.removeAll { counted.divided.contains($0.id) }
       }
     }
   }
