@@ -16,6 +16,8 @@ final class BatchWriter {
 
   private var maps: [Int: IdMaps] = [:]
   private let content: UnsafeMutablePointer<BatchTable.Content>
+  /// What this connection's `EntryTable` shows.
+  let entries: UnsafeMutablePointer<EntryTable.Content>
   private var statements: Statements?
   private var keptRejected: [Int64: Int] = [:]
   private var keptRejectedTotal = 0
@@ -31,14 +33,20 @@ final class BatchWriter {
     content.initialize(to: BatchTable.Content())
     guard let connection = db.sqliteConnection else { preconditionFailure("a connection that was just opened") }
     try BatchTable.register(on: connection, content: content)
+    entries = .allocate(capacity: 1)
+    entries.initialize(to: EntryTable.Content())
+    try EntryTable.register(on: connection, content: entries)
     let seed = try BatchWriter.hashSeed(db)
     let hash: ([Value]) -> Int64 = { DictionaryTable.hash($0, seed: seed) }
     let columns = BatchTable.columns.joined(separator: ", ")
     statements = Statements(
-      sources: try DictionaryTable("source", kind: 1, columns: Source.storedColumns, on: db, hash: hash),
-      destinations: try DictionaryTable("destination", kind: 2, columns: Destination.storedColumns, on: db, hash: hash),
-      outcomes: try DictionaryTable("outcome", kind: 3, columns: Outcome.storedColumns, on: db, hash: hash),
-      pathTemplates: try DictionaryTable("path_template", kind: 4, columns: ["path"], on: db, hash: hash),
+      sources: try DictionaryTable("source", kind: 1, columns: Source.storedColumns, on: db, rows: entries, hash: hash),
+      destinations: try DictionaryTable(
+        "destination", kind: 2, columns: Destination.storedColumns, on: db, rows: entries, hash: hash),
+      outcomes: try DictionaryTable(
+        "outcome", kind: 3, columns: Outcome.storedColumns, on: db, rows: entries, hash: hash),
+      pathTemplates: try DictionaryTable(
+        "path_template", kind: 4, columns: ["path"], on: db, rows: entries, hash: hash),
       rows: try db.statement(
         "insert into flow (\(columns)) select \(columns) from \(BatchTable.name)", isKept: true),
       mark: try db.statement(
@@ -59,6 +67,8 @@ final class BatchWriter {
   deinit {
     content.deinitialize(count: 1)
     content.deallocate()
+    entries.deinitialize(count: 1)
+    entries.deallocate()
   }
 
   /// Of this store alone, and in no log: what is in the logs cannot have been made to collide.
@@ -78,6 +88,11 @@ final class BatchWriter {
   /// After a rollback nothing is known of what the file holds.
   func forget(_ db: Database) throws(StoreError) {
     maps.removeAll()
+    if let statements {
+      for table in [statements.sources, statements.destinations, statements.outcomes, statements.pathTemplates] {
+        try table.forget(db)
+      }
+    }
     keptRejected.removeAll()
     let kept = try db.statement("select log, count(*) from rejected_line group by log order by log")
     while try kept.step() { keptRejected[kept.int(0)] = Int(kept.int(1)) }
@@ -140,13 +155,11 @@ final class BatchWriter {
       // A lower number than expected: the parser has started its dictionary anew.
       guard first >= 0, Int(first) <= map.count else { throw .unknownEntry(kind: table.name, id: map.count) }
       map.removeLast(map.count - Int(first))
-      map.reserveCapacity(Int(first) + entries.count)
-      for entry in entries {
+      let isNew = try table.add(entries.count, to: &map, on: db) { index throws(StoreError) in
         try beforeWrite?(table.name)
-        let (id, isNew) = try table.id(of: values(entry), on: db)
-        map.append(id)
-        hasNew = hasNew || isNew
+        return values(entries[index])
       }
+      hasNew = hasNew || isNew
     }
 
     try add(batch.newSources, from: batch.firstNewSource, to: &ids.sources, statements.sources) {

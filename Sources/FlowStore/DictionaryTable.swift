@@ -5,6 +5,9 @@ internal import GRDB
 ///
 /// A 64-bit hash of all columns in `dictionary_key` names the few candidates and the columns decide; an index over a
 /// dozen columns that may be NULL would be larger than the table.
+///
+/// There are two ways to ask: `id` for one entry, and `add` for those of a batch, which puts off the inserting of what cannot
+/// be in the store yet until it can be done at once. A test holds them equal.
 final class DictionaryTable {
   let name: String
   let columns: [String]
@@ -13,10 +16,25 @@ final class DictionaryTable {
   private let find: Statement
   private let insert: Statement
   private let insertKey: Statement
+  private let insertAll: Statement
+  private let insertKeys: Statement
+  private let rows: UnsafeMutablePointer<EntryTable.Content>
+  /// All hashes of this kind in the store, where that is known.
+  private var known: HashSet64?
+  /// Hashes of the rows that are put off.
+  private var pending: [Int64] = []
 
+  /// Bytes of text that are put off.
+  private static let mostPending = 1 << 20
+  /// Hashes that are remembered: 8 MB of them.
+  private static let mostKnown = 1 << 19
+
+  /// - Parameter rows: what the connection's `EntryTable` shows.
   init(
-    _ name: String, kind: Int64, columns: [String], on db: Database, hash: @escaping ([Value]) -> Int64
+    _ name: String, kind: Int64, columns: [String], on db: Database, rows: UnsafeMutablePointer<EntryTable.Content>,
+    hash: @escaping ([Value]) -> Int64
   ) throws(StoreError) {
+    self.rows = rows
     self.hash = hash
     self.name = name
     self.kind = kind
@@ -39,11 +57,75 @@ final class DictionaryTable {
       """, isKept: true)
     insertKey = try db.statement(
       "insert into dictionary_key (kind, hash, id) values (?, ?, ?)", isKept: true)
+    insertAll = try db.statement(
+      """
+      insert into \(name) (\(columns.joined(separator: ", ")))
+      select \(EntryTable.columns(columns.count).joined(separator: ", ")) from \(EntryTable.name)
+      """, isKept: true)
+    insertKeys = try db.statement(
+      """
+      insert into dictionary_key (kind, hash, id)
+      select \(EntryTable.columns(3).joined(separator: ", ")) from \(EntryTable.name)
+      """, isKept: true)
+  }
+
+  /// Looks at the store again: in an empty one, what was not added since cannot be there.
+  func forget(_ db: Database) throws(StoreError) {
+    rows.pointee.removeAll()
+    pending.removeAll(keepingCapacity: true)
+    let any = try db.statement("select exists (select 1 from dictionary_key where kind = ?)")
+    any.bind(kind, at: 1)
+    known = try any.step() && any.int(0) == 0 ? HashSet64() : nil
+  }
+
+  /// Appends the row ids of `count` entries to `map`, in their order; whether any of them was new.
+  func add(
+    _ count: Int, to map: inout [Int64], on db: Database, _ values: (Int) throws(StoreError) -> [Value]
+  ) throws(StoreError) -> Bool {
+    var hasNew = false
+    for index in 0..<count {
+      let values = try values(index)
+      let hash = hash(values)
+      if known?.insert(hash) ?? false {
+        rows.pointee.append(values)
+        pending.append(hash)
+        map.append(0)
+        if known!.count >= DictionaryTable.mostKnown { known = nil }
+        if known == nil || rows.pointee.size >= DictionaryTable.mostPending { try insertPending(&map, on: db) }
+        hasNew = true
+      } else {
+        // One of those that are put off, perhaps.
+        try insertPending(&map, on: db)
+        let (id, isNew) = try id(of: values, hash, on: db)
+        map.append(id)
+        hasNew = hasNew || isNew
+      }
+    }
+    try insertPending(&map, on: db)
+    return hasNew
+  }
+
+  /// Inserts the rows that were put off, which are the last ones of `map`.
+  private func insertPending(_ map: inout [Int64], on db: Database) throws(StoreError) {
+    if pending.isEmpty { return }
+    try EntryTable.Content.run(rows, insertAll)
+    // One insert gave its rows consecutive ids.
+    let first = db.lastInsertedRowID - Int64(pending.count) + 1
+    for index in pending.indices { map[map.count - pending.count + index] = first + Int64(index) }
+    // In the order of the index, which then goes through its pages once.
+    for index in pending.indices.sorted(by: { pending[$0] < pending[$1] }) {
+      rows.pointee.append([.integer(kind), .integer(pending[index]), .integer(first + Int64(index))])
+    }
+    pending.removeAll(keepingCapacity: true)
+    try EntryTable.Content.run(rows, insertKeys)
   }
 
   /// The row with these values, in the order of `columns`.
   func id(of values: [Value], on db: Database) throws(StoreError) -> (id: Int64, isNew: Bool) {
-    let hash = hash(values)
+    try id(of: values, hash(values), on: db)
+  }
+
+  private func id(of values: [Value], _ hash: Int64, on db: Database) throws(StoreError) -> (id: Int64, isNew: Bool) {
     find.bind(kind, at: 1)
     find.bind(hash, at: 2)
     for (index, value) in values.enumerated() { find.bind(value, at: Int32(index + 3)) }
@@ -71,79 +153,37 @@ final class DictionaryTable {
   }
 }
 
-// The columns of a dictionary and how a fact fills them; the judging half reads them back in the same order.
+/// Numbers that are hashes already: an open-addressing table, half full at most.
+private struct HashSet64 {
+  /// 0 is free.
+  private var places: [Int64] = Array(repeating: 0, count: 1024)
+  private(set) var count = 0
 
-extension Source {
-  static let storedColumns = [
-    "log", "proxy", "shape", "client_ip", "client_forwarded", "proxy_ip", "namespace", "pod", "container", "peer",
-  ]
-
-  func storedValues(log: Int64) -> [Value] {
-    [
-      .integer(log), .text(proxy.rawValue), .text(shape.rawValue), Value(clientIP), .integer(clientIsForwarded ? 1 : 0),
-      Value(proxyIP), Value(namespace), Value(pod), Value(container), Value(peer),
-    ]
-  }
-
-  /// nil when the row holds a word this program does not know.
-  init?(_ row: Statement, from first: Int32) {
-    guard let proxy = row.text(first + 1).flatMap(ProxyKind.init(rawValue:)),
-      let shape = row.text(first + 2).flatMap(HopShape.init(rawValue:))
-    else { return nil }
-    self.init(
-      log: row.int(first), proxy: proxy, shape: shape, clientIP: row.text(first + 3),
-      clientIsForwarded: row.int(first + 4) != 0, proxyIP: row.text(first + 5), namespace: row.text(first + 6),
-      pod: row.text(first + 7), container: row.text(first + 8), peer: row.text(first + 9))
-  }
-}
-
-extension Destination {
-  static let storedColumns = [
-    "host", "host_origin", "port", "traffic", "authority", "sni", "cluster", "route_name", "upstream_ip",
-    "upstream_port", "upstream_name", "dialled_ip", "dialled_port", "logs_upstream",
-  ]
-
-  var storedValues: [Value] {
-    [
-      Value(host), Value(hostOrigin?.rawValue), .integer(Int64(port)), .text(traffic.rawValue), Value(authority),
-      Value(sni), Value(cluster), Value(routeName), Value(upstream?.ip), Value(upstream.map { Int64($0.port) }),
-      Value(upstreamName), Value(dialled?.ip), Value(dialled.map { Int64($0.port) }), .integer(logsUpstream ? 1 : 0),
-    ]
-  }
-
-  init?(_ row: Statement, from first: Int32) {
-    guard let traffic = row.text(first + 3).flatMap(Traffic.init(rawValue:)) else { return nil }
-    func endpoint(_ column: Int32) -> Endpoint? {
-      row.text(column).map { Endpoint(ip: $0, port: UInt16(truncatingIfNeeded: row.int(column + 1))) }
+  /// False when the number was there. (0 is taken for 1: one look too many.)
+  mutating func insert(_ hash: Int64) -> Bool {
+    let hash = hash == 0 ? 1 : hash
+    var place = HashSet64.place(of: hash, in: places)
+    while places[place] != 0 {
+      if places[place] == hash { return false }
+      place = (place + 1) & (places.count - 1)
     }
-    self.init(
-      host: row.text(first), hostOrigin: row.text(first + 1).flatMap(HostOrigin.init(rawValue:)),
-      port: UInt16(truncatingIfNeeded: row.int(first + 2)), traffic: traffic, authority: row.text(first + 4),
-      sni: row.text(first + 5), cluster: row.text(first + 6), routeName: row.text(first + 7),
-      upstream: endpoint(first + 8), upstreamName: row.text(first + 10), dialled: endpoint(first + 11),
-      logsUpstream: row.int(first + 13) != 0)
-  }
-}
-
-extension Outcome {
-  static let storedColumns = [
-    "protocol", "method", "status", "flags", "details", "termination", "failure", "record_type", "pseudo_target",
-    "warnings",
-  ]
-
-  var storedValues: [Value] {
-    [
-      Value(`protocol`), Value(method), Value(status), Value(flags), Value(details), Value(termination),
-      Value(failure), Value(recordType), Value(pseudoTarget), .integer(Int64(warnings.rawValue)),
-    ]
+    places[place] = hash
+    count += 1
+    if count * 2 > places.count { grow() }
+    return true
   }
 
-  init(_ row: Statement, from first: Int32) {
-    self.init(
-      protocol: row.text(first), method: row.text(first + 1),
-      status: row.optionalInt(first + 2).map { Int(truncatingIfNeeded: $0) }, flags: row.text(first + 3),
-      details: row.text(first + 4), termination: row.text(first + 5), failure: row.text(first + 6),
-      recordType: row.text(first + 7), pseudoTarget: row.text(first + 8),
-      warnings: Warnings(rawValue: UInt32(truncatingIfNeeded: row.int(first + 9))))
+  private static func place(of hash: Int64, in places: [Int64]) -> Int {
+    Int(truncatingIfNeeded: hash) & (places.count - 1)
+  }
+
+  private mutating func grow() {
+    var larger = [Int64](repeating: 0, count: places.count * 2)
+    for hash in places where hash != 0 {
+      var place = HashSet64.place(of: hash, in: larger)
+      while larger[place] != 0 { place = (place + 1) & (larger.count - 1) }
+      larger[place] = hash
+    }
+    places = larger
   }
 }

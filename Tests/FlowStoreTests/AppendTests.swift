@@ -1,4 +1,5 @@
 import Flows
+import GRDB
 import Foundation
 import Testing
 
@@ -160,8 +161,11 @@ struct AppendTests {
     #expect(Set(variants.map { DictionaryTable.hash($0.storedValues, seed: 7) }).count == variants.count)
     // The worst of hashes: the columns still tell them apart.
     try store.write("test") { db throws(StoreError) in
+      let rows = UnsafeMutablePointer<EntryTable.Content>.allocate(capacity: 1)
+      rows.initialize(to: EntryTable.Content())
+      defer { rows.deinitialize(count: 1).deallocate() }
       let table = try DictionaryTable(
-        "destination", kind: 99, columns: Destination.storedColumns, on: db, hash: { _ in 7 })
+        "destination", kind: 99, columns: Destination.storedColumns, on: db, rows: rows, hash: { _ in 7 })
       var ids: [Int64] = []
       for variant in variants {
         let (id, isNew) = try table.id(of: variant.storedValues, on: db)
@@ -172,6 +176,50 @@ struct AppendTests {
         let found = try table.id(of: variant.storedValues, on: db)
         #expect(found == (id, false))
       }
+    }
+  }
+
+  @Test("entries of a batch get the rows that they get one by one")
+  func together() throws {
+    let texts =
+      ["a", "", "b\u{0}", "\u{202E}", String(repeating: "x", count: 700_000)] + (0..<300).map { "h\($0 % 250)" }
+    let entries = texts.enumerated().map { Destination(host: $1, port: UInt16($0 % 3), traffic: .tcp) }
+    // Once with good hashes, once with all in a few heaps.
+    for heaps in [UInt64.max, 5] {
+      func rows(_ add: (DictionaryTable, Database) throws(StoreError) -> [Int64]) throws -> ([Int64], [String]) {
+        let folder = try ScratchFolder()
+        let store = try FlowStore(path: folder.path())
+        return try store.write("test") { db throws(StoreError) in
+          let table = try DictionaryTable(
+            "destination", kind: 2, columns: Destination.storedColumns, on: db, rows: store.writer.entries,
+            hash: { Int64(bitPattern: UInt64(bitPattern: DictionaryTable.hash($0, seed: 7)) % heaps) })
+          let ids = try add(table, db)
+          let columns = Destination.storedColumns.map { "quote(\($0))" }.joined(separator: " || ' ' || ")
+          let row = try db.statement(
+            """
+            select id || ' ' || \(columns) || ' ' || (select hash from dictionary_key k where k.id = destination.id)
+            from destination order by id
+            """)
+          var texts: [String] = []
+          while try row.step() { texts.append(row.text(0) ?? "") }
+          return (ids, texts)
+        }
+      }
+      let single = try rows { table, db throws(StoreError) in
+        var ids: [Int64] = []
+        for entry in entries { ids.append(try table.id(of: entry.storedValues, on: db).id) }
+        return ids
+      }
+      let together = try rows { table, db throws(StoreError) in
+        var ids: [Int64] = []
+        try table.forget(db)
+        let hasNew = try table.add(entries.count, to: &ids, on: db) { entries[$0].storedValues }
+        let hasNewAgain = try table.add(entries.count, to: &ids, on: db) { entries[$0].storedValues }
+        guard hasNew, !hasNewAgain, ids.prefix(entries.count) == ids.suffix(entries.count) else { return [] }
+        return Array(ids.prefix(entries.count))
+      }
+      #expect(single.0 == together.0)
+      #expect(single.1 == together.1)
     }
   }
 

@@ -73,14 +73,44 @@ struct DestinationTraits: Hashable, Sendable {
 
 /// Turns destinations into traits, each address and each host looked up once.
 final class DestinationClassifier {
+  /// What the traits of a destination come from, where no exception is to be matched; numbers instead of what they number.
+  private struct Shape: Hashable {
+    var cluster: ClusterName.Kind
+    var isBlockAll: Bool
+    var isRequestTarget: Bool
+    var isNamedGateway: Bool
+    var hasUpstream: Bool
+    var logsUpstream: Bool
+    var traffic: Destination.Traffic?
+    /// -1 for none.
+    var upstream, dialled, host: Int32
+  }
+
   private let index: PolicyIndex
   private let topology: Topology
   private let addresses: AddressReader
   private let strangers: [IPAddress: Int]
-  private var upstreams: [String: (facts: DestinationTraits.Upstream, exceptions: EntrySet)] = [:]
-  private var dialled: [String: DestinationTraits.Dialled] = [:]
-  private var hosts: [String: (entries: DestinationTraits.HostEntries, exceptions: EntrySet)] = [:]
+  /// The port matters only where a forward proxy was guessed by it.
+  private var upstreams: [Topology.ProxyPort: Int32] = [:]
+  private var dialled: [IPAddress: Int32] = [:]
+  private var hosts: [String: Int32] = [:]
+  private var upstreamFacts = ClassNumbers<UpstreamFacts>()
+  private var dialledFacts = ClassNumbers<DestinationTraits.Dialled>()
+  private var hostFacts = ClassNumbers<HostFacts>()
   private var exceptionHosts: [String: EntrySet] = [:]
+  private var shapes: [Shape: Int] = [:]
+  /// The classes found so far.
+  private(set) var classes = ClassNumbers<DestinationTraits>()
+
+  private struct UpstreamFacts: Hashable {
+    var facts: DestinationTraits.Upstream
+    var exceptions: EntrySet
+  }
+
+  private struct HostFacts: Hashable {
+    var entries: DestinationTraits.HostEntries
+    var exceptions: EntrySet
+  }
 
   init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int]) {
     self.index = index
@@ -89,15 +119,42 @@ final class DestinationClassifier {
     self.strangers = strangers
   }
 
-  func traits(of destination: Destination) -> DestinationTraits {
-    let cluster = ClusterName(destination.cluster)
+  /// The number of the destination's class.
+  func number(of fact: Judge.DestinationFact) -> Int {
+    // Exceptions match by name, address and port together: then each destination is one of its own.
+    guard index.exceptions.count == 0 else { return classes.number(of: traits(of: fact)) }
+    let destination = fact.destination
+    let shape = Shape(
+      cluster: fact.cluster.kind, isBlockAll: destination.routeName == DestinationClassifier.blockAll,
+      isRequestTarget: destination.hostOrigin == .target, isNamedGateway: isNamedGateway(fact),
+      hasUpstream: destination.upstream != nil || destination.upstreamName != nil,
+      logsUpstream: destination.logsUpstream, traffic: destination.traffic, upstream: upstreamNumber(of: fact),
+      dialled: dialledNumber(of: fact), host: hostNumber(of: fact))
+    if let number = shapes[shape] { return number }
+    let number = classes.number(of: traits(of: fact))
+    shapes[shape] = number
+    return number
+  }
+
+  private static let blockAll = "block_all"
+
+  /// Asked only where no address says more.
+  private func isNamedGateway(_ fact: Judge.DestinationFact) -> Bool {
+    !fact.destination.logsUpstream && index.gateways.isEmpty
+      && fact.cluster.registryHost.map(ClusterName.looksLikeGateway) ?? false
+  }
+
+  func traits(of fact: Judge.DestinationFact) -> DestinationTraits {
+    let destination = fact.destination
+    let cluster = fact.cluster
     let none = index.exceptions.none
     var traits = DestinationTraits(
-      cluster: cluster.kind, route: destination.routeName == "block_all" ? .blockAll : .other, target: .nothing,
-      declaredExceptions: none, undeclaredExceptions: none, resolvedExceptions: none,
+      cluster: cluster.kind, route: destination.routeName == DestinationClassifier.blockAll ? .blockAll : .other,
+      target: .nothing, declaredExceptions: none, undeclaredExceptions: none, resolvedExceptions: none,
       isRequestTarget: destination.hostOrigin == .target)
-    let host = cluster.registryHost.map(hostFacts)
-    if let endpoint = destination.upstream, let facts = upstreamFacts(endpoint) {
+    let host = member(hostNumber(of: fact), of: hostFacts)
+    let upstream = member(upstreamNumber(of: fact), of: upstreamFacts)
+    if let endpoint = destination.upstream, let facts = upstream {
       traits.target = .address(facts.facts)
       traits.hosts = host?.entries
       if index.exceptions.count > 0 {
@@ -117,23 +174,25 @@ final class DestinationClassifier {
     } else if !destination.logsUpstream {
       traits.target = .notLogged
       traits.hosts = host?.entries
-      traits.isNamedGateway =
-        index.gateways.isEmpty && cluster.registryHost.map(ClusterName.looksLikeGateway) ?? false
+      traits.isNamedGateway = isNamedGateway(fact)
     } else {
       traits.traffic = destination.traffic
     }
     if cluster.kind == .none, index.exceptions.count > 0 {
       traits.resolvedExceptions = index.exceptions.declared(
         host: loggedName(destination).map(exceptionHost) ?? index.exceptions.host(nil),
-        address: destination.upstream.flatMap { upstreamFacts($0)?.exceptions } ?? none, port: destination.port)
+        address: upstream?.exceptions ?? none, port: destination.port)
     }
+    traits.dialled = member(dialledNumber(of: fact), of: dialledFacts)
     if case .address = traits.target {
       // the upstream address decides; DL only helps to tell roles apart, and then its kind is enough
-      traits.dialled = destination.dialled.flatMap { self.dialledFacts($0) }.map { self.roleOnly($0) }
-    } else {
-      traits.dialled = destination.dialled.flatMap { self.dialledFacts($0) }
+      traits.dialled = traits.dialled.map { self.roleOnly($0) }
     }
     return traits
+  }
+
+  private func member<Facts>(_ number: Int32, of all: ClassNumbers<Facts>) -> Facts? {
+    number < 0 ? nil : all.members[Int(number)]
   }
 
   /// The name the client gave, if the line has one.
@@ -146,11 +205,12 @@ final class DestinationClassifier {
     return host
   }
 
-  private func upstreamFacts(_ endpoint: Endpoint) -> (facts: DestinationTraits.Upstream, exceptions: EntrySet)? {
-    guard let address = addresses.parse(endpoint.ip) else { return nil }
-    // the port matters only where a forward proxy was guessed by it
-    let guess = topology.guessedForwardProxies[Topology.ProxyPort(address: address, port: endpoint.port)]
-    let key = guess == nil ? endpoint.ip : "\(endpoint.ip) \(endpoint.port)"
+  private func upstreamNumber(of fact: Judge.DestinationFact) -> Int32 {
+    guard let address = fact.upstream, let port = fact.destination.upstream?.port else { return -1 }
+    let guess =
+      topology.guessedForwardProxies.isEmpty
+      ? nil : topology.guessedForwardProxies[Topology.ProxyPort(address: address, port: port)]
+    let key = Topology.ProxyPort(address: address, port: guess == nil ? 0 : port)
     if let known = upstreams[key] { return known }
     var entries = topology.entries(of: address, index)
     entries.pods = entries.pods.intersection(index.places)
@@ -167,21 +227,24 @@ final class DestinationClassifier {
         ? Topology.span(at: address, in: topology.sniProxySpans) : nil,
       forwardProxySpan: mayBeForwardProxy ? Topology.span(at: address, in: topology.forwardProxySpans) : nil,
       inboundSpan: topology.inboundProxies.contains(address) ? topology.inboundSpan : nil)
-    let result = (facts, index.exceptions.address(address))
-    upstreams[key] = result
-    return result
+    let number = Int32(
+      upstreamFacts.number(of: UpstreamFacts(facts: facts, exceptions: index.exceptions.address(address))))
+    upstreams[key] = number
+    return number
   }
 
-  private func dialledFacts(_ endpoint: Endpoint) -> DestinationTraits.Dialled? {
-    if let known = dialled[endpoint.ip] { return known }
-    guard let address = addresses.parse(endpoint.ip) else { return nil }
+  private func dialledNumber(of fact: Judge.DestinationFact) -> Int32 {
+    guard let address = fact.dialled else { return -1 }
+    if let known = dialled[address] { return known }
     var entries = topology.entries(of: address, index)
     entries.pods = entries.pods.intersection(index.places)
-    let facts = DestinationTraits.Dialled(
-      kind: AddressKind(address), isMesh: topology.meshAddresses.contains(address),
-      isGateway: topology.gatewayProxies.contains(address), entries: entries)
-    dialled[endpoint.ip] = facts
-    return facts
+    let number = Int32(
+      dialledFacts.number(
+        of: DestinationTraits.Dialled(
+          kind: AddressKind(address), isMesh: topology.meshAddresses.contains(address),
+          isGateway: topology.gatewayProxies.contains(address), entries: entries)))
+    dialled[address] = number
+    return number
   }
 
   /// Without the policy's entries, which would multiply the classes: a sent line is not judged by what was dialled.
@@ -195,16 +258,19 @@ final class DestinationClassifier {
     return facts
   }
 
-  private func hostFacts(_ host: String) -> (entries: DestinationTraits.HostEntries, exceptions: EntrySet) {
-    if let known = hosts[host] { return known }
+  private func hostNumber(of fact: Judge.DestinationFact) -> Int32 {
+    guard let host = fact.cluster.registryHost else { return -1 }
+    // Without a single pattern all hosts are one.
+    let key = index.namesHosts ? host : ""
+    if let known = hosts[key] { return known }
     let entries = DestinationTraits.HostEntries(
       internals: index.internalHosts.entries(matching: host), gateways: index.gateways.hosts.entries(matching: host),
       sniProxies: index.sniProxies.hosts.entries(matching: host),
       forwardProxies: index.forwardProxies.hosts.entries(matching: host),
       isGatewayService: index.evidence.gatewayHosts.contains(host))
-    let result = (entries, index.exceptions.host(host))
-    hosts[host] = result
-    return result
+    let number = Int32(hostFacts.number(of: HostFacts(entries: entries, exceptions: index.exceptions.host(host))))
+    hosts[key] = number
+    return number
   }
 
   private func exceptionHost(_ host: String) -> EntrySet {

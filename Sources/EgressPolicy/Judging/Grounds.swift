@@ -88,7 +88,7 @@ extension Judge {
     let (policy, addresses, classifier) = (learned.index.policy, learned.addresses, learned.classifier)
     let rules = learned.rules(at: atMs)
     let from = learned.topology.traits(of: sourceFact, learned.index, addresses)
-    let to = classifier.traits(of: destinationFact.destination)
+    let to = classifier.traits(of: destinationFact)
     let verdict = rules.verdict(from, to)
     var grounds = Grounds(
       verdict: verdict, ending: Ending.verdict(of: outcomeFact.outcome, in: verdict.context))

@@ -13,9 +13,22 @@ public struct Judge: Sendable {
     var declaredRole: Role?
   }
 
-  struct DestinationFact: Sendable {
-    var id: Int64
-    var destination: Destination
+  /// What is asked of a destination again and again is read off it once. A class, because a copy of all its texts would cost
+  /// more than what is done with it.
+  final class DestinationFact: Sendable {
+    let id: Int64
+    let destination: Destination
+    let cluster: ClusterName
+    let upstream: IPAddress?
+    let dialled: IPAddress?
+
+    init(id: Int64, destination: Destination) {
+      self.id = id
+      self.destination = destination
+      cluster = ClusterName(destination.cluster)
+      upstream = destination.upstream.flatMap { IPAddress($0.ip) }
+      dialled = destination.dialled.flatMap { IPAddress($0.ip) }
+    }
   }
 
   let policy: Policy?
@@ -60,7 +73,7 @@ public struct Judge: Sendable {
       names = ClusterNames(history, logs: judge.logs)
       topology = Topology(
         index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs)
-      strangers = Strangers(judge.destinations, index: index, topology: topology, addresses: addresses)
+      strangers = Strangers(judge.destinations, index: index, topology: topology)
       classifier = DestinationClassifier(
         index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
     }
@@ -85,15 +98,12 @@ public struct Judge: Sendable {
       let number = sourceClasses.number(of: topology.traits(of: fact, index, addresses))
       result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses, learned.names)))
     }
-    var destinationClasses = ClassNumbers<DestinationTraits>()
-    for fact in destinations {
-      result.destinationClasses.append(
-        (fact.id, destinationClasses.number(of: learned.classifier.traits(of: fact.destination))))
-    }
+    result.destinationClasses.reserveCapacity(destinations.count)
+    for fact in destinations { result.destinationClasses.append((fact.id, learned.classifier.number(of: fact))) }
     for interval in result.intervals {
       let rules = learned.rules(at: interval.fromMs)
       for (sourceClass, source) in sourceClasses.members.enumerated() {
-        for (destinationClass, destination) in destinationClasses.members.enumerated() {
+        for (destinationClass, destination) in learned.classifier.classes.members.enumerated() {
           result.routes.append(
             Judgement.Route(
               interval: interval.id, sourceClass: sourceClass, destinationClass: destinationClass,
@@ -139,9 +149,7 @@ public struct Judge: Sendable {
       }
     }
     for fact in destinations {
-      for text in [fact.destination.upstream?.ip, fact.destination.dialled?.ip] {
-        if let address = addresses.parse(text) { seen.insert(address) }
-      }
+      for address in [fact.upstream, fact.dialled] { if let address { seen.insert(address) } }
     }
     let span = logs.map(\.firstMs).min().flatMap { first in logs.map(\.lastMs).max().map { (first, $0) } }
     return ClusterEvidence(history, addresses: seen, clients: clients, policy: policy, span: span)
@@ -184,15 +192,15 @@ struct Strangers: Sendable {
   private(set) var sentences: [String] = []
   private(set) var summary: [String] = []
 
-  init(_ facts: [Judge.DestinationFact], index: PolicyIndex, topology: Topology, addresses: AddressReader) {
+  init(_ facts: [Judge.DestinationFact], index: PolicyIndex, topology: Topology) {
     var strangers: Set<IPAddress> = []
     let guessed = Set(topology.guessedForwardProxies.keys.map(\.address)).union(topology.guessedGateways.keys)
       .union(topology.guessedSNIProxies.keys).union(topology.declaredGateways)
     for fact in facts {
-      guard let address = addresses.parse(fact.destination.upstream?.ip), !strangers.contains(address),
+      guard let address = fact.upstream,
         [.linkLocal, .privateUse, .sharedSpace, .reserved, .special].contains(AddressKind(address)),
-        !topology.meshAddresses.contains(address), !guessed.contains(address),
-        [.outbound, .passthrough, .custom, .none].contains(ClusterName(fact.destination.cluster).kind)
+        !strangers.contains(address), !topology.meshAddresses.contains(address), !guessed.contains(address),
+        [.outbound, .passthrough, .custom, .none].contains(fact.cluster.kind)
       else { continue }
       let entries = topology.entries(of: address, index)
       guard entries.internals.isEmpty, entries.pods.isEmpty, entries.gateways.isEmpty, entries.sniProxies.isEmpty,

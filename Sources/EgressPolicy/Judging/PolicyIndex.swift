@@ -18,6 +18,11 @@ struct PolicyIndex: Sendable {
   /// All pods but the topology's turns without a sidecar, which matter to clients only: each address that has one is in
   /// an entry for all times as well.
   let places: EntrySet
+  /// Something is said of some host.
+  var namesHosts: Bool {
+    internalHosts.count + gateways.count + sniProxies.count + forwardProxies.count + exceptions.count > 0
+      || !evidence.gatewayHosts.isEmpty
+  }
   /// Of each pod the first one of which the same is said: the same times, the same answer about a sidecar.
   let podLikeness: [Int]
 

@@ -85,9 +85,9 @@ struct Topology: Sendable {
     logs spans: [LogSpan]
   ) {
     learn(sources, addresses)
-    learn(destinations, addresses, index)
-    guess(destinations, addresses, index)
-    learnWayToForwardProxies(destinations, addresses, index)
+    learn(destinations, index)
+    guess(destinations, index)
+    learnWayToForwardProxies(destinations, index)
     learnSpans(sources, spans, addresses)
   }
 
@@ -143,14 +143,10 @@ struct Topology: Sendable {
     }
   }
 
-  private mutating func learn(
-    _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
-  ) {
+  private mutating func learn(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
     for fact in destinations {
-      let destination = fact.destination
-      let cluster = ClusterName(destination.cluster)
-      if cluster.kind == .inbound, let own = addresses.parse(destination.dialled?.ip) { learnMesh(own) }
-      guard let host = cluster.registryHost, let upstream = addresses.parse(destination.upstream?.ip),
+      if fact.cluster.kind == .inbound, let own = fact.dialled { learnMesh(own) }
+      guard let host = fact.cluster.registryHost, let upstream = fact.upstream,
         ![.publicUse, .loopback].contains(AddressKind(upstream))
       else { continue }
       Topology.teach(&taughtGateways, upstream, host, index.gateways)
@@ -168,9 +164,7 @@ struct Topology: Sendable {
     taught[upstream] = taught[upstream]?.union(entries) ?? entries
   }
 
-  private mutating func guess(
-    _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
-  ) {
+  private mutating func guess(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
     var gateways: [IPAddress: String] = [:]
     var sniProxies: [IPAddress: String] = [:]
     var forwardProxies: [ProxyPort: String] = [:]
@@ -178,13 +172,11 @@ struct Topology: Sendable {
       guesses[key] = guesses[key].map { min($0, sentence) } ?? sentence
     }
     for fact in destinations {
-      let destination = fact.destination
-      let cluster = ClusterName(destination.cluster)
-      guard let endpoint = destination.upstream, let upstream = addresses.parse(endpoint.ip),
+      guard let endpoint = fact.destination.upstream, let upstream = fact.upstream,
         ![.publicUse, .loopback, .metadata].contains(AddressKind(upstream)),
-        [.outbound, .passthrough, .custom, .none].contains(cluster.kind)
+        [.outbound, .passthrough, .custom, .none].contains(fact.cluster.kind)
       else { continue }
-      let host = cluster.registryHost ?? ""
+      let host = fact.cluster.registryHost ?? ""
       if index.gateways.isEmpty, ClusterName.looksLikeGateway(host), !declaredGateways.contains(upstream),
         !index.evidence.isGatewayThroughout(upstream)
       {
@@ -238,15 +230,13 @@ struct Topology: Sendable {
   }
 
   /// A gateway's line shows the gateway's own address as the one that was dialled.
-  private mutating func learnWayToForwardProxies(
-    _ destinations: [Judge.DestinationFact], _ addresses: AddressReader, _ index: PolicyIndex
-  ) {
+  private mutating func learnWayToForwardProxies(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
+    if guessedForwardProxies.isEmpty && taughtForwardProxies.isEmpty && index.forwardProxies.isEmpty { return }
     isForwardProxyReachedBySidecars = destinations.contains { fact in
-      let destination = fact.destination
-      guard let endpoint = destination.upstream, let upstream = addresses.parse(endpoint.ip),
-        let dialled = addresses.parse(destination.dialled?.ip), !gatewayProxies.contains(dialled)
+      guard let endpoint = fact.destination.upstream, let upstream = fact.upstream, let dialled = fact.dialled,
+        !gatewayProxies.contains(dialled)
       else { return false }
-      let host = ClusterName(destination.cluster).registryHost
+      let host = fact.cluster.registryHost
       return guessedForwardProxies[ProxyPort(address: upstream, port: endpoint.port)] != nil
         || taughtForwardProxies[upstream] != nil
         || !index.forwardProxies.addresses.entries(containing: upstream).isEmpty
