@@ -19,9 +19,22 @@ extension FlowStore {
   public func append(
     _ batch: FlowBatch, log: Int64, firstLine: Int64, position: Int64, parser: Int = 0
   ) throws(StoreError) -> ClosedRange<Int64>? {
+    var record = LogRecord(path: "")
+    record.id = log
+    return try append(batch, log: record, firstLine: firstLine, position: position, parser: parser, sieve: nil)
+  }
+
+  /// The same, with rows only for the flows that need one: of the others the next commit writes sums. The rows of the batch
+  /// are in another order afterwards.
+  ///
+  /// - Parameter log: with its row id; path and declared role are what its sources are judged by.
+  @discardableResult
+  public func append(
+    _ batch: FlowBatch, log: LogRecord, firstLine: Int64, position: Int64, parser: Int = 0, sieve: (any FlowSieve)?
+  ) throws(StoreError) -> ClosedRange<Int64>? {
     try write("append") { db throws(StoreError) in
       try self.writer.append(
-        batch, log: log, firstLine: firstLine, position: position, parser: parser, on: db,
+        batch, log: log, firstLine: firstLine, position: position, parser: parser, sieve: sieve, on: db,
         beforeWrite: self.beforeWrite)
     }
   }

@@ -22,11 +22,18 @@ final class BatchWriter {
   private var keptRejected: [Int64: Int] = [:]
   private var keptRejectedTotal = 0
   private(set) var isJudged = false
+  /// Flows that get no row, since the last commit.
+  private let tally = TallyWriter()
+  /// By row id: a flow to it that is no exception has a row.
+  private var isMet: [Bool]?
 
   private struct Statements {
     let sources, destinations, outcomes, pathTemplates: DictionaryTable
-    let rows, mark, count, rejected, minute, openMinute: Statement
+    let rows, mark, count, rejected, minute, openMinute, print, met: Statement
   }
+
+  /// Lines of a batch that may be known by four bytes each; the flows of others get rows.
+  private static let mostPrints: Int64 = 1 << 20
 
   init(_ db: Database) throws(StoreError) {
     content = .allocate(capacity: 1)
@@ -60,7 +67,10 @@ final class BatchWriter {
         "insert into rejected_line (log, line, reason, detail, text) values (?, ?, ?, ?, ?)", isKept: true),
       minute: try db.statement(
         "insert or replace into flow_minute (minute, first_flow, last_flow, flows) values (?, ?, ?, ?)", isKept: true),
-      openMinute: try db.statement("insert or ignore into open_minute (minute) values (?)", isKept: true))
+      openMinute: try db.statement("insert or ignore into open_minute (minute) values (?)", isKept: true),
+      print: try db.statement(
+        "insert or replace into line_print (log, first_line, prints) values (?, ?, ?)", isKept: true),
+      met: try db.statement("insert or ignore into met_destination (destination) values (?)", isKept: true))
     try forget(db)
   }
 
@@ -93,6 +103,8 @@ final class BatchWriter {
         try table.forget(db)
       }
     }
+    tally.forget()
+    isMet = nil
     keptRejected.removeAll()
     let kept = try db.statement("select log, count(*) from rejected_line group by log order by log")
     while try kept.step() { keptRejected[kept.int(0)] = Int(kept.int(1)) }
@@ -108,22 +120,35 @@ final class BatchWriter {
     isJudged = judged
   }
 
+  /// Writes the flows that have no row, before a commit.
+  func closeTally(_ db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)?) throws(StoreError) {
+    try tally.close(db, beforeWrite)
+  }
+
+  /// - Parameter sieve: says which flows need no row of their own; nil gives a row to each.
   func append(
-    _ batch: FlowBatch, log: Int64, firstLine: Int64, position: Int64, parser: Int, on db: Database,
-    beforeWrite: ((String) throws(StoreError) -> Void)?
+    _ batch: FlowBatch, log: LogRecord, firstLine: Int64, position: Int64, parser: Int, sieve: (any FlowSieve)?,
+    on db: Database, beforeWrite: ((String) throws(StoreError) -> Void)?
   ) throws(StoreError) -> ClosedRange<Int64>? {
     guard let statements else { throw .sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil) }
     guard batch.linesRead > 0 || !batch.newSources.isEmpty else { return nil }
     var rows: ClosedRange<Int64>?
-    try resolve(batch, log: log, parser: parser, statements, on: db, beforeWrite)
+    let record = log
+    let log = record.id
+    try resolve(batch, log: record, parser: parser, sieve, statements, on: db, beforeWrite)
     if batch.count > 0 {
-      try beforeWrite?("rows")
-      try insertRows(of: batch, maps[parser]!, statements.rows)
-      // One insert gave the rows of the batch consecutive ids.
-      let last = db.lastInsertedRowID
-      rows = last - Int64(batch.count) + 1...last
-      try beforeWrite?("minutes")
-      try noteMinutes(of: batch, firstFlow: last - Int64(batch.count) + 1, statements)
+      try check(batch, maps[parser]!)
+      var count = batch.count
+      if let sieve { count = try sift(batch, log: log, maps[parser]!, sieve, statements, on: db, beforeWrite) }
+      if count > 0 {
+        try beforeWrite?("rows")
+        try insertRows(batch.rows, count, maps[parser]!, statements.rows)
+        // One insert gave the rows of the batch consecutive ids.
+        let last = db.lastInsertedRowID
+        rows = last - Int64(count) + 1...last
+        try beforeWrite?("minutes")
+        try noteMinutes(batch.rows, count, firstFlow: last - Int64(count) + 1, statements)
+      }
     }
     if batch.linesRead > 0 {
       try beforeWrite?("line mark")
@@ -139,9 +164,10 @@ final class BatchWriter {
 
   /// Gives every new dictionary entry of the batch its row.
   private func resolve(
-    _ batch: FlowBatch, log: Int64, parser: Int, _ statements: Statements, on db: Database,
-    _ beforeWrite: ((String) throws(StoreError) -> Void)?
+    _ batch: FlowBatch, log record: LogRecord, parser: Int, _ sieve: (any FlowSieve)?, _ statements: Statements,
+    on db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)?
   ) throws(StoreError) {
+    let log = record.id
     // Taken out and put back, so that the arrays are grown in place.
     var ids = maps.removeValue(forKey: parser) ?? IdMaps()
     defer { maps[parser] = ids }
@@ -176,11 +202,93 @@ final class BatchWriter {
       batch.newPathTemplates, from: batch.firstNewPathTemplate, to: &ids.pathTemplates, statements.pathTemplates
     ) { [.text($0)] }
     if needsJudgement { try setJudged(false, on: db) }
+    guard let sieve else { return }
+    func named<Entry>(_ entries: [Entry], _ map: [Int64]) -> [(id: Int64, Entry)] {
+      Array(zip(map.suffix(entries.count), entries))
+    }
+    if !(batch.newSources.isEmpty && batch.newDestinations.isEmpty && batch.newOutcomes.isEmpty) {
+      sieve.learn(
+        sources: named(batch.newSources, ids.sources).map { ($0.0, $0.1.of(log: log)) },
+        destinations: named(batch.newDestinations, ids.destinations), outcomes: named(batch.newOutcomes, ids.outcomes),
+        of: record)
+    }
   }
 
-  private func insertRows(of batch: FlowBatch, _ ids: IdMaps, _ insert: Statement) throws(StoreError) {
+  /// Hands the flows that need no row to the tally, and moves the others to the front.
+  /// - Returns: how many others there are.
+  private func sift(
+    _ batch: FlowBatch, log: Int64, _ ids: IdMaps, _ sieve: any FlowSieve, _ statements: Statements, on db: Database,
+    _ beforeWrite: ((String) throws(StoreError) -> Void)?
+  ) throws(StoreError) -> Int {
+    let rows = batch.rows
+    if tally.room < batch.count { try tally.close(db, beforeWrite) }
+    var isMet = if let known = self.isMet { known } else { try metDestinations(db) }
+    // Given back as it is after a failure: then it is read anew.
+    self.isMet = nil
+    let firstLine = rows[0].line
+    var prints = [UInt32](
+      repeating: 0,
+      count: Int(clamping: min(max(rows[batch.count - 1].line - firstLine, 0), BatchWriter.mostPrints)) + 1)
+    var (kept, tallied) = (0, Int64(0))
+    for index in 0..<batch.count {
+      let row = rows[index]
+      let destination = ids.destinations[Int(row.destination)]
+      let (source, outcome) = (ids.sources[Int(row.source)], ids.outcomes[Int(row.outcome)])
+      var needsRow = !sieve.isOrdinary(
+        source: source, destination: destination, outcome: outcome, durationMs: row.durationMs)
+      if !needsRow {
+        let place = Int(destination)
+        if place >= isMet.count { isMet += repeatElement(false, count: place + 1 - isMet.count) }
+        let line = row.line - firstLine
+        if !isMet[place] {
+          // The first one is what can be shown of a host, and what tells alert of it.
+          isMet[place] = true
+          needsRow = true
+          try statements.met.run(.integer(destination))
+        } else if line < 0 || line >= prints.count {
+          needsRow = true
+        } else {
+          if tally.isBehind(row.startedAtMs) {
+            tally.note(tallied, of: log)
+            tallied = 0
+            try tally.close(db, beforeWrite)
+          }
+          needsRow = !tally.take(row, source: source, destination: destination, outcome: outcome, log: log)
+          if !needsRow {
+            tallied += 1
+            if prints[Int(line)] == 0 { prints[Int(line)] = StoredLine(row).print.littleEndian }
+          }
+        }
+      }
+      if needsRow {
+        if kept != index { rows[kept] = row }
+        kept += 1
+      }
+    }
+    self.isMet = isMet
+    guard kept < batch.count else { return kept }
+    tally.note(tallied, of: log)
+    try beforeWrite?("line prints")
+    try statements.print.run(
+      .integer(log), .integer(firstLine), .blob(prints.withUnsafeBytes { Array($0) }))
+    return kept
+  }
+
+  private func metDestinations(_ db: Database) throws(StoreError) -> [Bool] {
+    var isMet: [Bool] = []
+    let row = try db.statement("select destination from met_destination order by destination")
+    while try row.step() {
+      let place = Int(clamping: row.int(0))
+      guard place >= 0, place < 1 << 31 else { continue }
+      if place >= isMet.count { isMet += repeatElement(false, count: place + 1 - isMet.count) }
+      isMet[place] = true
+    }
+    return isMet
+  }
+
+  /// One pass over the ids here, so that neither the table's columns nor the tally need checks.
+  private func check(_ batch: FlowBatch, _ ids: IdMaps) throws(StoreError) {
     precondition(batch.count <= batch.capacity)
-    // One pass over the ids here, so that the table's columns need no checks.
     for index in 0..<batch.count {
       let row = batch.rows + index
       guard row.pointee.source >= 0, Int(row.pointee.source) < ids.sources.count else {
@@ -196,13 +304,18 @@ final class BatchWriter {
         throw .unknownEntry(kind: "path_template", id: Int(row.pointee.pathTemplate))
       }
     }
+  }
+
+  private func insertRows(
+    _ rows: UnsafeMutablePointer<FlowRow>, _ count: Int, _ ids: IdMaps, _ insert: Statement
+  ) throws(StoreError) {
     // The pointers are valid inside these closures only, and so is the table's content.
     let failure: StoreError? = ids.sources.withUnsafeBufferPointer { sources in
       ids.destinations.withUnsafeBufferPointer { destinations in
         ids.outcomes.withUnsafeBufferPointer { outcomes in
           ids.pathTemplates.withUnsafeBufferPointer { pathTemplates in
             content.pointee = BatchTable.Content(
-              rows: UnsafePointer(batch.rows), count: batch.count, sources: sources.baseAddress,
+              rows: UnsafePointer(rows), count: count, sources: sources.baseAddress,
               destinations: destinations.baseAddress, outcomes: outcomes.baseAddress,
               pathTemplates: pathTemplates.baseAddress)
             defer { content.pointee = BatchTable.Content() }
@@ -220,7 +333,9 @@ final class BatchWriter {
   }
 
   /// Where the flows of each minute stand, and that their hops are to be joined.
-  private func noteMinutes(of batch: FlowBatch, firstFlow: Int64, _ statements: Statements) throws(StoreError) {
+  private func noteMinutes(
+    _ rows: UnsafeMutablePointer<FlowRow>, _ count: Int, firstFlow: Int64, _ statements: Statements
+  ) throws(StoreError) {
     var minutes: [Int64: (first: Int, last: Int, flows: Int64)] = [:]
     var present = Int64.min
     var first = 0
@@ -229,14 +344,14 @@ final class BatchWriter {
       let known = minutes[present]
       minutes[present] = (known?.first ?? first, end - 1, (known?.flows ?? 0) + Int64(end - first))
     }
-    for index in 0..<batch.count {
-      let minute = FlowStore.minute(of: (batch.rows + index).pointee.startedAtMs)
+    for index in 0..<count {
+      let minute = FlowStore.minute(of: (rows + index).pointee.startedAtMs)
       guard minute != present else { continue }
       close(index)
       present = minute
       first = index
     }
-    close(batch.count)
+    close(count)
     for (minute, range) in minutes {
       try statements.minute.run(
         .integer(minute), .integer(firstFlow + Int64(range.first)), .integer(firstFlow + Int64(range.last)),

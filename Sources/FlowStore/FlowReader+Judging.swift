@@ -25,7 +25,7 @@ extension FlowReader {
   public func log(_ id: Int64) throws -> LogRecord? {
     try access { db in
       let row = try db.statement(
-        "select id, \(LogRecord.storedColumns.joined(separator: ", ")), pruned from log where id = ?")
+        "select id, \(LogRecord.storedColumns.joined(separator: ", ")), pruned, tallied from log where id = ?")
       row.bind(id, at: 1)
       return try row.step() ? LogRecord(row) : nil
     }

@@ -129,6 +129,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   public func commit() throws(StoreError) {
     try access { db throws(StoreError) in
       guard db.isInsideTransaction else { return }
+      try self.writer.closeTally(db, self.beforeWrite)
       try self.beforeWrite?("commit")
       try db.run("commit")
       self.checkpointIfLarge(db)

@@ -22,6 +22,16 @@ extension FlowStore {
     }
   }
 
+  /// Minutes of which flows are in tallies alone, ascending.
+  public func talliedMinutes() throws(StoreError) -> [Int64] {
+    try access { db throws(StoreError) in
+      let rows = try db.statement("select distinct minute from tallied_minute order by minute")
+      var minutes: [Int64] = []
+      while try rows.step() { minutes.append(rows.int(0)) }
+      return minutes
+    }
+  }
+
   /// Hops of all minutes are joined, inside the open transaction.
   public func closeMinutes() throws(StoreError) {
     try write("joined") { db throws(StoreError) in try db.run("delete from open_minute") }

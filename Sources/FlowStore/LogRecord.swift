@@ -48,8 +48,12 @@ public struct LogRecord: Sendable, Equatable {
   public var lastReadAtMs: Int64?
   /// Truncated, rewritten, copied from, ...
   public var note: String?
+  /// What the last run kept rows of; nil: of all flows.
+  public var kept: String?
   /// Flows removed by `prune`; the store keeps it.
   public internal(set) var pruned: Int64 = 0
+  /// Of the stored flows, those that are in tallies alone; the store keeps it.
+  public internal(set) var tallied: Int64 = 0
 
   public init(path: String) {
     self.path = path
@@ -57,12 +61,13 @@ public struct LogRecord: Sendable, Equatable {
 }
 
 extension LogRecord {
-  /// All columns but `id` and `pruned`.
+  /// All columns but `id`, `pruned` and `tallied`.
   static let storedColumns = [
     "path", "device", "inode", "generation", "compressed", "size", "mtime_ns", "position", "lines", "head_length",
     "head_hash", "tail_length", "tail_hash", "prefix_state", "carry", "pending", "namespace", "pod", "container",
     "label", "declared_role", "formats", "read", "stored", "rejected", "skipped", "first_ms", "last_ms",
     "first_read_at_ms", "last_read_at_ms", "note",
+    "kept",
   ]
 
   var storedValues: [Value] {
@@ -73,11 +78,11 @@ extension LogRecord {
       carry.map { .blob($0) } ?? .null, .integer(pending), Value(namespace), Value(pod), Value(container),
       Value(label), Value(declaredRole?.rawValue), formats.isEmpty ? .null : .text(formats.joined(separator: ",")),
       .integer(read), .integer(stored), .integer(rejected), .integer(skipped), Value(firstMs), Value(lastMs),
-      Value(firstReadAtMs), Value(lastReadAtMs), Value(note),
+      Value(firstReadAtMs), Value(lastReadAtMs), Value(note), Value(kept),
     ]
   }
 
-  /// From `id`, `storedColumns`, `pruned`.
+  /// From `id`, `storedColumns`, `pruned`, `tallied`.
   init(_ row: Statement) {
     self.init(path: row.text(1) ?? "")
     id = row.int(0)
@@ -111,7 +116,9 @@ extension LogRecord {
     firstReadAtMs = row.optionalInt(29)
     lastReadAtMs = row.optionalInt(30)
     note = row.text(31)
-    pruned = row.int(32)
+    kept = row.text(32)
+    pruned = row.int(33)
+    tallied = row.int(34)
   }
 }
 
@@ -120,7 +127,7 @@ extension FlowStore {
   public func logs() throws(StoreError) -> [LogRecord] {
     try access { db throws(StoreError) in
       let rows = try db.statement(
-        "select id, \(LogRecord.storedColumns.joined(separator: ", ")), pruned from log order by id")
+        "select id, \(LogRecord.storedColumns.joined(separator: ", ")), pruned, tallied from log order by id")
       var logs: [LogRecord] = []
       while try rows.step() { logs.append(LogRecord(rows)) }
       return logs

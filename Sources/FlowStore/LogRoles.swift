@@ -13,7 +13,7 @@ public struct LogLook: Sendable, Equatable {
     self.hasSuccess = hasSuccess
   }
 
-  func merged(with other: LogLook) -> LogLook {
+  public func merged(with other: LogLook) -> LogLook {
     let all = roles + other.roles
     let known = Role.allCases.filter { $0 != .unknown && all.contains($0) }
     // A role that is known says more than one that some lines leave open.

@@ -21,6 +21,7 @@ extension FlowStore {
     let changed = try changedLogs(isAfresh)
     guard !changed.isEmpty else { return }
     var found = isAfresh && rows != nil ? try self.looksByLog() : looks
+    if isAfresh { found.merge(try look(atTalliesAfter: 0).looks) { $0.merged(with: $1) } }
     let open = changed.filter { log in
       let look = found[log.id]
       return (look?.roles ?? []).isEmpty && log.roles.isEmpty

@@ -106,6 +106,7 @@ extension FlowStore {
           max(s.last_joined_ms) is not null
             and max(s.shape <> 'inbound' and s.logs_success = 1)
             and l.rejected = 0
+            and l.tallied = 0
             and coalesce(l.declared_role, 'sidecar') in ('sidecar', 'unknown')
             and not exists (
               select 1

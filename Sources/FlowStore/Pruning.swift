@@ -1,7 +1,8 @@
 internal import GRDB
 
 extension FlowStore {
-  /// Removes the flows that began before a time (Unix milliseconds), inside the open transaction; returns how many.
+  /// Removes the flows that began before a time (Unix milliseconds), inside the open transaction; returns how many. Flows
+  /// without rows go by whole hours.
   ///
   /// What the removed flows alone referred to goes too. Reading positions stay, so nothing is read again; rejected
   /// lines stay within their own bounds. Parsers must start their dictionaries anew afterwards.
@@ -25,17 +26,23 @@ extension FlowStore {
         "select distinct id / \(HopBlocks.flows) as block from flow where started_at_ms < ? order by block")
       touched.bind(startedAtMs, at: 1)
       while try touched.step() { blocks.append(touched.int(0)) }
+      try self.beforeWrite?("prune tallies")
+      let tallied = try TallyPruning.prune(before: startedAtMs, db)
       try self.beforeWrite?("prune rollups")
       try FlowStore.dropRollups(before: startedAtMs, db)
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
-      let removed = db.changesCount
+      let removed = db.changesCount + Int(tallied)
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
       try HopBlocks.clearGone(blocks: blocks, db)
       try db.statement("delete from flow_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
       try db.statement("delete from open_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
+      try db.statement("delete from tallied_minute where minute < ?").run(
+        .integer(FlowStore.minute(of: startedAtMs)))
+      try db.run("delete from line_print where log in (select id from log where stored = pruned)")
+      try TallyPruning.listReferences(db)
       for (kind, table, column) in [
         (1, "source", "source"), (2, "destination", "destination"), (3, "outcome", "outcome"),
         (4, "path_template", "path_template"),
@@ -45,9 +52,11 @@ extension FlowStore {
           """
           delete from \(table)
           where id not in (select \(column) from flow where \(column) is not null)
+            and id not in (select id from temp.tallied_id where kind = \(kind))
           """)
         try db.run("delete from dictionary_key where kind = \(kind) and id not in (select id from \(table))")
       }
+      try db.run("delete from met_destination where destination not in (select id from destination)")
       try db.run("delete from outcome_verdict where outcome not in (select id from outcome)")
       // The judgement was of more than there is now.
       try db.run("delete from meta where key = 'judgement'")

@@ -18,6 +18,9 @@ public struct StoreInfo: Sendable, Codable, Equatable {
   /// Flows that rollups stand for, and the bytes of these.
   public var rolledUpFlows: Int64
   public var rollupBytes: Int64
+  /// Flows that have no row, and the bytes of what is kept of them.
+  public var talliedFlows: Int64
+  public var tallyBytes: Int64
   /// Earliest start and latest end of all flows, Unix milliseconds.
   public var firstMs: Int64?
   public var lastMs: Int64?
@@ -34,6 +37,8 @@ extension FlowReader {
       "(select max(last_ms) from log)", "(select value from meta where key = 'policy_file')",
       "(select value from meta where key = 'judged')", "sqlite_version()",
       "(select coalesce(sum(flows), 0) from rollup_run)", "(select coalesce(sum(length(content)), 0) from rollup_part)",
+      "(select coalesce(sum(tallied), 0) from log)",
+      "(select coalesce(sum(length(content)), 0) from tally_part) + (select coalesce(sum(length(prints)), 0) from line_print)",
     ]
     guard let row = try rows("select \(names.joined(separator: ", "))").rows.first else {
       preconditionFailure("a select without a table has one row")
@@ -48,6 +53,7 @@ extension FlowReader {
       logs: row[0].integer ?? 0, flows: row[1].integer ?? 0, sources: row[2].integer ?? 0,
       destinations: row[3].integer ?? 0, outcomes: row[4].integer ?? 0, rejectedLines: row[5].integer ?? 0,
       rolledUpFlows: row[11].integer ?? 0, rollupBytes: row[12].integer ?? 0,
+      talliedFlows: row[13].integer ?? 0, tallyBytes: row[14].integer ?? 0,
       firstMs: row[6].integer, lastMs: row[7].integer, policyFile: row[8].text, isJudged: row[9].text == "1")
   }
 
@@ -61,6 +67,7 @@ extension FlowReader {
     try access { try $0.execute(sql: "begin") }
     defer { try? access { try $0.execute(sql: "commit") } }
     problems += try access { try RollupCheck.problems($0) }
+    problems += try access { try TallyReading.problems($0) }
     for check in FlowReader.checks {
       try query(check.sql) { row in
         problems.append(check.problem(row.map { $0.text ?? $0.integer.map(String.init) ?? "nothing" }))
@@ -79,10 +86,10 @@ extension FlowReader {
         join source s on s.id = f.source
         group by s.log
       )
-      select l.path, l.id, l.stored - l.pruned, coalesce(c.flows, 0)
+      select l.path, l.id, l.stored - l.pruned - l.tallied, coalesce(c.flows, 0)
       from log l
       left join flows_of_log c on c.log = l.id
-      where l.stored - l.pruned <> coalesce(c.flows, 0)
+      where l.stored - l.pruned - l.tallied <> coalesce(c.flows, 0)
       order by l.id
       """, { "\($0[0]) (log \($0[1])): \($0[2]) flows by its counter, \($0[3]) in the table" }
     ),

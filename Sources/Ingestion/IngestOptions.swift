@@ -13,6 +13,8 @@ public struct IngestOptions: Sendable {
   public var dropsSeenLines = false
   /// Join the hops of one request or connection into journeys. Minutes that are not joined stay open for a later run.
   public var joinsHops = true
+  /// Which flows get a row; all are counted.
+  public var keep = Keep.all
   /// Path of the database, so that a folder that holds it is not read as its own log.
   public var database: String?
   public var limits = IngestLimits()
@@ -53,4 +55,24 @@ public struct IngestLimits: Sendable {
   public var overlapWindow = 500_000
 
   public init() {}
+}
+
+/// What of the flows is kept beside their sums.
+public enum Keep: Sendable, Equatable {
+  /// A row for each.
+  case all
+  /// Rows only where something may have to be looked into: bypass, what was refused or failed, requests that took at least
+  /// so many milliseconds, and whatever nobody can say the way of.
+  case exceptions(slowMs: Int64)
+
+  /// Requests that take this long are slow unless somebody says otherwise: people have given up by then.
+  public static let slowMs: Int64 = 10_000
+
+  /// As the log remembers it; nil for all.
+  var words: String? {
+    switch self {
+    case .all: nil
+    case .exceptions(let slowMs): "exceptions, slow from \(slowMs) ms"
+    }
+  }
 }

@@ -41,7 +41,8 @@ public final class IngestPipeline {
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
-    let writer = StoreWriter(store: store, known: registry.logs, options: options)
+    let lastTally = try store?.lastTally() ?? 0
+    let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
     let reader = LogReader(
       parser: LineParser(formats: options.formats), writer: writer, options: options, overlap: overlapFilter(writer))
     writer.start()
@@ -50,9 +51,15 @@ public final class IngestPipeline {
     }
     summary.stoppedBy = StopRequest.signal
     try writer.finish()
-    try judge(writer, policy: policy)
+    try store?.closeTally()
+    try judge(writer, policy: policy, lastTally: lastTally)
     summary.seconds = options.seconds() - began
     return summary
+  }
+
+  private func sieve(_ policy: Policy?) throws(StoreError) -> (any FlowSieve)? {
+    guard let store, case .exceptions(let slowMs) = options.keep else { return nil }
+    return OrdinaryTraffic(policy: policy, facts: try store.facts(), slowMs: slowMs)
   }
 
   private func overlapFilter(_ writer: StoreWriter) -> OverlapFilter? {
@@ -66,7 +73,8 @@ public final class IngestPipeline {
     }
   }
 
-  private func judge(_ writer: StoreWriter, policy: Policy?) throws(StoreError) {
+  /// - Parameter lastTally: the number of the last tally before this run.
+  private func judge(_ writer: StoreWriter, policy: Policy?, lastTally: Int64) throws(StoreError) {
     guard let store else {
       for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
       return
@@ -78,7 +86,18 @@ public final class IngestPipeline {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
     }
-    let looks = try store.looksByLog(among: writer.addedRows)
+    var looks = try store.looksByLog(among: writer.addedRows)
+    let tallies = try store.look(atTalliesAfter: lastTally)
+    looks.merge(tallies.looks) { $0.merged(with: $1) }
+    if tallies.bypassed > 0 {
+      // Alert has seen none of their rows.
+      try store.noteLateVerdicts()
+      summary.problems.append(
+        .warning(
+          path: store.path,
+          "\(tallies.bypassed) flows turned out to be bypass once all lines were read; they are counted, and have no row"
+        ))
+    }
     nameRoles(looks, writer)
     try store.noteSigns(looks, among: writer.addedRows)
     // Logs without new lines have their roles from earlier ones.
@@ -215,6 +234,7 @@ public final class IngestPipeline {
   private func declare(_ log: KnownLog) {
     if let role = options.role { log.record.declaredRole = role }
     if let label = options.label { log.record.label = label }
+    log.record.kept = options.keep.words
   }
 
   /// Hashes the first `length` bytes anew, and counts their lines; `file` stands behind them afterwards.
@@ -254,7 +274,7 @@ public final class IngestPipeline {
     let count = try file.read(into: window)
     let lastLine = lines + Int64(window[..<count].count { $0 == 0x0A })
     if lastLine > lines {
-      let stored: [Int64: StoredLine]
+      let stored: StoredLines
       do throws(StoreError) { stored = try store.storedLines(log: former.record.id, in: lines + 1...lastLine) } catch {
         throw ReadError(message: "cannot be compared with what is stored: \(error)")
       }

@@ -38,7 +38,7 @@ public enum JoinHops {
       secondViews: try store.secondViews())
     var tooDense = 0
     var stretches: [Stretch] = []
-    for (from, until) in reach(of: open) {
+    for (from, until) in apart(from: try store.talliedMinutes(), reach(of: open)) {
       stretches += self.stretches(from, until, try store.flowCounts(minutes: from - influence, until + influence)) {
         tooDense += 1
       }
@@ -66,6 +66,25 @@ public enum JoinHops {
       }
     }
     return stretches
+  }
+
+  /// The parts of some stretches that lie further from each of some minutes than a flow can have influence: near them, the
+  /// hop that belongs to a flow may be one that has no row, and another that looks like it would be joined in its place.
+  static func apart(from minutes: [Int64], _ stretches: [(Int64, Int64)]) -> [(Int64, Int64)] {
+    var parts: [(Int64, Int64)] = []
+    var next = 0
+    for (from, until) in stretches {
+      var first = from
+      while next < minutes.count, minutes[next] + influence < from { next += 1 }
+      var place = next
+      while place < minutes.count, minutes[place] - influence <= until {
+        if minutes[place] - influence > first { parts.append((first, minutes[place] - influence - 1)) }
+        first = max(first, minutes[place] + influence + 1)
+        place += 1
+      }
+      if first <= until { parts.append((first, until)) }
+    }
+    return parts
   }
 
   /// Cuts the minutes `from...until` into the longest stretches that fit into memory with what lies around them.

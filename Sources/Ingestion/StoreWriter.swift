@@ -24,6 +24,7 @@ final class StoreWriter: @unchecked Sendable {
   let empty: HandOver<FlowBatch>
 
   private let store: FlowStore?
+  private let sieve: (any FlowSieve)?
   private let limits: IngestLimits
   private let seconds: @Sendable () -> Double
   /// Runs on the caller's thread: what `--overlap` notes has to be in the transaction of the rows it stands for.
@@ -37,8 +38,10 @@ final class StoreWriter: @unchecked Sendable {
   private var failure: StoreError?
   private let ended = DispatchSemaphore(value: 0)
 
-  init(store: FlowStore?, known: [KnownLog], options: IngestOptions) {
+  /// - Parameter sieve: says which flows need no row; nil gives one to each.
+  init(store: FlowStore?, known: [KnownLog], options: IngestOptions, sieve: (any FlowSieve)? = nil) {
     self.store = store
+    self.sieve = sieve
     limits = options.limits
     seconds = options.seconds
     lastCommit = options.seconds()
@@ -112,7 +115,9 @@ final class StoreWriter: @unchecked Sendable {
       rowIDs[parcel.ordinal] = id
     }
     if let batch = parcel.batch, !batch.isEmpty {
-      let rows = try store.append(batch, log: id, firstLine: parcel.firstLine, position: parcel.position)
+      parcel.record.id = id
+      let rows = try store.append(
+        batch, log: parcel.record, firstLine: parcel.firstLine, position: parcel.position, sieve: sieve)
       if let rows { addedRows.add(rows, of: id) }
       rowsSinceCommit += batch.linesRead
     }

@@ -19,7 +19,7 @@ struct StoredStretch {
   ///   - stored: what is stored of a line of the log.
   init(
     in window: UnsafeRawBufferPointer, context: LogContext, formats: [FormatPlan],
-    stored: [Int64: StoredLine]
+    stored: StoredLines
   ) {
     let parser = LineParser(formats: formats)
     parser.begin(log: context)
@@ -34,7 +34,7 @@ struct StoredStretch {
       place = end
       // A line that is no flow proves nothing; it belongs to the stretch when a stored one follows.
       if batch.count == 0 { continue }
-      guard batch.rows[0].line == line, stored[line] == StoredLine(batch.rows[0]) else { return }
+      guard batch.rows[0].line == line, stored.hold(batch.rows[0]) else { return }
       bytes = end
       lines = line - context.nextLine + 1
     }

@@ -68,8 +68,10 @@ public struct Report: Sendable {
         try renderer.row(values)
       }
     }
+    var isTallied = false
     try untilEnough {
       if usesTallies, let answer = try TalliedAnswer(query, arguments: arguments, limit: limit, in: store) {
+        isTallied = true
         try begin(answer.columns)
         for row in answer.rows { try add(row) }
         guard let rest = answer.others, showsOthers else { return }
@@ -85,9 +87,32 @@ public struct Report: Sendable {
         "only the first \(Quantities.grouped(Int64(shown))) are shown: --limit 0 shows all, --since and --until choose a time"
       ]
       : []
-    let notes = notes + more + (standing?.notes(for: query.name) ?? [])
+    let unseen = [try noteOfUnseen(in: store, isTallied: isTallied)].compactMap { $0 }
+    let notes = notes + more + unseen + (standing?.notes(for: query.name) ?? [])
     try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))
   }
+
+  /// What the answer says nothing of, because single flows were not kept; nil where it says all.
+  /// - Parameter isTallied: the answer was not made from single flows.
+  public func noteOfUnseen(in store: FlowReader, isTallied: Bool = false) throws -> String? {
+    guard !Report.askedOfLogs.contains(query.name) || !query.isBuiltIn else { return nil }
+    let tallied = try store.talliedFlows()
+    guard tallied > 0 else { return nil }
+    let flows =
+      "\(Quantities.grouped(tallied)) \(tallied == 1 ? "flow" : "flows") without a row of \(tallied == 1 ? "its" : "their") own"
+    guard isTallied else {
+      return
+        "\(flows) (ingest --keep exceptions) are not in this answer: it is made of single flows"
+    }
+    let isCut = [filters.sinceMs, filters.untilMs].contains { ($0 ?? 0) % Report.talliedStepMs != 0 }
+    guard isCut else { return nil }
+    return "\(flows) are counted by whole hours, also the hours that --since and --until cut"
+  }
+
+  /// Built-in reports that look at no flow.
+  private static let askedOfLogs: Set<String> = ["rejected", "assumptions", "clocks"]
+  /// Flows without rows are told apart by hours.
+  private static let talliedStepMs: Int64 = 3_600_000
 
   private struct EnoughRows: Error {}
 

@@ -12,6 +12,8 @@ public struct Standing: Sendable, Equatable {
   public private(set) var stored: Int64 = 0
   public private(set) var rejected: Int64 = 0
   public private(set) var skipped: Int64 = 0
+  /// Of the stored flows, those without a row: only their sums are known.
+  public private(set) var tallied: Int64 = 0
   public private(set) var firstMs: Int64?
   public private(set) var lastMs: Int64?
   public private(set) var isJudged = false
@@ -50,7 +52,8 @@ public struct Standing: Sendable, Equatable {
   init(of store: FlowReader, filters: Filters, findings: Bool, usesTallies: Bool) throws {
     try store.query(
       """
-      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending)
+      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending),
+        sum(tallied)
       from log
       """
     ) { row in
@@ -61,6 +64,7 @@ public struct Standing: Sendable, Equatable {
       skipped = row[4].integer ?? 0
       firstMs = row[5].integer
       lastMs = row[6].integer
+      tallied = row[8].integer ?? 0
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
@@ -199,6 +203,9 @@ public struct Standing: Sendable, Equatable {
       "\(Quantities.grouped(Int64(logs))) \(logs == 1 ? "log" : "logs")\(roles), \(Quantities.grouped(read)) lines read"
     text +=
       " = \(Quantities.grouped(stored)) stored + \(Quantities.grouped(rejected)) rejected + \(Quantities.grouped(skipped)) skipped"
+    if tallied > 0 {
+      text += " (\(Quantities.grouped(tallied)) of the stored kept as sums alone, their hops not joined)"
+    }
     if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
     for sign in signs { text += "; \(sign)" }
     return text

@@ -91,10 +91,12 @@ struct HopBlockTests {
         "insert into flow_hop values (7, \(Int64(bitPattern: 0x8000_0000_0000_0001)), 1), (1000, 3, 14), (2100, -1, 2)",
         "drop table hop_place", "drop table hop_journey", "drop table clock_skew", "drop table rollup_run",
         "drop table rollup_part", "drop table log_sign", "drop table bypass_reason",
-        "drop table own_log", "pragma user_version = 4",
+        "drop table own_log", "drop table tally_run", "drop table tally_part", "drop table line_print",
+        "drop table tallied_minute", "drop table met_destination", "pragma user_version = 4",
       ] { try db.run(sql) }
       for (table, columns) in [
         ("route_verdict", ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway"]),
+        ("log", ["tallied", "kept"]),
         ("source", ["first_end_ms", "last_end_ms", "logs_success", "first_joined_ms", "last_joined_ms"]),
       ] {
         // Views stand in the way of taking columns out; they are made anew.

@@ -12,7 +12,12 @@ final class RandomStore {
 
   /// - Parameters:
   ///   - logs: that hold as many flows each; all but the first have silences.
-  init(flows: Int, logs: Int = 1, isWhollyJudged: Bool = false, hasRollups: Bool = false) throws {
+  ///   - isByHours: verdicts change at whole hours, and no hops are joined: what flows without rows can tell.
+  ///   - sieve: says which flows get no row.
+  init(
+    flows: Int, logs: Int = 1, isWhollyJudged: Bool = false, hasRollups: Bool = false, isByHours: Bool = false,
+    sieve: (any FlowSieve)? = nil
+  ) throws {
     folder = try ScratchFolder()
     let store = try FlowStore(path: folder.path())
     for number in 0..<logs {
@@ -20,14 +25,26 @@ final class RandomStore {
       log.id = try store.insert(log: log)
       let batch = RandomStore.batch(flows / logs)
       if number > 0 { RandomStore.addSilences(to: batch, number) }
-      try store.append(batch, log: log.id, firstLine: 1, position: 0, parser: number)
+      try store.append(batch, log: log, firstLine: 1, position: 0, parser: number, sieve: sieve)
       log.lines = Int64(flows / logs)
       log.read = Int64(flows / logs)
       log.stored = Int64(flows / logs)
       (log.firstMs, log.lastMs) = (noon, noon + 20_000_000)
       try store.update(log: log)
     }
-    try store.apply(RandomStore.judgement(try store.facts(), isWhollyJudged))
+    try store.apply(RandomStore.judgement(try store.facts(), isWhollyJudged, isByHours ? .hours : .anywhere))
+    if !isByHours { try RandomStore.join(flows, store) }
+    try store.commit()
+    if hasRollups {
+      store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3, fanIn: 3)
+      try store.rollUp()
+      let rolledUp = try FlowReader(path: store.path).info().rolledUpFlows
+      precondition(rolledUp > Int64(flows) - 1000)
+    }
+    store.close()
+  }
+
+  private static func join(_ flows: Int, _ store: FlowStore) throws {
     // Every place that a flow can have in a journey, and two flows of three in none.
     try store.write(
       joined: stride(from: 3, through: Int64(flows), by: 3).map {
@@ -41,14 +58,6 @@ final class RandomStore {
       try db.run("delete from open_minute")
       try db.run("insert into open_minute values (\((noon + 8_000_000) / 60_000))")
     }
-    try store.commit()
-    if hasRollups {
-      store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3, fanIn: 3)
-      try store.rollUp()
-      let rolledUp = try FlowReader(path: store.path).info().rolledUpFlows
-      precondition(rolledUp > Int64(flows) - 1000)
-    }
-    store.close()
   }
 
   static func batch(_ flows: Int) -> FlowBatch {
@@ -96,14 +105,24 @@ final class RandomStore {
     }
   }
 
-  private static func judgement(_ facts: StoredFacts, _ isWhollyJudged: Bool) -> Judgement {
+  /// When verdicts change, in milliseconds after noon: borders of the policy, and from when until when the log of the next hop
+  /// was read.
+  struct Moments {
+    var first, second, end, nextHop, nextHopEnd: Int64
+    static let anywhere = Moments(
+      first: 4_000_000, second: 12_000_000, end: 18_000_000, nextHop: 3_000_000, nextHopEnd: 9_000_000)
+    static let hours = Moments(
+      first: 3_600_000, second: 10_800_000, end: 18_000_000, nextHop: 3_600_000, nextHopEnd: 10_799_999)
+  }
+
+  static func judgement(_ facts: StoredFacts, _ isWhollyJudged: Bool, _ moments: Moments) -> Judgement {
     var judgement = Judgement()
     judgement.policyHash = "random"
     judgement.intervals = [
-      PolicyInterval(id: 0, fromMs: .min, untilMs: noon + 4_000_000),
-      PolicyInterval(id: 1, fromMs: noon + 4_000_000, untilMs: noon + 12_000_000),
+      PolicyInterval(id: 0, fromMs: .min, untilMs: noon + moments.first),
+      PolicyInterval(id: 1, fromMs: noon + moments.first, untilMs: noon + moments.second),
       // Nothing is said of the time behind it.
-      PolicyInterval(id: 2, fromMs: noon + 12_000_000, untilMs: isWhollyJudged ? .max : noon + 18_000_000),
+      PolicyInterval(id: 2, fromMs: noon + moments.second, untilMs: isWhollyJudged ? .max : noon + moments.end),
     ]
     judgement.sourceClasses = facts.sources.map { ($0.id, Int($0.id % 3), $0.id % 4 == 0 ? "workload" : nil) }
     // The last destination has no class.
@@ -115,7 +134,7 @@ final class RandomStore {
           judgement.routes.append(
             .init(
               interval: interval, sourceClass: source, destinationClass: destination,
-              verdict: route(interval, source, destination)))
+              verdict: route(interval, source, destination, moments)))
         }
       }
     }
@@ -128,7 +147,7 @@ final class RandomStore {
     return judgement
   }
 
-  private static func route(_ interval: Int, _ source: Int, _ destination: Int) -> RouteVerdict {
+  private static func route(_ interval: Int, _ source: Int, _ destination: Int, _ moments: Moments) -> RouteVerdict {
     switch destination {
     case 0: RouteVerdict(role: .sidecar, path: .gateway, context: .egress, rule: "cluster-is-gateway")
     case 1:
@@ -142,7 +161,7 @@ final class RandomStore {
     case 3:
       RouteVerdict(
         role: .sidecar, path: .gateway, context: .egress, rule: "cluster-is-gateway", nextHop: .gateway,
-        nextHopFromMs: noon + 3_000_000, nextHopUntilMs: noon + 9_000_000)
+        nextHopFromMs: noon + moments.nextHop, nextHopUntilMs: noon + moments.nextHopEnd)
     case 4:
       RouteVerdict(
         role: .gateway, path: .gateway, severity: .info, context: .blackHole, rule: "gateway-line",

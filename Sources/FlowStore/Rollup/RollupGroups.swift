@@ -4,6 +4,16 @@ struct RollupGroups {
   private(set) var outcomes: [Int32]
   private(set) var sources: [Int32]
   let borders: [Int64]
+  /// Each outcome and source for itself, and each hour.
+  private(set) var isExact = false
+
+  /// What is summed up together where no row can be looked at instead: nothing that some policy may tell apart.
+  static let exact = RollupGroups()
+
+  private init() {
+    (outcomes, sources, borders) = ([], [], [])
+    isExact = true
+  }
 
   init(_ tables: VerdictTables) {
     // What ends in no known way may have any protocol, and is summed up alone.
@@ -32,11 +42,21 @@ struct RollupGroups {
 
   /// The borders that divide a time; none where there are too many to keep apart (then rows are looked at instead).
   func borders(from first: Int64, through last: Int64) -> [Int64] {
+    if isExact {
+      let hours = RollupGroups.hour(first) + 1..<max(RollupGroups.hour(last), RollupGroups.hour(first)) + 1
+      precondition(Int64(hours.count) < RollupGroups.mostHours, "more hours than can be kept apart")
+      return hours.map { $0 * RollupGroups.hourMs }
+    }
     let inside = borders.filter { first < $0 && $0 <= last }
     return inside.count < 1 << RollupGroups.segmentBits - 1 ? inside : []
   }
 
   static let segmentBits = 6
+  /// Hours that exact groups of one run can begin in.
+  static let mostHours = Int64(1 << segmentBits - 2)
+  static let hourMs: Int64 = 3_600_000
+
+  static func hour(_ ms: Int64) -> Int64 { ms / hourMs - (ms % hourMs < 0 ? 1 : 0) }
 
   @inline(__always)
   static func segment(_ ms: Int64, _ borders: [Int64]) -> Int {

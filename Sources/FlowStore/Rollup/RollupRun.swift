@@ -14,6 +14,12 @@ struct RollupRun: Sendable {
   /// The sources whose durations are summed up together, because they were of one class then.
   var sources: [(member: Int64, group: Int64)] = []
 
+  /// The tables that hold it.
+  var shelf = Shelf.rollup
+
+  /// Where runs stand. Those of rows can be made anew from these; tallies stand for flows that have no row.
+  enum Shelf: String, Sendable { case rollup, tally }
+
   var ids: ClosedRange<Int64> { firstFlow...lastFlow }
   var scale: RollupScale {
     RollupScale(firstMs: firstMs, lastMs: lastMs, firstFlow: firstFlow, lastFlow: lastFlow)
@@ -30,15 +36,37 @@ struct RollupRun: Sendable {
     row.bind(RollupCode.version, at: 1)
     var runs: [RollupRun] = []
     while try row.step() {
-      var run = RollupRun(
-        firstFlow: row.int(1), lastFlow: row.int(2), flows: row.int(3), firstMs: row.int(4), lastMs: row.int(5))
-      run.id = row.int(0)
-      guard run.id > 0, run.id < RollupRun.mostIDs, run.firstFlow <= run.lastFlow, run.firstMs <= run.lastMs,
-        run.firstFlow > runs.last?.lastFlow ?? .min, run.read(members: row.blob(6) ?? [])
-      else { continue }
+      guard let run = read(row, .rollup), run.firstFlow > runs.last?.lastFlow ?? .min else { continue }
       runs.append(run)
     }
     return runs
+  }
+
+  /// The runs of flows without rows, oldest first.
+  static func tallies(_ db: Database, after id: Int64 = 0) throws(StoreError) -> [RollupRun] {
+    let row = try db.statement("select \(columns), version from tally_run where id > ? order by id")
+    row.bind(id, at: 1)
+    var runs: [RollupRun] = []
+    while try row.step() {
+      // Nothing else tells of these flows: to leave them out would be to say less than was read.
+      guard row.int(7) == RollupCode.version, let run = read(row, .tally) else {
+        throw .sqlite(
+          code: 11, message: "the tally \(row.int(0)) of flows without rows makes no sense to this program", sql: nil)
+      }
+      runs.append(run)
+    }
+    return runs
+  }
+
+  private static func read(_ row: Statement, _ shelf: Shelf) -> RollupRun? {
+    var run = RollupRun(
+      firstFlow: row.int(1), lastFlow: row.int(2), flows: row.int(3), firstMs: row.int(4), lastMs: row.int(5))
+    run.id = row.int(0)
+    run.shelf = shelf
+    guard run.id > 0, run.id < mostIDs, run.firstFlow <= run.lastFlow, run.firstMs <= run.lastMs,
+      run.read(members: row.blob(6) ?? [])
+    else { return nil }
+    return run
   }
 
   static let mostIDs: Int64 = 1 << 31
@@ -46,13 +74,13 @@ struct RollupRun: Sendable {
   func insert(_ content: RollupContent, _ db: Database) throws(StoreError) {
     try db.statement(
       """
-      insert into rollup_run (id, first_flow, last_flow, flows, first_ms, last_ms, version, members)
+      insert into \(shelf.rawValue)_run (id, first_flow, last_flow, flows, first_ms, last_ms, version, members)
       values (?, ?, ?, ?, ?, ?, ?, ?)
       """
     ).run(
       .integer(id), .integer(firstFlow), .integer(lastFlow), .integer(flows), .integer(firstMs), .integer(lastMs),
       .integer(RollupCode.version), .blob(members))
-    let insert = try db.statement("insert into rollup_part (id, content) values (?, ?)")
+    let insert = try db.statement("insert into \(shelf.rawValue)_part (id, content) values (?, ?)")
     for (kind, chunks) in [content.counts, content.durations].enumerated() {
       for (chunk, bytes) in chunks.sorted(by: { $0.key < $1.key }) where bytes.count > 0 {
         insert.bind(part(kind, chunk), at: 1)
@@ -63,8 +91,8 @@ struct RollupRun: Sendable {
   }
 
   func delete(_ db: Database) throws(StoreError) {
-    try db.statement("delete from rollup_run where id = ?").run(.integer(id))
-    try db.statement("delete from rollup_part where id between ? and ?")
+    try db.statement("delete from \(shelf.rawValue)_run where id = ?").run(.integer(id))
+    try db.statement("delete from \(shelf.rawValue)_part where id between ? and ?")
       .run(.integer(part(0, 0)), .integer(part(1, 1 << 31 - 1)))
   }
 
@@ -111,9 +139,10 @@ struct RollupRun: Sendable {
   /// Whether the run can answer, wholly or by having nothing to say: what is summed up together has to be alike still, and
   /// alike for the request.
   func isUsable(for request: TallyRequest, _ tables: VerdictTables) -> Bool {
-    if isOutside(request) { return true }
+    if isOutside(request) || shelf == .tally { return true }
     // Its entries tell of no time between their first flow and their last.
     if request.stepMs != nil || request.measuresEnds { return false }
+    guard firstMs >= request.sinceMs ?? .min, request.untilMs == nil || lastMs < request.untilMs! else { return false }
     guard firstMs >= request.sinceMs ?? .min, request.untilMs == nil || lastMs < request.untilMs! else { return false }
     let classes = tables.outcomeClasses
     for (member, group) in outcomes where member != group {

@@ -16,10 +16,14 @@ final class RollupTally: @unchecked Sendable {
   private var next = 0
   private var groups: [Tally.Group] = []
   private var durations: [Histogram] = []
+  /// Where times tell groups apart, or are told of them.
+  private var timed = GroupTable()
   private var isWhole = true
   private var scanned = ScannedGroups(GroupTable())
   /// Runs that cannot answer after all.
   private(set) var divided: Set<Int64> = []
+  /// A tally whose bytes make no sense: nothing else tells of its flows.
+  private var damaged: Int64?
 
   private struct Loaded {
     var run: RollupRun
@@ -47,9 +51,10 @@ final class RollupTally: @unchecked Sendable {
     cache.reset()
     try db.run("pragma cache_size = -\(RollupTally.cacheKiB)")
     defer { try? db.execute(sql: "pragma cache_size = \(cacheSize)") }
-    let part = try db.statement("select id, content from rollup_part where id between ? and ? order by id")
     var loaded: [Loaded] = []
     for run in telling {
+      let part = try db.statement(
+        "select id, content from \(run.shelf.rawValue)_part where id between ? and ? order by id")
       var chunks: [Int64: RollupChunk] = [:]
       let kind = request.measuresDurations ? 1 : 0
       part.bind(run.part(kind, 0), at: 1)
@@ -58,12 +63,14 @@ final class RollupTally: @unchecked Sendable {
         let number = part.int(0) & (1 << 31 - 1)
         if let chunk = part.withBlob(1, { RollupChunk(number, $0) }) {
           chunks[number] = chunk
+        } else if run.shelf == .tally {
+          damaged = run.id
         } else {
           divided.insert(run.id)
         }
       }
       var classes: [Int64: [Int32]] = [:]
-      if request.measuresDurations {
+      if request.measuresDurations, run.shelf == .rollup {
         for (member, group) in run.sources {
           let kind = member >= 0 && member < tables.sourceClasses.count ? tables.sourceClasses[Int(member)] : -2
           if !classes[group, default: []].contains(kind) { classes[group, default: []].append(kind) }
@@ -91,14 +98,23 @@ final class RollupTally: @unchecked Sendable {
 
   /// - Parameter table: what was counted row by row.
   /// - Returns: nil when some runs, `divided`, cannot answer.
-  func run(adding table: GroupTable) throws -> (groups: [Tally.Group], durations: [Histogram])? {
-    scanned = ScannedGroups(table)
+  func run(adding table: GroupTable) throws -> (groups: [Tally.Group], durations: [Histogram], ends: [Int64])? {
+    scanned = ScannedGroups(request.tellsTimes ? GroupTable() : table)
     if divided.isEmpty {
       let shares = order.count / RollupTally.share + 1
       DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: shares)) { _ in countShares() }
     }
     if let failure = verdicts.failure { throw failure }
+    if let damaged {
+      throw StoreError.sqlite(
+        code: 11, message: "the tally \(damaged) of flows without rows cannot be read (see: gatewatch db check)",
+        sql: nil)
+    }
     guard divided.isEmpty else { return nil }
+    if request.tellsTimes {
+      timed.add(table)
+      return (timed.entries, timed.histograms, timed.ends)
+    }
     // Places that only rows tell of.
     var counter = RollupCounter(request, tables, verdicts)
     let told = Set(order.lazy.map(\.group))
@@ -108,10 +124,10 @@ final class RollupTally: @unchecked Sendable {
     }
     groups += counter.groups
     durations += counter.durations
-    if isWhole { return (groups, durations) }
+    if isWhole { return (groups, durations, []) }
     var whole = GroupTable()
     whole.add(groups, durations)
-    return (whole.entries, whole.histograms)
+    return (whole.entries, whole.histograms, [])
   }
 
   /// Whole groups, unless one alone is larger than a share should be.
@@ -136,6 +152,13 @@ final class RollupTally: @unchecked Sendable {
         if index == 0 || order[index - 1].group != group { scanned.add(group, to: &counter) }
         for run in runs {
           guard let block = run.chunks[destination >> RollupCode.chunkBits]?.block(of: destination) else { continue }
+          if run.run.shelf == .tally {
+            if counter.addTallied(block, run.run.scale) { continue }
+            lock.wait()
+            damaged = run.run.id
+            lock.signal()
+            return
+          }
           let isGood =
             request.measuresDurations
             ? counter.measure(block, run.run.scale, run.sourceClasses) : counter.count(block, run.run.scale)
@@ -151,6 +174,7 @@ final class RollupTally: @unchecked Sendable {
     lock.wait()
     groups += counter.groups
     durations += counter.durations
+    timed.add(counter.timed)
     lock.signal()
   }
 }
@@ -184,161 +208,5 @@ private struct ScannedGroups {
       let number = Int(order[index])
       counter.add(table.entries[number], number < table.histograms.count ? table.histograms[number] : nil)
     }
-  }
-}
-
-/// What one thread counts.
-private struct RollupCounter {
-  private let request: TallyRequest
-  private let tables: VerdictTables
-  private let verdicts: VerdictGroups
-  private(set) var groups: [Tally.Group] = []
-  private(set) var durations: [Histogram] = []
-  private let sourceCount: Int
-  /// By verdict, and in it by source: the number in `groups`, if that is not before `begin`.
-  private var slots: [[Int32]] = []
-  private var lastVerdict: Int32 = -1
-  private var lastSource: Int32 = -1
-  private var lastSlot = -1
-  /// Where the present group of destinations begins in `groups`.
-  private var begin = 0
-  private var destination: Int64 = -1
-  private var destinationClass: Int32 = -2
-  private var group: Int32 = -1
-
-  init(_ request: TallyRequest, _ tables: VerdictTables, _ verdicts: VerdictGroups) {
-    self.request = request
-    self.tables = tables
-    self.verdicts = verdicts
-    sourceCount = Int(max(request.sourceGroups?.max() ?? 0, 0)) + 1
-  }
-
-  mutating func turn(to destination: Int64, _ group: Int32) {
-    self.destination = destination
-    let classes = tables.destinationClasses
-    destinationClass = destination >= 0 && destination < classes.count ? classes[Int(destination)] : -2
-    if group != self.group {
-      begin = groups.count
-      self.group = group
-    }
-  }
-
-  /// - Parameter histogram: nil where durations are not measured.
-  mutating func add(_ other: Tally.Group, _ histogram: Histogram?) {
-    let slot = slot(Int32(other.verdict), Int32(other.source))
-    groups[slot].add(other)
-    guard let histogram else { return }
-    while durations.count < groups.count { durations.append(Histogram()) }
-    durations[slot].merge(histogram)
-  }
-
-  @inline(__always)
-  private mutating func slot(_ verdict: Int32, _ source: Int32) -> Int {
-    // Entries come sorted, so that one often adds to what the one before did.
-    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot }
-    (lastVerdict, lastSource) = (verdict, source)
-    lastSlot = lookUp(verdict, source)
-    return lastSlot
-  }
-
-  @inline(__always)
-  private mutating func lookUp(_ verdict: Int32, _ source: Int32) -> Int {
-    while slots.count <= Int(verdict) { slots.append([]) }
-    if slots[Int(verdict)].isEmpty { slots[Int(verdict)] = [Int32](repeating: -1, count: sourceCount) }
-    let known = Int(slots[Int(verdict)][Int(source)])
-    if known >= begin { return known }
-    slots[Int(verdict)][Int(source)] = Int32(groups.count)
-    groups.append(
-      Tally.Group(key: Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0))))
-    return groups.count - 1
-  }
-
-  /// False when there is more than one verdict on an entry, or the bytes make no sense.
-  mutating func count(_ block: UnsafeRawBufferPointer, _ scale: RollupScale) -> Bool {
-    var reader = RollupCountReader(block, scale)
-    let outcomeClasses = tables.outcomeClasses
-    let sourceClasses = tables.sourceClasses
-    let sourceGroups = request.sourceGroups
-    while reader.next() {
-      let entry = reader.entry
-      var source: Int32 = 0
-      if let sourceGroups {
-        guard entry.source >= 0, entry.source < sourceGroups.count else { continue }
-        source = sourceGroups[Int(entry.source)]
-        if source < 0 { continue }
-      }
-      let number = tables.verdict(
-        sourceClass: entry.source >= 0 && entry.source < sourceClasses.count ? sourceClasses[Int(entry.source)] : -2,
-        destinationClass: destinationClass,
-        outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
-          ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
-      if number == VerdictTables.divided { return false }
-      if number < 0 { continue }
-      // Whether a flow skipped its sidecar depends on when it ended.
-      guard let kind = tables.settled(Int(entry.kind), number, source: entry.source, nil) else { return false }
-      guard let verdict = verdict(number, kind, entry.example) else { continue }
-      let slot = slot(verdict, source)
-      groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
-      if entry.hasSent { groups[slot].addSent(entry.sent) }
-      if entry.hasReceived { groups[slot].addReceived(entry.received) }
-    }
-    return !reader.isBroken
-  }
-
-  @inline(__always)
-  private func verdict(_ number: Int, _ kind: Int, _ example: Int64) -> Int32? {
-    let number = number * JourneyPlaces.kinds + kind
-    var verdict = verdicts.groups[number]
-    if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, example) }
-    return verdict >= 0 ? verdict : nil
-  }
-
-  /// As `count`. Sources that are summed up together must all lead to the same words.
-  mutating func measure(_ block: UnsafeRawBufferPointer, _ scale: RollupScale, _ classes: [Int64: [Int32]]) -> Bool {
-    var reader = RollupDurationReader(block, scale)
-    let outcomeClasses = tables.outcomeClasses
-    while reader.next() {
-      let entry = reader.entry
-      let flows = Int64(clamping: reader.count)
-      guard let kinds = classes[entry.source] else { return false }
-      var source: Int32 = 0
-      var isLeftOut = false
-      if let sourceGroups = request.sourceGroups {
-        source = entry.source >= 0 && entry.source < sourceGroups.count ? sourceGroups[Int(entry.source)] : -1
-        isLeftOut = source < 0
-      }
-      var common: Int32??
-      for kind in kinds where !isLeftOut {
-        let number = tables.verdict(
-          sourceClass: kind, destinationClass: destinationClass,
-          outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
-            ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
-        if number == VerdictTables.divided { return false }
-        // The sources may have different logs of their own, and each of them its time.
-        let before = Int(entry.kind) & JourneyPlaces.beforeMask
-        if number >= 0, before == JourneyPlaces.unaccounted { return false }
-        let place =
-          number >= 0 ? tables.settled(Int(entry.kind), number, source: entry.source, nil) ?? 0 : Int(entry.kind)
-        // Where verdicts are several, the example may be of another one.
-        if kinds.count > 1, number >= 0,
-          verdicts.groups[number * JourneyPlaces.kinds + place] == VerdictGroups.unknown
-        {
-          return false
-        }
-        let found = number >= 0 ? verdict(number, place, entry.example) : nil
-        if let known = common, known != found { return false }
-        common = found
-      }
-      if !isLeftOut, let verdict = common ?? nil {
-        let slot = slot(verdict, source)
-        groups[slot].add(flows: flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
-        while durations.count < groups.count { durations.append(Histogram()) }
-        guard reader.add(to: &durations[slot]) else { return false }
-      } else {
-        var none = Histogram()
-        guard reader.add(to: &none) else { return false }
-      }
-    }
-    return !reader.isBroken
   }
 }

@@ -19,8 +19,19 @@ extension FlowReader {
 
   func busyMinutes(sinceMs: Int64?, untilMs: Int64?, usingRollups: Bool) throws -> [Int64: [BusyMinute]]? {
     try withPages { db, pages in
-      guard let logs = try SourceLogs(db) else { return nil }
-      return MinuteScan(pages, [.min ... .max], logs, sinceMs: sinceMs, untilMs: untilMs).run()?.byLog
+      guard let logs = try SourceLogs(db),
+        var table = MinuteScan(pages, [.min ... .max], logs, sinceMs: sinceMs, untilMs: untilMs).run()
+      else { return nil }
+      // Of flows without rows the minutes are known.
+      let minutes = try db.statement("select log, minute from tallied_minute order by minute, log")
+      while try minutes.step() {
+        let (log, beginMs) = (minutes.int(0), minutes.int(1) * 60_000)
+        guard beginMs >= sinceMs ?? .min, untilMs == nil || beginMs < untilMs!, log >= 0, log < Int64(Int32.max) else {
+          continue
+        }
+        table.add(log: Int32(log), firstMs: beginMs, lastMs: beginMs + 59_999)
+      }
+      return table.byLog
     }
   }
 }

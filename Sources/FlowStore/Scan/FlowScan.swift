@@ -8,7 +8,9 @@ internal import Glibc
 /// `@unchecked Sendable`: what is written while several threads run is under `lock`.
 final class FlowScan: @unchecked Sendable {
   private let request: TallyRequest
-  private let pages: FlowPages
+  /// nil where they cannot be read at the moment.
+  private let pages: FlowPages?
+  private let ranges: [ClosedRange<Int64>]
   private let stretches: [FlowPages.Stretch]
   private let tables: VerdictTables
   private let places: JourneyPlaces
@@ -33,12 +35,16 @@ final class FlowScan: @unchecked Sendable {
 
   /// - Parameter ranges: of row ids, ascending, without overlap.
   init(
-    _ request: TallyRequest, _ pages: FlowPages, _ ranges: [ClosedRange<Int64>], _ tables: VerdictTables,
+    _ request: TallyRequest, _ pages: FlowPages?, _ ranges: [ClosedRange<Int64>], _ tables: VerdictTables,
     _ places: JourneyPlaces, _ verdicts: VerdictGroups
   ) {
     self.request = request
     self.pages = pages
-    stretches = ranges.flatMap { pages.stretches(of: $0, leaves: FlowScan.leavesPerShare) }
+    self.ranges = ranges
+    stretches =
+      pages.map { pages in
+        ranges.flatMap { pages.stretches(of: $0, leaves: FlowScan.leavesPerShare) }
+      } ?? []
     self.tables = tables
     self.places = places
     self.verdicts = verdicts
@@ -56,6 +62,36 @@ final class FlowScan: @unchecked Sendable {
     return isUnusable ? nil : total
   }
 
+  /// The same through SQL, one row after the other: for stores that SQL alone cannot answer for.
+  /// - Returns: nil when a time is beyond reckoning.
+  func run(_ db: Database) throws(StoreError) -> GroupTable? {
+    let row = try db.statement(
+      """
+      select id, started_at_ms, coalesce(duration_ms, -1), source, destination, outcome, sent, received
+      from flow
+      where id between ? and ?
+      order by id
+      """)
+    var table = GroupTable()
+    var times = FlowTimes(stepMs: request.stepMs)
+    for range in ranges {
+      row.bind(range.lowerBound, at: 1)
+      row.bind(range.upperBound, at: 2)
+      while try row.step() {
+        var flow = FlowRecord()
+        flow.id = row.int(0)
+        flow.startedAtMs = row.int(1)
+        flow.durationMs = row.int(2)
+        (flow.source, flow.destination, flow.outcome) = (row.int(3), row.int(4), row.int(5))
+        (flow.sent, flow.hasSent) = (row.int(6), row.optionalInt(6) != nil)
+        (flow.received, flow.hasReceived) = (row.int(7), row.optionalInt(7) != nil)
+        count(flow, into: &table, &times)
+      }
+    }
+    if let failure = verdicts.failure { throw failure }
+    return times.isInRange ? table : nil
+  }
+
   private func nextShare() -> FlowPages.Stretch? {
     lock.wait()
     defer { lock.signal() }
@@ -66,6 +102,7 @@ final class FlowScan: @unchecked Sendable {
 
   private func countShares() {
     var table = GroupTable()
+    guard let pages else { return }
     let buffer = pages.makeBuffer()
     defer { buffer.deallocate() }
     var isGood = true

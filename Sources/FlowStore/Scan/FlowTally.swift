@@ -21,6 +21,8 @@ public struct TallyRequest: Sendable {
   /// those with a group below 0 are left out, as ever.
   public var stepMs: Int64?
 
+  var tellsTimes: Bool { stepMs != nil || measuresEnds }
+
   public init() {}
 }
 
@@ -138,33 +140,70 @@ extension FlowReader {
   func tally(
     _ request: TallyRequest, words: String, arguments: [String: Value], usingRollups: Bool
   ) throws -> Tally? {
-    try withPages { db, pages in
-      guard let connection = db.sqliteConnection, let tables = try VerdictTables(db) else { return nil }
-      let statement = try Statement(words, on: connection)
+    do {
+      let paged = try withPages { db, pages in
+        try tally(request, words, arguments, usingRollups, pages, try RollupRun.tallies(db), db)
+      }
+      if let paged { return paged }
+      return try access { db in
+        guard !db.isInsideTransaction else { return nil }
+        try db.execute(sql: "begin")
+        defer { try? db.execute(sql: "rollback") }
+        return try tally(request, words, arguments, usingRollups, nil, try RollupRun.tallies(db), db)
+      }
+    } catch is NotToBeTallied {
+      // What has no row is in no answer of SQL.
+      guard try talliedFlows() == 0 else {
+        throw StoreError.file(path: path, reason: "holds more sources, destinations and verdicts than can be summed up")
+      }
+      return nil
+    }
+  }
+
+  /// There are more of something than arrays should hold.
+  private struct NotToBeTallied: Error {}
+
+  private func tally(
+    _ request: TallyRequest, _ words: String, _ arguments: [String: Value], _ usingRollups: Bool, _ pages: FlowPages?,
+    _ tallied: [RollupRun], _ db: Database
+  ) throws -> Tally? {
+    if pages == nil, tallied.isEmpty { return nil }
+    guard let connection = db.sqliteConnection else { return nil }
+    // Of flows without rows the hour is known.
+    if let stepMs = request.stepMs, stepMs % RollupGroups.hourMs != 0, !tallied.isEmpty { return nil }
+    guard let tables = try VerdictTables(db), FlowScan.hasRoom(for: request, tables) else { throw NotToBeTallied() }
+    func prepared(_ sql: String) throws -> (statement: Statement, names: [String]) {
+      let statement = try Statement(sql, on: connection)
       let names = statement.parameters.map { String($0.dropFirst()) }
       for (index, name) in names.enumerated() where name != "example" {
         statement.bind(arguments[name] ?? .null, at: Int32(index + 1))
       }
-      guard let example = names.firstIndex(of: "example"), FlowScan.hasRoom(for: request, tables) else { return nil }
-      let verdicts = VerdictGroups(
-        statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds)
-      var runs = usingRollups ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
-      while true {
-        let counted = try RollupTally(request, runs, tables, verdicts, db)
-        let ranges = RollupRun.ranges(without: runs)
-        guard let places = try JourneyPlaces(of: ranges, db),
-          let scanned = try FlowScan(request, pages, ranges, tables, places, verdicts).run()
-        else { return nil }
-        guard let counted else {
-          return Tally(
-            verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms, ends: scanned.ends)
-        }
-        if let (groups, durations) = try counted.run(adding: scanned) {
-          return Tally(verdicts: verdicts.verdicts, groups: groups, durations: durations)
-        }
-        // Some have entries on which there is more than one verdict by now: their rows are looked at instead.
-        runs.removeAll { counted.divided.contains($0.id) }
+      return (statement, names)
+    }
+    let (statement, names) = try prepared(words)
+    guard let example = names.firstIndex(of: "example") else { throw NotToBeTallied() }
+    let verdicts = VerdictGroups(
+      statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds,
+      tallied: tallied.isEmpty ? nil : try prepared(TalliedExample.query(words)))
+    var runs =
+      usingRollups && pages != nil ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
+    while true {
+      let counted = try RollupTally(request, runs + tallied, tables, verdicts, db)
+      let ranges = RollupRun.ranges(without: runs)
+      guard let places = try JourneyPlaces(of: ranges, db) else { throw NotToBeTallied() }
+      let scan = FlowScan(request, pages, ranges, tables, places, verdicts)
+      var scanned = pages == nil ? nil : try scan.run()
+      if scanned == nil, !tallied.isEmpty { scanned = try scan.run(db) }
+      guard let scanned else { throw NotToBeTallied() }
+      guard let counted else {
+        return Tally(
+          verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms, ends: scanned.ends)
       }
+      if let (groups, durations, ends) = try counted.run(adding: scanned) {
+        return Tally(verdicts: verdicts.verdicts, groups: groups, durations: durations, ends: ends)
+      }
+      // Some have entries on which there is more than one verdict by now: their rows are looked at instead.
+      runs.removeAll { counted.divided.contains($0.id) }
     }
   }
 }

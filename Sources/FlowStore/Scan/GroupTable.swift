@@ -80,6 +80,8 @@ struct GroupTable {
     ends[slot] = max(ends[slot], end)
   }
 
+  mutating func add(_ group: Tally.Group) { entries[slot(of: group.key)].add(group) }
+
   mutating func add(_ groups: [Tally.Group], _ durations: [Histogram], _ ends: [Int64] = []) {
     for (index, group) in groups.enumerated() {
       let slot = slot(of: group.key)

@@ -15,6 +15,8 @@ struct VerdictTables {
     /// No inventory proves the claim on its flows, but the client's own log can, or a sidecar as the hop before.
     var hasOpenClaim = false
     var needsGateway = false
+    /// A bypass that no exception allows, as far as the route alone can tell.
+    var isBypass = false
   }
   private struct Ending: Hashable {
     var isThere = false
@@ -40,6 +42,10 @@ struct VerdictTables {
   private(set) var outcomeClassCount = 1
   /// By context and class of outcomes.
   private var endings: [Ending] = []
+
+  /// The moments at which a verdict may become another, ascending: what begins before one and what begins at it may
+  /// differ.
+  private(set) var borders: [Int64] = []
 
   /// Entries an array may have; a store with more is left to SQL.
   private static let maxEntries = 1 << 23
@@ -98,9 +104,11 @@ struct VerdictTables {
           nextHopFromMs: from ?? 0,
           // Without an end nothing lies between.
           nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil,
-          hasOpenClaim: route.text(13) != nil && route.optionalInt(16) == nil, needsGateway: route.optionalInt(17) == 1)
+          hasOpenClaim: route.text(13) != nil && route.optionalInt(16) == nil, needsGateway: route.optionalInt(17) == 1,
+          isBypass: route.optionalInt(10) == nil && (route.text(6) != nil || route.optionalInt(16) != nil))
       )
     }
+    borders = borderMoments()
   }
 
   /// Routes that are compared with one another.
@@ -224,6 +232,26 @@ struct VerdictTables {
     return (route * outcomeClassCount + Int(outcomeClass)) * 2 + (isCounted ? 1 : 0)
   }
 
+  /// The verdict on flows that nobody can look at one by one. Where a border divides their time, it is the one that stands
+  /// against them: a bypass rather than none, and a flow that counts rather than one that is counted elsewhere.
+  func strictest(sourceClass: Int32, destinationClass: Int32, outcomeClass: Int32, from: Int64, through: Int64) -> Int {
+    let whole = verdict(
+      sourceClass: sourceClass, destinationClass: destinationClass, outcomeClass: outcomeClass, from: from,
+      through: through)
+    guard whole == VerdictTables.divided else { return whole }
+    var strictest = VerdictTables.hidden
+    var rank = -1
+    for moment in [from] + borders.filter({ from < $0 && $0 <= through }) {
+      let number = verdict(
+        sourceClass: sourceClass, destinationClass: destinationClass, outcomeClass: outcomeClass, from: moment,
+        through: moment)
+      guard number >= 0 else { continue }
+      let present = (routes[number / 2 / outcomeClassCount].isBypass ? 2 : 0) + (number & 1)
+      if present > rank { (strictest, rank) = (number, present) }
+    }
+    return strictest
+  }
+
   /// What a kind of `JourneyPlaces` comes to under a verdict, by number: where nothing is claimed, the hop before is no
   /// matter, and a hop that is only claimed to be one proves nothing.
   ///
@@ -246,9 +274,7 @@ struct VerdictTables {
     from < border && border <= through
   }
 
-  /// The moments at which a verdict may become another, ascending: what begins before one and what begins at it may
-  /// differ.
-  var borders: [Int64] {
+  private func borderMoments() -> [Int64] {
     var borders: Set<Int64> = []
     for interval in intervals { borders.formUnion([interval.fromMs, interval.untilMs]) }
     for route in routes where route.hasNextHop && route.nextHopFromMs <= route.nextHopUntilMs {

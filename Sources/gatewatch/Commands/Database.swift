@@ -69,6 +69,12 @@ struct DatabaseInfo: ParsableCommand {
         "rollups",
         info.rolledUpFlows == 0 ? "none yet" : "\(info.rolledUpFlows) flows in \(Quantities.bytes(info.rollupBytes))"
       ),
+      (
+        "tallies",
+        info.talliedFlows == 0
+          ? "none: every flow has a row"
+          : "\(info.talliedFlows) flows without a row in \(Quantities.bytes(info.tallyBytes))"
+      ),
       ("policy", info.policyFile.map(TerminalText.safe) ?? "none: judged by what the lines show"),
       ("verdicts", info.isJudged ? "up to date" : "to be written by the next run"),
     ]

@@ -42,6 +42,7 @@ struct FlowsCommand: ParsableCommand {
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
       try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write))
+      if format == .csv || format == .ndjson, let note = try report.noteOfUnseen(in: reader) { Terminal.complain(note) }
     }
   }
 

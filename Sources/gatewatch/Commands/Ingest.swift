@@ -68,11 +68,34 @@ struct IngestCommand: ParsableCommand {
         """))
   var joinHops = true
 
+  enum KeptFlows: String, ExpressibleByArgument, CaseIterable { case all, exceptions }
+
+  @Option(
+    help: ArgumentHelp(
+      "Which flows get a row of their own: all, or exceptions; every flow is counted.",
+      discussion: """
+        With exceptions, what went the sanctioned way, ended well and in good time is kept as sums alone: summary, bypass, \
+        blocked, latency, hosts and sources stay whole, also under another policy, while single lines of such flows cannot be \
+        shown, and their hops are not joined. Bypass, what was refused or failed, slow requests, and what nobody can say \
+        the way of keep their rows.
+        """, valueName: "what"))
+  var keep = KeptFlows.all
+
+  @Option(
+    help: ArgumentHelp(
+      "With --keep exceptions: requests that take this many milliseconds are slow (default: \(Keep.slowMs)).",
+      valueName: "ms"))
+  var slow: Int64?
+
   @Flag(help: "Read and count, and write nothing; every file from its beginning.")
   var dryRun = false
 
   func validate() throws {
     guard !paths.isEmpty else { throw ValidationError("name the logs to read, or - for standard input") }
+    if let slow {
+      guard keep == .exceptions else { throw ValidationError("--slow goes with --keep exceptions") }
+      guard slow > 0 else { throw ValidationError("--slow takes a number of milliseconds") }
+    }
   }
 
   func run() throws {
@@ -106,6 +129,7 @@ struct IngestCommand: ParsableCommand {
     options.isFinal = final
     options.dropsSeenLines = overlap
     options.joinsHops = joinHops
+    options.keep = keep == .all ? .all : .exceptions(slowMs: slow ?? Keep.slowMs)
     options.database = store.database
     let policy = try store.policy.map { try StoreAccess.policy(file: $0) }
     policy?.policy.warnings.forEach { Terminal.complain("\($0)") }

@@ -73,6 +73,12 @@ struct WhatIfCommand: ParsableCommand {
     var pruned: Int64 = 0
     try reader.query("select coalesce(sum(pruned), 0) from log") { pruned = $0[0].integer ?? 0 }
     if pruned > 0 { notes.append("\(Quantities.grouped(pruned)) pruned flows are not among them") }
+    let tallied = try reader.talliedFlows()
+    if tallied > 0 {
+      notes.append(
+        "\(Quantities.grouped(tallied)) flows kept as sums alone (ingest --keep exceptions) are not among them: gatewatch report --policy judges these, too"
+      )
+    }
     return notes
   }
 }

@@ -113,6 +113,12 @@ struct ExplainLookup {
       ids += found.rows.compactMap { $0[0].integer }
     }
     if !ids.isEmpty { return ids }
+    for entry in logs where try reader.isTallied(line: line, log: entry.id) {
+      throw ReportError(
+        file: log, line: Int(clamping: line),
+        "is counted, and its flow was not kept: it went the sanctioned way and ended well when it was read",
+        help: "a database that is read with gatewatch ingest --keep all shows it")
+    }
     for entry in logs {
       let rejected = try reader.rows(
         "select reason, detail from rejected_line where log = :log and line = :line order by id",

@@ -1,0 +1,233 @@
+/// What one thread counts.
+struct RollupCounter {
+  private let request: TallyRequest
+  private let tables: VerdictTables
+  private let verdicts: VerdictGroups
+  private(set) var groups: [Tally.Group] = []
+  private(set) var durations: [Histogram] = []
+  private(set) var timed = GroupTable()
+  private let sourceCount: Int
+  /// By verdict, and in it by source: the number in `groups`, if that is not before `begin`.
+  private var slots: [[Int32]] = []
+  private var lastVerdict: Int32 = -1
+  private var lastSource: Int32 = -1
+  private var lastSlot = -1
+  /// Where the present group of destinations begins in `groups`.
+  private var begin = 0
+  private var destination: Int64 = -1
+  private var destinationClass: Int32 = -2
+  private var group: Int32 = -1
+
+  init(_ request: TallyRequest, _ tables: VerdictTables, _ verdicts: VerdictGroups) {
+    self.request = request
+    self.tables = tables
+    self.verdicts = verdicts
+    sourceCount = Int(max(request.sourceGroups?.max() ?? 0, 0)) + 1
+  }
+
+  mutating func turn(to destination: Int64, _ group: Int32) {
+    self.destination = destination
+    let classes = tables.destinationClasses
+    destinationClass = destination >= 0 && destination < classes.count ? classes[Int(destination)] : -2
+    if group != self.group {
+      begin = groups.count
+      self.group = group
+    }
+  }
+
+  /// - Parameter histogram: nil where durations are not measured.
+  mutating func add(_ other: Tally.Group, _ histogram: Histogram?) {
+    let slot = slot(Int32(other.verdict), Int32(other.source))
+    groups[slot].add(other)
+    guard let histogram else { return }
+    while durations.count < groups.count { durations.append(Histogram()) }
+    durations[slot].merge(histogram)
+  }
+
+  @inline(__always)
+  private mutating func slot(_ verdict: Int32, _ source: Int32) -> Int {
+    // Entries come sorted, so that one often adds to what the one before did.
+    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot }
+    (lastVerdict, lastSource) = (verdict, source)
+    lastSlot = lookUp(verdict, source)
+    return lastSlot
+  }
+
+  @inline(__always)
+  private mutating func lookUp(_ verdict: Int32, _ source: Int32) -> Int {
+    while slots.count <= Int(verdict) { slots.append([]) }
+    if slots[Int(verdict)].isEmpty { slots[Int(verdict)] = [Int32](repeating: -1, count: sourceCount) }
+    let known = Int(slots[Int(verdict)][Int(source)])
+    if known >= begin { return known }
+    slots[Int(verdict)][Int(source)] = Int32(groups.count)
+    groups.append(
+      Tally.Group(key: Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0))))
+    return groups.count - 1
+  }
+
+  /// False when there is more than one verdict on an entry, or the bytes make no sense.
+  mutating func count(_ block: UnsafeRawBufferPointer, _ scale: RollupScale) -> Bool {
+    var reader = RollupCountReader(block, scale)
+    let outcomeClasses = tables.outcomeClasses
+    let sourceClasses = tables.sourceClasses
+    let sourceGroups = request.sourceGroups
+    while reader.next() {
+      let entry = reader.entry
+      var source: Int32 = 0
+      if let sourceGroups {
+        guard entry.source >= 0, entry.source < sourceGroups.count else { continue }
+        source = sourceGroups[Int(entry.source)]
+        if source < 0 { continue }
+      }
+      let number = tables.verdict(
+        sourceClass: entry.source >= 0 && entry.source < sourceClasses.count ? sourceClasses[Int(entry.source)] : -2,
+        destinationClass: destinationClass,
+        outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
+          ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
+      if number == VerdictTables.divided { return false }
+      if number < 0 { continue }
+      // Whether a flow skipped its sidecar depends on when it ended.
+      guard let kind = tables.settled(Int(entry.kind), number, source: entry.source, nil) else { return false }
+      guard let verdict = verdict(number, kind, entry.example) else { continue }
+      let slot = slot(verdict, source)
+      groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
+      if entry.hasSent { groups[slot].addSent(entry.sent) }
+      if entry.hasReceived { groups[slot].addReceived(entry.received) }
+    }
+    return !reader.isBroken
+  }
+
+  // MARK: Flows without rows
+
+  /// Counts or measures flows of which nothing but this is known; false when the bytes make no sense. Of those on both
+  /// sides of a limit of time, at most an hour, all are counted.
+  mutating func addTallied(_ block: UnsafeRawBufferPointer, _ scale: RollupScale) -> Bool {
+    guard request.measuresDurations else {
+      var reader = RollupCountReader(block, scale)
+      while reader.next() {
+        let entry = reader.entry
+        guard let (verdict, source) = place(entry.source, entry.outcome, entry.firstMs, entry.lastMs) else { continue }
+        if request.tellsTimes {
+          addTimed(entry, verdict, source)
+          continue
+        }
+        let slot = slot(verdict, source)
+        groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
+        if entry.hasSent { groups[slot].addSent(entry.sent) }
+        if entry.hasReceived { groups[slot].addReceived(entry.received) }
+      }
+      return !reader.isBroken
+    }
+    var reader = RollupDurationReader(block, scale)
+    while reader.next() {
+      let entry = reader.entry
+      guard let (verdict, source) = place(entry.source, entry.outcome, entry.firstMs, entry.lastMs) else {
+        var none = Histogram()
+        guard reader.add(to: &none) else { return false }
+        continue
+      }
+      let slot = slot(verdict, source)
+      groups[slot].add(flows: Int64(clamping: reader.count), firstMs: entry.firstMs, lastMs: entry.lastMs)
+      while durations.count < groups.count { durations.append(Histogram()) }
+      guard reader.add(to: &durations[slot]) else { return false }
+    }
+    return !reader.isBroken
+  }
+
+  /// Their hour is known, and of their ends that they are not before their starts.
+  private mutating func addTimed(_ entry: RollupCount, _ verdict: Int32, _ source: Int32) {
+    var sum = Tally.Group(
+      key: request.stepMs.map { Tally.Group.key(verdict: verdict, step: FlowTimes.step(of: entry.firstMs, $0)) }
+        ?? Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0)))
+    sum.add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
+    if entry.hasSent { sum.addSent(entry.sent) }
+    if entry.hasReceived { sum.addReceived(entry.received) }
+    timed.add(sum)
+    if request.measuresEnds { timed.note(end: entry.lastMs, timed.slot(of: sum.key)) }
+  }
+
+  /// Under which verdict and source flows without rows are counted; nil where the request leaves them out.
+  private func place(
+    _ source: Int64, _ outcome: Int64, _ firstMs: Int64, _ lastMs: Int64
+  ) -> (verdict: Int32, source: Int32)? {
+    guard lastMs >= request.sinceMs ?? .min, request.untilMs == nil || firstMs < request.untilMs! else { return nil }
+    var group: Int32 = 0
+    if let sourceGroups = request.sourceGroups {
+      guard source >= 0, source < sourceGroups.count else { return nil }
+      group = sourceGroups[Int(source)]
+      if group < 0 { return nil }
+    }
+    let (sources, outcomes) = (tables.sourceClasses, tables.outcomeClasses)
+    let number = tables.strictest(
+      sourceClass: source >= 0 && source < sources.count ? sources[Int(source)] : -2,
+      destinationClass: destinationClass,
+      outcomeClass: outcome >= 0 && outcome < outcomes.count ? outcomes[Int(outcome)] : 0, from: firstMs,
+      through: lastMs)
+    guard number >= 0 else { return nil }
+    // Their hops are joined with none.
+    let place = number * JourneyPlaces.kinds
+    var verdict = verdicts.groups[place]
+    if verdict == VerdictGroups.unknown {
+      verdict = verdicts.ask(
+        place, TalliedExample(source: source, destination: destination, outcome: outcome, startedAtMs: firstMs))
+    }
+    return verdict >= 0 ? (verdict, group) : nil
+  }
+
+  @inline(__always)
+  private func verdict(_ number: Int, _ kind: Int, _ example: Int64) -> Int32? {
+    let number = number * JourneyPlaces.kinds + kind
+    var verdict = verdicts.groups[number]
+    if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, example) }
+    return verdict >= 0 ? verdict : nil
+  }
+
+  /// As `count`. Sources that are summed up together must all lead to the same words.
+  mutating func measure(_ block: UnsafeRawBufferPointer, _ scale: RollupScale, _ classes: [Int64: [Int32]]) -> Bool {
+    var reader = RollupDurationReader(block, scale)
+    let outcomeClasses = tables.outcomeClasses
+    while reader.next() {
+      let entry = reader.entry
+      let flows = Int64(clamping: reader.count)
+      guard let kinds = classes[entry.source] else { return false }
+      var source: Int32 = 0
+      var isLeftOut = false
+      if let sourceGroups = request.sourceGroups {
+        source = entry.source >= 0 && entry.source < sourceGroups.count ? sourceGroups[Int(entry.source)] : -1
+        isLeftOut = source < 0
+      }
+      var common: Int32??
+      for kind in kinds where !isLeftOut {
+        let number = tables.verdict(
+          sourceClass: kind, destinationClass: destinationClass,
+          outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
+            ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
+        if number == VerdictTables.divided { return false }
+        // The sources may have different logs of their own, and each of them its time.
+        let before = Int(entry.kind) & JourneyPlaces.beforeMask
+        if number >= 0, before == JourneyPlaces.unaccounted { return false }
+        let place =
+          number >= 0 ? tables.settled(Int(entry.kind), number, source: entry.source, nil) ?? 0 : Int(entry.kind)
+        // Where verdicts are several, the example may be of another one.
+        if kinds.count > 1, number >= 0,
+          verdicts.groups[number * JourneyPlaces.kinds + place] == VerdictGroups.unknown
+        {
+          return false
+        }
+        let found = number >= 0 ? verdict(number, place, entry.example) : nil
+        if let known = common, known != found { return false }
+        common = found
+      }
+      if !isLeftOut, let verdict = common ?? nil {
+        let slot = slot(verdict, source)
+        groups[slot].add(flows: flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
+        while durations.count < groups.count { durations.append(Histogram()) }
+        guard reader.add(to: &durations[slot]) else { return false }
+      } else {
+        var none = Histogram()
+        guard reader.add(to: &none) else { return false }
+      }
+    }
+    return !reader.isBroken
+  }
+}

@@ -1,0 +1,216 @@
+import Flows
+import Foundation
+import Glibc
+import Testing
+
+@testable import FlowStore
+@testable import Ingestion
+
+/// `--keep exceptions`: rows for what may have to be looked into, sums for all else.
+@Suite("Flows that get no row")
+struct KeepTests {
+  let scene: Scene
+
+  init() throws {
+    scene = try Scene()
+    scene.options.keep = .exceptions(slowMs: 1_000)
+    scene.options.joinsHops = false
+  }
+
+  /// A sidecar's request to the egress gateway, 8 ms long; its bytes received tell its number. Every 50th is a bypass, every
+  /// 20th is refused.
+  private static func line(_ number: Int, durationMs: Int = 8) -> String {
+    let time = "2026-11-02T\(two(9 + number / 3_600_000 % 10)):\(two(number / 60_000 % 60)):\(two(number / 1000 % 60))"
+    let client = "10.80.3.\(10 + number % 7)"
+    let upstream = number % 50 == 0 ? "203.0.113.7:80" : "10.80.3.232:8080"
+    let cluster =
+      number % 50 == 0
+      ? "PassthroughCluster" : "outbound|80|egress|istio-egressgateway.istio-system.svc.cluster.local"
+    let end = number % 20 == 1 ? "403 - rbac_access_denied_matched_policy[none]" : "200 - via_upstream"
+    return """
+      [\(time).\(String(1000 + number % 1000).dropFirst())Z] \
+      "GET /\(number % 9) HTTP/1.1" \(end) - "-" 10 \(number) \(durationMs) 7 "-" "curl/8" \
+      "00000000-0000-4000-8000-\(String(1_000_000_000_000 + number).suffix(12))" \
+      "host-\(number % 3).example" "\(upstream)" \(cluster) \(client):\(40_000 + number % 20_000) 203.0.113.9:80 \
+      \(client):\(30_000 + number % 20_000) - default
+
+      """
+  }
+
+  private static func two(_ number: Int) -> String { String(String(100 + number).dropFirst()) }
+
+  private static func lines(_ numbers: some Sequence<Int>) -> [UInt8] {
+    Array(numbers.map { line($0) }.joined().utf8)
+  }
+
+  private struct Counted: Equatable {
+    var flows: Int64
+    /// Numbers of all lines, added up.
+    var sum: Int64
+  }
+
+  /// What all flows come to, with rows and without.
+  private func counted() throws -> Counted {
+    let reader = try FlowReader(path: scene.database)
+    let tally = try #require(
+      try reader.tally(TallyRequest(), words: "select 1 as one from judged_flow f where f.id = :example order by f.id"))
+    return Counted(
+      flows: tally.groups.reduce(0) { $0 + $1.flows }, sum: tally.groups.reduce(0) { $0 + ($1.received ?? 0) })
+  }
+
+  private func expectCounted(_ numbers: some Sequence<Int>, _ comment: Comment? = nil) throws {
+    let numbers = Array(numbers)
+    #expect(
+      try counted() == Counted(flows: Int64(numbers.count), sum: Int64(numbers.reduce(0, +))), comment)
+    #expect(try FlowReader(path: scene.database).check() == [], comment)
+  }
+
+  @Test("rows are kept of bypass, of what was refused, of slow requests, and of the first flow to each destination")
+  func whatIsKept() throws {
+    try scene.write("access.log", bytes: Self.lines(1...400) + Array(Self.line(407, durationMs: 1_000).utf8))
+    try scene.ingest("access.log")
+    try expectCounted(Array(1...400) + [407])
+    let kept = try scene.stored()
+    let bypass = stride(from: 50, through: 400, by: 50)
+    let refused = stride(from: 1, through: 400, by: 20)
+    #expect(Set(kept).isSuperset(of: Array(bypass) + Array(refused) + [407]))
+    // The first lines to the three hosts.
+    #expect(Set(kept).subtracting(Array(bypass) + Array(refused) + [407]) == [2, 3, 4])
+    #expect(try scene.numbers("select tallied from log") == [401 - kept.count])
+    #expect(try scene.texts("select kept from log") == ["exceptions, slow from 1000 ms"])
+    // Nothing near flows without rows is joined.
+    #expect(try scene.numbers("select count(*) from tallied_minute").first != 0)
+  }
+
+  @Test("what came before the gateway was known is kept, and so is whatever nobody can say the way of")
+  func unknownIsKept() throws {
+    let stranger = Self.line(2).replacing("10.80.3.232:8080", with: "10.99.0.1:8080").replacing(
+      "|egress|istio-egressgateway.istio-system", with: "||something.else")
+    try scene.write("access.log", bytes: Array((stranger + stranger).utf8))
+    try scene.ingest("access.log")
+    #expect(try scene.stored() == [2, 2])
+  }
+
+  @Test("a file read twice, and a file that grows, count each line once")
+  func twiceAndGrown() throws {
+    try scene.write("access.log", bytes: Self.lines(1...100))
+    try scene.ingest("access.log")
+    #expect(try scene.ingest("access.log").lines.read == 0)
+    try expectCounted(1...100)
+    for end in stride(from: 130, through: 400, by: 30) {
+      try scene.append("access.log", bytes: Self.lines(end - 29...end))
+      try scene.ingest("access.log")
+    }
+    try expectCounted(1...400)
+    // Small sums become one.
+    #expect(try scene.numbers("select count(*) from tally_run")[0] < 8)
+    scene.rename("access.log", to: "access.log.1")
+    try scene.gzip("access.log.1")
+    try scene.write("access.log", bytes: Self.lines(401...420))
+    try scene.ingest("access.log", "access.log.1.gz")
+    try expectCounted(1...420)
+  }
+
+  @Test("a log cut in the middle is continued: lines without rows are recognised, too")
+  func cutInTheMiddle() throws {
+    try scene.write("access.log", bytes: Self.lines(1...9000))
+    try scene.ingest("access.log")
+    try scene.overwrite("access.log", bytes: Self.lines(1...5001))
+    try scene.append("access.log", bytes: Self.lines(20_000..<20_100))
+    try scene.ingest("access.log")
+    try expectCounted(Array(1...9000) + Array(20_000..<20_100))
+  }
+
+  @Test("a store that fails at the n-th write, whichever it is, ends the run; the next one completes it")
+  func failingWrites() throws {
+    var options = scene.options
+    options.limits.batchRows = 64
+    options.limits.rowsPerCommit = 64
+    try scene.write("one.log", bytes: Self.lines(1...150))
+    try scene.write("two.log", bytes: Self.lines(201...260))
+    for failing in 1...400 {
+      var writes = 0
+      let store = try FlowStore(path: scene.database)
+      store.beforeWrite = { (_: String) throws(StoreError) in
+        writes += 1
+        if writes == failing { throw .sqlite(code: 13, message: "database or disk is full", sql: nil) }
+      }
+      defer { store.close() }
+      do {
+        _ = try IngestPipeline(store: store, options: options).run(
+          paths: [scene.path("one.log"), scene.path("two.log")], policy: nil)
+      } catch {
+        #expect(error.isFull)
+        continue
+      }
+      break
+    }
+    try expectCounted(Array(1...150) + Array(201...260))
+    #expect(try scene.ingest("one.log", "two.log").lines.read == 0)
+  }
+
+  @Test(
+    "runs that keep all and runs that keep exceptions, in turn and interrupted, count each line once", arguments: 1...8)
+  func mixed(seed: UInt64) throws {
+    var random = Seeded(seed: seed)
+    scene.options.limits.batchRows = 34
+    scene.options.limits.rowsPerCommit = Int.random(in: 1...200, using: &random)
+    var end = 0
+    try scene.write("access.log", bytes: [])
+    for round in 1...20 {
+      let count = Int.random(in: 1...90, using: &random)
+      try scene.append("access.log", bytes: Self.lines(end + 1...end + count))
+      end += count
+      scene.options.keep = Bool.random(using: &random) ? .all : .exceptions(slowMs: 1_000)
+      scene.options.joinsHops = Bool.random(using: &random)
+      if Bool.random(using: &random) {
+        scene.dieIngesting(["access.log"], scene.options, atWrite: Int.random(in: 1...30, using: &random))
+      }
+      guard round % 4 == 0 else { continue }
+      try scene.ingest("access.log")
+      try expectCounted(1...end, "round \(round)")
+    }
+  }
+
+  @Test("times far apart get runs of their own, or rows; none is lost")
+  func farTimes() throws {
+    let days = (0..<40).flatMap { day in
+      (0..<30).map {
+        Self.line(day * 30 + $0 + 2).replacing(
+          "2026-11-02", with: "2026-\(Self.two(1 + day / 4))-\(Self.two(1 + day % 4 * 7))")
+      }
+    }
+    try scene.write("access.log", bytes: Array(days.joined().utf8))
+    try scene.ingest("access.log")
+    try expectCounted(2..<1_202)
+  }
+
+  @Test("near flows without rows no hop is joined; far from them all are", arguments: [0, 6, 7, 8, 20])
+  func apart(minute: Int64) {
+    let parts = JoinHops.apart(from: [minute], [(0, 20)])
+    let near = (minute - JoinHops.influence)...(minute + JoinHops.influence)
+    let expected = (0...20).filter { !near.contains(Int64($0)) }
+    #expect(parts.flatMap { Array($0.0...$0.1) } == expected.map { Int64($0) })
+  }
+
+  @Test("of many minutes and stretches, what lies apart is what lies apart from each", arguments: 1...30)
+  func apartFromMany(seed: UInt64) {
+    var random = Seeded(seed: seed)
+    let minutes = Set(
+      (0..<Int.random(in: 0...12, using: &random)).map { _ in Int64.random(in: 0...200, using: &random) }
+    )
+    .sorted()
+    var stretches: [(Int64, Int64)] = []
+    var next: Int64 = 0
+    for _ in 0..<Int.random(in: 1...5, using: &random) {
+      let first = next + Int64.random(in: 1...30, using: &random)
+      let last = first + Int64.random(in: 0...40, using: &random)
+      stretches.append((first, last))
+      next = last + 1
+    }
+    let expected = stretches.flatMap { Array($0.0...$0.1) }.filter { minute in
+      !minutes.contains { abs($0 - minute) <= JoinHops.influence }
+    }
+    #expect(JoinHops.apart(from: minutes, stretches).flatMap { Array($0.0...$0.1) } == expected)
+  }
+}
