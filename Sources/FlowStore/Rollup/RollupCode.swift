@@ -93,39 +93,61 @@ struct RollupDurations {
   var example: Int64 = 0
 }
 
-struct RollupBytes {
-  private(set) var bytes: [UInt8] = []
+struct RollupBytes: Sendable {
+  /// The first `count` are in use, the others are room.
+  private var room: [UInt8] = []
+  private(set) var count = 0
 
-  var count: Int { bytes.count }
+  var bytes: [UInt8] { Array(room[..<count]) }
+
+  @inline(__always)
+  private mutating func makeRoom(_ more: Int) {
+    if room.count - count < more { grow(more) }
+  }
+
+  @inline(never)
+  private mutating func grow(_ more: Int) { room += repeatElement(0, count: max(room.count, more, 64)) }
 
   @inline(__always)
   mutating func varint(_ number: UInt64) {
+    makeRoom(10)
     var rest = number
     while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      room[count] = UInt8(truncatingIfNeeded: rest) | 0x80
+      count += 1
       rest >>= 7
     }
-    bytes.append(UInt8(truncatingIfNeeded: rest))
+    room[count] = UInt8(truncatingIfNeeded: rest)
+    count += 1
   }
 
   @inline(__always)
   mutating func varint(_ number: Int64) { varint(UInt64(bitPattern: number)) }
 
+  /// - Parameter bytes: at most 8.
   @inline(__always)
-  mutating func fixed(_ number: UInt64, _ count: Int) {
-    var rest = number
-    for _ in 0..<count {
-      bytes.append(UInt8(truncatingIfNeeded: rest))
-      rest >>= 8
-    }
+  mutating func fixed(_ number: UInt64, _ bytes: Int) {
+    makeRoom(8)
+    let begin = count
+    // In bounds: there is room for eight bytes, whether or not all of them count.
+    room.withUnsafeMutableBytes { $0.storeBytes(of: number.littleEndian, toByteOffset: begin, as: UInt64.self) }
+    count += bytes
   }
 
   @inline(__always)
-  mutating func byte(_ byte: UInt8) { bytes.append(byte) }
+  mutating func byte(_ byte: UInt8) {
+    makeRoom(1)
+    room[count] = byte
+    count += 1
+  }
 
-  mutating func append(_ other: RollupBytes) { bytes += other.bytes }
+  mutating func append(_ other: RollupBytes) {
+    makeRoom(other.count)
+    room.replaceSubrange(count..<count + other.count, with: other.room[..<other.count])
+    count += other.count
+  }
 
-  mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+  mutating func removeAll() { count = 0 }
 }
 
 /// Writes the counts of one destination.

@@ -92,10 +92,11 @@ extension FlowStore {
       let sources = try db.statement("select id, log from source order by id")
       var groups: [Int32] = []
       var logs: [Int64] = []
+      var known: [Int64: Int] = [:]
       while try sources.step() {
         let (source, log) = (Int(clamping: sources.int(0)), sources.int(1))
-        let group = logs.firstIndex(of: log) ?? logs.count
-        if group == logs.count { logs.append(log) }
+        let group = known[log] ?? logs.count
+        if known.updateValue(group, forKey: log) == nil { logs.append(log) }
         if source >= groups.count { groups += repeatElement(-1, count: source + 1 - groups.count) }
         groups[source] = Int32(group)
       }
