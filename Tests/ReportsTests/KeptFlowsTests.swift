@@ -77,6 +77,32 @@ struct KeptFlowsTests {
     #expect(try other.check() == reader.check())
   }
 
+  @Test("where pages cannot be read, rows are asked of SQL, and flows without rows are counted beside them")
+  func withoutPages() throws {
+    let kept = try RandomStore(flows: 4_000, isWhollyJudged: true, isByHours: true, sieve: RandomSieve(share: 4))
+    let reader = try FlowReader(path: kept.path)
+    let words = "select f.path, f.outcome from judged_flow f where f.id = :example order by f.id"
+    func summed(_ tally: Tally?) throws -> [[Value]: [Int64]] {
+      let tally = try #require(tally)
+      var sums: [[Value]: [Int64]] = [:]
+      for group in tally.groups {
+        let key = tally.verdicts[group.verdict]
+        let sum = sums[key] ?? [0, 0, 0]
+        sums[key] = [sum[0] + group.flows, sum[1] &+ (group.sent ?? 0), max(sum[2], group.lastMs)]
+      }
+      return sums
+    }
+    let expected = try summed(try reader.tally(TallyRequest(), words: words))
+    let found = try reader.access { db in
+      try db.run("begin")
+      defer { try? db.run("rollback") }
+      return try summed(
+        try reader.tally(TallyRequest(), words, [:], true, nil, try RollupRun.tallies(db), db))
+    }
+    #expect(found == expected)
+    #expect(expected.values.reduce(0) { $0 + $1[0] } == 4_000)
+  }
+
   @Test("another judgement judges flows without rows anew")
   func judgedAnew() throws {
     let whole = try RandomStore(flows: 6_000, isWhollyJudged: true, isByHours: true)

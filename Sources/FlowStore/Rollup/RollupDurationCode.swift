@@ -17,6 +17,12 @@ struct RollupDurationWriter {
     bytes.fixed(UInt64(bitPattern: entry.example &- scale.firstFlow), scale.flowBytes)
   }
 
+  /// The same of a single duration.
+  mutating func append(_ entry: RollupDurations, single duration: Int64) {
+    head(entry, count: 1)
+    bytes.varint(min(max(duration, 0), Histogram.maxValue))
+  }
+
   mutating func append(_ entry: RollupDurations, _ durations: RollupHistogram) {
     head(entry, count: durations.count)
     if let values = durations.values {

@@ -40,9 +40,8 @@ final class TallyWriter {
   /// False where the flow must get a row.
   @inline(__always)
   func take(_ row: FlowRow, source: Int64, destination: Int64, outcome: Int64, log: Int64) -> Bool {
-    let slice = slice ?? TallySlice()
-    self.slice = slice
-    guard slice.take(row, source: source, destination: destination, outcome: outcome) else { return false }
+    if slice == nil { slice = TallySlice() }
+    guard let slice, slice.take(row, source: source, destination: destination, outcome: outcome) else { return false }
     note(row.startedAtMs, log)
     if row.durationMs > 0 { note(row.startedAtMs + row.durationMs, log) }
     return true

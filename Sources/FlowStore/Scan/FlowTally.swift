@@ -163,7 +163,8 @@ extension FlowReader {
   /// There are more of something than arrays should hold.
   private struct NotToBeTallied: Error {}
 
-  private func tally(
+  /// - Parameter pages: nil where they cannot be read; a test asks so in any case.
+  func tally(
     _ request: TallyRequest, _ words: String, _ arguments: [String: Value], _ usingRollups: Bool, _ pages: FlowPages?,
     _ tallied: [RollupRun], _ db: Database
   ) throws -> Tally? {
