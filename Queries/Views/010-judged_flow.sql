@@ -111,6 +111,14 @@ left join bypass_reason br on br.id = case
         and o.from_ms <= f.started_at_ms + f.duration_ms - 60000
         and o.until_ms >= f.started_at_ms + f.duration_ms + 60000
     )
+    -- The proxy's own clock may be wrong.
+    and not exists (
+      select 1
+      from doubtful_clock c
+      where c.log = s.log
+        and c.proxy_ip = coalesce(s.proxy_ip, '')
+        and f.started_at_ms + f.duration_ms between c.from_ms and c.until_ms
+    )
     and not exists (
       select 1
       from open_minute m

@@ -4,17 +4,14 @@ internal import GRDB
 /// For which times the logs of the pods' own sidecars can prove that something did not pass them: table `own_log`.
 ///
 /// A log proves it between its first and its last line of that pod, if it is unfiltered (it holds a success that a filter
-/// for exceptions would have left out), if all its lines were understood, and if their format shows addresses.
+/// for exceptions would have left out), if all its lines were understood, if their format shows addresses, and while its
+/// clock is proven to be right (`ClockTrust`).
 enum OwnLogs {
   /// A line that is missing from a log may still come while the log's other lines are not this much younger than the flow:
   /// Envoy writes every second under Istio and every ten seconds by itself, clocks differ by up to two seconds, and a
   /// sidecar's flow ends after the gateway's while a slow client takes what lies in its buffers. A flow that lives longer
   /// is no matter: it ends at all hops together. The view judged_flow knows this number too.
   static let graceMs: Int64 = 60_000
-  /// For how long before and after a line that was joined with its next hop a proxy's clock is taken to be right: one that
-  /// is wrong by minutes puts a pod's lines where nobody looks for them.
-  static let clockTrustMs: Int64 = 900_000
-
   struct Stretch: Equatable {
     var fromMs: Int64
     var untilMs: Int64
@@ -55,17 +52,12 @@ public struct SourceLines: Sendable, Equatable {
   public var lastEndMs: Int64
   /// There is a line that a filter for errors and undeclared destinations would have left out.
   public var logsSuccess: Bool
-  /// Starts of the first and the last line that was joined with its next hop.
-  public var joinedMs: ClosedRange<Int64>?
 
-  public init(
-    source: Int64, firstEndMs: Int64, lastEndMs: Int64, logsSuccess: Bool, joinedMs: ClosedRange<Int64>? = nil
-  ) {
+  public init(source: Int64, firstEndMs: Int64, lastEndMs: Int64, logsSuccess: Bool) {
     self.source = source
     self.firstEndMs = firstEndMs
     self.lastEndMs = lastEndMs
     self.logsSuccess = logsSuccess
-    self.joinedMs = joinedMs
   }
 }
 
@@ -79,32 +71,52 @@ extension FlowStore {
         update source set
           first_end_ms = min(coalesce(first_end_ms, ?2), ?2),
           last_end_ms = max(coalesce(last_end_ms, ?3), ?3),
-          logs_success = max(coalesce(logs_success, ?4), ?4),
-          first_joined_ms = min(coalesce(first_joined_ms, ?5), coalesce(?5, first_joined_ms)),
-          last_joined_ms = max(coalesce(last_joined_ms, ?6), coalesce(?6, last_joined_ms))
+          logs_success = max(coalesce(logs_success, ?4), ?4)
         where id = ?1
-          and (first_end_ms is null or first_end_ms > ?2 or last_end_ms < ?3 or logs_success < ?4
-            or (?5 is not null and (first_joined_ms is null or first_joined_ms > ?5 or last_joined_ms < ?6)))
+          and (first_end_ms is null or first_end_ms > ?2 or last_end_ms < ?3 or logs_success < ?4)
         """)
       for entry in lines {
         try update.run(
           .integer(entry.source), .integer(entry.firstEndMs), .integer(entry.lastEndMs),
-          .integer(entry.logsSuccess ? 1 : 0), Value(entry.joinedMs?.lowerBound), Value(entry.joinedMs?.upperBound))
+          .integer(entry.logsSuccess ? 1 : 0))
       }
     }
   }
 
-  /// Writes anew, inside the open transaction, for which times the sidecars' own logs are whole.
+  /// Writes anew, inside the open transaction, for which times the sidecars' own logs are whole and their clocks right, and
+  /// for which a proxy's clock is in doubt.
   public func refreshOwnLogs() throws(StoreError) {
     try write("own logs") { db throws(StoreError) in
+      var minutes: [String: [ClockTrust.Minute]] = [:]
+      var doubts: [[Value]] = []
+      let hours = try db.statement("select log, proxy_ip, hour, minutes from clock_hour order by log, proxy_ip, hour")
+      var present: (log: Int64, ip: String, minutes: [ClockTrust.Minute]) = (-1, "", [])
+      func close() {
+        minutes[present.ip, default: []] += present.minutes
+        for stretch in ClockTrust.doubtful(present.minutes) {
+          doubts.append(
+            [.integer(present.log), .text(present.ip), .integer(stretch.lowerBound), .integer(stretch.upperBound)])
+        }
+      }
+      while try hours.step() {
+        let (log, ip) = (hours.int(0), hours.text(1) ?? "")
+        if log != present.log || ip != present.ip {
+          close()
+          present = (log, ip, [])
+        }
+        present.minutes += ClockTrust.minutes(hours.blob(3) ?? [], hour: hours.int(2))
+      }
+      close()
+      try FlowStore.replace(
+        "doubtful_clock", ["log", "proxy_ip", "from_ms", "until_ms"], keyed: 3, by: doubts, db)
+
       let rows = try db.statement(
         """
         select
           s.proxy_ip,
-          max(min(s.first_end_ms), min(s.first_joined_ms) - \(OwnLogs.clockTrustMs)),
-          min(max(s.last_end_ms), max(s.last_joined_ms) + \(OwnLogs.clockTrustMs)),
-          max(s.last_joined_ms) is not null
-            and max(s.shape <> 'inbound' and s.logs_success = 1)
+          min(s.first_end_ms),
+          max(s.last_end_ms),
+          max(s.shape <> 'inbound' and s.logs_success = 1)
             and l.rejected = 0
             and l.tallied = 0
             and coalesce(l.declared_role, 'sidecar') in ('sidecar', 'unknown')
@@ -115,9 +127,7 @@ extension FlowStore {
                 and o.proxy = 'envoy'
                 and o.shape in ('unaddressed', 'internal-listener', 'waypoint', 'other')
             ) as whole,
-          l.note is not null,
-          min(s.first_end_ms),
-          max(s.last_end_ms)
+          l.note is not null
         from source s
         join log l on l.id = s.log
         where s.proxy = 'envoy'
@@ -131,26 +141,44 @@ extension FlowStore {
       while try rows.step() {
         let ip = rows.text(0) ?? ""
         if byPod.last?.ip != ip { byPod.append((ip, [])) }
-        // A log that can prove nothing stands in the way for as long as it lasts.
-        let isWhole = rows.int(3) == 1
         let stretch = OwnLogs.Stretch(
-          fromMs: rows.int(isWhole ? 1 : 5), untilMs: rows.int(isWhole ? 2 : 6), isWhole: isWhole,
-          followsGap: rows.int(4) == 1)
+          fromMs: rows.int(1), untilMs: rows.int(2), isWhole: rows.int(3) == 1, followsGap: rows.int(4) == 1)
         if stretch.fromMs <= stretch.untilMs { byPod[byPod.count - 1].stretches.append(stretch) }
       }
       var wanted: [[Value]] = []
       for pod in byPod {
+        let clock = ClockTrust.proven(ClockTrust.merged(minutes[pod.ip] ?? []))
         for stretch in OwnLogs.whole(pod.stretches) {
-          wanted.append([.text(pod.ip), .integer(stretch.fromMs), .integer(stretch.untilMs)])
+          for proven in clock where stretch.fromMs <= proven.upperBound && proven.lowerBound <= stretch.untilMs {
+            wanted.append([
+              .text(pod.ip), .integer(max(stretch.fromMs, proven.lowerBound)),
+              .integer(min(stretch.untilMs, proven.upperBound)),
+            ])
+          }
         }
       }
-      var present: [[Value]] = []
-      let stored = try db.statement("select client_ip, from_ms, until_ms from own_log order by client_ip, from_ms")
-      while try stored.step() { present.append((0..<3).map { stored.value($0) }) }
-      guard present != wanted else { return }
-      try db.run("delete from own_log")
-      let insert = try db.statement("insert into own_log (client_ip, from_ms, until_ms) values (?, ?, ?)")
-      for row in wanted { try insert.run(row[0], row[1], row[2]) }
+      try FlowStore.replace("own_log", ["client_ip", "from_ms", "until_ms"], keyed: 2, by: wanted, db)
+    }
+  }
+
+  /// Writes rows in place of all that a table holds, unless it holds just them.
+  /// - Parameter keyed: so many columns order the table.
+  private static func replace(
+    _ table: String, _ columns: [String], keyed: Int, by wanted: [[Value]], _ db: Database
+  ) throws(StoreError) {
+    let names = columns.joined(separator: ", ")
+    var present: [[Value]] = []
+    let stored = try db.statement(
+      "select \(names) from \(table) order by \(columns.prefix(keyed).joined(separator: ", "))")
+    while try stored.step() { present.append(columns.indices.map { stored.value(Int32($0)) }) }
+    guard present != wanted else { return }
+    try db.run("delete from \(table)")
+    let insert = try db.statement(
+      "insert into \(table) (\(names)) values (\(columns.map { _ in "?" }.joined(separator: ", ")))")
+    for row in wanted {
+      for (index, value) in row.enumerated() { insert.bind(value, at: Int32(index) + 1) }
+      while try insert.step() {}
+      insert.reset()
     }
   }
 }

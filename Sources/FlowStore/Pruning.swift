@@ -43,6 +43,8 @@ extension FlowStore {
         .integer(FlowStore.minute(of: startedAtMs)))
       try db.run("delete from line_print where log in (select id from log where stored = pruned)")
       try TallyPruning.listReferences(db)
+      try db.statement("delete from clock_hour where hour < ?").run(
+        .integer(FlowStore.minute(of: startedAtMs) / 60))
       for (kind, table, column) in [
         (1, "source", "source"), (2, "destination", "destination"), (3, "outcome", "outcome"),
         (4, "path_template", "path_template"),

@@ -24,8 +24,9 @@ struct HopCrew {
     var links = JoinLinks()
     var joined: [JoinedHop] = []
     var ends: LineEnds
+    var clockMinutes: ClockMinutes
 
-    init(_ ends: LineEnds) { self.ends = ends }
+    init(_ ends: LineEnds, _ clockMinutes: ClockMinutes) { (self.ends, self.clockMinutes) = (ends, clockMinutes) }
 
     func read(_ request: HopRequest, _ pages: HopPages) {
       do throws(HopPages.Unusable) { try pages.read(request, into: &stretch) } catch { isUnread = true }
@@ -40,7 +41,7 @@ struct HopCrew {
   init(_ joiner: JourneyJoiner, _ pages: HopPages?, _ traits: HopTraits) {
     self.joiner = joiner
     self.pages = pages
-    hands = (0..<HopCrew.handCount).map { _ in Hand(LineEnds(traits)) }
+    hands = (0..<HopCrew.handCount).map { _ in Hand(LineEnds(traits), ClockMinutes(traits)) }
   }
 
   /// What was noted of the logs of sidecars in all stretches so far.
@@ -48,6 +49,19 @@ struct HopCrew {
     var ends = hands[0].ends
     for hand in hands.dropFirst() { ends.add(hand.ends) }
     return ends
+  }
+
+  /// Minutes of clocks that were noted and not taken.
+  var clockMinuteCount: Int { hands.reduce(0) { $0 + $1.clockMinutes.count } }
+
+  /// What was noted of clocks since it was last taken.
+  func takeClockMinutes() -> [ClockMinutes.Entry] {
+    for hand in hands.dropFirst() {
+      hands[0].clockMinutes.add(hand.clockMinutes)
+      hand.clockMinutes.removeAll()
+    }
+    defer { hands[0].clockMinutes.removeAll() }
+    return hands[0].clockMinutes.entries
   }
 
   /// Reads the hops of a stretch, while `meanwhile` runs on the caller's thread.
@@ -97,7 +111,8 @@ struct HopCrew {
     DispatchQueue.concurrentPerform(iterations: HopCrew.handCount) {
       let indices = cuts[$0]..<cuts[$0 + 1]
       hands[$0].joined = joiner.joined(hops, links, indices: indices, from: from, until: until)
-      hands[$0].ends.note(hops[indices], joined: hands[$0].joined)
+      hands[$0].ends.note(hops[indices])
+      hands[$0].clockMinutes.note(hops, links, indices: indices, from: from, until: until)
     }
     defer { for hand in hands { hand.joined = [] } }
     return Found(

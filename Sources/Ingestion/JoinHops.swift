@@ -19,6 +19,9 @@ public enum JoinHops {
   /// Flows from which on it is worth to bring everything into the file, where pages can be read.
   public static let worthPages: Int64 = 50_000
 
+  /// Minutes of clocks in memory before they are written.
+  private static let mostClockMinutes = 20_000
+
   /// What some minutes ask for; `flows` is how many stand in all of them.
   struct Stretch {
     var first: Int64
@@ -145,14 +148,22 @@ public enum JoinHops {
       }
       found = crew.join(request)
       if let found { clocks.add(found.clocks) }
+      if crew.clockMinuteCount > mostClockMinutes { try note(crew.takeClockMinutes(), store) }
     }
+    try note(crew.takeClockMinutes(), store)
     if let found { try store.write(joined: found.joined, of: found.decided) }
     try store.write(clocks: joiner.named(clocks))
     try store.note(
       crew.ends.entries.map {
         SourceLines(
-          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess,
-          joinedMs: $0.firstJoinedMs <= $0.lastJoinedMs ? $0.firstJoinedMs...$0.lastJoinedMs : nil)
+          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess)
+      })
+  }
+
+  private static func note(_ minutes: [ClockMinutes.Entry], _ store: FlowStore) throws(StoreError) {
+    try store.note(
+      minutes.map {
+        ClockMinuteRecord(log: $0.log, ip: $0.ip, minute: $0.minute, joined: $0.joined, lone: $0.lone)
       })
   }
 

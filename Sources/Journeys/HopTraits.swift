@@ -109,6 +109,9 @@ public struct HopTraits: Sendable {
   /// The texts of numbers, where something is to be shown.
   func texts() -> [Int32: String] { Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) }) }
 
+  /// How many texts have numbers, from 1 on.
+  var numberCount: Int { numbers.count }
+
   private mutating func number(_ text: String?) -> Int32 {
     guard let text, !text.isEmpty else { return 0 }
     if let number = numbers[text] { return number }

@@ -28,6 +28,8 @@ struct JoinWindow {
     /// See `JourneyPlace`: without an earlier hop, and no line could be it; without one, but over a known connection.
     static let isUnaccounted = Mark(rawValue: 32)
     static let isFromSidecar = Mark(rawValue: 64)
+    /// The line's next hop shows that its proxy's clock is right.
+    static let provesClock = Mark(rawValue: 128)
   }
 
   let hops: [Hop]

@@ -37,6 +37,7 @@ public struct JourneyJoiner: Sendable {
     window.joinWithoutPorts()
     window.joinAtSquid()
     window.markAbsence()
+    window.markClocks()
     return JoinLinks(window)
   }
 
@@ -61,6 +62,8 @@ public struct JoinLinks: Sendable {
   private(set) var earlier: [Int32] = []
   private(set) var marks: [JoinWindow.Mark] = []
   private(set) var minutes: [ClockMinute] = []
+  /// Of whom something was heard in which minute: `ClockMinutes.sign(_:_:_:)`.
+  private(set) var signs: Set<UInt64> = []
 
   /// No hop has another.
   public var isEmpty: Bool { earlier.isEmpty }
@@ -69,6 +72,7 @@ public struct JoinLinks: Sendable {
 
   init(_ window: consuming JoinWindow) {
     minutes = window.clockMinutes()
+    signs = window.clockSigns()
     earlier = window.earlier
     marks = window.marks
   }
@@ -77,6 +81,7 @@ public struct JoinLinks: Sendable {
   public init(_ parts: [JoinLinks]) {
     for part in parts where !part.isEmpty {
       minutes += part.minutes
+      signs.formUnion(part.signs)
       if isEmpty {
         (earlier, marks) = (part.earlier, part.marks)
         continue

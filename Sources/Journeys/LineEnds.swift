@@ -9,25 +9,18 @@ public struct LineEnds: Sendable {
     public var firstMs: Int64
     public var lastMs: Int64
     public var hasSuccess: Bool
-    /// First and last start of a line that was joined with its next hop; the latter is below the former where none was.
-    public var firstJoinedMs: Int64
-    public var lastJoinedMs: Int64
   }
 
   private let traits: HopTraits
   private var first: [Int64]
   private var last: [Int64]
   private var success: [Bool]
-  private var firstJoined: [Int64]
-  private var lastJoined: [Int64]
 
   public init(_ traits: HopTraits) {
     self.traits = traits
     first = Array(repeating: .max, count: traits.sources.count)
     last = Array(repeating: .min, count: traits.sources.count)
     success = Array(repeating: false, count: traits.sources.count)
-    firstJoined = first
-    lastJoined = last
   }
 
   @inline(__always) private mutating func note(_ hop: Hop) {
@@ -40,34 +33,18 @@ public struct LineEnds: Sendable {
     if !success[source], isUnremarkable(hop) { success[source] = true }
   }
 
-  /// The hop was joined with its next one: at this time the clock of its proxy was right.
-  private mutating func noteJoined(_ hop: Hop) {
-    let source = Int(hop.source)
-    guard traits.sources.indices.contains(source), traits.sources[source].isSidecar else { return }
-    firstJoined[source] = min(firstJoined[source], hop.startedAtMs)
-    lastJoined[source] = max(lastJoined[source], hop.startedAtMs)
-  }
-
   /// Notes what another has noted.
   public mutating func add(_ other: LineEnds) {
     for source in first.indices {
       first[source] = min(first[source], other.first[source])
       last[source] = max(last[source], other.last[source])
       success[source] = success[source] || other.success[source]
-      firstJoined[source] = min(firstJoined[source], other.firstJoined[source])
-      lastJoined[source] = max(lastJoined[source], other.lastJoined[source])
     }
   }
 
-  /// Notes hops, and which of them `joined`, in the same order, says were joined with their next hop.
-  public mutating func note(_ hops: ArraySlice<Hop>, joined: [JoinedHop]) {
-    var next = joined.startIndex
-    for hop in hops {
-      note(hop)
-      guard next < joined.endIndex, joined[next].flow == hop.flow else { continue }
-      if joined[next].place.contains(.hasLater) { noteJoined(hop) }
-      next += 1
-    }
+  /// Notes hops.
+  public mutating func note(_ hops: ArraySlice<Hop>) {
+    for hop in hops { note(hop) }
   }
 
   /// Nothing failed, and the destination is declared: what filters for exceptions leave out.
@@ -81,9 +58,7 @@ public struct LineEnds: Sendable {
   /// What was noted, by source.
   public var entries: [Entry] {
     first.indices.filter { first[$0] <= last[$0] }.map {
-      Entry(
-        source: $0, firstMs: first[$0], lastMs: last[$0], hasSuccess: success[$0], firstJoinedMs: firstJoined[$0],
-        lastJoinedMs: lastJoined[$0])
+      Entry(source: $0, firstMs: first[$0], lastMs: last[$0], hasSuccess: success[$0])
     }
   }
 }

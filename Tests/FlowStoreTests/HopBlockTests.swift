@@ -92,7 +92,8 @@ struct HopBlockTests {
         "drop table hop_place", "drop table hop_journey", "drop table clock_skew", "drop table rollup_run",
         "drop table rollup_part", "drop table log_sign", "drop table bypass_reason",
         "drop table own_log", "drop table tally_run", "drop table tally_part", "drop table line_print",
-        "drop table tallied_minute", "drop table met_destination", "pragma user_version = 4",
+        "drop table tallied_minute", "drop table met_destination", "drop table clock_hour", "drop table doubtful_clock",
+        "pragma user_version = 4",
       ] { try db.run(sql) }
       for (table, columns) in [
         ("route_verdict", ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway"]),

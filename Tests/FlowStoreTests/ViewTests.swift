@@ -316,7 +316,8 @@ struct ViewTests {
         "SEARCH br USING INTEGER PRIMARY KEY (rowid=?)",
         // Of the few flows that could be a bypass their client's own log alone proves.
         "CORRELATED SCALAR SUBQUERY 4", "SEARCH o USING PRIMARY KEY (client_ip=? AND from_ms<?)",
-        "CORRELATED SCALAR SUBQUERY 5", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "CORRELATED SCALAR SUBQUERY 5", "SEARCH c USING PRIMARY KEY (log=? AND proxy_ip=? AND from_ms<?)",
+        "CORRELATED SCALAR SUBQUERY 6", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
       ])
     let views = Schema.views.compactMap { $0.name.split(separator: "-").last?.dropLast(4) }
     // Signs of spoofing compare destinations with each other.
@@ -325,7 +326,8 @@ struct ViewTests {
         #expect(
           step == "SCAN f" || step.contains("USING INTEGER PRIMARY KEY (rowid")
             || step.hasPrefix("CORRELATED SCALAR SUBQUERY")
-            || step.hasPrefix("SEARCH o USING PRIMARY KEY (client_ip=?"),
+            || step.hasPrefix("SEARCH o USING PRIMARY KEY (client_ip=?")
+            || step.hasPrefix("SEARCH c USING PRIMARY KEY (log=? AND proxy_ip=?"),
           "\(view): \(step)")
       }
     }

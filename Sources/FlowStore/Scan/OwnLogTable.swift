@@ -15,6 +15,8 @@ struct OwnLogTable {
   /// By row id of the source, as a range of `stretches`.
   private var ranges: [Int64: Range<Int>] = [:]
   private var stretches: [Stretch] = []
+  /// By row id of the source: when its proxy's clock is in doubt.
+  private var doubts: [Int64: [Stretch]] = [:]
   private var openMinutes: [Int64] = []
 
   init(_ db: Database) throws(StoreError) {
@@ -29,6 +31,15 @@ struct OwnLogTable {
       let end = stretches.count
       ranges[rows.int(0)] = (ranges[rows.int(0)]?.lowerBound ?? end)..<end + 1
       stretches.append(Stretch(fromMs: rows.int(1), untilMs: rows.int(2)))
+    }
+    let doubtful = try db.statement(
+      """
+      select s.id, c.from_ms, c.until_ms
+      from doubtful_clock c
+      join source s on s.log = c.log and coalesce(s.proxy_ip, '') = c.proxy_ip
+      """)
+    while try doubtful.step() {
+      doubts[doubtful.int(0), default: []].append(Stretch(fromMs: doubtful.int(1), untilMs: doubtful.int(2)))
     }
     let minutes = try db.statement("select minute from open_minute order by minute")
     while try minutes.step() { openMinutes.append(minutes.int(0)) }
@@ -46,6 +57,9 @@ struct OwnLogTable {
         $0.fromMs <= end - OwnLogs.graceMs && end + OwnLogs.graceMs <= $0.untilMs
       })
     else { return false }
+    if let doubts = doubts[flow.source], doubts.contains(where: { $0.fromMs <= end && end <= $0.untilMs }) {
+      return false
+    }
     let first = (flow.startedAtMs - OwnLogTable.reachMs) / 60_000
     let last = (flow.startedAtMs + OwnLogTable.reachMs) / 60_000
     return !openMinutes.contains { first <= $0 && $0 <= last }
