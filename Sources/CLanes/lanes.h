@@ -20,6 +20,14 @@ static inline __attribute__((always_inline)) uint32_t lanes_first_of_either(cons
   return (uint32_t)__builtin_ctzll((uint64_t)l | (uint64_t)h << 16 | UINT64_C(1) << 32);
 }
 
+/* Which of the 32 bytes at `a` and `b` are equal: a bit for each. */
+static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t *a, const uint8_t *b) {
+  const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
+  const __m128i high =
+    _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(a + 16)), _mm_loadu_si128((const __m128i *)(b + 16)));
+  return (uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16;
+}
+
 #else
 
 static inline __attribute__((always_inline)) uint32_t lanes_first_of_either(const uint8_t *p, lanes16 a, lanes16 b) {
@@ -32,6 +40,12 @@ static inline __attribute__((always_inline)) uint32_t lanes_first_of_either(cons
     if (marks) return i + (uint32_t)(__builtin_ctzll(marks) >> 3);
   }
   return 32;
+}
+
+static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t *a, const uint8_t *b) {
+  uint32_t equal = 0;
+  for (uint32_t i = 0; i < 32; i++) equal |= (uint32_t)(a[i] == b[i]) << i;
+  return equal;
 }
 
 #endif

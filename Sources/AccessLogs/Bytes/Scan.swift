@@ -45,21 +45,19 @@ enum Scan {
     return p < end ? p : end
   }
 
-  /// The bytes at `a` and `b` are equal. Reads up to 16 bytes past both.
+  /// What `isEqual` may read past the bytes that it compares.
+  static let slack = 32
+
+  /// The bytes at `a` and `b` are equal. Reads up to 32 bytes past both.
   @inline(__always) static func isEqual(_ a: Bytes, _ b: Bytes, _ count: Int) -> Bool {
     var i = 0
-    while i &+ 32 <= count {
-      let first = load(a + i) ^ load(b + i) | load(a + i + 8) ^ load(b + i + 8)
-      let second = load(a + i + 16) ^ load(b + i + 16) | load(a + i + 24) ^ load(b + i + 24)
-      if first | second != 0 { return false }
+    while i &+ 32 < count {
+      if lanes_equal(a + i, b + i) != .max { return false }
       i &+= 32
     }
-    if i &+ 16 <= count {
-      if load(a + i) ^ load(b + i) | load(a + i + 8) ^ load(b + i + 8) != 0 { return false }
-      i &+= 16
-    }
-    let masks = tail(count &- i)
-    return (load(a + i) ^ load(b + i)) & masks.0 | (load(a + i + 8) ^ load(b + i + 8)) & masks.1 == 0
+    // 0...32 bytes are left.
+    let wanted = UInt32(truncatingIfNeeded: 1 &<< UInt64(truncatingIfNeeded: count &- i) &- 1)
+    return lanes_equal(a + i, b + i) & wanted == wanted
   }
 
   /// Masks for the first `count` (0...16) of sixteen bytes in two words.

@@ -20,8 +20,6 @@ struct Interner: ~Copyable {
   private var arena: UnsafeMutablePointer<UInt8>
   private var arenaUsed = 0
   private var arenaCapacity: Int
-  /// What a comparison may read past a key (`Scan.isEqual`).
-  private static let slack = 16
   let maxCount: Int
   let maxArena: Int
 
@@ -32,7 +30,7 @@ struct Interner: ~Copyable {
     table.initialize(repeating: Entry(hash: 0, offset: 0, id: -1), count: size)
     mask = size - 1
     arenaCapacity = 1 << 16
-    arena = .allocate(capacity: arenaCapacity + Self.slack)
+    arena = .allocate(capacity: arenaCapacity + Scan.slack)
     self.maxCount = maxCount
     self.maxArena = maxArena
   }
@@ -120,7 +118,7 @@ struct Interner: ~Copyable {
   }
 
   private mutating func growArena() {
-    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2 + Self.slack)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2 + Scan.slack)
     memcpy(larger, arena, arenaUsed)
     arena.deallocate()
     arena = larger

@@ -51,8 +51,8 @@ struct JSONKeyTable {
 
   private static func copy(_ bytes: [UInt8]) -> UnsafeMutablePointer<UInt8> {
     // What a comparison may read past them (`Scan.isEqual`).
-    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count + 16)
-    copy.initialize(repeating: 0, count: bytes.count + 16)
+    let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count + Scan.slack)
+    copy.initialize(repeating: 0, count: bytes.count + Scan.slack)
     copy.update(from: bytes, count: bytes.count)
     return copy
   }
