@@ -9,6 +9,7 @@
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
 -- parameter: request   request hash, as stored
+-- parameter: limit     flows to answer with, the first ones
 -- column: id               number number of the flow
 -- column: started_at       text   start, ISO 8601, UTC
 -- column: started_at_ms    number start, Unix milliseconds
@@ -79,4 +80,5 @@ where (:since_ms is null or w.started_at_ms >= :since_ms)
   and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
   and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
   and (:request is null or w.request_hash = :request)
-order by w.id;
+order by w.id
+limit coalesce(:limit, -1);

@@ -37,7 +37,7 @@
 -- column: chain       text   role, duration, bytes sent/received of each hop
 -- column: log         text   log of the first hop
 -- column: line        number line of the first hop
-with filtered as materialized (
+with recursive filtered as materialized (
   select
     j.journey,
     min(j.started_at_ms) as started_at_ms
@@ -55,29 +55,63 @@ with filtered as materialized (
     and j.journey_place > 0
   group by j.journey
 ),
--- Without filters there is no need to look at more than the first hop of each.
+-- First hops: joined with a later hop and with no earlier one. Blocks of flows without any are passed over.
+first_hop as not materialized (
+  select
+    m.minute,
+    f.id,
+    f.started_at_ms
+  from flow_minute m
+  cross join hop_place hp on hp.block between m.first_flow / 1000 and m.last_flow / 1000
+  cross join flow f on f.id between max(m.first_flow, hp.block * 1000) and min(m.last_flow, hp.block * 1000 + 999)
+  where (
+      instr(hp.places, x'02') or instr(hp.places, x'06') or instr(hp.places, x'12') or instr(hp.places, x'16')
+      or instr(hp.places, x'22') or instr(hp.places, x'26') or instr(hp.places, x'32') or instr(hp.places, x'36')
+    )
+    and unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 11 = 2
+    and f.started_at_ms >= m.minute * 60000
+    and f.started_at_ms < m.minute * 60000 + 60000
+),
+-- Without filters there is no need to look at more than the first hop of each way, minute by minute until there are enough.
+passed(minute, found) as (
+  select min(minute), 0
+  from flow_minute
+  where coalesce(:since_ms, :until_ms, :host, :sources, :path, :outcome) is null
+  union all
+  select
+    (select min(n.minute) from flow_minute n where n.minute > p.minute),
+    p.found + (select count(*) from first_hop f where f.minute = p.minute)
+  from passed p
+  where p.minute is not null
+    and (:limit is null or p.found < :limit)
+),
 earliest as materialized (
   select
-    j.id,
-    j.started_at_ms
-  from judged_flow j
-  where coalesce(:since_ms, :until_ms, :host, :sources, :path, :outcome) is null
-    and j.journey_place & 11 = 2
-  order by j.started_at_ms, j.id
+    substr(hj.journeys, f.id % 1000 * 8 + 1, 8) as journey,
+    f.started_at_ms
+  from passed p
+  cross join first_hop f on f.minute = p.minute
+  cross join hop_journey hj on hj.block = f.id / 1000
+  order by f.started_at_ms, journey
   limit coalesce(:limit, -1)
 ),
 asked as materialized (
-  select journey
+  select journey, started_at_ms
   from (
-    select f.journey
+    select f.journey, f.started_at_ms
     from filtered f
     order by f.started_at_ms, f.journey
     limit coalesce(:limit, -1)
   )
   union all
-  select j.journey
+  select e.journey, e.started_at_ms
   from earliest e
-  join judged_flow j on j.id = e.id
+),
+-- The hops of one way begin within seconds of each other, and clocks differ by no more than that.
+near as materialized (
+  select distinct m.minute
+  from asked a
+  join flow_minute m on m.minute between a.started_at_ms / 60000 - 3 and a.started_at_ms / 60000 + 3
 ),
 hop as materialized (
   select
@@ -106,9 +140,14 @@ hop as materialized (
       || case when h.is_claimed = 1 then ' (by its request id alone)' else '' end
       || coalesce(' ' || h.duration_ms || ' ms', '')
       || ' ' || coalesce(h.bytes_sent, '-') || '/' || coalesce(h.bytes_received, '-') || ' B' as words
-  from journey_hop h
-  join destination d on d.id = h.destination_id
-  where h.journey in (select journey from asked)
+  from near n
+  cross join flow_minute m on m.minute = n.minute
+  cross join flow f on f.id between m.first_flow and m.last_flow
+  cross join journey_hop h on h.id = f.id
+  cross join destination d on d.id = h.destination_id
+  where f.started_at_ms >= m.minute * 60000
+    and f.started_at_ms < m.minute * 60000 + 60000
+    and h.journey in (select journey from asked)
   window way as (partition by h.journey order by h.way_rank, h.started_at_ms, h.id)
 ),
 -- What each hop took beyond the next one; durations are whole milliseconds, so that a difference below zero is none.

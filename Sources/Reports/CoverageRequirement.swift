@@ -22,6 +22,8 @@ public struct CoverageRequirement: Sendable, Equatable {
   /// 0...1.
   public private(set) var maxRejectedShare: Double?
   public private(set) var needsLoggedClients = false
+  /// Whether flows may be counted page by page; a test compares with and without.
+  var usesTallies = true
 
   /// Silences are known to the minute; a requirement below that would be a guess.
   static let shortestGapMs: Int64 = 60_000
@@ -171,14 +173,39 @@ public struct CoverageRequirement: Sendable, Equatable {
     guard let from = window.from, let until = window.until, from < until else {
       return ["coverage: no \(name) holds a flow"]
     }
-    let ids = "[" + logs.map { String($0.id) }.joined(separator: ",") + "]"
     var together: [(log: String?, from: Int64, until: Int64)] = []
     var single: [(log: String?, from: Int64, until: Int64)] = []
+    let busy = try busyMinutes(of: logs, in: store, from...until)
     var reached = from
-    var path = (id: Int64(-1), reached: Int64(0))
+    for entry in busy.sorted(by: { ($0.minute.minute, $0.minute.firstMs) < ($1.minute.minute, $1.minute.firstMs) }) {
+      if entry.minute.firstMs - reached > limit { together.append((nil, reached, entry.minute.firstMs)) }
+      reached = max(reached, entry.minute.lastMs)
+    }
+    if until - reached > limit { together.append((nil, reached, until)) }
+    guard logs.count > 1 else { return named(together.map { sentence($0, name, limit) }) }
     let paths = Dictionary(logs.map { ($0.id, $0.path) }, uniquingKeysWith: { first, _ in first })
-    // Once in the order of time, once log by log: both are answers of a size bounded by the minutes there are.
-    let busy = """
+    // Log by log, and in each by time.
+    for (one, next) in zip(busy, busy.dropFirst()) where one.log == next.log {
+      guard next.minute.firstMs - one.minute.lastMs > limit else { continue }
+      single.append((paths[one.log], one.minute.lastMs, next.minute.firstMs))
+    }
+    return named(together.map { sentence($0, name, limit) }) + named(single.map { sentence($0, name, limit) })
+  }
+
+  /// By log, and in each by time: an answer of a size bounded by the minutes there are.
+  private func busyMinutes(
+    of logs: [Log], in store: FlowReader, _ ended: ClosedRange<Int64>
+  ) throws -> [(log: Int64, minute: BusyMinute)] {
+    let wanted = Set(logs.map(\.id))
+    if usesTallies, let found = try store.busyMinutes(ended: ended) {
+      return found.filter { wanted.contains($0.key) }.sorted { $0.key < $1.key }.flatMap { log, minutes in
+        minutes.map { (log, $0) }
+      }
+    }
+    let ids = "[" + logs.map { String($0.id) }.joined(separator: ",") + "]"
+    var found: [(log: Int64, minute: BusyMinute)] = []
+    try store.query(
+      """
       select s.log as log, (f.started_at_ms + coalesce(f.duration_ms, 0)) / 60000 as minute,
         min(f.started_at_ms + coalesce(f.duration_ms, 0)) as first,
         max(f.started_at_ms + coalesce(f.duration_ms, 0)) as last
@@ -187,22 +214,17 @@ public struct CoverageRequirement: Sendable, Equatable {
       where s.log in (select value from json_each(:logs))
         and f.started_at_ms + coalesce(f.duration_ms, 0) between :from and :until
       group by s.log, (f.started_at_ms + coalesce(f.duration_ms, 0)) / 60000
-      """
-    let arguments: [String: Value] = ["logs": .text(ids), "from": .integer(from), "until": .integer(until)]
-    try store.query("\(busy) order by minute, first", arguments: arguments) { row in
-      let (first, last) = (row[2].integer ?? 0, row[3].integer ?? 0)
-      if first - reached > limit { together.append((nil, reached, first)) }
-      reached = max(reached, last)
+      order by log, minute
+      """,
+      arguments: ["logs": .text(ids), "from": .integer(ended.lowerBound), "until": .integer(ended.upperBound)]
+    ) { row in
+      found.append(
+        (
+          row[0].integer ?? 0,
+          BusyMinute(minute: row[1].integer ?? 0, firstMs: row[2].integer ?? 0, lastMs: row[3].integer ?? 0)
+        ))
     }
-    if until - reached > limit { together.append((nil, reached, until)) }
-    if logs.count > 1 {
-      try store.query("\(busy) order by log, minute", arguments: arguments) { row in
-        let (id, first, last) = (row[0].integer ?? 0, row[2].integer ?? 0, row[3].integer ?? 0)
-        if path.id == id, first - path.reached > limit { single.append((paths[id], path.reached, first)) }
-        path = (id, last)
-      }
-    }
-    return named(together.map { sentence($0, name, limit) }) + named(single.map { sentence($0, name, limit) })
+    return found
   }
 
   private func sentence(_ gap: (log: String?, from: Int64, until: Int64), _ name: String, _ limit: Int64) -> String {
@@ -218,8 +240,13 @@ public struct CoverageRequirement: Sendable, Equatable {
     var limits = filters
     limits.paths = []
     limits.outcomes = []
+    let arguments = try limits.arguments(for: query, in: store)
     var clients = 0
-    try store.query(query.sql, arguments: try limits.arguments(for: query, in: store)) { _ in clients += 1 }
+    if usesTallies, let answer = try TalliedAnswer(query, arguments: arguments, limit: nil, in: store) {
+      clients = answer.rows.count
+    } else {
+      try store.query(query.sql, arguments: arguments) { _ in clients += 1 }
+    }
     guard clients > 0 else { return [] }
     return [
       "coverage: \(Quantities.grouped(Int64(clients))) \(clients == 1 ? "client" : "clients") at a gateway or proxy without a log of \(clients == 1 ? "its" : "their") own (see: gatewatch report unlogged)"

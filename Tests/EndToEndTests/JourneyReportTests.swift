@@ -61,64 +61,15 @@ import Testing
     let session = try Session()
     defer { session.remove() }
     let ways = try rows(session, Self.fill + "gatewatch report journeys")
-    let hops = try rows(session, "gatewatch report hops")
-    #expect(hops.count == ways.compactMap { $0["hops"] as? Int }.reduce(0, +))
-    for way in ways {
-      let own = hops.filter { $0["journey"] as? String == way["journey"] as? String }
-      #expect(own.compactMap { $0["hop"] as? Int } == Array(1...max(own.count, 1)))
-      #expect(own.compactMap { $0["role"] as? String }.joined(separator: " > ") == way["way"] as? String)
+    func lines(_ command: String) throws -> [String] {
+      try session.run(command + " --format ndjson").split(separator: "\n").map(String.init)
     }
-    // nginx logs the end of a connection in whole seconds: its start seems to lie before the gateway's.
-    let name = hops.first { $0["host"] as? String == "a.wild.example" && $0["role"] as? String == "sni-proxy" }
-    #expect(name?["hop"] as? Int == 3 && (name?["before_ms"] as? Int ?? 0) < 0)
-  }
-
-  @Test("a repeated attempt is part of the way, and its time is no part of the mesh's or the destination's")
-  func repeated() throws {
-    let session = try Session()
-    defer { session.remove() }
-    func line(_ second: String, _ status: String, _ flags: String, _ duration: Int, _ upstream: String, _ pair: String)
-      -> String
-    {
-      "[2026-11-02T09:00:\(second)Z] \"GET /a HTTP/1.1\" \(status) \(flags) via_upstream - \"-\" 0 20 \(duration) \(duration) \"-\" \"curl/8\" \"0b1f6d1e-8f0e-4a77-9d55-3f0f6f0a0001\" \"a.example\" \"\(upstream)\" outbound|80||a.example \(pair) - -\n"
+    for report in ["hops", "hops --since 2026-11-25T23:51:01Z", "flows"] {
+      let all = try lines("gatewatch report \(report)")
+      for limit in [1, 5, all.count] {
+        #expect(try lines("gatewatch report \(report) --limit \(limit)") == Array(all.prefix(limit)), "\(report)")
+      }
     }
-    try session.write(
-      line(
-        "00.000", "200", "-", 100, "10.80.3.232:8080", "10.80.3.11:40002 203.0.113.7:80 10.80.3.11:40000"
-      ).replacing("outbound|80||a.example", with: "outbound|80||istio-egressgateway.istio-system.svc.cluster.local"),
-      to: "sidecar.log")
-    try session.write(
-      line("00.001", "503", "UF", 30, "203.0.113.7:80", "10.80.3.232:50001 10.80.3.232:8080 10.80.3.11:40001")
-        + line("00.040", "200", "-", 55, "203.0.113.7:80", "10.80.3.232:50002 10.80.3.232:8080 10.80.3.11:40002"),
-      to: "gateway.log")
-    let rows = try rows(session, "gatewatch ingest *.log > i.txt; gatewatch report journeys")
-    let way = try #require(rows.first)
-    #expect(rows.count == 1)
-    #expect(way["way"] as? String == "sidecar > gateway > gateway" && way["attempts"] as? Int == 2)
-    #expect(way["outcome"] as? String == "ok")
-    #expect(way["retried_ms"] as? Int == 30 && way["mesh_ms"] as? Int == 15 && way["external_ms"] as? Int == 55)
-  }
-
-  @Test("filters mean any hop; a limit takes the earliest ways and says that there are more")
-  func limits() throws {
-    let session = try Session()
-    defer { session.remove() }
-    let all = try rows(session, Self.fill + "gatewatch report journeys")
-    let blocked = try rows(session, "gatewatch report journeys --outcome blocked")
-    #expect(blocked.map { $0["outcome"] as? String } == Array(repeating: "blocked", count: blocked.count))
-    #expect(blocked.count == all.count { $0["outcome"] as? String == "blocked" })
-    let host = try rows(session, "gatewatch report journeys --host '*.crowd.wild.example'")
-    #expect(host.count == all.count { ($0["host"] as? String ?? "").hasSuffix(".crowd.wild.example") })
-    let since = try rows(session, "gatewatch report journeys --since 2026-11-25T23:51:01Z")
-    #expect(
-      since.compactMap { $0["journey"] as? String }
-        == all.filter { ($0["started_at"] as? String ?? "") >= "2026-11-25T23:51:01" }.compactMap {
-          $0["journey"] as? String
-        })
-    let first = try rows(session, "gatewatch report journeys --limit 3")
-    #expect(first.compactMap { $0["journey"] as? String } == all.prefix(3).compactMap { $0["journey"] as? String })
-    let table = try session.run("gatewatch report journeys --limit 3")
-    #expect(table.contains("only the first 3 are shown"), "\(table)")
-    #expect(!(try session.run("gatewatch report journeys --limit \(all.count)")).contains("only the first"))
+    #expect(try session.run("gatewatch report flows --limit 5").contains("only the first 5 are shown"))
   }
 }

@@ -82,4 +82,26 @@ struct TallyTimeTests {
     let gaps = try #require(whole.columns.firstIndex(of: "gaps"))
     #expect(Set(whole.rows.map { $0[gaps].integer ?? 0 }).count > 1)
   }
+
+  @Test("what a requirement finds missing is the same from pages as from SQL")
+  func requirements() throws {
+    let store = try RandomStore(flows: 12_000, logs: 4)
+    let reader = try FlowReader(path: store.path)
+    var sentences: Set<String> = []
+    for text in [
+      "max-gap=1m", "max-gap=20m", "log=*sidecar-*,max-gap=30m", "log=*-3.log,max-gap=15m", "clients=logged",
+    ] {
+      for since in [nil, noon + 7_000_123] {
+        var filters = Filters()
+        filters.sinceMs = since
+        filters.untilMs = since.map { $0 + 9_000_001 }
+        var requirement = try CoverageRequirement(parsing: text)
+        let fast = try requirement.problems(in: reader, filters: filters, now: noon)
+        requirement.usesTallies = false
+        #expect(try requirement.problems(in: reader, filters: filters, now: noon) == fast, "\(text)")
+        sentences.formUnion(fast)
+      }
+    }
+    #expect(sentences.count > 8)
+  }
 }

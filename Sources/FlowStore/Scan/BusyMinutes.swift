@@ -8,28 +8,33 @@ public struct BusyMinute: Sendable, Equatable {
   /// The first and the last end in it, Unix milliseconds.
   public var firstMs: Int64
   public var lastMs: Int64
+
+  public init(minute: Int64, firstMs: Int64, lastMs: Int64) {
+    self.minute = minute
+    self.firstMs = firstMs
+    self.lastMs = lastMs
+  }
 }
 
 extension FlowReader {
-  /// In which minutes flows of each log ended, ascending, of those that began within a time; by row id of the log. nil when the
-  /// file cannot be read page by page at the moment, and SQL is to be asked.
-  public func busyMinutes(sinceMs: Int64?, untilMs: Int64?) throws -> [Int64: [BusyMinute]]? {
-    try busyMinutes(sinceMs: sinceMs, untilMs: untilMs, usingRollups: usesRollups)
-  }
-
-  func busyMinutes(sinceMs: Int64?, untilMs: Int64?, usingRollups: Bool) throws -> [Int64: [BusyMinute]]? {
+  /// In which minutes flows of each log ended, ascending, of those that began within a time, or ended within one; by row id of
+  /// the log. nil when the file cannot be read page by page at the moment, and SQL is to be asked.
+  public func busyMinutes(
+    sinceMs: Int64? = nil, untilMs: Int64? = nil, ended: ClosedRange<Int64> = .min ... .max
+  ) throws -> [Int64: [BusyMinute]]? {
     try withPages { db, pages in
       guard let logs = try SourceLogs(db),
-        var table = MinuteScan(pages, [.min ... .max], logs, sinceMs: sinceMs, untilMs: untilMs).run()
+        var table = MinuteScan(pages, [.min ... .max], logs, sinceMs: sinceMs, untilMs: untilMs, ended: ended).run()
       else { return nil }
       // Of flows without rows the minutes are known.
       let minutes = try db.statement("select log, minute from tallied_minute order by minute, log")
       while try minutes.step() {
         let (log, beginMs) = (minutes.int(0), minutes.int(1) * 60_000)
-        guard beginMs >= sinceMs ?? .min, untilMs == nil || beginMs < untilMs!, log >= 0, log < Int64(Int32.max) else {
-          continue
-        }
-        table.add(log: Int32(log), firstMs: beginMs, lastMs: beginMs + 59_999)
+        guard beginMs >= sinceMs ?? .min, untilMs == nil || beginMs < untilMs!, log >= 0, log < Int64(Int32.max),
+          beginMs <= ended.upperBound, beginMs + 59_999 >= ended.lowerBound
+        else { continue }
+        table.add(
+          log: Int32(log), firstMs: max(beginMs, ended.lowerBound), lastMs: min(beginMs + 59_999, ended.upperBound))
       }
       return table.byLog
     }
@@ -90,6 +95,7 @@ private final class MinuteScan: @unchecked Sendable {
   private let logs: SourceLogs
   private let sinceMs: Int64
   private let untilMs: Int64?
+  private let ended: ClosedRange<Int64>
   private let lock = DispatchSemaphore(value: 1)
   private var next = 0
   private var isGood = true
@@ -98,12 +104,14 @@ private final class MinuteScan: @unchecked Sendable {
   private static let leavesPerShare = 64
 
   init(
-    _ pages: FlowPages, _ ranges: [ClosedRange<Int64>], _ logs: SourceLogs, sinceMs: Int64?, untilMs: Int64?
+    _ pages: FlowPages, _ ranges: [ClosedRange<Int64>], _ logs: SourceLogs, sinceMs: Int64?, untilMs: Int64?,
+    ended: ClosedRange<Int64>
   ) {
     self.pages = pages
     self.logs = logs
     self.sinceMs = sinceMs ?? .min
     self.untilMs = untilMs
+    self.ended = ended
     stretches = ranges.flatMap { pages.stretches(of: $0, leaves: MinuteScan.leavesPerShare) }
   }
 
@@ -128,7 +136,7 @@ private final class MinuteScan: @unchecked Sendable {
           let log = logs.log(of: flow.source)
           guard log >= 0 else { return }
           let end = times.end(of: flow.startedAtMs, flow.durationMs)
-          table.add(log: log, firstMs: end, lastMs: end)
+          if ended.contains(end) { table.add(log: log, firstMs: end, lastMs: end) }
         } && times.isInRange
     }
     lock.wait()
