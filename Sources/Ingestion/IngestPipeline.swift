@@ -98,6 +98,7 @@ public final class IngestPipeline {
           "\(tallies.bypassed) flows turned out to be bypass once all lines were read; they are counted, and have no row"
         ))
     }
+    if options.keep != .all { try store.mergeTallies() }
     nameRoles(looks, writer)
     try store.noteSigns(looks, among: writer.addedRows)
     // Logs without new lines have their roles from earlier ones.

@@ -1,3 +1,4 @@
+import EgressPolicy
 import Flows
 import Foundation
 import Glibc
@@ -109,6 +110,34 @@ struct KeepTests {
     try scene.write("access.log", bytes: Self.lines(401...420))
     try scene.ingest("access.log", "access.log.1.gz")
     try expectCounted(1...420)
+  }
+
+  @Test("what another policy makes a bypass is counted as one, and is no news of a later run")
+  func anotherPolicy() throws {
+    let generous = try Policy.load(
+      yaml: "gateways: [ { name: both, addresses: [10.80.3.232, 203.0.113.7] } ]", file: "egress.yaml")
+    func problems(_ policy: Policy?) throws -> Int {
+      let store = try FlowStore(path: scene.database)
+      defer { store.close() }
+      let summary = try IngestPipeline(store: store, options: scene.options)
+        .run(paths: [scene.path("access.log")], policy: policy)
+      return summary.problems.count { $0.message.contains("turned out to be bypass") }
+    }
+    func bypasses() throws -> Int64 {
+      let words = "select 1 as one from bypass_flow f where f.id = :example order by f.id"
+      let tally = try #require(try FlowReader(path: scene.database).tally(TallyRequest(), words: words))
+      return tally.groups.reduce(0) { $0 + $1.flows }
+    }
+    try scene.write("access.log", bytes: Self.lines(1...1_000))
+    #expect(try problems(generous) == 0)
+    #expect(try bypasses() == 0)
+    let rows = try scene.stored().count { $0 % 50 == 0 }
+    #expect(rows < 10)
+    try scene.append("access.log", bytes: Self.lines(1_001...1_049))
+    #expect(try problems(nil) == 0)
+    #expect(try bypasses() == 20)
+    #expect(try scene.stored().count { $0 % 50 == 0 } == rows)
+    try expectCounted(1...1_049)
   }
 
   @Test("a log cut in the middle is continued: lines without rows are recognised, too")

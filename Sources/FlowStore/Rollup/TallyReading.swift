@@ -82,6 +82,11 @@ extension FlowStore {
     try write("close tally") { db throws(StoreError) in try self.writer.closeTally(db, self.beforeWrite) }
   }
 
+  /// Joins small tallies, inside the open transaction. Later than they are written, so that those of one run can be told.
+  public func mergeTallies() throws(StoreError) {
+    try write("tally merge") { db throws(StoreError) in try TallyWriter.merge(db) }
+  }
+
   /// What the tallies behind one show by the last judgement.
   public func look(atTalliesAfter id: Int64) throws(StoreError) -> TallyLook {
     try access { db throws(StoreError) in

@@ -69,7 +69,6 @@ final class TallyWriter {
     let minute = try db.statement("insert or ignore into tallied_minute (minute, log) values (?, ?)")
     for entry in minutes { try minute.run(.integer(entry.minute), .integer(entry.log)) }
     (taken, minutes, last) = ([:], [], LogMinute(log: -1, minute: 0))
-    try TallyWriter.merge(db)
   }
 
   /// With a number that no run had.
