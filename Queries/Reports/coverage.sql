@@ -6,8 +6,12 @@
 --    line has no end yet; rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was
 --    not; earlier-run-missing, a container's log of before its restart was not read. Clocks compare the starts of joined
 --    hops, the way between them included: gatewatch report clocks.
+--    Behind the logs stand those that are missing: of a gateway or proxy that others handed traffic on to (next-hop-not-read),
+--    and of a client that came to one (no-sidecar-log). The same sign at a log says that something was handed on to its proxy
+--    for which it begins too late or ends too early; next-hop-missing, that none of its lines is joined to something that was.
+--    gatewatch report missing-hops looks closer.
 -- rows: all
--- table: log roles formats first_seen last_seen gaps longest_gap gap_from read rejected_share skipped_share clock_skew signs note
+-- table: log roles formats first_seen last_seen unmet gaps longest_gap gap_from read rejected_share skipped_share clock_skew signs note
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- column: log            text   path when last read
@@ -16,6 +20,7 @@
 -- column: first_seen     first  earliest start of a flow
 -- column: last_seen      last   latest end of a flow
 -- column: by_role        text   per role: flows, earliest and latest start (UTC)
+-- column: unmet          count  flows handed on to its proxy, or of that client, that are joined with no line of it
 -- column: gaps           number silences much longer than usual
 -- column: longest_gap    ms     the longest of them
 -- column: gap_from       time   the last line before it
@@ -191,51 +196,225 @@ clock as (
     where later_log <> earlier_log
   )
   group by log
+),
+-- What was handed on to a gateway or proxy, and is joined with no line of it.
+unmet as materialized (
+  select
+    d.upstream_ip as address,
+    j.next_hop,
+    j.next_hop_gap as kind,
+    count(*) as flows,
+    min(j.started_at_ms) as first_ms,
+    max(j.started_at_ms) as last_ms
+  from judged_flow j
+  join destination d on d.id = j.destination_id
+  where j.next_hop_gap is not null
+    and (:since_ms is null or j.started_at_ms >= :since_ms)
+    and (:until_ms is null or j.started_at_ms < :until_ms)
+  group by d.upstream_ip, j.next_hop, j.next_hop_gap
+),
+-- Which logs hold lines of a next hop, and at which address; a log may not say.
+hop_log as materialized (
+  select distinct
+    l.id as log,
+    coalesce(
+      nullif(l.declared_role, 'unknown'),
+      case
+        when s.proxy = 'nginx-stream' then 'sni-proxy'
+        when s.proxy in ('squid', 'nginx-http') then 'forward-proxy'
+        when s.shape in ('gateway', 'gateway-to-loopback') then 'gateway'
+      end) as role,
+    nullif(nullif(s.proxy_ip, '0.0.0.0'), '::') as address
+  from log l
+  join source s on s.log = l.id
+  where l.first_ms is not null
+),
+unmet_at as materialized (
+  select
+    u.address,
+    u.next_hop,
+    u.kind,
+    u.flows,
+    u.first_ms,
+    u.last_ms,
+    (
+      select max(h.log)
+      from hop_log h
+      where h.role = u.next_hop
+        and (h.address is null or h.address = u.address or u.address = '::1' or u.address glob '127.*')
+    ) as log
+  from unmet u
+),
+unmet_log as (
+  select
+    log,
+    sum(flows) as flows,
+    max(kind = 'next-hop-missing') as is_missing,
+    max(kind = 'next-hop-not-read') as is_not_read
+  from unmet_at
+  where log is not null
+  group by log
+),
+-- Who came to a gateway or a proxy, with nothing of its own to account for it; see Reports/unlogged.sql.
+seen as materialized (
+  select
+    source_id,
+    role,
+    count(*) as flows,
+    min(started_at_ms) as first_ms,
+    max(started_at_ms) as last_ms
+  from judged_flow
+  where duplicate_view = 0
+    and instr(',' || verdict_warnings || ',', ',source-unproven,') > 0
+    and (:since_ms is null or started_at_ms >= :since_ms)
+    and (:until_ms is null or started_at_ms < :until_ms)
+  group by source_id, role
+),
+client as (
+  select
+    coalesce(s.name, s.client_ip, '?') as client,
+    v.role,
+    sum(v.flows) as flows,
+    min(v.first_ms) as first_ms,
+    max(v.last_ms) as last_ms,
+    max(exists (
+      select 1
+      from source o
+      where o.proxy_ip = s.client_ip
+        and o.proxy = 'envoy'
+        and o.shape in ('outbound', 'outbound-forwarded', 'inbound')
+    )) as has_log
+  from seen v
+  join source s on s.id = v.source_id
+  -- A proxy's client on loopback is a process in its own pod.
+  where s.client_ip is not '::1'
+    and coalesce(s.client_ip, '') not glob '127.*'
+  group by coalesce(s.name, s.client_ip, '?'), v.role
+),
+unlogged as (
+  select
+    client,
+    group_concat(role, ', ') as roles,
+    sum(flows) as flows,
+    min(first_ms) as first_ms,
+    max(last_ms) as last_ms
+  from (select client, role, flows, first_ms, last_ms, has_log from client order by client, role)
+  group by client
+  having max(has_log) = 0
+),
+log_row as (
+  select
+    1 as part,
+    l.path as log,
+    l.generation,
+    l.id,
+    coalesce(l.declared_role, r.roles) as roles,
+    l.formats,
+    l.first_ms as first_seen,
+    l.last_ms as last_seen,
+    r.by_role,
+    x.flows as unmet,
+    coalesce(g.gaps, 0) as gaps,
+    g.longest as longest_gap,
+    g.from_ms as gap_from,
+    u.usual as usual_pause,
+    l.read,
+    l.lines as last_line,
+    l.stored,
+    l.rejected,
+    l.skipped,
+    case when l.read > 0 then round(1.0 * l.rejected / l.read, 4) end as rejected_share,
+    case when l.read > 0 then round(1.0 * l.skipped / l.read, 4) end as skipped_share,
+    l.pending,
+    c.skew_ms as clock_skew,
+    ca.path as clock_against,
+    nullif(
+      substr(
+        case when k.flows >= 10 and k.ok = 0 then ', errors-only' else '' end
+          || case
+            when l.read = 10 and coalesce(t.pods, 0) < 2 then ', ten-line-tail'
+            when t.pods >= 2 and t.most = 10 then ', ten-line-tail'
+            else ''
+          end
+          || case when l.pending > 0 then ', unfinished' else '' end
+          || coalesce(m.signs, '')
+          || case when x.is_missing then ', next-hop-missing' else '' end
+          || case when x.is_not_read then ', next-hop-not-read' else '' end,
+        3),
+      '') as signs,
+    l.last_read_at_ms as read_at,
+    l.note
+  from log l
+  left join roles r on r.log = l.id
+  left join gap g on g.log = l.id
+  left join usual u on u.log = l.id
+  left join success k on k.log = l.id
+  left join tail t on t.log = l.id
+  left join missing m on m.id = l.id
+  left join clock c on c.log = l.id
+  left join log ca on ca.id = c.against
+  left join unmet_log x on x.log = l.id
+  where (:since_ms is null or l.last_ms is null or l.last_ms >= :since_ms)
+    and (:until_ms is null or l.first_ms is null or l.first_ms < :until_ms)
+),
+missing_log as (
+  select
+    2 as part,
+    'no log of ' || coalesce(u.address, 'a ' || u.next_hop) as log,
+    u.next_hop as roles,
+    u.first_ms,
+    u.last_ms,
+    u.flows,
+    'next-hop-not-read' as signs,
+    'what was handed on to it: gatewatch report missing-hops' as note
+  from (
+    select next_hop, address, sum(flows) as flows, min(first_ms) as first_ms, max(last_ms) as last_ms
+    from unmet_at
+    where log is null
+    group by next_hop, address
+  ) u
+  union all
+  select
+    3,
+    'no log of ' || client,
+    'sidecar',
+    first_ms,
+    last_ms,
+    flows,
+    'no-sidecar-log',
+    'came to a ' || roles || ', if it has a sidecar at all: gatewatch report unlogged'
+  from unlogged
 )
 select
-  l.path as log,
-  coalesce(l.declared_role, r.roles) as roles,
-  l.formats,
-  l.first_ms as first_seen,
-  l.last_ms as last_seen,
-  r.by_role,
-  coalesce(g.gaps, 0) as gaps,
-  g.longest as longest_gap,
-  g.from_ms as gap_from,
-  u.usual as usual_pause,
-  l.read,
-  l.lines as last_line,
-  l.stored,
-  l.rejected,
-  l.skipped,
-  case when l.read > 0 then round(1.0 * l.rejected / l.read, 4) end as rejected_share,
-  case when l.read > 0 then round(1.0 * l.skipped / l.read, 4) end as skipped_share,
-  l.pending,
-  c.skew_ms as clock_skew,
-  ca.path as clock_against,
-  nullif(
-    substr(
-      case when k.flows >= 10 and k.ok = 0 then ', errors-only' else '' end
-        || case
-          when l.read = 10 and coalesce(t.pods, 0) < 2 then ', ten-line-tail'
-          when t.pods >= 2 and t.most = 10 then ', ten-line-tail'
-          else ''
-        end
-        || case when l.pending > 0 then ', unfinished' else '' end
-        || coalesce(m.signs, ''),
-      3),
-    '') as signs,
-  l.last_read_at_ms as read_at,
-  l.note
-from log l
-left join roles r on r.log = l.id
-left join gap g on g.log = l.id
-left join usual u on u.log = l.id
-left join success k on k.log = l.id
-left join tail t on t.log = l.id
-left join missing m on m.id = l.id
-left join clock c on c.log = l.id
-left join log ca on ca.id = c.against
-where (:since_ms is null or l.last_ms is null or l.last_ms >= :since_ms)
-  and (:until_ms is null or l.first_ms is null or l.first_ms < :until_ms)
-order by l.path, l.generation, l.id;
+  log,
+  roles,
+  formats,
+  first_seen,
+  last_seen,
+  by_role,
+  unmet,
+  gaps,
+  longest_gap,
+  gap_from,
+  usual_pause,
+  read,
+  last_line,
+  stored,
+  rejected,
+  skipped,
+  rejected_share,
+  skipped_share,
+  pending,
+  clock_skew,
+  clock_against,
+  signs,
+  read_at,
+  note
+from (
+  select part, generation, id, log, roles, formats, first_seen, last_seen, by_role, unmet, gaps, longest_gap, gap_from, usual_pause, read, last_line, stored, rejected, skipped, rejected_share, skipped_share, pending, clock_skew, clock_against, signs, read_at, note
+  from log_row
+  union all
+  select part, 0, 0, log, roles, null, first_ms, last_ms, null, flows, null, null, null, null, null, null, null, null, null, null, null, null, null, null, signs, null, note
+  from missing_log
+)
+order by part, log, generation, id;

@@ -70,6 +70,22 @@ select
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
   end as counted,
+  rv.next_hop,
+  -- What is odd where a gateway or proxy received this, and no line of it is joined: next-hop-not-read, its log does not
+  -- reach over this time; next-hop-missing, it does. NULL where nothing was sent, where the line itself says that no
+  -- connection came about, and where it can be read in more than one way. missing_hop_flow looks closer.
+  case
+    when rv.next_hop is null or rv.next_hop = 'inbound' or coalesce(ov.left_hop, 0) = 0 or ov.duplicate_view = 1
+      or ov.never_clears = 1 or ov.result in ('noise', 'mesh-fault')
+      or ov.reason in (
+        'connection-refused', 'connection-failure', 'connection-timeout', 'unreachable', 'tls', 'dns', 'retries-exhausted')
+      then null
+    when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 6 then null
+    when f.started_at_ms not between coalesce(rv.next_hop_from_ms, 0) and coalesce(rv.next_hop_until_ms, -1)
+      then 'next-hop-not-read'
+    -- Where flows are kept as sums alone, the line that belongs to this one may be among them.
+    when not exists (select 1 from tallied_minute) then 'next-hop-missing'
+  end as next_hop_gap,
   -- Flows that have these two, `counted`, `journey_place` and `bypass_reason_id` in common have all words of the verdict in
   -- common: whoever counts by words groups by these integers, and reads the words off one flow of each group.
   rv.key as route_key,

@@ -74,7 +74,8 @@ public struct RouteVerdict: Hashable, Sendable {
   public var exception: Int?
   /// `source-unproven` and the like: warnings that come from the judgement rather than from the line.
   public var warnings: [String]
-  /// The role of the next hop, when this hop hands over to one whose log might be read too.
+  /// The role of the next hop, when this hop hands over to one whose log might be read too; without a time range, none
+  /// of that log was read.
   public var nextHop: Role?
   /// Time range (Unix ms, inclusive) in which the next hop's log was read; flows inside it are counted there, not here.
   public var nextHopFromMs: Int64?

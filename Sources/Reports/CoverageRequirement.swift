@@ -6,9 +6,12 @@ public import Flows
 ///     role=gateway,max-gap=15m        lines of gateways without a silence of more than 15 minutes
 ///     log=*sidecar*,max-rejected=1%   at most one line in a hundred that nothing understood
 ///     clients=logged                  no client at a gateway or proxy without a log of its own
+///     next-hops=read                  no flow handed on to a gateway or proxy whose log was not read for its time
+///     next-hops=found                 ... or whose log was read and does not tell of it
 ///     role=gateway,max-gap=15m,within=1d   ... in the day before now
 ///
-/// Conditions of one specification hold together for the logs it means; without `role` and `log` it means all.
+/// Conditions of one specification hold together for the logs it means; without `role` and `log` it means all. Of next
+/// hops, `role` is the role that the hop should have.
 public struct CoverageRequirement: Sendable, Equatable {
   public private(set) var text: String
   public private(set) var role: Role?
@@ -22,6 +25,8 @@ public struct CoverageRequirement: Sendable, Equatable {
   /// 0...1.
   public private(set) var maxRejectedShare: Double?
   public private(set) var needsLoggedClients = false
+  public private(set) var nextHops: NextHops?
+  public enum NextHops: String, Sendable, CaseIterable { case read, found }
   /// Whether flows may be counted page by page; a test compares with and without.
   var usesTallies = true
 
@@ -59,6 +64,7 @@ public struct CoverageRequirement: Sendable, Equatable {
       case "max-silence": maxSilenceMs = try CoverageRequirement.duration(value)
       case "max-rejected": maxRejectedShare = try CoverageRequirement.share(value)
       case "clients" where value == "logged": needsLoggedClients = true
+      case "next-hops" where NextHops(rawValue: value) != nil: nextHops = NextHops(rawValue: value)
       default:
         throw ReportError(
           "\"\(TerminalText.safe(String(part)))\" is no coverage requirement", help: CoverageRequirement.help)
@@ -67,7 +73,7 @@ public struct CoverageRequirement: Sendable, Equatable {
   }
 
   private static let help =
-    "write role=ROLE, log=GLOB, max-gap=15m, within=1d, max-silence=1h, max-rejected=1%, clients=logged, separated by commas"
+    "write role=ROLE, log=GLOB, max-gap=15m, within=1d, max-silence=1h, max-rejected=1%, clients=logged, next-hops=read, separated by commas"
 
   /// `90s`, `15m`, `2h`, `1d`.
   private static func duration(_ text: String) throws(ReportError) -> Int64 {
@@ -122,7 +128,43 @@ public struct CoverageRequirement: Sendable, Equatable {
         })
     }
     if needsLoggedClients { problems += try unloggedClients(in: store, filters) }
+    if let nextHops { problems += try missingHops(nextHops, in: store, filters) }
     return problems
+  }
+
+  /// Flows that a proxy handed on, and that the next one's log does not tell of, by that proxy.
+  private func missingHops(
+    _ needed: NextHops, in store: FlowReader, _ filters: Filters
+  ) throws -> [String] {
+    let query = try QueryCatalogue().report(named: "missing-hops")
+    var limits = filters
+    limits.paths = []
+    limits.outcomes = []
+    struct Hop: Hashable {
+      var kind: String
+      var role: String
+      var address: String
+    }
+    var flows: [Hop: Int64] = [:]
+    var columns: [String] = []
+    try store.query(query.sql, arguments: try limits.arguments(for: query, in: store), columns: { columns = $0 }) {
+      row in
+      func text(_ name: String) -> String { columns.firstIndex(of: name).flatMap { row[$0].text } ?? "" }
+      let hop = Hop(kind: text("kind"), role: text("next_hop"), address: text("address"))
+      guard needed == .found || hop.kind == "next-hop-not-read", role == nil || role?.rawValue == hop.role else {
+        return
+      }
+      flows[hop, default: 0] += columns.firstIndex(of: "flows").flatMap { row[$0].integer } ?? 0
+    }
+    let ordered = flows.sorted { ($1.value, $0.key.address, $0.key.kind) < ($0.value, $1.key.address, $1.key.kind) }
+    return named(
+      ordered.map { hop, flows in
+        let count = "\(Quantities.grouped(flows)) \(flows == 1 ? "flow" : "flows")"
+        let place = "\(hop.role)\(hop.address.isEmpty ? "" : " at \(hop.address)")"
+        return hop.kind == "next-hop-not-read"
+          ? "coverage: \(count) handed on to the \(place), whose log was not read for that time"
+          : "coverage: \(count) handed on to the \(place), whose log was read and does not tell of \(flows == 1 ? "it" : "them")"
+      })
   }
 
   private struct Log {

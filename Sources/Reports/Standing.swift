@@ -29,6 +29,16 @@ public struct Standing: Sendable, Equatable {
   public private(set) var tails: Int64 = 0
   /// No log of a sidecar was read, as far as the roles of all logs are known.
   public private(set) var lacksSidecars = false
+  /// Flows handed on to a gateway or proxy whose log was not read for their time; only counted with the findings.
+  public internal(set) var nextHopsNotRead: Int64 = 0
+  /// Silences of logs that are much longer than usual; only looked for with the findings.
+  public internal(set) var gaps = Gaps()
+  public struct Gaps: Sendable, Equatable {
+    public var logs = 0
+    public var longestMs: Int64 = 0
+    /// How many of the newest flows were looked at; nil for all.
+    public var among: Int64?
+  }
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
   public private(set) var bypassed: Bypassed?
   public struct Bypassed: Sendable, Equatable {
@@ -71,6 +81,7 @@ public struct Standing: Sendable, Equatable {
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     guard findings else { return }
     try countFindings(in: store, filters: filters, usingTallies: usesTallies)
+    try findGaps(in: store, filters: filters)
   }
 
   private mutating func readSigns(_ store: FlowReader) throws {
@@ -103,30 +114,26 @@ public struct Standing: Sendable, Equatable {
     logsByRole = counts.sorted { $0.key < $1.key }.map { RoleCount(roles: $0.key, logs: $0.value) }
   }
 
-  private mutating func countFindings(in store: FlowReader, filters: Filters, usingTallies: Bool) throws {
+  mutating func countFindings(in store: FlowReader, filters: Filters, usingTallies: Bool) throws {
     let query = try QueryHeader.parse(Standing.findings, file: "standing")
     var limits = filters
     // What is asked is what stands against an all-clear in this time and place, whichever way or end is shown above.
     limits.paths = []
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
-    var bypass: Int64 = 0
-    var allowed: Int64 = 0
-    var unproven: [(why: String, flows: Int64)] = []
-    func add(_ what: String, _ flows: Int64) {
-      switch what {
-      case "bypass": bypass = flows
-      case "allowed": allowed = flows
-      default: unproven.append((what, flows))
-      }
+    var counts: [String: Int64] = [:]
+    func add(_ what: String?, _ gap: String?, _ flows: Int64) {
+      if let what { counts[what, default: 0] += flows }
+      if gap == "next-hop-not-read" { nextHopsNotRead += flows }
     }
     if usingTallies, let found = try TalliedFindings.count(arguments, in: store) {
-      for (what, flows) in found { add(what, flows) }
+      for (what, gap, flows) in found { add(what, gap, flows) }
     } else {
-      try store.query(query.sql, arguments: arguments) { add($0[0].text ?? "", $0[1].integer ?? 0) }
+      try store.query(query.sql, arguments: arguments) { add($0[0].text, $0[1].text, $0[2].integer ?? 0) }
     }
-    bypassed = Bypassed(flows: bypass, allowed: allowed)
-    weigh(unproven)
+    bypassed = Bypassed(
+      flows: counts.removeValue(forKey: "bypass") ?? 0, allowed: counts.removeValue(forKey: "allowed") ?? 0)
+    weigh(counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
   }
 
   private mutating func weigh(_ unproven: [(why: String, flows: Int64)]) {
@@ -174,7 +181,8 @@ public struct Standing: Sendable, Equatable {
           when path = 'unknown' then 'path-unknown'
           when assumption is not null then 'assumption'
           when instr(',' || verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
-        end as what
+        end as what,
+        next_hop_gap as gap
       from judged_flow j
       where j.duplicate_view = 0
         and (:since_ms is null or j.started_at_ms >= :since_ms)
@@ -182,11 +190,11 @@ public struct Standing: Sendable, Equatable {
         and (:host is null or j.destination_id in (select id from destination where host glob :host))
         and (:sources is null or j.source_id in (select value from json_each(:sources)))
     )
-    select what, count(*) as flows
+    select what, gap, count(*) as flows
     from proof
-    where what is not null
-    group by what
-    order by what
+    where coalesce(what, gap) is not null
+    group by what, gap
+    order by what, gap
     """
 
   // MARK: In words
@@ -207,7 +215,7 @@ public struct Standing: Sendable, Equatable {
       text += " (\(Quantities.grouped(tallied)) of the stored kept as sums alone, their hops not joined)"
     }
     if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
-    for sign in signs { text += "; \(sign)" }
+    for sign in signs + silences { text += "; \(sign)" }
     return text
   }
 

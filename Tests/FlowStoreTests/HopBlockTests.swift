@@ -102,7 +102,8 @@ struct HopBlockTests {
       ] {
         // Views stand in the way of taking columns out; they are made anew.
         for view in [
-          "suspicious_flow", "suspicious_destination", "journey_hop", "latency_flow", "unproven_flow", "blocked_flow",
+          "opted_out_pod", "missing_hop_flow", "log_pause", "suspicious_flow", "suspicious_destination", "journey_hop",
+          "latency_flow", "unproven_flow", "blocked_flow",
           "bypass_flow", "counted_flow", "flows",
           "judged_flow",
         ] {

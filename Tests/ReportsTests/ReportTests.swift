@@ -151,7 +151,17 @@ struct ReportTests {
     let fixture = try StoreFixture()
     let reader = try FlowReader(path: fixture.path)
     var fast: [[Value]] = []
-    try reader.query(Standing.findings) { fast.append($0) }
+    try reader.query(
+      "select what, sum(flows) from (\(Standing.findings)) where what is not null group by what order by what"
+    ) { fast.append($0) }
+    let gaps = try reader.rows(
+      "select gap, sum(flows) from (\(Standing.findings)) where gap is not null group by gap order by gap"
+    ).rows
+    #expect(
+      try gaps
+        == reader.rows(
+          "select next_hop_gap, count(*) from judged_flow where next_hop_gap is not null group by 1 order by 1"
+        ).rows)
     var slow: [[Value]] = []
     try reader.query(
       """

@@ -104,4 +104,23 @@ struct TallyTimeTests {
     }
     #expect(sentences.count > 8)
   }
+
+  @Test("minutes in which logs were written are the same from pages as from SQL, also of the newest flows alone")
+  func minutes() throws {
+    let store = try RandomStore(flows: 12_000, logs: 4)
+    let reader = try FlowReader(path: store.path)
+    for first in [Int64(1), 5_000, 11_999] {
+      let fast = try #require(try reader.busyMinutes(sinceMs: nil, untilMs: nil, from: first))
+      #expect(try fast == Standing.busyMinutes(reader, from: first))
+    }
+    var standing = try Standing(of: reader, findings: false)
+    try standing.findGaps(in: reader)
+    let gaps = try reader.rows(
+      "select count(distinct log), max(length_ms) from log_pause where is_gap = 1"
+    ).rows[0]
+    #expect(gaps == [Value(standing.gaps.logs), .integer(standing.gaps.longestMs)])
+    #expect(standing.gaps.among == nil && standing.gaps.logs > 0)
+    try standing.findGaps(in: reader, among: 100)
+    #expect(standing.gaps.among == 100)
+  }
 }

@@ -44,7 +44,7 @@ extension RouteRules {
   /// the traffic left.
   private func leavesMesh(_ destination: DestinationTraits, _ verdict: RouteVerdict) -> Bool {
     guard verdict.role == .gateway, case .address(let upstream) = destination.target else { return true }
-    if upstream.kind == .publicUse || isOutsideByTopology(upstream) || verdict.nextHop != nil { return true }
+    if upstream.kind == .publicUse || isOutsideByTopology(upstream) || verdict.nextHopFromMs != nil { return true }
     return verdict.assumption == nil && !isInternal(upstream)
   }
 

@@ -51,7 +51,8 @@ extension RouteRules {
   /// A call within the mesh is counted at the server's side where that was read.
   private func inMesh(_ rule: Rule, _ upstream: DestinationTraits.Upstream) -> RouteVerdict {
     var verdict = make(rule, .sidecar, .internal, .mesh)
-    hand(&verdict, to: .inbound, upstream.inboundSpan)
+    // A pod without a server side's lines may well have no sidecar.
+    if let span = upstream.inboundSpan { hand(&verdict, to: .inbound, span) }
     return verdict
   }
 

@@ -130,10 +130,12 @@ struct RouteRules: Sendable {
     }
     var verdict = make(.gatewayLine, .gateway, .gateway, .egress, assumption: gatewayAssumption(source))
     if case .address(let upstream) = destination.target {
-      if let span = upstream.sniProxySpan, upstream.kind == .loopback || isSNIProxy(upstream) {
-        hand(&verdict, to: .sniProxy, span)
-      } else if let span = upstream.forwardProxySpan, isForwardProxy(upstream, destination) {
-        hand(&verdict, to: .forwardProxy, span)
+      let isAtSNIProxy = upstream.kind == .loopback || isSNIProxy(upstream)
+      let isAtForwardProxy = isForwardProxy(upstream, destination)
+      if isAtSNIProxy, upstream.sniProxySpan != nil || !isAtForwardProxy || upstream.forwardProxySpan == nil {
+        hand(&verdict, to: .sniProxy, upstream.sniProxySpan)
+      } else if isAtForwardProxy {
+        hand(&verdict, to: .forwardProxy, upstream.forwardProxySpan)
       }
     }
     claim(.noSidecar, &verdict, source, destination)
@@ -254,11 +256,10 @@ struct RouteRules: Sendable {
       assumption: assumption)
   }
 
-  /// Says where the flow is told of again.
+  /// Says where the flow is told of again, and for which time that log was read; nil where none of it was.
   func hand(_ verdict: inout RouteVerdict, to role: Role, _ span: Topology.Span?) {
-    guard let span else { return }
     verdict.nextHop = role
-    verdict.nextHopFromMs = span.fromMs
-    verdict.nextHopUntilMs = span.untilMs
+    verdict.nextHopFromMs = span?.fromMs
+    verdict.nextHopUntilMs = span?.untilMs
   }
 }

@@ -53,7 +53,7 @@ public struct AlertRun: Sendable {
     let reader = try FlowReader(path: store.path)
     defer { reader.close() }
     var report = AlertReport(problems: inputProblems)
-    let standing = try Standing(of: reader, findings: false)
+    var standing = try Standing(of: reader, findings: false)
     report.coverage = standing.coverageOfSilence
     report.problems += try problems(standing, of: store, in: reader)
 
@@ -72,6 +72,10 @@ public struct AlertRun: Sendable {
       return report
     }
     report.add(step.told, isFirstRun: before == nil && standing.stored > 0)
+    if !report.isSilent {
+      try standing.lookForSilences(in: reader, after: after)
+      report.coverage = standing.coverage
+    }
     try tell(report)
     // An empty store is no first run: everything would be new in the second.
     guard standing.stored > 0 else { return report }

@@ -152,6 +152,15 @@ struct ShownAlike {
     return groups.map { $0 >= 0 && wanted[Int($0)] ? $0 : -1 }
   }
 
+  /// The first row id of each group.
+  var examples: [Int64] {
+    var examples = Array(repeating: Int64(-1), count: values.count)
+    for (id, group) in groups.enumerated() where group >= 0 && examples[Int(group)] < 0 {
+      examples[Int(group)] = Int64(id)
+    }
+    return examples
+  }
+
   /// Group numbers for a tally; nil where there is one group only because nothing is told apart.
   static func only(_ groups: ShownAlike) -> [Int32] {
     groups.groups.map { $0 < 0 ? -1 : 0 }

@@ -5,13 +5,9 @@ extension TalliedAnswer {
   /// `gap`; the rest is asked as it stands.
   static func coverage(_ query: Query, _ arguments: [String: Value], _ store: FlowReader) throws -> TalliedAnswer? {
     // Sources of a log that the report does not tell apart stand for one another.
-    var examples: [Int64] = []
     let sources = try ShownAlike(
       "select s.id, s.log, coalesce(s.pod, s.proxy_ip) from source s order by 2, 3, s.id", [:], in: store)
-    for (id, group) in sources.groups.enumerated() where group >= 0 {
-      if examples.count <= Int(group) { examples += repeatElement(-1, count: Int(group) + 1 - examples.count) }
-      if examples[Int(group)] < 0 { examples[Int(group)] = Int64(id) }
-    }
+    let examples = sources.examples
     let words = "select f.role, f.outcome from judged_flow f where f.id = :example order by f.id"
     var request = request(arguments)
     request.sourceGroups = sources.groups
@@ -30,38 +26,60 @@ extension TalliedAnswer {
     var usual = CommonTable(name: "usual", columns: ["log", "usual"], rows: [])
     var gap = CommonTable(name: "gap", columns: ["log", "gaps", "longest", "from_ms"], rows: [])
     for (log, minutes) in minutes.sorted(by: { $0.key < $1.key }) {
-      let pauses = Pauses(minutes)
+      let pauses = LogPauses(minutes)
       guard pauses.count > 0 else { continue }
       usual.rows.append([.integer(log), Value(pauses.usualMs)])
       if let longest = pauses.longest {
-        gap.rows.append([.integer(log), Value(pauses.gaps), .integer(longest.lengthMs), .integer(longest.fromMs)])
+        gap.rows.append([.integer(log), Value(pauses.gaps.count), .integer(longest.lengthMs), .integer(longest.fromMs)])
       }
     }
-    return try answer(query, arguments, with: [tallied, usual, gap], store)
+    guard let unmet = try unmet(arguments, store), let seen = try seen(arguments, store) else { return nil }
+    return try answer(query, arguments, with: [tallied, usual, gap, unmet, seen], store)
   }
-}
 
-/// The pauses between minutes in which a log was written, as the report `coverage` says them.
-private struct Pauses {
-  private(set) var count = 0
-  /// The mean without the longest; nil of a single pause.
-  private(set) var usualMs: Int64?
-  private(set) var gaps = 0
-  private(set) var longest: (fromMs: Int64, lengthMs: Int64)?
+  /// The common table `unmet`: what was handed on, and is joined with no line of the next hop.
+  private static func unmet(_ arguments: [String: Value], _ store: FlowReader) throws -> CommonTable? {
+    let addresses = try ShownAlike.destinations(by: ["upstream_ip"], [:], in: store)
+    var request = request(arguments)
+    request.destinationGroups = addresses.groups
+    let words =
+      "select f.next_hop, f.next_hop_gap from judged_flow f where f.id = :example and f.next_hop_gap is not null order by f.id"
+    guard let tally = try store.tally(request, words: words) else { return nil }
+    return CommonTable(
+      name: "unmet", columns: ["address", "next_hop", "kind", "flows", "first_ms", "last_ms"],
+      rows: tally.groups.map { group in
+        let verdict = tally.verdicts[group.verdict]
+        return [
+          addresses.values[group.destination][0], verdict[0], verdict[1], .integer(group.flows),
+          .integer(group.firstMs),
+          .integer(group.lastMs),
+        ]
+      })
+  }
 
-  /// A pause is no gap up to this long, nor up to this many times the usual one.
-  private static let leastMs: Int64 = 900_000
-  private static let factor: Int64 = 10
-
-  init(_ minutes: [BusyMinute]) {
-    let pauses = zip(minutes, minutes.dropFirst()).map { (fromMs: $0.lastMs, lengthMs: $1.firstMs - $0.lastMs) }
-    count = pauses.count
-    guard let most = pauses.map(\.lengthMs).max() else { return }
-    if count > 1 { usualMs = (pauses.reduce(0) { $0 + $1.lengthMs } - most) / Int64(count - 1) }
-    let limit = max(Pauses.leastMs, Pauses.factor * (usualMs ?? 0))
-    for pause in pauses where pause.lengthMs > limit {
-      gaps += 1
-      if longest == nil || pause.lengthMs > longest!.lengthMs { longest = pause }
-    }
+  /// The common table `seen`: sources of one client stand for one another.
+  private static func seen(_ arguments: [String: Value], _ store: FlowReader) throws -> CommonTable? {
+    let clients = try ShownAlike(
+      "select s.id, coalesce(s.name, s.client_ip, '?'), s.client_ip from source s order by 2, 3, s.id", [:], in: store)
+    let examples = clients.examples
+    var request = request(arguments)
+    request.sourceGroups = clients.groups
+    let words = """
+      select f.role
+      from judged_flow f
+      where f.id = :example
+        and f.duplicate_view = 0
+        and instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0
+      order by f.id
+      """
+    guard let tally = try store.tally(request, words: words) else { return nil }
+    return CommonTable(
+      name: "seen", columns: ["source_id", "role", "flows", "first_ms", "last_ms"],
+      rows: tally.groups.map { group in
+        [
+          .integer(examples[group.source]), tally.verdicts[group.verdict][0], .integer(group.flows),
+          .integer(group.firstMs), .integer(group.lastMs),
+        ]
+      })
   }
 }

@@ -94,7 +94,9 @@ extension TalliedAnswer {
 
 /// What stands for and against an all-clear, by verdict: the query `Standing.findings` from a tally.
 enum TalliedFindings {
-  static func count(_ arguments: [String: Value], in store: FlowReader) throws -> [(what: String, flows: Int64)]? {
+  static func count(
+    _ arguments: [String: Value], in store: FlowReader
+  ) throws -> [(what: String?, gap: String?, flows: Int64)]? {
     let words = """
       select
         case
@@ -105,14 +107,17 @@ enum TalliedFindings {
           when f.path = 'unknown' then 'path-unknown'
           when f.assumption is not null then 'assumption'
           when instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
-        end as what
+        end as what,
+        f.next_hop_gap
       from judged_flow f
       where f.id = :example
         and f.duplicate_view = 0
       order by f.id
       """
     guard let tally = try store.tally(try TalliedAnswer.placeless(arguments, store), words: words) else { return nil }
-    return tally.groups.compactMap { group in tally.verdicts[group.verdict][0].text.map { ($0, group.flows) } }
-      .sorted { $0.what < $1.what }
+    return tally.groups.map { group in
+      let words = tally.verdicts[group.verdict]
+      return (words[0].text, words[1].text, group.flows)
+    }
   }
 }

@@ -52,6 +52,14 @@ struct ExplanationJSON {
       ("evidence", evidence(flow.evidence)),
       ("is_largest", flow.id == largest ? "true" : "false"),
       ("journey", journey.map(self.journey) ?? "null"),
+      ("next_hop", flow.nextHop.map(nextHop) ?? "null"),
+    ])
+  }
+
+  private func nextHop(_ hop: FlowExplanation.NextHop) -> String {
+    object([
+      ("gap", text(hop.gap)), ("role", JSON.string(hop.role)), ("address", text(hop.address)),
+      ("shown_by", list(hop.shownBy.map { JSON.string($0) })),
     ])
   }
 

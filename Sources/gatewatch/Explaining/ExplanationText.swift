@@ -95,6 +95,10 @@ struct ExplanationText {
       }
     }
     text += self.journey(journey, of: flow)
+    if let hop = flow.nextHop {
+      text += row("next hop", hop.sentence)
+      for sentence in hop.shownBy { text += row("", sentence) }
+    }
     text += evidence(flow, "line")
     for (index, hop) in (journey?.hops ?? []).enumerated() where hop.flow.id != flow.id {
       text += evidence(hop.flow, "hop \(index + 1)")

@@ -12,6 +12,8 @@ struct FlowExplanation {
   var columns: [(name: String, value: Value)]
   var verdict: Verdict
   var grounds: Grounds?
+  /// Where a later hop should stand and none is joined.
+  var nextHop: NextHop?
   var evidence: Evidence
 
   /// The words of the verdict that `flows` has no column for.
@@ -99,11 +101,12 @@ final class FlowExplainer {
     guard let row = rows.first else { return nil }
     var verdict = FlowExplanation.Verdict(
       severity: "info", isDuplicateView: false, neverClears: false, isCounted: true)
+    var gap: (role: String, kind: String)?
     var ids = (log: Int64(0), source: Int64(0), destination: Int64(0), outcome: Int64(0))
     try reader.query(
       """
       select severity, rule, assumption, exception_id, duplicate_view, never_clears, counted, log_id, source_id,
-        destination_id, outcome_id, bypass_reason, around
+        destination_id, outcome_id, bypass_reason, around, next_hop, next_hop_gap
       from judged_flow
       where id = :id
       """, arguments: ["id": .integer(id)]
@@ -115,6 +118,7 @@ final class FlowExplainer {
       if let reason = row[11].text.flatMap(BypassReason.init), let around = row[12].text {
         verdict.claim = .init(reason: reason, around: around, shownBy: [])
       }
+      if let role = row[13].text, let kind = row[14].text { gap = (role, kind) }
       ids = (row[7].integer ?? 0, row[8].integer ?? 0, row[9].integer ?? 0, row[10].integer ?? 0)
     }
     var explanation = FlowExplanation(
@@ -128,6 +132,10 @@ final class FlowExplainer {
     if verdict.claim != nil {
       let proof = try proof(of: explanation, source: ids.source)
       explanation.verdict.claim?.shownBy = proof
+    }
+    if let gap {
+      explanation.nextHop = try nextHop(
+        of: explanation, role: gap.role, gap: gap.kind, source: ids.source, destination: ids.destination)
     }
     explanation.evidence.log = explanation.text("log") ?? ""
     explanation.evidence.logID = ids.log

@@ -1,0 +1,72 @@
+-- title: Traffic handed on to a gateway or proxy that has no line of it
+-- about: One line per kind, proxy that handed on, next hop and evidence. next-hop-not-read is a gap of coverage: the log of the
+--    next hop was not read from a minute before the flows' end until a minute after. next-hop-missing: it was read, and does not
+--    tell of them: they failed there, or were lost on the way. likely, where that log shows whose it is and none of its lines
+--    could be one of these; else a hint. Left out is what was refused, never sent or got no connection.
+-- parameter: since_ms  first millisecond to include (Unix time)
+-- parameter: until_ms  first millisecond no longer included
+-- parameter: host      glob over the host, lower case
+-- parameter: sources   JSON list of source ids
+-- parameter: path      comma list of paths
+-- parameter: outcome   comma list of outcomes
+-- column: kind       text   next-hop-missing or next-hop-not-read
+-- column: confidence text   certain, likely or hint
+-- column: source     text   workload, pod or address of the client
+-- column: role       text   the proxy that handed it on
+-- column: next_hop   text   role of the proxy that received it
+-- column: address    text   where that proxy listens
+-- column: host       text   where it was to go, as the line says; empty where many flows miss the same log
+-- column: flows      count  flows
+-- column: failed     count  of them, those that did not end well
+-- column: sent       bytes  bytes towards the destination
+-- column: first_seen first  earliest start
+-- column: last_seen  last   latest start
+-- column: evidence   text   what shows it
+-- column: example    number one of these flows: gatewatch explain EXAMPLE
+with lost as materialized (
+  select
+    m.kind,
+    m.confidence,
+    m.role,
+    m.next_hop,
+    m.next_hop_address,
+    m.evidence,
+    m.source_id,
+    -- Of what was not read, one line per log that is missing.
+    case when m.kind = 'next-hop-missing' then m.destination_id end as destination_id,
+    count(*) as flows,
+    sum(m.outcome <> 'ok') as failed,
+    sum(m.bytes_sent) as sent,
+    min(m.started_at_ms) as first_seen,
+    max(m.started_at_ms) as last_seen,
+    min(m.id) as example
+  from missing_hop_flow m
+  where (:since_ms is null or m.started_at_ms >= :since_ms)
+    and (:until_ms is null or m.started_at_ms < :until_ms)
+    and (:host is null or m.destination_id in (select id from destination where host glob :host))
+    and (:sources is null or m.source_id in (select value from json_each(:sources)))
+    and (:path is null or instr(',' || :path || ',', ',' || m.path || ',') > 0)
+    and (:outcome is null or instr(',' || :outcome || ',', ',' || m.outcome || ',') > 0)
+  group by m.kind, m.confidence, m.role, m.next_hop, m.next_hop_address, m.evidence, m.source_id,
+    case when m.kind = 'next-hop-missing' then m.destination_id end
+)
+select
+  m.kind,
+  m.confidence,
+  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  m.role,
+  m.next_hop,
+  m.next_hop_address as address,
+  d.host,
+  sum(m.flows) as flows,
+  sum(m.failed) as failed,
+  sum(m.sent) as sent,
+  min(m.first_seen) as first_seen,
+  max(m.last_seen) as last_seen,
+  m.evidence,
+  min(m.example) as example
+from lost m
+join source s on s.id = m.source_id
+left join destination d on d.id = m.destination_id
+group by m.kind, m.confidence, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), m.role, m.next_hop, m.next_hop_address, d.host, m.evidence
+order by m.kind, sum(m.flows) desc, m.confidence desc, source, d.host, m.next_hop, m.next_hop_address, m.role, m.evidence;

@@ -1,0 +1,177 @@
+-- Flows that a proxy handed on to a gateway or another proxy of which no line is joined to them. What was refused, never
+-- sent, or did not get a connection is not here, nor a line that can be read in more than one way. `kind`:
+--   next-hop-not-read  the log of the next hop was not read from a minute before the flow's end until a minute after it, or
+--                      has a gap there: a gap of coverage
+--   next-hop-missing   it was, and does not tell of this flow: something failed there, or was lost on the way
+-- `confidence`: certain, where no log of that proxy was read at all for this time; likely, where a log shows that it is that
+-- proxy's, and no line in it could be this flow; else hint. A flow whose connection is in the log of the next hop is not missing, though nobody can tell which line is its.
+-- Flows of which joining has not been done yet are left out.
+create view missing_hop_flow as
+with candidate as materialized (
+  select
+    j.id,
+    j.started_at_ms,
+    j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) as ended_at_ms,
+    j.duration_ms,
+    j.source_id,
+    j.destination_id,
+    j.outcome_id,
+    j.local_port,
+    j.bytes_sent,
+    j.bytes_received,
+    j.line,
+    j.log_id,
+    j.role,
+    j.path,
+    j.outcome,
+    j.reason,
+    j.next_hop,
+    j.next_hop_gap
+  from judged_flow j
+  where j.next_hop_gap is not null
+    and not exists (
+      select 1
+      from open_minute m
+      where m.minute between j.started_at_ms / 60000 - 1 and j.started_at_ms / 60000 + 1
+    )
+),
+-- Which logs hold lines of a next hop, and at which address; a log may not say.
+hop_log as materialized (
+  select distinct
+    l.id as log,
+    l.path,
+    l.first_ms,
+    l.last_ms,
+    coalesce(
+      nullif(nullif(l.declared_role, 'unknown'), ''),
+      case
+        when s.proxy = 'nginx-stream' then 'sni-proxy'
+        when s.proxy in ('squid', 'nginx-http') then 'forward-proxy'
+        when s.shape in ('gateway', 'gateway-to-loopback') then 'gateway'
+      end) as role,
+    nullif(nullif(s.proxy_ip, '0.0.0.0'), '::') as address
+  from log l
+  join source s on s.log = l.id
+  where l.first_ms is not null
+    and exists (select 1 from candidate c where c.next_hop_gap = 'next-hop-missing')
+),
+gap as materialized (
+  select p.log, p.from_ms, p.until_ms
+  from log_pause p
+  where p.is_gap = 1
+    and p.log in (select h.log from hop_log h where h.role in ('gateway', 'sni-proxy', 'forward-proxy'))
+),
+-- Lines that were received, and whose earlier hop is not known.
+lone as materialized (
+  select
+    s.client_ip,
+    j.source_port,
+    j.role,
+    j.started_at_ms,
+    j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) as ended_at_ms
+  from judged_flow j
+  join source s on s.id = j.source_id
+  where exists (select 1 from candidate c where c.next_hop_gap = 'next-hop-missing')
+    and j.role in ('gateway', 'sni-proxy', 'forward-proxy')
+    and coalesce(j.journey_place, 0) & 9 = 0
+    and j.duplicate_view = 0
+    and j.outcome <> 'noise'
+),
+weighed as materialized (
+  select
+    c.id,
+    s.proxy_ip as own_address,
+    d.upstream_ip,
+    -- NULL where no log was read over all of that time.
+    max(h.path) as hop_path,
+    coalesce(max(h.address is not null), 0) as is_known,
+    -- Of the logs of that proxy, whatever time they cover.
+    max(o.log) as hop_log
+  from candidate c
+  join source s on s.id = c.source_id
+  join destination d on d.id = c.destination_id
+  left join hop_log o on o.role = c.next_hop
+    and (o.address is null or o.address = d.upstream_ip or d.upstream_ip = '::1' or d.upstream_ip glob '127.*')
+  left join hop_log h on h.log = o.log
+    and h.address is o.address
+    and h.role = o.role
+    and h.first_ms <= c.ended_at_ms - 60000
+    and h.last_ms >= c.ended_at_ms + 60000
+    and not exists (
+      select 1
+      from gap g
+      where g.log = h.log
+        and g.from_ms < c.ended_at_ms
+        and g.until_ms > c.ended_at_ms
+    )
+  where c.next_hop_gap = 'next-hop-missing'
+  group by c.id
+),
+found as materialized (
+  select
+    w.id,
+    w.hop_path,
+    w.is_known,
+    w.hop_log,
+    exists (
+      select 1
+      from lone n
+      where n.client_ip = coalesce(w.own_address, w.upstream_ip)
+        and n.source_port = c.local_port
+        and n.source_port > 0
+        and n.role = c.next_hop
+        and n.started_at_ms between c.started_at_ms - 10000 and c.ended_at_ms + 10000
+    ) as is_there,
+    exists (
+      select 1
+      from lone n
+      where (n.client_ip = w.own_address or n.client_ip = w.upstream_ip)
+        and (n.source_port = 0 or c.local_port = 0)
+        and n.role = c.next_hop
+        and n.ended_at_ms between c.ended_at_ms - 10000 and c.ended_at_ms + 10000
+    ) as may_be_there
+  from weighed w
+  join candidate c on c.id = w.id
+)
+select
+  c.id,
+  c.started_at_ms,
+  c.started_at_ms / 1000 as started_at_epoch,
+  c.duration_ms,
+  c.source_id,
+  c.destination_id,
+  c.outcome_id,
+  c.bytes_sent,
+  c.bytes_received,
+  c.line,
+  c.log_id,
+  c.role,
+  c.path,
+  c.outcome,
+  c.reason,
+  c.next_hop,
+  d.upstream_ip as next_hop_address,
+  -- A log that holds lines of it; NULL where none does.
+  f.hop_log as next_hop_log,
+  case when f.hop_path is null then 'next-hop-not-read' else 'next-hop-missing' end as kind,
+  case
+    when f.id is null then 'certain'
+    when f.may_be_there = 0 and (f.hop_path is null or f.is_known = 1) then 'likely'
+    else 'hint'
+  end as confidence,
+  case
+    when f.id is null then 'no log of it was read for this time'
+    when f.hop_path is null then 'its log ends too early, begins too late, or has a gap at this time'
+    else f.hop_path || ' was read for this time'
+  end
+    || case
+      when f.id is null then ''
+      when f.may_be_there = 1 then '; one of its lines without an earlier hop may be it, none is shown to be'
+      when f.hop_path is null then '; none of the lines that it has could be it'
+      when f.is_known = 0 then '; none of its lines could be it, if it is that proxy''s log'
+      else '; none of its lines could be it'
+    end as evidence
+from candidate c
+join destination d on d.id = c.destination_id
+left join found f on f.id = c.id
+where coalesce(f.is_there, 0) = 0;
