@@ -3,45 +3,27 @@ internal import Flows
 internal import FlowStore
 internal import Journeys
 
-/// Reads and joins one stretch of time after another, on several threads, keeping their memory.
+/// Reads and joins stretches of time on several threads, each with one of its own at a time.
+///
+/// What is found of a stretch does not depend on any other, so the hands meet only where their finds are taken, in the order
+/// of the stretches.
 struct HopCrew {
   /// What joining has found of a stretch.
-  struct Found {
+  struct Found: Sendable {
     var joined: [JoinedHop]
     var decided: [ClosedRange<Int64>]
     var clocks: ClockSkews
+    var clockMinutes: [ClockMinutes.Entry]
   }
 
   /// As many as the reading of logs has.
   static let handCount = 2
 
-  /// One thread's share of the work.
-  ///
-  /// `@unchecked Sendable`: a hand is touched by its thread alone until the crew has waited for all of them.
-  private final class Hand: @unchecked Sendable {
-    var stretch = HopStretch()
-    var isUnread = false
-    var links = JoinLinks()
-    var joined: [JoinedHop] = []
-    var ends: LineEnds
-    var clockMinutes: ClockMinutes
-
-    init(_ ends: LineEnds, _ clockMinutes: ClockMinutes) { (self.ends, self.clockMinutes) = (ends, clockMinutes) }
-
-    func read(_ request: HopRequest, _ pages: HopPages) {
-      do throws(HopPages.Unusable) { try pages.read(request, into: &stretch) } catch { isUnread = true }
-    }
-  }
-
-  private let joiner: JourneyJoiner
-  private let pages: HopPages?
   private let hands: [Hand]
-  private let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
 
-  init(_ joiner: JourneyJoiner, _ pages: HopPages?, _ traits: HopTraits) {
-    self.joiner = joiner
-    self.pages = pages
-    hands = (0..<HopCrew.handCount).map { _ in Hand(LineEnds(traits), ClockMinutes(traits)) }
+  init(_ joiner: JourneyJoiner, _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?) {
+    let alone = DispatchSemaphore(value: 1)
+    hands = (0..<HopCrew.handCount).map { _ in Hand(joiner, traits, store, pages, alone) }
   }
 
   /// What was noted of the logs of sidecars in all stretches so far.
@@ -51,72 +33,106 @@ struct HopCrew {
     return ends
   }
 
-  /// Minutes of clocks that were noted and not taken.
-  var clockMinuteCount: Int { hands.reduce(0) { $0 + $1.clockMinutes.count } }
-
-  /// What was noted of clocks since it was last taken.
-  func takeClockMinutes() -> [ClockMinutes.Entry] {
-    for hand in hands.dropFirst() {
-      hands[0].clockMinutes.add(hand.clockMinutes)
-      hand.clockMinutes.removeAll()
-    }
-    defer { hands[0].clockMinutes.removeAll() }
-    return hands[0].clockMinutes.entries
-  }
-
-  /// Reads the hops of a stretch, while `meanwhile` runs on the caller's thread.
-  /// - Parameter flows: at most so many are there.
-  func read(
-    _ request: HopRequest, flows: Int, _ store: FlowStore, meanwhile: () throws(StoreError) -> Void
+  /// Joins all stretches, and hands what was found to `take` on the caller's thread, one after the other.
+  func join(
+    _ stretches: [JoinHops.Stretch], _ take: (Found) throws(StoreError) -> Void
   ) throws(StoreError) {
-    hands[0].stretch.reset(reserving: flows)
-    guard let pages else {
-      try meanwhile()
-      return try store.read(request, into: &hands[0].stretch)
-    }
     let group = DispatchGroup()
-    for (hand, share) in zip(hands, request.shares(HopCrew.handCount)) {
-      hand.isUnread = false
-      queue.async(group: group) { hand.read(share, pages) }
+    let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
+    // A hand is one stretch ahead of what was taken of it.
+    let finds = hands.map { _ in HandOver<Result<Found, StoreError>>(capacity: 1) }
+    for (number, hand) in hands.enumerated() {
+      let own = stride(from: number, to: stretches.count, by: hands.count).map { stretches[$0] }
+      let finds = finds[number]
+      queue.async(group: group) {
+        for stretch in own {
+          let found: Result<Found, StoreError>
+          do throws(StoreError) { found = .success(try hand.join(stretch)) } catch { found = .failure(error) }
+          guard finds.send(found) else { return }
+        }
+      }
     }
-    let failure: StoreError?
-    do throws(StoreError) {
-      try meanwhile()
-      failure = nil
-    } catch {
-      failure = error
+    defer {
+      for finds in finds { finds.close() }
+      group.wait()
     }
-    group.wait()
-    if let failure { throw failure }
-    if hands.contains(where: \.isUnread) {
-      for hand in hands { hand.stretch = HopStretch() }
-      return try store.read(request, into: &hands[0].stretch)
-    }
-    for hand in hands.dropFirst() {
-      hands[0].stretch.append(hand.stretch)
-      hand.stretch = HopStretch()
+    for index in stretches.indices {
+      switch finds[index % hands.count].receive() {
+      case .success(let found): try take(found)
+      case .failure(let error): throw error
+      case nil: preconditionFailure("a hand closed what only the caller closes")
+      }
     }
   }
+}
 
-  /// Joins what was read.
-  func join(_ request: HopRequest) -> Found {
-    let hops = hands[0].stretch.hops
+/// One thread's share of the work, with its memory.
+///
+/// `@unchecked Sendable`: a hand is touched by its thread alone until the crew has waited for all of them.
+private final class Hand: @unchecked Sendable {
+  private let joiner: JourneyJoiner
+  private let traits: HopTraits
+  private let store: FlowStore
+  private let pages: HopPages?
+  /// Held by the one hand that has more in memory than is its share.
+  private let alone: DispatchSemaphore
+  private var stretch = HopStretch()
+  private(set) var ends: LineEnds
+  private var clockMinutes: ClockMinutes
+
+  init(
+    _ joiner: JourneyJoiner, _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ alone: DispatchSemaphore
+  ) {
+    self.joiner = joiner
+    self.traits = traits
+    self.store = store
+    self.pages = pages
+    self.alone = alone
+    ends = LineEnds(traits)
+    clockMinutes = ClockMinutes(traits)
+  }
+
+  func join(_ stretch: JoinHops.Stretch) throws(StoreError) -> HopCrew.Found {
+    guard stretch.flows > JoinHops.mostInMemory else { return try join(stretch, parts: 1) }
+    alone.wait()
+    defer {
+      self.stretch = HopStretch()
+      alone.signal()
+    }
+    return try join(stretch, parts: HopCrew.handCount)
+  }
+
+  /// - Parameter parts: threads that share the work.
+  private func join(_ stretch: JoinHops.Stretch, parts: Int) throws(StoreError) -> HopCrew.Found {
+    let request = try stretch.request(traits, store)
+    try read(request, flows: Int(stretch.flows))
+    let hops = self.stretch.hops
+    let links = parts == 1 ? joiner.links(hops) : sharedLinks(hops, parts)
     let (from, until) = (request.decidesFrom, request.decidesUntil)
-    DispatchQueue.concurrentPerform(iterations: HopCrew.handCount) {
-      hands[$0].links = joiner.links(hops, part: $0, of: HopCrew.handCount)
+    let joined = joiner.joined(hops, links, from: from, until: until)
+    ends.note(hops[...])
+    clockMinutes.note(hops, links, indices: hops.indices, from: from, until: until)
+    defer { clockMinutes.removeAll() }
+    return HopCrew.Found(
+      joined: joined, decided: self.stretch.decided, clocks: links.clocks(from: from, until: until),
+      clockMinutes: clockMinutes.entries)
+  }
+
+  private func sharedLinks(_ hops: [Hop], _ parts: Int) -> JoinLinks {
+    let found = HandOver<JoinLinks>(capacity: parts)
+    DispatchQueue.concurrentPerform(iterations: parts) { [joiner] in
+      _ = found.send(joiner.links(hops, part: $0, of: parts))
     }
-    let links = JoinLinks(hands.map(\.links))
-    for hand in hands { hand.links = JoinLinks() }
-    let cuts = (0...HopCrew.handCount).map { hops.count * $0 / HopCrew.handCount }
-    DispatchQueue.concurrentPerform(iterations: HopCrew.handCount) {
-      let indices = cuts[$0]..<cuts[$0 + 1]
-      hands[$0].joined = joiner.joined(hops, links, indices: indices, from: from, until: until)
-      hands[$0].ends.note(hops[indices])
-      hands[$0].clockMinutes.note(hops, links, indices: indices, from: from, until: until)
+    return JoinLinks((0..<parts).compactMap { _ in found.receive() })
+  }
+
+  /// - Parameter flows: at most so many are there.
+  private func read(_ request: HopRequest, flows: Int) throws(StoreError) {
+    stretch.reset(reserving: flows)
+    if let pages {
+      do throws(HopPages.Unusable) { return try pages.read(request, into: &stretch) } catch {}
+      stretch.reset(reserving: flows)
     }
-    defer { for hand in hands { hand.joined = [] } }
-    return Found(
-      joined: hands.flatMap(\.joined), decided: hands[0].stretch.decided, clocks: links.clocks(from: from, until: until)
-    )
+    try store.read(request, into: &stretch)
   }
 }

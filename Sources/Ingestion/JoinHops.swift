@@ -11,19 +11,21 @@ internal import Journeys
 public enum JoinHops {
   /// Minutes around a flow that its coming can change, and that have to be seen to decide a flow.
   static let influence = JoinLimits.influenceMs / 60_000
-  /// Flows in memory at once, at some 150 bytes each, unless a single minute and what lies within its influence hold
-  /// more.
-  static let mostInMemory: Int64 = 200_000
+  /// Flows in the memory of a thread at once, at some 150 bytes each. With fewer, more of them are looked at twice; with
+  /// more, they leave the processor's cache.
+  static let mostInMemory: Int64 = 80_000
+  /// As many, by all threads together, where fewer would not be enough to decide `fewMinutes` at once; more only where a
+  /// single minute and what lies within its influence hold more.
+  static let mostTogether: Int64 = 200_000
+  /// Twice the minutes around them that are looked at once more.
+  static let fewMinutes = 4 * influence
   /// A minute with more around it is left unjoined: at some 150 bytes each, the limit of memory.
   static let mostHops: Int64 = 3_000_000
   /// Flows from which on it is worth to bring everything into the file, where pages can be read.
   public static let worthPages: Int64 = 50_000
 
-  /// Minutes of clocks in memory before they are written.
-  private static let mostClockMinutes = 20_000
-
   /// What some minutes ask for; `flows` is how many stand in all of them.
-  struct Stretch {
+  struct Stretch: Sendable {
     var first: Int64
     var last: Int64
     var flows: Int64
@@ -115,7 +117,8 @@ public enum JoinHops {
         // Empty minutes cost nothing: the next one that matters comes into sight, or the end is reached.
         let next = high < counts.count ? min(max(counts[high].minute - influence, last + 1), until) : until
         let more = place(next + influence + 1, from: high)
-        guard sums[more] - sums[low] <= mostInMemory else {
+        let most = next - first < fewMinutes ? mostTogether : mostInMemory
+        guard sums[more] - sums[low] <= most else {
           // Up to where it comes into sight.
           last = max(last, next - 1)
           break
@@ -136,22 +139,13 @@ public enum JoinHops {
     _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?
   ) throws(StoreError) {
     let joiner = JourneyJoiner(traits)
-    let crew = HopCrew(joiner, pages, traits)
+    let crew = HopCrew(joiner, traits, store, pages)
     var clocks = ClockSkews()
-    var found: HopCrew.Found?
-    for stretch in stretches {
-      let request = try request(stretch, traits, store)
-      try crew.read(request, flows: Int(stretch.flows), store) { () throws(StoreError) in
-        // What the last stretch has given is written while this one is read.
-        if let found { try store.write(joined: found.joined, of: found.decided) }
-        found = nil
-      }
-      found = crew.join(request)
-      if let found { clocks.add(found.clocks) }
-      if crew.clockMinuteCount > mostClockMinutes { try note(crew.takeClockMinutes(), store) }
+    try crew.join(stretches) { found throws(StoreError) in
+      try store.write(joined: found.joined, of: found.decided)
+      clocks.add(found.clocks)
+      try note(found.clockMinutes, store)
     }
-    try note(crew.takeClockMinutes(), store)
-    if let found { try store.write(joined: found.joined, of: found.decided) }
     try store.write(clocks: joiner.named(clocks))
     try store.note(
       crew.ends.entries.map {
@@ -166,14 +160,15 @@ public enum JoinHops {
         ClockMinuteRecord(log: $0.log, ip: $0.ip, minute: $0.minute, joined: $0.joined, lone: $0.lone)
       })
   }
+}
 
-  private static func request(
-    _ stretch: Stretch, _ traits: HopTraits, _ store: FlowStore
-  ) throws(StoreError) -> HopRequest {
-    HopRequest(
-      spans: try store.spans(minutes: stretch.first - influence, stretch.last + influence),
-      from: (stretch.first - influence) * 60_000, until: (stretch.last + influence + 1) * 60_000,
-      decidesFrom: stretch.first * 60_000, decidesUntil: (stretch.last + 1) * 60_000,
-      sources: traits.joinableSources, outcomes: traits.joinableOutcomes)
+extension JoinHops.Stretch {
+  /// The flows of these minutes, and those that can change what is said of them.
+  func request(_ traits: HopTraits, _ store: FlowStore) throws(StoreError) -> HopRequest {
+    let (from, until) = (first - JoinHops.influence, last + JoinHops.influence)
+    return HopRequest(
+      spans: try store.spans(minutes: from, until), from: from * 60_000, until: (until + 1) * 60_000,
+      decidesFrom: first * 60_000, decidesUntil: (last + 1) * 60_000, sources: traits.joinableSources,
+      outcomes: traits.joinableOutcomes)
   }
 }

@@ -80,6 +80,9 @@ struct Absence {
     }
   }
 
+  /// No proxy's line waits for an earlier hop.
+  var isEmpty: Bool { byKey.isEmpty }
+
   /// No line that was read could be the hop before.
   ///
   /// Of several requests on one connection that cannot be said: to a sidecar that does not know the protocol they are one
@@ -183,7 +186,7 @@ struct Absence {
   private mutating func doubt(_ index: Int32, _ key: UInt64, comparing: Bool) {
     var found: [Int32] = []
     let hop = window.hops[Int(index)]
-    byKey.forEach(from: byKey.chain(of: key).first) { other in
+    byKey.forEach(from: byKey.chain(of: key)) { other in
       guard other != index, !isOnKnownConnection[Int(other)] else { return }
       let later = window.hops[Int(other)]
       if isTimely(hop, later), !comparing || mayBe(hop, later) { found.append(other) }
@@ -280,6 +283,7 @@ extension JoinWindow {
   /// Says of the hops that a proxy received, and that have no earlier hop, whether a line could be it.
   mutating func markAbsence() {
     let absence = Absence(self)
+    guard !absence.isEmpty else { return }
     let found = ins.compactMap { index -> (Int32, Mark)? in
       var mark: Mark = []
       if absence.isUnaccounted(Int(index)) { mark.insert(.isUnaccounted) }

@@ -54,17 +54,16 @@ extension JoinWindow {
   /// TCP to the earlier hop, HTTP to the later one, which ends the TLS or was dialled by its address: one connection, as
   /// long as no second request came over it.
   mutating func joinOpened() {
-    let tunnels = outs.filter {
-      isOpenEarlier($0) && hops[Int($0)].localPort != 0 && !destination(hops[Int($0)]).isHTTP
-    }
-    guard !tunnels.isEmpty else { return }
     let requests = ins.filter {
       let hop = hops[Int($0)]
       return isOpenLater($0) && hop.sourcePort != 0 && destination(hop).isHTTP && source(hop).proxy == .envoy
         && !source(hop).isClientForwarded
     }
+    guard !requests.isEmpty else { return }
     let found = candidates(
-      earlier: tunnels, { portKey($0, address: local($0), port: $0.localPort) },
+      earlier: outs,
+      where: { isOpenEarlier($0) && hops[Int($0)].localPort != 0 && !destination(hops[Int($0)]).isHTTP },
+      { portKey($0, address: local($0), port: $0.localPort) },
       later: requests, { portKey($0, address: source($0).client, port: $0.sourcePort) },
       fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isWithin($0, $1) })
     settle(take(found), byClocks: false)

@@ -96,10 +96,11 @@ extension JoinWindow {
 
   /// HTTP hops whose ids differ, because the gateway made a new one, or that log none.
   mutating func joinBySignature() {
-    let openOuts = outs.filter { isOpenEarlier($0) && destination(hops[Int($0)]).isHTTP }
     let openIns = ins.filter { isOpenLater($0) && destination(hops[Int($0)]).isHTTP }
+    guard !openIns.isEmpty else { return }
     let found = candidates(
-      earlier: openOuts, { signatureKey($0, address: local($0), port: $0.localPort) },
+      earlier: outs, where: { isOpenEarlier($0) && destination(hops[Int($0)]).isHTTP },
+      { signatureKey($0, address: local($0), port: $0.localPort) },
       later: openIns,
       { source($0).isClientForwarded ? 0 : signatureKey($0, address: source($0).client, port: $0.sourcePort) },
       fit: { earlier, later in
@@ -141,9 +142,10 @@ extension JoinWindow {
   /// One line of the earlier hop, several of the later, one id: all but the last came over other connections.
   mutating func joinRepeated() {
     let openIns = ins.filter { isOpenLater($0) && hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP }
-    let named = outs.filter { hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP }
+    guard !openIns.isEmpty else { return }
     let found = candidates(
-      earlier: named, { idKey($0, address: local($0)) },
+      earlier: outs, where: { hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP },
+      { idKey($0, address: local($0)) },
       later: openIns, { idKey($0, address: source($0).client) },
       fit: { isSameRequest($0, $1) })
     let edges = take(found)

@@ -53,22 +53,28 @@ struct JoinWindow {
   init(_ hops: [Hop], _ traits: HopTraits, part: Int, of parts: Int) {
     self.hops = hops
     self.traits = traits
-    earlier = Array(repeating: -1, count: hops.count)
-    later = Array(repeating: -1, count: hops.count)
-    marks = Array(repeating: [], count: hops.count)
-    earlierCounts = Array(repeating: 0, count: hops.count)
-    laterCounts = Array(repeating: 0, count: hops.count)
-    for index in hops.indices {
-      let hop = hops[index]
-      guard traits.outcomes[Int(hop.outcome)].isHop else { continue }
-      let source = traits.sources[Int(hop.source)]
-      if source.hasLater, traits.destinations[Int(hop.destination)].upstream != 0,
-        JoinWindow.part(of: local(hop), parts) == part
-      {
-        outs.append(Int32(truncatingIfNeeded: index))
-      }
+    for index in hops.indices where traits.outcomes[Int(hops[index].outcome)].isHop {
+      let source = traits.sources[Int(hops[index].source)]
       if source.hasEarlier, JoinWindow.part(of: source.client, parts) == part {
         ins.append(Int32(truncatingIfNeeded: index))
+      }
+    }
+    // Nothing can be joined then, and nothing is asked of the rest.
+    let count = ins.isEmpty ? 0 : hops.count
+    earlier = Array(repeating: -1, count: count)
+    later = Array(repeating: -1, count: count)
+    marks = Array(repeating: [], count: count)
+    earlierCounts = Array(repeating: 0, count: count)
+    laterCounts = Array(repeating: 0, count: count)
+    guard count > 0 else { return }
+    let meetings = Meetings(ins, hops, traits)
+    for index in hops.indices where traits.outcomes[Int(hops[index].outcome)].isHop {
+      let hop = hops[index]
+      guard traits.sources[Int(hop.source)].hasLater, traits.destinations[Int(hop.destination)].upstream != 0
+      else { continue }
+      let address = local(hop)
+      if JoinWindow.part(of: address, parts) == part, meetings?.mayHold(hop, address) ?? true {
+        outs.append(Int32(truncatingIfNeeded: index))
       }
     }
   }
@@ -96,13 +102,15 @@ struct JoinWindow {
 
   // MARK: - Candidates
 
-  /// All pairs with equal keys in neighbouring slots that `fit`; key 0 stands for none.
+  /// All pairs with equal keys in neighbouring slots that `fit`; key 0 stands for none, and of earlier hops only some
+  /// may be asked.
   ///
   /// Where a crowd has one key in one slot, no pair is made of it. The keys of the later hops are looked at first, so that
   /// of the earlier ones only those are kept that one of them may ask for.
   @inline(__always)
   func candidates(
-    earlier outs: [Int32], _ keyOfEarlier: (Hop) -> UInt64, later ins: [Int32], _ keyOfLater: (Hop) -> UInt64,
+    earlier outs: [Int32], where mayBeEarlier: (Int32) -> Bool = { _ in true }, _ keyOfEarlier: (Hop) -> UInt64,
+    later ins: [Int32], _ keyOfLater: (Hop) -> UInt64,
     fit: (Hop, Hop) -> Bool
   ) -> Candidates {
     var found = Candidates()
@@ -116,23 +124,23 @@ struct JoinWindow {
       filter.add(key)
     }
     guard !laterKeys.isEmpty else { return found }
-    var index = KeyIndex(reserving: outs.count)
-    for hop in outs {
+    var index = KeyIndex(reserving: min(outs.count, 2 * laterKeys.count))
+    for hop in outs where mayBeEarlier(hop) {
       let key = keyOfEarlier(hops[Int(hop)])
       if key != 0, filter.mayHold(key) { index.add(hop, key) }
     }
     guard !index.isEmpty else { return found }
     index.seal()
     found.edges.reserveCapacity(laterKeys.count)
-    let slotted = index.longest > JoinWindow.longChain ? slottedIndex(index) : nil
+    var slotted: KeyIndex?
     var crowded: Set<UInt64> = []
     for (hop, key) in laterKeys {
       let chain = index.chain(of: key)
-      if chain.count == 0 { continue }
+      if chain < 0 { continue }
       let candidate = hops[Int(hop)]
       let slot = JoinWindow.slot(candidate)
-      if Int(chain.count) <= JoinWindow.longChain {
-        index.forEach(from: chain.first) { other in
+      if !index.isLonger(chain, than: JoinWindow.longChain) {
+        index.forEach(from: chain) { other in
           let earlier = hops[Int(other)]
           if other != hop, isBeside(JoinWindow.slot(earlier), slot), fit(earlier, candidate) {
             found.edges.append(JoinEdge(earlier: other, later: hop))
@@ -140,23 +148,24 @@ struct JoinWindow {
         }
         continue
       }
-      guard let slotted else { continue }
+      let bySlot = slotted ?? slottedIndex(index)
+      slotted = bySlot
       for beside in slot - 1...slot + 1 {
         let key = JoinWindow.slotted(key, beside)
-        let chain = slotted.chain(of: key)
-        if chain.count == 0 { continue }
-        if Int(chain.count) > JoinLimits.crowd {
+        let chain = bySlot.chain(of: key)
+        if chain < 0 { continue }
+        if bySlot.isLonger(chain, than: JoinLimits.crowd) {
           found.crowdedLater.append(hop)
           crowded.insert(key)
           continue
         }
-        slotted.forEach(from: chain.first) { other in
+        bySlot.forEach(from: chain) { other in
           if other != hop, fit(hops[Int(other)], candidate) { found.edges.append(JoinEdge(earlier: other, later: hop)) }
         }
       }
     }
     if let slotted {
-      for key in crowded { slotted.forEach(from: slotted.chain(of: key).first) { found.crowdedEarlier.append($0) } }
+      for key in crowded { slotted.forEach(from: slotted.chain(of: key)) { found.crowdedEarlier.append($0) } }
     }
     return found
   }
@@ -169,10 +178,8 @@ struct JoinWindow {
   /// The hops of long chains by key and slot.
   private func slottedIndex(_ index: KeyIndex) -> KeyIndex {
     var slotted = KeyIndex(reserving: 0)
-    index.forEachEntry { hop, key, count in
-      if Int(count) > JoinWindow.longChain {
-        slotted.add(hop, JoinWindow.slotted(key, JoinWindow.slot(hops[Int(hop)])))
-      }
+    index.forEachEntry(ofMoreThan: JoinWindow.longChain) { hop, key in
+      slotted.add(hop, JoinWindow.slotted(key, JoinWindow.slot(hops[Int(hop)])))
     }
     slotted.seal()
     return slotted

@@ -21,12 +21,11 @@ public struct JourneyJoiner: Sendable {
   ///
   /// Right for all of them when `hops` holds everything within `JoinLimits.influenceMs` of that stretch.
   public func join(_ hops: [Hop], from: Int64, until: Int64, parts: Int = 1) -> [JoinedHop] {
-    let links = JoinLinks((0..<parts).map { self.links(hops, part: $0, of: parts) })
-    return joined(hops, links, indices: hops.indices, from: from, until: until)
+    joined(hops, JoinLinks((0..<parts).map { links(hops, part: $0, of: parts) }), from: from, until: until)
   }
 
-  /// What one of several that share the work finds; each can do so on a thread of its own.
-  public func links(_ hops: [Hop], part: Int, of parts: Int) -> JoinLinks {
+  /// What is found among `hops`, or by one of several that share the work.
+  public func links(_ hops: [Hop], part: Int = 0, of parts: Int = 1) -> JoinLinks {
     precondition(hops.count < Int(Int32.max) / 4, "a window has too many hops")
     var window = JoinWindow(hops, traits, part: part, of: parts)
     guard !window.ins.isEmpty else { return JoinLinks() }
@@ -41,13 +40,10 @@ public struct JourneyJoiner: Sendable {
     return JoinLinks(window)
   }
 
-  /// Those of `hops[indices]` that began at `from..<until` and belong to a journey, by what all parts have found.
-  public func joined(
-    _ hops: [Hop], _ links: JoinLinks, indices: Range<Int>, from: Int64, until: Int64
-  ) -> [JoinedHop] {
+  /// Those of `hops` that began at `from..<until` and belong to a journey, by what all parts have found.
+  public func joined(_ hops: [Hop], _ links: JoinLinks, from: Int64, until: Int64) -> [JoinedHop] {
     guard !links.isEmpty else { return [] }
-    let window = Journeys(hops: hops, traits: traits, links: links)
-    return window.journeys(indices, from: from, until: until)
+    return Journeys(hops: hops, traits: traits, links: links).journeys(from: from, until: until)
   }
 
   /// The addresses of clocks as texts.

@@ -6,10 +6,10 @@ struct Journeys {
   let traits: HopTraits
   let links: JoinLinks
 
-  func journeys(_ indices: Range<Int>, from: Int64, until: Int64) -> [JoinedHop] {
+  func journeys(from: Int64, until: Int64) -> [JoinedHop] {
     var joined: [JoinedHop] = []
-    joined.reserveCapacity(indices.count { isTold($0) })
-    for index in indices {
+    joined.reserveCapacity(hops.indices.count { isTold($0) })
+    for index in hops.indices {
       guard isTold(index) else { continue }
       let mark = links.marks[index]
       let hop = hops[index]

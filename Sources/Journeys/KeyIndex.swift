@@ -2,19 +2,12 @@
 ///
 /// Filled first, sealed once, then asked; it is as large as what was added.
 struct KeyIndex {
-  private struct Head {
-    var first: Int32 = -1
-    var count: Int32 = 0
-  }
-
   private var keys: [UInt64] = []
   private var hops: [Int32] = []
   private var next: [Int32] = []
-  private var heads: [Head] = []
+  /// Of each key the entry that was added last, -1 for none. Nothing else, so that many fit into the processor's cache.
+  private var heads: [Int32] = []
   private var mask = 0
-  /// Hops of the key that has most.
-  private(set) var longest = 0
-
   var isEmpty: Bool { hops.isEmpty }
 
   /// - Parameter count: of the hops that will be added, at most.
@@ -32,27 +25,32 @@ struct KeyIndex {
     var size = 16
     while size < hops.count * 2 { size *= 2 }
     mask = size - 1
-    heads = Array(repeating: Head(), count: size)
+    heads = Array(repeating: -1, count: size)
     next = Array(repeating: -1, count: hops.count)
     for entry in hops.indices {
       let slot = slot(of: keys[entry])
-      next[entry] = heads[slot].first
-      heads[slot].first = Int32(truncatingIfNeeded: entry)
-      heads[slot].count &+= 1
-      longest = max(longest, Int(heads[slot].count))
+      next[entry] = heads[slot]
+      heads[slot] = Int32(truncatingIfNeeded: entry)
     }
   }
 
   @inline(__always) private func slot(of key: UInt64) -> Int {
     var slot = Int(truncatingIfNeeded: key ^ key >> 32) & mask
-    while heads[slot].first >= 0, keys[Int(heads[slot].first)] != key { slot = (slot + 1) & mask }
+    while heads[slot] >= 0, keys[Int(heads[slot])] != key { slot = (slot + 1) & mask }
     return slot
   }
 
-  /// The chain of a key: its first entry, negative for none, and how many there are.
-  @inline(__always) func chain(of key: UInt64) -> (first: Int32, count: Int32) {
-    let head = heads[slot(of: key)]
-    return (head.first, head.count)
+  /// The first entry of a key's chain; negative for none.
+  @inline(__always) func chain(of key: UInt64) -> Int32 { heads[slot(of: key)] }
+
+  /// The chain that begins with this entry has more than `count`.
+  @inline(__always) func isLonger(_ first: Int32, than count: Int) -> Bool {
+    var (entry, rest) = (first, count)
+    while entry >= 0, rest >= 0 {
+      entry = next[Int(entry)]
+      rest -= 1
+    }
+    return rest < 0
   }
 
   @inline(__always) func forEach(from first: Int32, _ body: (Int32) -> Void) {
@@ -63,9 +61,9 @@ struct KeyIndex {
     }
   }
 
-  /// Every hop with its key, and how many have that key.
-  func forEachEntry(_ body: (_ hop: Int32, _ key: UInt64, _ count: Int32) -> Void) {
-    for entry in hops.indices { body(hops[entry], keys[entry], chain(of: keys[entry]).count) }
+  /// Every hop with its key, of keys that have more than `count`.
+  func forEachEntry(ofMoreThan count: Int, _ body: (_ hop: Int32, _ key: UInt64) -> Void) {
+    for entry in hops.indices where isLonger(chain(of: keys[entry]), than: count) { body(hops[entry], keys[entry]) }
   }
 }
 
