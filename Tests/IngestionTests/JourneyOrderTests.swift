@@ -49,6 +49,38 @@ import Testing
     #expect((first ?? []).count { !$0.hasSuffix("|0") } > 100)
   }
 
+  @Test("a tunnel of a day is joined and proven whichever of its lines comes first, each in a run of its own")
+  func lateTunnel() throws {
+    func line(_ start: String, _ life: Int, _ upstream: String, _ cluster: String, _ pair: String) -> String {
+      "[2026-11-02T09:00:00.\(start)Z] \"- - -\" 0 - - - \"-\" 517 9000 \(life) - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(pair) a.example -\n"
+    }
+    let logs = [
+      (
+        "sidecar.log",
+        line(
+          "000", 86_400_000, "10.80.3.232:8443", "outbound|443||egress.istio-system.svc.cluster.local",
+          "10.80.3.11:40000 203.0.113.9:443 10.80.3.11:50000")
+      ),
+      (
+        "gateway.log",
+        line(
+          "020", 86_399_970, "203.0.113.9:443", "outbound|443||a.example",
+          "10.80.3.232:41000 10.80.3.232:8443 10.80.3.11:40000")
+      ),
+    ]
+    for order in [logs, logs.reversed()] {
+      let scene = try Scene()
+      for (name, text) in order {
+        try scene.write(name, bytes: Array(text.utf8))
+        try scene.ingest(name)
+      }
+      let flows = try Self.flows(scene)
+      let journeys = flows.map { String($0.split(separator: "|")[2]) }
+      #expect(flows.count == 2 && Set(journeys).count == 1 && journeys[0] != "-", "\(flows)")
+      #expect(!flows.joined().contains("source-unproven"), "\(flows)")
+    }
+  }
+
   @Test(
     "the journeys are the same whether hops are read from the file's pages or by SQL, and by stretches of any length")
   func ways() throws {

@@ -17,7 +17,8 @@ struct Way {
   mutating func sidecar(
     _ at: Int64, life: Int64 = 40, port: UInt16 = 40_000, id: UInt64 = 0, path: Int32 = 1, host: String = "a.example",
     isTCP: Bool = false, sent: Int64 = 10, received: Int64 = 20, status: Int = 200, pod: String = Way.pod,
-    to gateway: String = Way.gateway, container: String? = nil, isForwarded: Bool = false, isNameless: Bool = false
+    to gateway: String = Way.gateway, container: String? = nil, isForwarded: Bool = false, isNameless: Bool = false,
+    clientPort: UInt16 = 0
   ) -> Int {
     add(
       Source(
@@ -27,7 +28,8 @@ struct Way {
         host: host, port: 443, traffic: isTCP ? .tcp : .http, authority: isTCP ? nil : host,
         sni: isTCP && !isNameless ? host : nil,
         upstream: Endpoint(ip: gateway, port: 8443), dialled: Endpoint(ip: "203.0.113.9", port: 443)),
-      Outcome(method: isTCP ? nil : "GET", status: status), at, life, sent, received, id, path, local: port)
+      Outcome(method: isTCP ? nil : "GET", status: status), at, life, sent, received, id, path, local: port,
+      client: clientPort)
   }
 
   /// What the gateway wrote of it.
