@@ -4,7 +4,7 @@ internal import FlowStore
 
 extension Standing {
   /// Flows among which gaps are looked for: an answer that should come at once looks at no more.
-  static let flowsForGaps: Int64 = 1_000_000
+  static let flowsForGaps: Int64 = 200_000
   /// An alert's new lines may not have reached the file itself yet, and SQL is slower.
   private static let flowsForGapsOfAlert: Int64 = 100_000
 
@@ -12,7 +12,7 @@ extension Standing {
   mutating func findGaps(
     in store: FlowReader, filters: Filters = Filters(), among most: Int64 = flowsForGaps
   ) throws {
-    let ids = try store.rows("select min(id), max(id) from flow").rows.first ?? []
+    let ids = try store.rows("select (select min(id) from flow), (select max(id) from flow)").rows.first ?? []
     guard let first = ids.first?.integer, let last = ids.last?.integer else { return }
     let from = max(first, last - most + 1)
     let minutes =
