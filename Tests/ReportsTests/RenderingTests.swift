@@ -44,6 +44,14 @@ struct RenderingTests {
     #expect(try render(.table, Appearance(width: 40)).contains("no room for"))
   }
 
+  @Test("a text loses its end, the path of a log its beginning")
+  func clipping() {
+    #expect(TerminalText.clipped("edition.cnn.com", to: 10) == "edition.c…")
+    #expect(TerminalText.clippedPath("/var/log/mesh/gateway.log", to: 12) == "…gateway.log")
+    #expect(TerminalText.clippedPath("漢字漢字.log", to: 8) == "…字.log")
+    #expect(TerminalText.clippedPath("a.log", to: 5) == "a.log")
+  }
+
   @Test("colours come only when asked for")
   func colours() throws {
     #expect(!(try render(.table)).unicodeScalars.contains("\u{1b}"))

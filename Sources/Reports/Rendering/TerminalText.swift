@@ -64,13 +64,24 @@ public enum TerminalText {
   /// The text cut to `columns`, its end marked by an ellipsis.
   static func clipped(_ text: String, to columns: Int) -> String {
     guard width(text) > columns else { return text }
-    var clipped = ""
+    return String(fitting(text.unicodeScalars, columns - 1)) + "…"
+  }
+
+  /// The same for paths, which differ at their end: it is the beginning that is cut off.
+  static func clippedPath(_ path: String, to columns: Int) -> String {
+    guard width(path) > columns else { return path }
+    return "…" + String(String.UnicodeScalarView(fitting(path.unicodeScalars.reversed(), columns - 1).reversed()))
+  }
+
+  /// As many of the first scalars as there is room for.
+  private static func fitting(_ scalars: some Sequence<Unicode.Scalar>, _ columns: Int) -> String.UnicodeScalarView {
+    var fitting = String.UnicodeScalarView()
     var used = 0
-    for scalar in text.unicodeScalars {
-      guard used + width(scalar) <= columns - 1 else { break }
-      clipped.unicodeScalars.append(scalar)
+    for scalar in scalars {
       used += width(scalar)
+      guard used <= columns else { break }
+      fitting.append(scalar)
     }
-    return clipped + "…"
+    return fitting
   }
 }

@@ -20,6 +20,8 @@ struct TextTable: Renderer {
   static let readable = 24
   /// Columns that are kept at any price; then texts are clipped further.
   static let essentialColumns = 3
+  /// The column in which all reports show the path of a log.
+  private static let pathColumn = "log"
   /// A text column is never clipped below this.
   static let narrowest = 10
   private static let gap = "  "
@@ -139,7 +141,10 @@ struct TextTable: Renderer {
     guard let widths else { preconditionFailure("a row before its widths") }
     var parts: [String] = []
     for (index, cell) in cells.enumerated() where widths[index] > 0 {
-      let text = TerminalText.clipped(cell, to: widths[index])
+      let isPath = columns[index].name == TextTable.pathColumn
+      let text =
+        isPath
+        ? TerminalText.clippedPath(cell, to: widths[index]) : TerminalText.clipped(cell, to: widths[index])
       let space = String(repeating: " ", count: widths[index] - TerminalText.width(text))
       let isNumeric = columns[index].kind.isRightAligned || (values?[index].isNumber ?? false)
       let coloured = style == .plain ? emphasised(text) : text
