@@ -48,6 +48,15 @@ public struct AddedRows: Sendable {
     }
   }
 
+  /// From the first to the last row of a log, with what lies between.
+  func span(of log: Int64) -> ClosedRange<Int64>? {
+    guard let own = stretches[log], let first = own.map(\.lowerBound).min(), let last = own.map(\.upperBound).max()
+    else { return nil }
+    return first...last
+  }
+
+  func count(of log: Int64) -> Int64 { (stretches[log] ?? []).reduce(0) { $0 + Int64($1.count) } }
+
   var count: Int64 { stretches.values.joined().reduce(0) { $0 + Int64($1.count) } }
 
   /// Row ids evenly spread over the rows of each log, `count` of each, or all where it has fewer.

@@ -30,7 +30,10 @@ extension FlowStore {
     if !open.isEmpty {
       found.merge(try lookClosely(at: open.map(\.id), among: isAfresh ? nil : rows)) { $0.merged(with: $1) }
     }
-    let tails = try tails(among: changed)
+    // Whether a log is such a tail no policy decides.
+    let recounted = changed.filter(\.hasNewLines)
+    let tails = try tails(among: recounted, rows).union(
+      changed.filter { $0.wasTail && !$0.hasNewLines }.map(\.id))
     try write("signs") { db throws(StoreError) in
       let insert = try db.statement(
         "insert or replace into log_sign (log, stored, roles, has_success, is_tail) values (?, ?, ?, ?, ?)")
@@ -55,13 +58,17 @@ extension FlowStore {
     /// As noted before.
     var roles: [Role]
     var hasSuccess: Bool
+    var isNew: Bool
+    var hasNewLines: Bool
+    var wasTail: Bool
   }
 
   private func changedLogs(_ isAfresh: Bool) throws(StoreError) -> [ChangedLog] {
     try access { db throws(StoreError) in
       let rows = try db.statement(
         """
-        select l.id, l.read, l.stored, l.declared_role, s.roles, coalesce(s.has_success, 0)
+        select l.id, l.read, l.stored, l.declared_role, s.roles, coalesce(s.has_success, 0),
+          s.log is null, s.log is null or s.stored <> l.stored, coalesce(s.is_tail, 0)
         from log l
         left join log_sign s on s.log = l.id
         where l.stored > 0
@@ -75,7 +82,8 @@ extension FlowStore {
           ChangedLog(
             id: rows.int(0), read: rows.int(1), stored: rows.int(2),
             declaredRole: rows.text(3).flatMap(Role.init(rawValue:)), roles: isAfresh ? [] : roles,
-            hasSuccess: !isAfresh && rows.int(5) == 1))
+            hasSuccess: !isAfresh && rows.int(5) == 1, isNew: rows.int(6) == 1, hasNewLines: rows.int(7) == 1,
+            wasTail: rows.int(8) == 1))
       }
       return logs
     }
@@ -107,7 +115,9 @@ extension FlowStore {
   }
 
   /// Logs of exactly ten lines, and those of several pods of which none has more than ten.
-  private func tails(among logs: [ChangedLog]) throws(StoreError) -> Set<Int64> {
+  ///
+  /// - Parameter rows: what was added since signs were last noted.
+  private func tails(among logs: [ChangedLog], _ rows: AddedRows?) throws(StoreError) -> Set<Int64> {
     let small = logs.filter { $0.stored <= FlowStore.linesOfASign * 1_000 }
     guard !small.isEmpty else { return [] }
     let list = small.map { String($0.id) }.joined(separator: ",")
@@ -132,6 +142,12 @@ extension FlowStore {
         }
       }
       guard !several.isEmpty else { return tails }
+      // Of logs that are new, and of which all was added now, it is known where their rows stand.
+      let stored = Dictionary(uniqueKeysWithValues: logs.filter(\.isNew).map { ($0.id, $0.stored) })
+      let spans = several.compactMap { log in
+        rows.flatMap { $0.count(of: log) == stored[log] ? $0.span(of: log) : nil }
+      }
+      let isKnown = spans.count == several.count
       let counts = try db.statement(
         """
         select log, max(flows)
@@ -139,12 +155,15 @@ extension FlowStore {
           select s.log, count(*) as flows
           from flow f
           join source s on s.id = f.source
-          where s.log in (\(several.map(String.init).joined(separator: ",")))
+          where f.id between ? and ?
+            and s.log in (\(several.map(String.init).joined(separator: ",")))
           group by s.log, coalesce(s.pod, s.proxy_ip)
         )
         group by log
         order by log
         """)
+      counts.bind(isKnown ? spans.map(\.lowerBound).min() ?? .min : .min, at: 1)
+      counts.bind(isKnown ? spans.map(\.upperBound).max() ?? .max : .max, at: 2)
       while try counts.step() {
         if counts.int(1) == FlowStore.linesOfASign { tails.insert(counts.int(0)) }
       }

@@ -129,6 +129,19 @@ import Testing
       "gatewatch ingest pods.log > i.txt; gatewatch report coverage --format ndjson; gatewatch report bypass")
     #expect(try row("pods.log", output)["signs"] as? String == "ten-line-tail")
     #expect(output.contains("1 log looks like the last ten lines of each pod"), "\(output)")
+    // Another policy changes nothing about it, nor do other logs; lines of its own do.
+    try session.write(sidecar(30), to: "whole.log")
+    let policy = "SampleLogs/scenarios/no-sidecar-at-squid/policy.yaml"
+    let later = try session.run(
+      """
+      gatewatch ingest whole.log > i.txt; gatewatch report coverage --policy \(policy) --format ndjson
+      tail -n 1 pods.log >> pods.log; gatewatch ingest pods.log > i.txt; echo ---
+      gatewatch report coverage --format ndjson
+      """
+    ).split(separator: "---\n").map(String.init)
+    try #require(later.count == 2, "\(later)")
+    #expect(try row("pods.log", later[0])["signs"] as? String == "ten-line-tail")
+    #expect(try row("pods.log", later[1])["signs"] as? String != "ten-line-tail")
   }
 
   @Test("a rotated part that was not read, and a container's log of before its restart, are named as missing")
