@@ -3,9 +3,6 @@ public import FlowStore
 /// The ways an answer can be written.
 public enum OutputFormat: String, Sendable, CaseIterable {
   case table, json, ndjson, csv, markdown, html
-
-  /// As help texts list them.
-  public static let list = "table, json, ndjson, csv, markdown or html"
 }
 
 /// What stands above an answer.

@@ -36,7 +36,7 @@ struct AlertCommand: ParsableCommand {
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
 
-  @Option(help: ArgumentHelp("text or json.", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format = Format.text
 
   @Flag(help: "One line with performance data, as monitoring plugins print it; also when nothing is new.")

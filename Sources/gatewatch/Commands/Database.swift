@@ -9,10 +9,12 @@ struct DatabaseCommand: ParsableCommand {
     commandName: "db",
     abstract: "Look after the database: what is in it, is it whole, remove old flows, copy it.",
     discussion: """
-      gatewatch db info
-      gatewatch db check
-      gatewatch db prune --before 90d
-      gatewatch db snapshot copy.db
+      The database is one SQLite file; what was read stays in it until prune.
+
+        gatewatch db info
+        gatewatch db check
+        gatewatch db prune --before 90d
+        gatewatch db snapshot copy.db
       """,
     subcommands: [DatabaseInfo.self, DatabaseCheck.self, DatabasePrune.self, DatabaseSnapshot.self])
 }
@@ -29,11 +31,11 @@ struct DatabaseOption: ParsableArguments {
 struct DatabaseInfo: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "info", abstract: "What is in the database: counts, size, time covered, policy.",
-    discussion: "gatewatch db info --format json")
+    discussion: "With --format json for programs.\n\n  gatewatch db info\n  gatewatch db info --format json")
 
   enum Format: String, ExpressibleByArgument, CaseIterable { case text, json }
 
-  @Option(help: ArgumentHelp("text or json.", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format = Format.text
 
   @OptionGroup var database: DatabaseOption

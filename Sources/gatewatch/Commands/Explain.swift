@@ -43,7 +43,7 @@ struct ExplainCommand: ParsableCommand {
     help: ArgumentHelp("Look for moved logs in this folder too; may be repeated.", valueName: "folder"))
   var logs: [String] = []
 
-  @Option(help: ArgumentHelp("text or json.", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format = Format.text
 
   @OptionGroup var formats: FormatOptions

@@ -6,8 +6,10 @@ struct FormatsCommand: ParsableCommand {
     commandName: "formats",
     abstract: "The known log formats; how the lines of a file are understood.",
     discussion: """
-      gatewatch formats list
-      gatewatch formats test access.log
+      Nothing has to be chosen for the formats of the list; one of your own is given with --log-format.
+
+        gatewatch formats list
+        gatewatch formats test access.log
       """,
     subcommands: [FormatsList.self, FormatsTest.self])
 }

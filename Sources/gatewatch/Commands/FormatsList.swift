@@ -20,7 +20,7 @@ struct FormatsList: ParsableCommand {
   @Argument(help: "A format of the list.")
   var name: String?
 
-  @Option(help: ArgumentHelp("\(OutputFormat.list).", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format = OutputFormat.table
 
   @OptionGroup var formats: FormatOptions

@@ -31,7 +31,7 @@ struct FormatsTest: ParsableCommand {
   @Flag(help: "Show only the lines that nothing understood, from the whole file.")
   var rejected = false
 
-  @Option(help: ArgumentHelp("text or json.", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format = Format.text
 
   @OptionGroup var formats: FormatOptions

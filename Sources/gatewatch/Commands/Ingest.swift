@@ -37,12 +37,12 @@ struct IngestCommand: ParsableCommand {
 
   @OptionGroup var formats: FormatOptions
 
-  @Option(help: ArgumentHelp("How the summary is written: text or json.", valueName: "format"))
+  @Option(help: ArgumentHelp("How the summary is written.", valueName: "format"))
   var format = Format.text
 
   @Option(
     help: ArgumentHelp(
-      "Role of the proxy that wrote these logs: \(Role.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "Role of the proxy that wrote these logs.",
       valueName: "role"))
   var role: Role?
 

@@ -11,8 +11,11 @@ struct PolicyCommand: ParsableCommand {
     commandName: "policy",
     abstract: "The policy file: which addresses are the mesh, the gateways, the proxies; which bypasses are allowed.",
     discussion: """
-      gatewatch policy init > egress.yaml
-      gatewatch policy check egress.yaml
+      Draft one from the stored lines, look it through, check it, judge by it:
+
+        gatewatch policy init > egress.yaml
+        gatewatch policy check egress.yaml
+        gatewatch report --policy egress.yaml
       """,
     subcommands: [PolicyInit.self, PolicyCheck.self])
 }
@@ -28,7 +31,7 @@ struct PolicyCheck: ParsableCommand {
       exception is shown with the number of flows that it allows: one that allows none is said to be never used.
 
         gatewatch policy check egress.yaml
-        gatewatch policy check egress.yaml --soon 90 --db /var/lib/gatewatch/gatewatch.db
+        gatewatch policy check egress.yaml --soon 90 --db mesh.db
       """)
 
   @Argument(help: "The policy, a YAML file.")
@@ -38,7 +41,7 @@ struct PolicyCheck: ParsableCommand {
     help: ArgumentHelp("An exception that expires within so many days is said to expire soon.", valueName: "days"))
   var soon = 30
 
-  @Option(help: ArgumentHelp("\(OutputFormat.list).", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format = OutputFormat.table
 
   @OptionGroup var database: DatabaseOption

@@ -9,8 +9,10 @@ struct QueryCommand: ParsableCommand {
     commandName: "query",
     abstract: "Ask the database in SQL; it can only be read.",
     discussion: """
-      gatewatch query -e "select host, count(*) as flows from flows group by host order by flows desc"
-      gatewatch query timeline --param by=day
+      SQL of your own with -e, or a report by its name, with its parameters.
+
+        gatewatch query -e "select host, count(*) from bypass_flow group by host"
+        gatewatch query timeline --param by=day
 
       The views flows, counted_flow, bypass_flow, blocked_flow, unproven_flow and latency_flow are documented and stay.
       """)

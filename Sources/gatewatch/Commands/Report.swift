@@ -12,6 +12,9 @@ struct ReportCommand: ParsableCommand {
       Without a name: the summary. --list names all reports. Each answer says which logs it rests on; "no bypass" is \
       only said when nothing stands against it.
 
+      Exit codes: 0 answered, whatever the answer is; 1 it could not be; 3 answered, and --require-coverage was not \
+      met. For a check by exit code see: gatewatch alert.
+
         gatewatch report
         gatewatch report bypass --since 24h
         gatewatch report latency --host '*.example.com' --format csv

@@ -11,10 +11,12 @@ struct TopologyCommand: ParsableCommand {
     commandName: "topology",
     abstract: "The cluster's own word: names for addresses, gateways, and which pods carry no sidecar.",
     discussion: """
-      Optional. Logs know addresses; the cluster knows whose they were. A snapshot is what kubectl prints, and any part of
-      it helps:
+      Optional. Logs know addresses; the cluster knows whose they were. A snapshot is what kubectl prints, and any \
+      part of it helps:
 
-        kubectl get pods,services,endpointslices,nodes,namespaces,serviceentries,gateways,networkpolicies -A -o json > cluster.json
+        kinds=pods,services,endpointslices,nodes,namespaces
+        kinds=$kinds,serviceentries,gateways,networkpolicies
+        kubectl get $kinds -A -o json > cluster.json
         gatewatch topology import cluster.json
         gatewatch report opted-out
 
@@ -119,7 +121,7 @@ struct TopologyShow: ParsableCommand {
     commandName: "show",
     abstract: "What was imported: pods, Services, nodes, gateways, with their addresses and times.",
     discussion: """
-      One line per object and time it was seen without a gap. Pods say whether they carry a sidecar, and how they keep traffic
+      One line per object and time it was seen without a gap. Pods say whether they carry a sidecar, and how they keep traffic \
       away from it.
 
         gatewatch topology show --kind pod --address 10.80.3.11
@@ -129,7 +131,7 @@ struct TopologyShow: ParsableCommand {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Kind; may be repeated: \(ClusterObject.Kind.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "Kind; may be repeated.",
       valueName: "kind"))
   var kind: [ClusterObject.Kind] = []
 

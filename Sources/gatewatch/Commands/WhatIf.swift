@@ -16,7 +16,7 @@ struct WhatIfCommand: ParsableCommand {
 
         gatewatch whatif --policy new-egress.yaml
         gatewatch whatif --registry-only
-        gatewatch whatif --policy new-egress.yaml --registry-only --since 7d --format csv
+        gatewatch whatif --policy new.yaml --registry-only --since 7d --format csv
 
       --registry-only lists what sidecars sent to destinations that no registry declares: with outboundTrafficPolicy \
       REGISTRY_ONLY the sidecar refuses it, also where an exception allows it today. What never left is not listed, and \

@@ -26,13 +26,13 @@ struct FilterOptions: ParsableArguments {
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "Way taken; may be repeated: \(Path.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "path"))
+      "Way taken; may be repeated.", valueName: "path"))
   var path: [Path] = []
 
   @Option(
     parsing: .singleValue,
     help: ArgumentHelp(
-      "How it ended; may be repeated: \(OutcomeKind.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "How it ended; may be repeated.",
       valueName: "outcome"))
   var outcome: [OutcomeKind] = []
 
@@ -54,7 +54,7 @@ struct FilterOptions: ParsableArguments {
 
 /// How an answer is written.
 struct OutputOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("\(OutputFormat.list).", valueName: "format"))
+  @Option(help: ArgumentHelp("How the answer is written.", valueName: "format"))
   var format: OutputFormat?
 
   @Option(
