@@ -95,6 +95,21 @@ select
         and o.from_ms <= p.first_seen - 60000
         and o.until_ms >= p.last_end + 60000
     ) then 'declare ' || p.client || ' in the policy: its sidecar log was read, and leaves a doubt'
+    -- It was read, is whole, and proves nothing all the same: without ports, joined lines do not show that its clock is right.
+    when p.path <> 'gateway'
+      and exists (
+        select 1
+        from source s
+        join log l on l.id = s.log
+        where s.proxy_ip = p.client
+          and s.shape <> 'inbound'
+          and s.logs_success = 1
+          and s.first_end_ms <= p.first_seen - 60000
+          and s.last_end_ms >= p.last_end + 60000
+          and l.rejected = 0
+      )
+      then 'log the client''s port at the proxy: its own sidecar log was read, but nothing shows its clock; or declare ' || p.client
+        || ' in the policy'
     else
       'read the ' || case when p.path = 'gateway' then 'sidecar log of ' else 'log of the proxy at ' end || p.client
         -- A minute later: see judged_flow.

@@ -21,6 +21,7 @@ select
   f.request_hash,
   f.line,
   s.log as log_id,
+  s.proxy,
   coalesce(rv.role, 'unknown') as role,
   -- A blocked or unsent flow has path none, whatever way it would have taken; a line that can be read in more than one
   -- way proves no path.

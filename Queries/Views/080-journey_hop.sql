@@ -28,7 +28,10 @@ select
   j.bypass,
   -- An attempt that failed, and that the proxy before repeated.
   j.journey_place & 4 <> 0 as is_repeated,
-  -- The hop before was found by what a client can write alone, which proves nothing.
-  j.journey_place & 9 = 8 as is_claimed
+  -- The hop before was found by a request id alone, which a client can write: it proves nothing.
+  j.journey_place & 9 = 8 and j.proxy <> 'nginx-stream' as is_claimed,
+  -- The hop before an SNI proxy is a sidecar, where a gateway should be: nginx stream logs no request ids, so it is the connection
+  -- that shows it.
+  j.journey_place & 9 = 8 and j.proxy = 'nginx-stream' as is_past_gateway
 from judged_flow j
 where j.journey_place > 0;

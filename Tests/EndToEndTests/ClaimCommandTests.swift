@@ -83,6 +83,54 @@ import Testing
       ])
   }
 
+  /// A sidecar's connection to Squid, and Squid's line of it; one in the middle has none of the sidecar's.
+  private func squidScene(_ session: Session, ports: Bool) throws {
+    var sidecar = ""
+    var squid = ""
+    for minute in 0...8 {
+      let port = 36_000 + minute
+      if minute != 4 {
+        sidecar +=
+          "[2026-11-02T09:0\(minute):00.000Z] \"- - -\" 0 - - - \"-\" 898 \(5000 + minute) 354 - \"-\" \"-\" \"-\" \"-\" \"10.80.2.87:3128\" outbound|3128||my-company-proxy.com 10.80.3.11:\(port) 10.80.2.87:3128 10.80.3.11:\(port + 9000) - -\n"
+      }
+      let ends = 1_793_610_000 + 60 * minute
+      squid +=
+        ports
+        ? "\(ends).350    346 10.80.3.11:\(port) 10.80.2.87:41822 TCP_TUNNEL/200 \(5000 + minute) 898 CONNECT a.example:443 a.example splice -/- - HIER_DIRECT/203.0.113.10:443 - \"curl/8\"\n"
+        : "\(ends).350    346 10.80.3.11 TCP_TUNNEL/200 \(5000 + minute) CONNECT a.example:443 - HIER_DIRECT/203.0.113.10 -\n"
+    }
+    try session.write(
+      "mesh: { internal: [10.80.0.0/16] }\nforward_proxies: [ { name: squid, addresses: [10.80.2.87] } ]\n",
+      to: "p.yaml")
+    try session.write(sidecar, to: "sidecar.log")
+    try session.write(squid, to: "squid.log")
+    let format = ports ? " --log-format @SampleLogs/squid/custom-with-ports.format" : ""
+    _ = try session.run("gatewatch ingest --policy p.yaml\(format) *.log > ingest.txt")
+  }
+
+  @Test(
+    "without the client's port in the proxy's log, a sidecar's own log never proves that it was skipped; with it, it does"
+  )
+  func portless() throws {
+    for (ports, wanted) in [
+      (false, "squid.log,5,,source-unproven"), (true, "squid.log,5,squid-direct,client-skipped-its-sidecar"),
+    ] {
+      let session = try Session()
+      defer { session.remove() }
+      try squidScene(session, ports: ports)
+      let found = try session.run(
+        """
+        gatewatch query --format csv -e "select log, line, bypass, coalesce(reason, warnings) from flows
+          where role = 'forward-proxy' and (bypass is not null or warnings is not null) order by line"
+        """)
+      #expect(found.split(whereSeparator: \.isNewline).dropFirst().map(String.init) == [wanted], "\(ports)")
+      guard !ports else { continue }
+      expect(
+        try session.run("gatewatch report unproven --format csv"),
+        has: ["log the client's port at the proxy: its own sidecar log was read"])
+    }
+  }
+
   @Test("what is unproven says which log, until when, or which entry would prove it")
   func proof() throws {
     for (scenario, proofs) in [

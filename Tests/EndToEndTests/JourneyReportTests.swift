@@ -56,6 +56,28 @@ import Testing
     #expect(try row(rows, host: "tunnel.example")["way"] as? String == "sidecar > forward-proxy")
   }
 
+  @Test("a sidecar straight before an SNI proxy is told as what the connection shows, never as a request id's word")
+  func straightToTheSNIProxy() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let scenario = "SampleLogs/scenarios/skipped-gateway-at-sni-proxy"
+    let way = try #require(
+      try rows(
+        session,
+        "gatewatch ingest --policy \(scenario)/policy.yaml \(scenario)/*.log > i.txt; gatewatch report journeys"
+      ).first)
+    #expect(
+      way["chain"] as? String
+        == "sidecar 120 ms 640/5120 B > sni-proxy (straight from a sidecar) 118 ms 640/5120 B")
+    let text = try session.run("gatewatch explain \(scenario)/sni-proxy.log:1")
+    #expect(
+      text.contains("straight from a sidecar, with no gateway between, as the connection shows"), "\(text)")
+    #expect(!text.contains("request id"), "\(text)")
+    let json = try session.run("gatewatch explain \(scenario)/sni-proxy.log:1 --format json")
+    #expect(json.contains("\"by_request_id_alone\":false"), "\(json)")
+    #expect(json.contains("\"past_gateway\":true"), "\(json)")
+  }
+
   @Test("hops stand from the client outwards, whatever their clocks say, and sum up to their way")
   func hops() throws {
     let session = try Session()

@@ -204,6 +204,7 @@ struct ExplanationText {
     parts.append("\(status)\(flow.text("outcome") ?? "unknown")" + (flow.text("reason").map { " (\($0))" } ?? ""))
     if hop.isRepeated { parts.append("an attempt that was repeated") }
     if hop.isClaimed { parts.append("joined by its request id alone, which proves nothing") }
+    if hop.isPastGateway { parts.append("straight from a sidecar, with no gateway between, as the connection shows") }
     return parts.joined(separator: "; ") + "; \(flow.evidence.log):\(flow.evidence.line)"
   }
 

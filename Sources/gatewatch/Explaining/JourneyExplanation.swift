@@ -9,8 +9,10 @@ struct JourneyExplanation {
     var flow: FlowExplanation
     /// An attempt that failed, and that the proxy before repeated.
     var isRepeated: Bool
-    /// Joined by what a client can write alone, which proves nothing.
+    /// Joined by a request id alone, which a client can write: it proves nothing.
     var isClaimed: Bool
+    /// At an SNI proxy, with a sidecar before it where a gateway should be.
+    var isPastGateway: Bool
     /// `http` or `tcp`: the time of one request and the life of a connection are never set against each other.
     var traffic: String
   }
@@ -132,7 +134,7 @@ extension FlowExplainer {
       "select 1 from judged_flow where id in (select value from json_each(:flows)) and journey is not null limit 1",
       arguments: ["flows": .text(list)])
     guard joined != nil else { return [:] }
-    var members: [Value: [(id: Int64, isRepeated: Bool, isClaimed: Bool, traffic: String)]] = [:]
+    var members: [Value: [(id: Int64, isRepeated: Bool, isClaimed: Bool, isPastGateway: Bool, traffic: String)]] = [:]
     try reader.query(
       """
       with wanted as materialized (
@@ -147,7 +149,8 @@ extension FlowExplainer {
         join flow_minute m
           on m.minute between w.minute - \(JourneyExplanation.minutesAround) and w.minute + \(JourneyExplanation.minutesAround)
       )
-      select distinct h.journey, h.id, h.is_repeated, h.is_claimed, d.traffic, h.way_rank, h.started_at_ms
+      select distinct
+        h.journey, h.id, h.is_repeated, h.is_claimed, h.is_past_gateway, d.traffic, h.way_rank, h.started_at_ms
       from near n
       cross join journey_hop h on h.id between n.first_flow and n.last_flow
       join destination d on d.id = h.destination_id
@@ -157,7 +160,9 @@ extension FlowExplainer {
       """, arguments: ["flows": .text(list)]
     ) { row in
       members[row[0], default: []].append(
-        (row[1].integer ?? 0, row[2].integer == 1, row[3].integer == 1, row[4].text ?? ""))
+        (
+          row[1].integer ?? 0, row[2].integer == 1, row[3].integer == 1, row[4].integer == 1, row[5].text ?? ""
+        ))
     }
     var journeys: [Int64: JourneyExplanation] = [:]
     for hops in members.values {
@@ -166,7 +171,9 @@ extension FlowExplainer {
       for hop in hops.prefix(JourneyExplanation.maxHops) {
         guard let flow = try explanation(of: hop.id) else { continue }
         explained.append(
-          .init(flow: flow, isRepeated: hop.isRepeated, isClaimed: hop.isClaimed, traffic: hop.traffic))
+          .init(
+            flow: flow, isRepeated: hop.isRepeated, isClaimed: hop.isClaimed, isPastGateway: hop.isPastGateway,
+            traffic: hop.traffic))
       }
       let journey = JourneyExplanation(
         id: explained.first?.flow.text("journey") ?? "", hops: explained, hopsNotShown: hops.count - explained.count)
