@@ -16,6 +16,9 @@ final class BatchWriter {
 
   private var maps: [Int: IdMaps] = [:]
   private let content: UnsafeMutablePointer<BatchTable.Content>
+  private let image: RowImage
+  /// Rows go through `image` where it has room; a test that compares turns it off.
+  var copiesRecords = true
   /// What this connection's `EntryTable` shows.
   let entries: UnsafeMutablePointer<EntryTable.Content>
   private var statements: Statements?
@@ -29,7 +32,7 @@ final class BatchWriter {
 
   private struct Statements {
     let sources, destinations, outcomes, pathTemplates: DictionaryTable
-    let rows, mark, count, rejected, minute, openMinute, print, met: Statement
+    let rows, lastRow, mark, count, rejected, minute, openMinute, print, met: Statement
   }
 
   /// Lines of a batch that may be known by four bytes each; the flows of others get rows.
@@ -43,6 +46,7 @@ final class BatchWriter {
     entries = .allocate(capacity: 1)
     entries.initialize(to: EntryTable.Content())
     try EntryTable.register(on: connection, content: entries)
+    image = try RowImage(db)
     let seed = try BatchWriter.hashSeed(db)
     let hash: ([Value]) -> Int64 = { DictionaryTable.hash($0, seed: seed) }
     let columns = BatchTable.columns.joined(separator: ", ")
@@ -56,6 +60,7 @@ final class BatchWriter {
         "path_template", kind: 4, columns: ["path"], on: db, rows: entries, hash: hash),
       rows: try db.statement(
         "insert into flow (\(columns)) select \(columns) from \(BatchTable.name)", isKept: true),
+      lastRow: try db.statement("select max(id) from flow", isKept: true),
       mark: try db.statement(
         "insert or replace into line_mark (log, line, position) values (?, ?, ?)", isKept: true),
       count: try db.statement(
@@ -93,7 +98,13 @@ final class BatchWriter {
   }
 
   /// Statements must go before the connection does.
-  func finalize() { statements = nil }
+  func finalize() {
+    statements = nil
+    image.finalize()
+  }
+
+  /// To be called after each commit and rollback.
+  func transactionEnded() { image.transactionEnded() }
 
   /// After a rollback nothing is known of what the file holds.
   func forget(_ db: Database) throws(StoreError) {
@@ -142,12 +153,10 @@ final class BatchWriter {
       if let sieve { count = try sift(batch, log: log, maps[parser]!, sieve, statements, on: db, beforeWrite) }
       if count > 0 {
         try beforeWrite?("rows")
-        try insertRows(batch.rows, count, maps[parser]!, statements.rows)
-        // One insert gave the rows of the batch consecutive ids.
-        let last = db.lastInsertedRowID
-        rows = last - Int64(count) + 1...last
+        let stored = try insertRows(batch.rows, count, maps[parser]!, statements, on: db)
+        rows = stored
         try beforeWrite?("minutes")
-        try noteMinutes(batch.rows, count, firstFlow: last - Int64(count) + 1, statements)
+        try noteMinutes(batch.rows, count, firstFlow: stored.lowerBound, statements)
       }
     }
     if batch.linesRead > 0 {
@@ -306,21 +315,26 @@ final class BatchWriter {
     }
   }
 
+  /// - Returns: the ids of the rows: consecutive, as one insert gives them.
   private func insertRows(
-    _ rows: UnsafeMutablePointer<FlowRow>, _ count: Int, _ ids: IdMaps, _ insert: Statement
-  ) throws(StoreError) {
+    _ rows: UnsafeMutablePointer<FlowRow>, _ count: Int, _ ids: IdMaps, _ statements: Statements, on db: Database
+  ) throws(StoreError) -> ClosedRange<Int64> {
+    var last: Int64 = 0
+    while try statements.lastRow.step() { last = statements.lastRow.int(0) }
     // The pointers are valid inside these closures only, and so is the table's content.
     let failure: StoreError? = ids.sources.withUnsafeBufferPointer { sources in
       ids.destinations.withUnsafeBufferPointer { destinations in
         ids.outcomes.withUnsafeBufferPointer { outcomes in
           ids.pathTemplates.withUnsafeBufferPointer { pathTemplates in
-            content.pointee = BatchTable.Content(
+            let rows = BatchTable.Content(
               rows: UnsafePointer(rows), count: count, sources: sources.baseAddress,
               destinations: destinations.baseAddress, outcomes: outcomes.baseAddress,
               pathTemplates: pathTemplates.baseAddress)
-            defer { content.pointee = BatchTable.Content() }
             do throws(StoreError) {
-              while try insert.step() {}
+              if copiesRecords, try image.insert(rows, firstID: last &+ 1) { return nil }
+              content.pointee = rows
+              defer { content.pointee = BatchTable.Content() }
+              while try statements.rows.step() {}
               return nil
             } catch {
               return error
@@ -330,6 +344,8 @@ final class BatchWriter {
       }
     }
     if let failure { throw failure }
+    last = db.lastInsertedRowID
+    return last - Int64(count) + 1...last
   }
 
   /// Where the flows of each minute stand, and that their hops are to be joined.

@@ -132,6 +132,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       try self.writer.closeTally(db, self.beforeWrite)
       try self.beforeWrite?("commit")
       try db.run("commit")
+      self.writer.transactionEnded()
       self.checkpointIfLarge(db)
     }
   }
@@ -141,6 +142,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     try access { db throws(StoreError) in
       // Some errors (disk full, I/O) have SQLite roll back by itself.
       if db.isInsideTransaction { try db.run("rollback") }
+      self.writer.transactionEnded()
       try self.writer.forget(db)
     }
   }

@@ -1,7 +1,8 @@
 internal import Flows
 internal import GRDBSQLite
 
-/// The rows of one batch as an SQLite table, so that a single `insert ... select` stores all of them.
+/// The rows of one batch as an SQLite table, so that a single `insert ... select` stores all of them: the plain way, for
+/// batches that `RowImage` has no room for.
 ///
 /// SQLite then asks for each column through a function pointer and never leaves its own loop between two rows; no
 /// parameter is bound, nothing is allocated per row. With SQLite 3.40 and 12 columns of integers this stores 1.6 times as
@@ -24,6 +25,12 @@ struct BatchTable {
     var destinations: UnsafePointer<Int64>?
     var outcomes: UnsafePointer<Int64>?
     var pathTemplates: UnsafePointer<Int64>?
+  }
+
+  /// Both ports in one column; from the middle of the range down, most need no more than four bytes.
+  @inline(__always)
+  static func ports(of row: FlowRow) -> Int64 {
+    (Int64(row.sourcePort) << 16 | Int64(row.localPort)) &- 1 << 31
   }
 
   // SQLite takes pointers to these two for pointers to their first member.
@@ -112,9 +119,7 @@ struct BatchTable {
         if row.pointee.pathTemplate >= 0 {
           sqlite3_result_int64(context, content.pointee.pathTemplates![Int(row.pointee.pathTemplate)])
         }
-      case 6:
-        let packed = Int64(row.pointee.sourcePort) << 16 | Int64(row.pointee.localPort)
-        sqlite3_result_int64(context, packed - 1 << 31)
+      case 6: sqlite3_result_int64(context, BatchTable.ports(of: row.pointee))
       case 7: if row.pointee.sent >= 0 { sqlite3_result_int64(context, row.pointee.sent) }
       case 8: if row.pointee.received >= 0 { sqlite3_result_int64(context, row.pointee.received) }
       case 9:

@@ -52,7 +52,9 @@ struct Workshop {
   private static func builtGatewatch() throws(BenchmarkError) -> String {
     let root = package.deletingLastPathComponent().deletingLastPathComponent().path
     Progress.show("building gatewatch")
-    try Command("swift", "build", "-c", "release", "--product", "gatewatch", "--package-path", root).run()
+    try Command(
+      "swift", "build", "-c", "release", "--static-swift-stdlib", "--product", "gatewatch", "--package-path", root
+    ).run()
     return root + "/.build/release/gatewatch"
   }
 
