@@ -2,8 +2,9 @@ internal import GRDB
 
 /// The tables, step by step, and the views, as they stand in `Queries/Schema` and `Queries/Views`.
 ///
-/// `NNN-*.sql` brings a store from version NNN-1 to NNN, each in a transaction of its own with the version. Views hold
-/// no facts: they are made anew whenever their text differs from the one the store was left with.
+/// `NNN-*.sql` brings a store from version NNN-1 to NNN; what is missing is done in one transaction with the version: a new
+/// store is there at once, with one sync of the disk instead of one per step. Views hold no facts: they are made anew
+/// whenever their text differs from the one the store was left with.
 enum Schema {
   static let steps: [(version: Int, name: String, sql: String)] = EmbeddedQueries.all.compactMap { name, sql in
     guard name.hasPrefix("Schema/"), let version = Int(name.dropFirst("Schema/".count).prefix(3)) else { return nil }
@@ -11,7 +12,7 @@ enum Schema {
   }
   static let views: [(name: String, sql: String)] = EmbeddedQueries.all.filter { $0.name.hasPrefix("Views/") }
 
-  /// What a step needs beyond SQL, after it, in its transaction.
+  /// What a step needs beyond SQL, after it.
   private static let conversions: [Int: @Sendable (Database) throws -> Void] = [5: HopBlocks.takeOver]
 
   /// The version this program writes.
@@ -20,14 +21,15 @@ enum Schema {
   static func migrate(_ db: Database, path: String) throws {
     let found = try Int.fetchOne(db, sql: "pragma user_version") ?? 0
     guard found <= version else { throw StoreError.newerSchema(path: path, found: found, known: version) }
-    for step in steps where step.version > found {
-      try db.inTransaction(.immediate) {
+    guard found < version else { return }
+    try db.inTransaction(.immediate) {
+      for step in steps where step.version > found {
         try db.execute(sql: step.sql)
         try conversions[step.version]?(db)
-        try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
-        try db.execute(sql: "pragma user_version = \(step.version)")
-        return .commit
       }
+      try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
+      try db.execute(sql: "pragma user_version = \(version)")
+      return .commit
     }
   }
 
