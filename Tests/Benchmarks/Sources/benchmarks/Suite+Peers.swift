@@ -11,7 +11,7 @@ extension Suite {
     let hasClickHouse = has("chdb")
     let duckDB = { (mode: String, log: String) in
       Rounds.Work(name: "DuckDB") {
-        try Command(python, script("duckdb.py"), mode, log, workshop.freshDatabase("duck")).run()
+        try Command(python, script("duck.py"), mode, log, workshop.freshDatabase("duck")).run()
       }
     }
     let clickHouse = { (mode: String, log: String) in
