@@ -59,18 +59,32 @@ public struct AddedRows: Sendable {
 
   var count: Int64 { stretches.values.joined().reduce(0) { $0 + Int64($1.count) } }
 
-  /// Row ids evenly spread over the rows of each log, `count` of each, or all where it has fewer.
-  func sample(_ count: Int64) -> [Int64] {
-    stretches.values.flatMap { stretches in
-      let rows = stretches.reduce(0) { $0 + Int64($1.count) }
-      let step = max(1, rows / count)
-      var passed: Int64 = 0
-      return stretches.flatMap { stretch in
-        defer { passed += Int64(stretch.count) }
-        let first = (step - passed % step) % step
-        return stride(from: stretch.lowerBound + first, through: stretch.upperBound, by: Int(step))
+  /// Row ids spread over the rows of each log, `count` of each, or all where it has fewer.
+  func sample(_ count: Int64) -> [Int64] { stretches.values.flatMap { AddedRows.sample($0, count) } }
+
+  /// At least `count` of the rows in these stretches, evenly spread; all where there are fewer. Of many, neighbours are taken
+  /// together: they lie on one page, and reading pages is what looking at flows costs.
+  static func sample(_ stretches: [ClosedRange<Int64>], _ count: Int64) -> [Int64] {
+    let rows = stretches.reduce(0) { $0 + Int64($1.count) }
+    let run = max(1, min(32, count / 64))
+    // In each period the first `run` rows.
+    let period = max(run, run * rows / max(1, count))
+    var sample: [Int64] = []
+    var passed: Int64 = 0
+    for stretch in stretches {
+      var place: Int64 = 0
+      while place < Int64(stretch.count) {
+        let phase = (passed + place) % period
+        if phase < run {
+          sample.append(stretch.lowerBound + place)
+          place += 1
+        } else {
+          place += period - phase
+        }
       }
+      passed += Int64(stretch.count)
     }
+    return sample
   }
 }
 
@@ -92,14 +106,13 @@ extension FlowStore {
 
   /// The roles that lines of each log have by the last judgement, by row id of the log, and whether any tells of a success.
   ///
-  /// Every flow is looked at where they are few, evenly spread ones where they are many: what is found is so, though what is
-  /// rare may be missing.
+  /// Every flow is looked at where they are few, runs of them that are evenly spread where they are many: what is found is so,
+  /// though what is rare may be missing.
   public func looksByLog() throws(StoreError) -> [Int64: LogLook] {
     let last = try lastFlow
     guard last > 0 else { return [:] }
     // Logs are not known here: more are looked at, so that small ones are met.
-    let step = max(1, last / (6 * FlowStore.lookedAt))
-    return try look(at: Array(stride(from: 1, through: last, by: Int(step))))
+    return try look(at: AddedRows.sample([1...last], 6 * FlowStore.lookedAt))
   }
 
   /// The same of logs with new rows, by these alone.
