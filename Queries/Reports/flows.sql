@@ -1,6 +1,7 @@
 -- title: The flows themselves
 -- about: Every stored flow with its verdict, in the order of storing; also earlier hops and second views,
---    which totals leave out.
+--    which totals leave out. Outcome and host are what that line says: a sidecar's line of a tunnel says ok though
+--    Squid refused it. How whole ways ended: gatewatch report journeys.
 -- table: started_at source source_ip host port path outcome bypass reason status duration_ms method url_path id
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included

@@ -1,7 +1,8 @@
 -- title: Requests and connections hop by hop
 -- about: One row per hop of each way: the lines that different proxies wrote of one request or connection, from the client
---    outwards. before_ms is what passed between the start of the hop before and this one, by their own clocks; own_ms is
---    what this hop took beyond the next one, of durations alone. One row per way: gatewatch report journeys.
+--    outwards, each with what it says itself: totals count the last one only. before_ms is what passed between the start of
+--    the hop before and this one, by their own clocks; own_ms is what this hop took beyond the next one, of durations alone.
+--    One row per way: gatewatch report journeys.
 -- parameter: since_ms  first millisecond to include (Unix time), of any hop
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host of any hop, lower case

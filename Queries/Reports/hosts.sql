@@ -1,6 +1,7 @@
 -- title: Where traffic went
--- about: One line per host, each flow counted once. Traffic inside the mesh is left out unless --path
---    internal asks for it.
+-- about: One line per host, each flow counted once, at the hop closest to the destination: so the host of a tunnel and its
+--    end are Squid's or the SNI proxy's word. Sources are who came to that hop, which may be another proxy. Traffic inside
+--    the mesh is left out unless --path internal asks for it.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case

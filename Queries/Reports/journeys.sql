@@ -1,11 +1,12 @@
 -- title: Requests and connections over all their hops
--- about: One row per way of a request or connection that several proxies logged, in the order of their starts. Where the
---    time went is told by differences of durations, which need no clocks that agree: mesh_ms is what the first hop took
---    beyond the next one (and beyond attempts that were repeated), gateway_ms what the hops between took beyond theirs, and
---    a last one that refused; external_ms is the last hop's whole duration: the destination, with that proxy's own share
---    (its line may tell them apart: gatewatch explain). A part that cannot be told is empty: HTTP requests and lives of
---    connections are never set against each other. A chain names each hop's role, duration and bytes sent/received. Hop by
---    hop: gatewatch report hops.
+-- about: One row per way of a request or connection that several proxies logged, in the order of their starts. What was joined
+--    with nothing is not here: blocked, failed and hosts count everything, each way once at its last hop. Where it went and
+--    how it ended is what that hop saw; the hops before a refusal or a failure may say ok. Where the time went is told by
+--    differences of durations, which need no clocks that agree: mesh_ms is what the first hop took beyond the next one (and
+--    beyond attempts that were repeated), gateway_ms what the hops between took beyond theirs, and a last one that refused;
+--    external_ms is the last hop's whole duration: the destination, with that proxy's own share (its line may tell them
+--    apart: gatewatch explain). A part that cannot be told is empty: HTTP requests and lives of connections are never set
+--    against each other. A chain names each hop's role, duration and bytes sent/received. Hop by hop: gatewatch report hops.
 -- parameter: since_ms  first millisecond to include (Unix time), of any hop
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host of any hop, lower case

@@ -1,7 +1,7 @@
 -- title: How long the destinations take
--- about: Per host and path, measured at one hop: the closest to the destination. http is the time of a
---    request, tcp the life of a connection; the two are never mixed. Percentiles come from a histogram
---    with an error of at most 1 %; max is exact.
+-- about: Per host and path, measured at one hop: the closest to the destination, of a tunnel Squid or the SNI proxy. http is
+--    the time of a request, tcp the life of a connection; the two are never mixed. Percentiles come from a histogram with an
+--    error of at most 1 %; max is exact.
 -- function: latency_histogram, histogram_percentile
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included

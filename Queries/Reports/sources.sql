@@ -1,7 +1,8 @@
 -- title: Who sent traffic
--- about: One line per workload, pod or address, each flow counted once. Traffic inside the mesh is left out
---    unless --path internal asks for it. A gateway or proxy stands here where the log of the hop before
---    it was not read.
+-- about: One line per workload, pod or address, each flow counted once, at the hop closest to the destination, under who came
+--    there. So a gateway or proxy stands here for what it handed on: 127.0.0.1 where both are in one pod. Who sent what was
+--    refused or failed there is in gatewatch report blocked and failed, of each way in journeys. Traffic inside the mesh is
+--    left out unless --path internal asks for it.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case

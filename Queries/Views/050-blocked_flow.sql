@@ -17,7 +17,8 @@ select
   j.role,
   j.reason,
   j.rule,
-  j.verdict_warnings
+  j.verdict_warnings,
+  j.journey
 from judged_flow j
 where j.outcome = 'blocked'
   and j.counted = 1;

@@ -33,7 +33,7 @@ import Testing
     }
   }
 
-  @Test("the time of each way is split as report journeys splits it")
+  @Test("the time of each way is split, and its end told, as report journeys does")
   func sameSplit() throws {
     let session = try Session()
     defer { session.remove() }
@@ -52,6 +52,11 @@ import Testing
       for part in ["mesh_ms", "retried_ms", "gateway_ms", "external_ms"] {
         #expect(journey[part] as? Int == way[part] as? Int, "\(part) of \(way["chain"] ?? "")")
       }
+      let end = try #require(journey["end"] as? [String: Any])
+      for part in ["outcome", "reason", "host"] {
+        #expect(end[part] as? String == way[part] as? String, "\(part) of \(way["chain"] ?? "")")
+      }
+      #expect(end["port"] as? Int == way["port"] as? Int, "port of \(way["chain"] ?? "")")
       let hops = try #require(journey["hops"] as? [[String: Any]])
       #expect(hops.compactMap { $0["role"] as? String }.joined(separator: " > ") == way["way"] as? String)
       #expect(hops.allSatisfy { ($0["evidence"] as? [String: Any])?["state"] as? String == "found" })

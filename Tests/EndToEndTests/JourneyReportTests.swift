@@ -56,6 +56,44 @@ import Testing
     #expect(try row(rows, host: "tunnel.example")["way"] as? String == "sidecar > forward-proxy")
   }
 
+  @Test(
+    "the view journey_flow says of every way what report journeys says",
+    arguments: [
+      "demo", "scenarios/walk-through", "scenarios/skipped-gateway-at-sni-proxy",
+      "scenarios/wildcard-gateway-sni-proxy",
+      "real-proxies/istio-1.3", "real-proxies/istio-1.23", "real-proxies/istio-json",
+    ])
+  func sameView(samples: String) throws {
+    let session = try Session()
+    defer { session.remove() }
+    let sql = """
+      select lower(hex(w.journey)) as journey, w.started_at_ms as started_at,
+        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+        w.host, w.port, w.traffic, w.way, w.path, w.outcome, w.reason, w.bypass, w.hops, w.attempts, w.duration_ms,
+        w.mesh_ms, w.retried_ms, w.gateway_ms, w.external_ms, w.bytes_sent as sent, w.bytes_received as received,
+        w.chain, l.path as log, w.line
+      from journey_flow w
+      join source s on s.id = w.source_id
+      left join log l on l.id = w.log_id
+      order by w.started_at_ms, w.journey
+      """
+    try session.write(sql, to: "ways.sql")
+    let formats = samples == "real-proxies/istio-json" ? " --log-format @SampleLogs/real-proxies/istio-json.conf" : ""
+    func ways(_ output: String) throws -> [String] {
+      try output.split(separator: "\n").map {
+        var way = try #require(try JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any], "\($0)")
+        // As a time in one, as a number in the other.
+        way["started_at"] = nil
+        return way.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }.joined(separator: " ")
+      }
+    }
+    let report = try ways(
+      session.run(
+        "gatewatch ingest\(formats) SampleLogs/\(samples)/*.log > i.txt; gatewatch report journeys --format ndjson"))
+    let view = try ways(session.run("gatewatch query -e \"$(cat ways.sql)\" --format ndjson"))
+    #expect(!report.isEmpty && report == view, "\(samples)")
+  }
+
   @Test("a sidecar straight before an SNI proxy is told as what the connection shows, never as a request id's word")
   func straightToTheSNIProxy() throws {
     let session = try Session()

@@ -320,8 +320,11 @@ struct ViewTests {
         "CORRELATED SCALAR SUBQUERY 7", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
       ])
     let views = Schema.views.compactMap { $0.name.split(separator: "-").last?.dropLast(4) }
-    // Signs of spoofing compare destinations with each other, pauses the lines of a log, missing hops two logs.
-    let comparing = ["suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod"]
+    // Signs of spoofing compare destinations with each other, pauses the lines of a log, missing hops two logs, ways their hops.
+    let comparing = [
+      "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
+      "relay_source",
+    ]
     for view in views where !comparing.contains(String(view)) {
       for step in try plan("select * from \(view)") {
         #expect(
@@ -334,8 +337,11 @@ struct ViewTests {
           "\(view): \(step)")
       }
     }
-    // Pods are no flows.
-    #expect(try !plan("select * from opted_out_pod").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })
+    // Pods and sources are no flows.
+    for view in ["opted_out_pod", "relay_source"] {
+      #expect(try !plan("select * from \(view)").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })
+    }
+    #expect(try plan("select * from journey_flow").count { $0 == "SCAN f" } == 1)
     // For what was handed on, for when logs were silent, for what was received: and not once per flow.
     #expect(try plan("select * from missing_hop_flow").count { $0 == "SCAN f" } == 3)
     // They pass over the flows once for what proxies resolved, and once, from a flow on, for who went there.

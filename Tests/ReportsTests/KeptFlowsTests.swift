@@ -32,7 +32,7 @@ struct KeptFlowsTests {
   ]
 
   private static let reports = [
-    "summary", "bypass", "blocked", "latency", "hosts", "sources", "timeline", "unlogged",
+    "summary", "bypass", "blocked", "failed", "latency", "hosts", "sources", "timeline", "unlogged",
   ]
 
   @Test(

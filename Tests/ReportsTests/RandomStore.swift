@@ -13,10 +13,11 @@ final class RandomStore {
   /// - Parameters:
   ///   - logs: that hold as many flows each; all but the first have silences.
   ///   - isByHours: verdicts change at whole hours, and no hops are joined: what flows without rows can tell.
+  ///   - hasRelays: some sources are SNI proxies that gateways in their pods speak to.
   ///   - sieve: says which flows get no row.
   init(
     flows: Int, logs: Int = 1, isWhollyJudged: Bool = false, hasRollups: Bool = false, isByHours: Bool = false,
-    sieve: (any FlowSieve)? = nil
+    hasRelays: Bool = false, sieve: (any FlowSieve)? = nil
   ) throws {
     folder = try ScratchFolder()
     let store = try FlowStore(path: folder.path())
@@ -24,6 +25,7 @@ final class RandomStore {
       var log = LogRecord(path: "/var/log/sidecar\(number > 0 ? "-\(number)" : "").log")
       log.id = try store.insert(log: log)
       let batch = RandomStore.batch(flows / logs)
+      if hasRelays { RandomStore.addRelays(to: batch) }
       if number > 0 { RandomStore.addSilences(to: batch, number) }
       try store.append(batch, log: log, firstLine: 1, position: 0, parser: number, sieve: sieve)
       log.lines = Int64(flows / logs)
@@ -93,6 +95,13 @@ final class RandomStore {
     }
     batch.count = flows
     return batch
+  }
+
+  private static func addRelays(to batch: FlowBatch) {
+    for number in [3, 8] {
+      batch.newSources[number] = Source(
+        log: 0, proxy: .nginxStream, shape: .server, clientIP: number == 3 ? "127.0.0.1" : "::1")
+    }
   }
 
   /// Leaves quarters of an hour with lines, ever further apart.

@@ -39,7 +39,7 @@ struct TallyTests {
   func twins(hasRollups: Bool) throws {
     let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
     let reader = try FlowReader(path: store.path)
-    for name in ["summary", "bypass", "blocked", "latency", "sources", "unproven", "unlogged"] {
+    for name in ["summary", "bypass", "blocked", "failed", "latency", "sources", "unproven", "unlogged"] {
       let query = try QueryCatalogue().report(named: name)
       for (title, set) in Self.filters {
         var filters = Filters()
@@ -87,6 +87,27 @@ struct TallyTests {
         return row
       }
       #expect(fast.rows.map(sorted) == slow.rows.map(sorted), "filter \(title)")
+    }
+  }
+
+  @Test(
+    "who sent what one proxy handed on to another is told alike from a tally and from SQL", arguments: [false, true])
+  func relays(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups, hasRelays: true)
+    let reader = try FlowReader(path: store.path)
+    for name in ["blocked", "failed"] {
+      let query = try QueryCatalogue().report(named: name)
+      for (title, set) in Self.filters {
+        var filters = Filters()
+        try set(&filters)
+        for limit in [nil, 7] {
+          let slow = try rows(query, filters, limit, tallied: false, reader)
+          let fast = try rows(query, filters, limit, tallied: true, reader)
+          #expect(fast.columns == slow.columns)
+          #expect(fast.rows == slow.rows, "\(name), filter \(title), limit \(limit ?? 0)")
+          #expect(fast.others == slow.others, "\(name), filter \(title), limit \(limit ?? 0)")
+        }
+      }
     }
   }
 

@@ -17,7 +17,8 @@ struct TalliedAnswer {
     let answer =
       switch query.name {
       case "bypass": try TalliedAnswer.bypass(arguments, limit, store)
-      case "blocked": try TalliedAnswer.blocked(arguments, limit, store)
+      case "blocked": try TalliedAnswer.endings(query, TalliedAnswer.blockedWords, arguments, limit, store)
+      case "failed": try TalliedAnswer.endings(query, TalliedAnswer.failedWords, arguments, limit, store)
       case "latency": try TalliedAnswer.latency(arguments, store)
       case "summary": try TalliedAnswer.summary(arguments, store)
       case "hosts": try TalliedAnswer.hosts(arguments, store)
@@ -150,6 +151,15 @@ struct ShownAlike {
   func keeping(_ isWanted: ([Value]) -> Bool) -> [Int32] {
     let wanted = values.map(isWanted)
     return groups.map { $0 >= 0 && wanted[Int($0)] ? $0 : -1 }
+  }
+
+  /// Group numbers with some row ids as a group of their own, numbered behind all others.
+  func groups(apart: [Int64]) -> [Int32] {
+    guard let last = apart.last, last < Int64(ShownAlike.maxID) else { return groups }
+    var groups = groups
+    if groups.count <= Int(last) { groups += repeatElement(-1, count: Int(last) + 1 - groups.count) }
+    for id in apart where id >= 0 { groups[Int(id)] = Int32(values.count) }
+    return groups
   }
 
   /// The first row id of each group.

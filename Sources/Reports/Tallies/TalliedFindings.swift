@@ -65,46 +65,6 @@ extension TalliedAnswer {
         ))
   }
 
-  static func blocked(_ arguments: [String: Value], _ limit: Int?, _ store: FlowReader) throws -> TalliedAnswer? {
-    let words = """
-      select f.reason, f.role
-      from blocked_flow f
-      where f.id = :example
-        and (:path is null or instr(',' || :path || ',', ',none,') > 0)
-        and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
-      order by f.id
-      """
-    guard let found = try Places(words, arguments, store) else { return nil }
-    let verdicts = found.tally.verdicts
-    let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
-      if one.flows != other.flows { return one.flows > other.flows }
-      let (before, after) = (verdicts[one.verdict], verdicts[other.verdict])
-      if before[0] != after[0] { return precedesInSQL(before[0], after[0]) }
-      if one.destination != other.destination { return one.destination < other.destination }
-      if one.source != other.source { return one.source < other.source }
-      return precedesInSQL(before[1], after[1])
-    }
-    let rows = shown.map { group -> [Value] in
-      let verdict = verdicts[group.verdict]
-      let place = found.destinations.values[group.destination]
-      return [
-        verdict[0], place[0], place[1] == 0 ? .null : place[1], found.sources.values[group.source][0], verdict[1],
-        .integer(group.flows), .integer(group.firstMs), .integer(group.lastMs),
-      ]
-    }
-    let sum = TallySum(rest)
-    return TalliedAnswer(
-      columns: ["reason", "host", "port", "source", "role", "flows", "first_seen", "last_seen"], rows: rows,
-      others: rest.isEmpty
-        ? nil
-        : (
-          rest.count,
-          [
-            .null, .null, .null, .null, .null, .integer(sum.flows), .integer(sum.firstMs), .integer(sum.lastMs),
-          ]
-        ))
-  }
-
   /// Numbers of the verdicts in the order of some of their words.
   static func ranks(_ verdicts: [[Value]], by key: ([Value]) -> [Value]) -> [Int] {
     let keys = verdicts.map(key)
@@ -121,11 +81,14 @@ extension TalliedAnswer {
     var destinations: ShownAlike
     var tally: Tally
 
-    init?(_ words: String, _ arguments: [String: Value], _ store: FlowReader) throws {
+    /// - Parameter apart: row ids of sources, ascending, that are one group behind all others, whatever a filter says.
+    init?(
+      _ words: String, _ arguments: [String: Value], apart: [Int64] = [], _ store: FlowReader
+    ) throws {
       sources = try .sources(arguments, in: store)
       destinations = try .destinations(by: ["host", "port"], arguments, in: store)
       var request = TalliedAnswer.request(arguments)
-      request.sourceGroups = sources.groups
+      request.sourceGroups = sources.groups(apart: apart)
       request.destinationGroups = destinations.groups
       guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))
       else { return nil }

@@ -82,9 +82,18 @@ struct ExplanationJSON {
     let time = TimeSpent(journey)
     return object([
       ("id", JSON.string(journey.id)), ("hops", list(hops)), ("hops_not_shown", String(journey.hopsNotShown)),
-      ("mesh_ms", number(time?.mesh)), ("retried_ms", number(time?.retried)), ("gateway_ms", number(time?.gateway)),
+      ("end", end(journey)), ("mesh_ms", number(time?.mesh)), ("retried_ms", number(time?.retried)),
+      ("gateway_ms", number(time?.gateway)),
       ("external_ms", number(time?.external)), ("answer_began_ms", number(time?.answerBegan)),
       ("clocks", text(journey.clockNote)),
+    ])
+  }
+
+  private func end(_ journey: JourneyExplanation) -> String {
+    guard let end = WayEnd(journey) else { return "null" }
+    return object([
+      ("outcome", JSON.string(end.outcome)), ("reason", text(end.reason)), ("role", JSON.string(end.role)),
+      ("host", text(end.host)), ("port", number(end.port)),
     ])
   }
 

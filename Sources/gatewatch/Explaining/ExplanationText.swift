@@ -180,6 +180,7 @@ struct ExplanationText {
       text += row("", "\(index + 1) \(self.hop(hop, after: before))\(hop.flow.id == flow.id ? "  (this line)" : "")")
       before = hop.flow.integer("started_at_ms")
     }
+    if let end = WayEnd(journey) { text += row("end", end.sentence) }
     for (index, sentence) in (TimeSpent(journey)?.sentences ?? []).enumerated() {
       text += row(index == 0 ? "time" : "", sentence)
     }

@@ -96,6 +96,36 @@ struct TimeSpent: Equatable {
   }
 }
 
+/// How the whole way ended: as its last hop says, or where that says ok, as the first hop that does not. `report journeys` says
+/// the same in SQL; a test holds the two equal.
+struct WayEnd: Equatable {
+  var outcome: String
+  var reason: String?
+  /// Of the proxy that saw it.
+  var role: String
+  /// Where the last hop went.
+  var host: String?
+  var port: Int64?
+
+  /// nil where not all hops are known.
+  init?(_ journey: JourneyExplanation) {
+    let steps = journey.hops.enumerated().filter { $0.offset == 0 || !$0.element.isRepeated }.map(\.element.flow)
+    guard let first = steps.first, let last = steps.last, steps.count > 1, journey.hopsNotShown == 0 else { return nil }
+    func isOK(_ flow: FlowExplanation) -> Bool { flow.text("outcome") == "ok" }
+    let telling = isOK(last) ? steps.first { !isOK($0) } ?? last : last
+    outcome = telling.text("outcome") ?? "unknown"
+    reason = telling.text("reason")
+    role = telling.text("role") ?? "unknown"
+    host = last.text("host") ?? first.text("host")
+    port = last.integer("port") ?? first.integer("port")
+  }
+
+  var sentence: String {
+    let place = (host ?? "no host") + (port.map { ":\($0)" } ?? "")
+    return "\(outcome)\(reason.map { " (\($0))" } ?? "") as the \(role) saw it; to \(place), as the last hop says"
+  }
+}
+
 extension JourneyExplanation {
   /// What to know of the clocks before reading anything into the starts; nil where they raise no question.
   var clockNote: String? {
