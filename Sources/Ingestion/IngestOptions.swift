@@ -1,5 +1,6 @@
 public import AccessLogs
 public import Flows
+internal import Glibc
 
 /// How a run reads its inputs.
 public struct IngestOptions: Sendable {
@@ -17,11 +18,16 @@ public struct IngestOptions: Sendable {
   public var keep = Keep.all
   /// Path of the database, so that a folder that holds it is not read as its own log.
   public var database: String?
+  /// Threads that read, parse and store files; what is stored does not depend on their number.
+  public var threads = IngestOptions.usefulThreads
   public var limits = IngestLimits()
   /// Unix milliseconds; noted with each log. The library itself never reads a clock.
   public var nowMs: @Sendable () -> Int64
   /// Seconds of a clock that never jumps.
   public var seconds: @Sendable () -> Double
+
+  /// As many as there are processors. Beyond four, the one that stores at a time is what all wait for.
+  public static let usefulThreads = min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1), 4)
 
   public init(nowMs: @escaping @Sendable () -> Int64, seconds: @escaping @Sendable () -> Double) {
     self.nowMs = nowMs
@@ -46,9 +52,6 @@ public struct IngestLimits: Sendable {
   public var secondsPerCommit = 2.0
   /// Deflate reaches 1,032 to 1; access logs lie between 10 and 60, the dullest health checks under 300.
   public var maxInflationRatio: Int64 = 500
-  /// Compressed files of at least this many bytes are inflated by a thread of their own; a smaller one is read before that
-  /// has begun.
-  public var leastReadAhead: Int64 = 64 << 10
   /// Decompressed bytes up to which the ratio does not matter.
   public var unratedInflatedBytes: Int64 = 256 << 20
   /// Lines `--overlap` remembers the number of equal lines of, within one input (twice this many at most).

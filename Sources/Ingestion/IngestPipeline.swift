@@ -9,7 +9,7 @@ internal import Flows
 ///     let pipeline = IngestPipeline(store: store, options: options)
 ///     let summary = try pipeline.run(paths: ["/var/log/pods", "squid.log*"], policy: nil)
 ///
-/// One run per pipeline. The calling thread reads and parses, a second one writes.
+/// One run per pipeline.
 public final class IngestPipeline {
   private let store: FlowStore?
   private let options: IngestOptions
@@ -43,9 +43,10 @@ public final class IngestPipeline {
     registry = LogRegistry(try store?.logs() ?? [])
     let lastTally = try store?.lastTally() ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
-    let reader = LogReader(
-      parser: LineParser(formats: options.formats), writer: writer, options: options, overlap: overlapFilter(writer))
-    writer.start()
+    let crew = PieceCrew(writer: writer, options: options)
+    let reader = Reader(
+      writer: writer, crew: crew,
+      streams: LogReader(parser: crew.parser, writer: writer, options: options, overlap: overlapFilter(writer)))
     for file in discovery.found {
       if StopRequest.signal != nil || !read(file, with: reader) { break }
     }
@@ -55,6 +56,14 @@ public final class IngestPipeline {
     try judge(writer, policy: policy, lastTally: lastTally)
     summary.seconds = options.seconds() - began
     return summary
+  }
+
+  /// What a file goes through.
+  private struct Reader {
+    let writer: StoreWriter
+    let crew: PieceCrew
+    /// For pipes, and for all where only new lines are read.
+    let streams: LogReader
   }
 
   private func sieve(_ policy: Policy?) throws(StoreError) -> (any FlowSieve)? {
@@ -122,7 +131,7 @@ public final class IngestPipeline {
   // MARK: One file
 
   /// False when the run has to end.
-  private func read(_ found: Discovery.Found, with reader: LogReader) -> Bool {
+  private func read(_ found: Discovery.Found, with reader: Reader) -> Bool {
     if let identity = found.identity, !handled.insert(identity).inserted { return true }
     do throws(ReadError) {
       let file = try LogFile(path: found.name.path, limits: options.limits)
@@ -142,7 +151,7 @@ public final class IngestPipeline {
 
   /// The file under this name is another one than last time: what was read then may lie beside it, rotated. It is read
   /// to its end first, and so is everything rotated after it.
-  private func readRotatedSiblings(of found: Discovery.Found, with reader: LogReader) throws(ReadError) -> Bool {
+  private func readRotatedSiblings(of found: Discovery.Found, with reader: Reader) throws(ReadError) -> Bool {
     guard found.name.age == .live, let former = registry.log(named: found.name.path) else { return true }
     let siblings = Discovery.rotatedSiblings(of: found.name.path)
     for (index, sibling) in siblings.enumerated() {
@@ -158,7 +167,7 @@ public final class IngestPipeline {
   }
 
   private func read(
-    _ file: LogFile, _ name: LogName, from place: ReadingPlace, with reader: LogReader
+    _ file: LogFile, _ name: LogName, from place: ReadingPlace, with reader: Reader
   ) throws(ReadError) -> Bool {
     switch place {
     case .unchanged(let log):
@@ -167,7 +176,9 @@ public final class IngestPipeline {
       registry.move(log, to: file)
       declare(log)
       // Another name or another role is worth noting, though there is nothing to read.
-      if log.record != before && !reader.note(log) { return false }
+      if log.record != before && !reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record)) {
+        return false
+      }
       report(name, log, from: log.record.position, Tally(), pending: log.record.pending)
       return true
     case .covered(let log):
@@ -212,17 +223,23 @@ public final class IngestPipeline {
   }
 
   private func read(
-    _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: LogReader
+    _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: Reader
   ) -> Bool {
     declare(log)
     let from = log.record.position
     let before = bytesDone
-    reader.onChunk = { [self] bytes in
+    let show: (Int64) -> Void = { [self] bytes in
       bytesDone = before + bytes
       progress?(IngestProgress(path: name.path, bytes: bytesDone, of: bytesTotal, seconds: options.seconds() - began))
     }
+    (reader.crew.onPiece, reader.streams.onChunk) = (show, show)
     var tally = Tally()
-    let result = reader.read(file, as: log, prefix: prefix, tally: &tally)
+    let result =
+      if file.identity == nil || options.dropsSeenLines {
+        reader.streams.read(file, as: log, prefix: prefix, standing: &reader.crew.standing, tally: &tally)
+      } else {
+        reader.crew.read(file, as: log, prefix: prefix, tally: &tally)
+      }
     bytesDone = before + file.size
     registry.learnFirstLine(of: log)
     log.putAside()

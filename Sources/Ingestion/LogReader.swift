@@ -3,7 +3,8 @@ internal import FlowStore
 internal import Flows
 internal import Glibc
 
-/// Pumps the bytes of one file after another through the parser, and hands the batches to the writer.
+/// Pumps the bytes of one input after another through a parser, as they come, and hands the batches to the writer: for pipes,
+/// and for lines that are only read if they are new. What lies in files is read by a `PieceCrew`.
 ///
 ///       slack | unfinished line | chunk read behind it           | slack
 ///             ^start            ^                            ^end
@@ -16,6 +17,18 @@ final class LogReader {
     var error: ReadError?
     /// A signal, or a store that failed.
     var wasStopped = false
+
+    mutating func noteEnd(of file: LogFile) {
+      guard error == nil, !wasStopped else { return }
+      switch file.compressionEnd {
+      case .incomplete:
+        warnings.append("gzip data ends in the middle: read as far as it goes, and read on when the file has grown")
+      case .trailingGarbage(let place):
+        warnings.append("no gzip data from byte \(place) on: that part was not read")
+      case .complete, nil:
+        break
+      }
+    }
   }
 
   private let parser: LineParser
@@ -30,8 +43,6 @@ final class LogReader {
   private let buffer: UnsafeMutableRawBufferPointer
   private var start = 0
   private var end = 0
-  /// Inflates on while this thread parses; nil for files that need no inflating.
-  private var ahead: ReadAhead?
   private var batch: FlowBatch?
   private var batchFirstLine: Int64 = 0
   private var batchPosition: Int64 = 0
@@ -58,17 +69,21 @@ final class LogReader {
   private var unread: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: buffer[start..<end]) }
 
   /// Reads `file` from where it stands, which is the reading position of `log`, to its end.
-  func read(_ file: LogFile, as log: KnownLog, prefix: ConsumedPrefix, tally: inout Tally) -> Result {
+  /// - Parameter standing: how the last log left its parser, and how this one does.
+  func read(
+    _ file: LogFile, as log: KnownLog, prefix: ConsumedPrefix, standing: inout LineParser.Standing, tally: inout Tally
+  ) -> Result {
     var result = Result()
     var state = LogState(log: log, prefix: prefix)
     (start, end) = (0, 0)
+    writer.begin(isInline: overlap != nil)
+    defer { writer.end() }
     parser.begin(log: state.context(modifiedNs: file.modifiedNs))
+    parser.enter(standing.beginning(carry: parser.carry), nextLine: parser.nextLine)
+    defer { standing = parser.standing }
     overlap?.begin(log.record)
     guard takeBatch(state) else { return Result(wasStopped: true) }
     lastSent = options.seconds()
-    if file.isCompressed, file.identity != nil, file.size >= limits.leastReadAhead {
-      ahead = ReadAhead(file, pieceBytes: limits.chunkBytes)
-    }
     do throws(ReadError) {
       var isAtEnd = false
       while !isAtEnd && !result.wasStopped {
@@ -79,7 +94,7 @@ final class LogReader {
         if !result.wasStopped && end - start > limits.maxLineBytes + 1 {  // a carriage return is not counted
           try readOverlong(file, &state, &tally, &result)
         }
-        onChunk?(ahead?.bytesRead ?? file.bytesRead)
+        onChunk?(file.bytesRead)
         // What comes slowly through a pipe is stored every now and then all the same.
         if file.identity == nil, options.seconds() - lastSent >= limits.secondsPerCommit {
           if !send(&state, &tally, isEndOfFile: true) { result.wasStopped = true }
@@ -88,22 +103,11 @@ final class LogReader {
     } catch {
       result.error = error
     }
-    ahead?.stop()
-    ahead = nil
     result.pending += Int64(end - start)
-    state.record.pending = result.pending
-    noteEnd(of: file, &result)
-    state.record.size = file.identity == nil ? nil : file.size
-    state.record.modifiedNs = file.identity == nil ? nil : file.modifiedNs
-    // A gzip file that could not be read to its end is looked at again even when it stays as it is.
-    if file.isCompressed && (result.wasStopped || result.error != nil) { state.record.modifiedNs = nil }
+    result.noteEnd(of: file)
+    state.end(file, result)
     if !finish(log, &state, &tally) { result.wasStopped = true }
     return result
-  }
-
-  /// Hands over what is known of a log of which nothing is read. False when the writer takes no more.
-  func note(_ log: KnownLog) -> Bool {
-    writer.send(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
   }
 
   /// Nothing can follow: the last line is whole although it has no newline.
@@ -111,19 +115,6 @@ final class LogReader {
     if options.isFinal || file.identity == nil && !file.isCompressed { return true }
     guard let end = file.compressionEnd else { return false }
     return end != .incomplete
-  }
-
-  private func noteEnd(of file: LogFile, _ result: inout Result) {
-    guard result.error == nil, !result.wasStopped else { return }
-    switch file.compressionEnd {
-    case .incomplete:
-      result.warnings.append(
-        "gzip data ends in the middle: read as far as it goes, and read on when the file has grown")
-    case .trailingGarbage(let place):
-      result.warnings.append("no gzip data from byte \(place) on: that part was not read")
-    case .complete, nil:
-      break
-    }
   }
 
   // MARK: Chunks
@@ -137,7 +128,7 @@ final class LogReader {
     }
     let room = UnsafeMutableRawBufferPointer(
       rebasing: buffer[end..<end + min(limits.chunkBytes, buffer.count - end)])
-    let count = if let ahead { try ahead.read(into: room) } else { try file.read(into: room) }
+    let count = try file.read(into: room)
     end += count
     return count
   }
@@ -198,7 +189,7 @@ final class LogReader {
         }
         break
       }
-      onChunk?(ahead?.bytesRead ?? file.bytesRead)
+      onChunk?(file.bytesRead)
     }
     guard let batch else { return }
     head.withUnsafeBytes { parser.rejectOverlong($0, into: batch) }
@@ -227,7 +218,7 @@ final class LogReader {
   // MARK: Batches
 
   private func takeBatch(_ state: LogState) -> Bool {
-    if batch == nil { batch = writer.empty.receive() }
+    if batch == nil { batch = writer.empty?.receive() }
     batchFirstLine = parser.nextLine
     batchPosition = state.record.position
     return batch != nil
@@ -236,7 +227,8 @@ final class LogReader {
   /// Hands the batch over together with the reading position after it, and takes an empty one.
   private func send(_ state: inout LogState, _ tally: inout Tally, isEndOfFile: Bool) -> Bool {
     guard let full = batch else { return false }
-    state.take(full, parser: parser, nowMs: options.nowMs())
+    state.rest(lines: parser.nextLine - 1, carry: parser.carry)
+    state.take(full, nowMs: options.nowMs())
     tally.add(full)
     overlap?.settle()
     batch = nil
@@ -251,7 +243,7 @@ final class LogReader {
   private func finish(_ log: KnownLog, _ state: inout LogState, _ tally: inout Tally) -> Bool {
     let before = log.record
     let isEmpty = batch?.isEmpty ?? true
-    if isEmpty { state.rest(parser: parser) }
+    if isEmpty { state.rest(lines: parser.nextLine - 1, carry: parser.carry) }
     var isSent = true
     if !isEmpty || state.record != before || before.id == 0 {
       if isEmpty { state.record.lastReadAtMs = options.nowMs() }
@@ -287,8 +279,7 @@ struct LogState {
     record.position += Int64(bytes.count)
   }
 
-  mutating func take(_ batch: FlowBatch, parser: LineParser, nowMs: Int64) {
-    rest(parser: parser)
+  mutating func take(_ batch: FlowBatch, nowMs: Int64) {
     record.read += Int64(batch.linesRead)
     record.stored += Int64(batch.count)
     record.rejected += Int64(batch.rejectedCount)
@@ -302,10 +293,19 @@ struct LogState {
     record.lastReadAtMs = nowMs
   }
 
-  /// What the parser and the hashes know at this place.
-  mutating func rest(parser: LineParser) {
-    record.lines = parser.nextLine - 1
-    record.carry = parser.carry.isEmpty ? nil : parser.carry
+  /// The file was read to its end, or as far as it goes.
+  mutating func end(_ file: LogFile, _ result: LogReader.Result) {
+    record.pending = result.pending
+    record.size = file.identity == nil ? nil : file.size
+    record.modifiedNs = file.identity == nil ? nil : file.modifiedNs
+    // A gzip file that could not be read to its end is looked at again even when it stays as it is.
+    if file.isCompressed && (result.wasStopped || result.error != nil) { record.modifiedNs = nil }
+  }
+
+  /// What a parser and the hashes know at this place.
+  mutating func rest(lines: Int64, carry: [UInt8]) {
+    record.lines = lines
+    record.carry = carry.isEmpty ? nil : carry
     record.headLength = Int64(prefix.head.count)
     record.headHash = Int64(bitPattern: prefix.headDigest)
     record.tailLength = Int64(prefix.tail.count)

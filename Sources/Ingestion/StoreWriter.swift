@@ -2,15 +2,19 @@ internal import Dispatch
 internal import Flows
 internal import FlowStore
 
-/// The second thread of a run: takes batches off the hand-over, stores them, and commits rows and reading positions
-/// together.
+/// Stores batches, and commits rows and reading positions together.
 ///
-/// `@unchecked Sendable`: everything below `start` is touched by the writing thread only, until `finish` has waited for
-/// its end; the two queues are the only road between the threads.
+/// Who parses hands over on its own thread (`take`), or, where one thread does all the parsing, between `begin` and `end`
+/// through a queue (`send`) that a thread of its own empties.
+///
+/// `@unchecked Sendable`: everything below the queues is touched by one thread at a time: that of the queue, from `begin` until
+/// `end` has waited for its end, or by who calls.
 final class StoreWriter: @unchecked Sendable {
   /// A batch with where it begins, and the state of its log after it; or a state alone.
   struct Parcel: Sendable {
     var batch: FlowBatch?
+    /// Which parser filled it: each has local ids of its own.
+    var parser = 0
     var firstLine: Int64 = 0
     var position: Int64 = 0
     var ordinal: Int64
@@ -18,17 +22,18 @@ final class StoreWriter: @unchecked Sendable {
     var prefix: ConsumedPrefix?
     /// A good place to commit.
     var isEndOfFile = false
+    /// `record` and `prefix` say where to go on behind the batch.
+    var isPlace = true
   }
 
-  let filled: HandOver<Parcel>
-  let empty: HandOver<FlowBatch>
+  private var filled: HandOver<Parcel>?
+  private(set) var empty: HandOver<FlowBatch>?
+  private let ended = DispatchSemaphore(value: 0)
 
   private let store: FlowStore?
   private let sieve: (any FlowSieve)?
   private let limits: IngestLimits
   private let seconds: @Sendable () -> Double
-  /// Runs on the caller's thread: what `--overlap` notes has to be in the transaction of the rows it stands for.
-  private let isInline: Bool
   private var rowIDs: [Int64: Int64] = [:]
   private var dirty: [Int64: Parcel] = [:]
   /// What this run has stored so far.
@@ -36,7 +41,6 @@ final class StoreWriter: @unchecked Sendable {
   private var rowsSinceCommit = 0
   private var lastCommit: Double
   private var failure: StoreError?
-  private let ended = DispatchSemaphore(value: 0)
 
   /// - Parameter sieve: says which flows need no row; nil gives one to each.
   init(store: FlowStore?, known: [KnownLog], options: IngestOptions, sieve: (any FlowSieve)? = nil) {
@@ -45,35 +49,66 @@ final class StoreWriter: @unchecked Sendable {
     limits = options.limits
     seconds = options.seconds
     lastCommit = options.seconds()
-    isInline = options.dropsSeenLines
-    filled = HandOver(capacity: limits.batches)
-    empty = HandOver(capacity: limits.batches)
-    for _ in 0..<limits.batches { _ = empty.send(FlowBatch(capacity: limits.batchRows)) }
     for log in known where log.record.id != 0 { rowIDs[log.ordinal] = log.record.id }
   }
 
-  func start() {
-    if isInline { return }
+  // MARK: By a thread of its own
+
+  /// - Parameter isInline: on the caller's thread all the same: what `--overlap` notes has to be in the transaction of the rows
+  ///   it stands for.
+  func begin(isInline: Bool) {
+    let empty = HandOver<FlowBatch>(capacity: limits.batches)
+    for _ in 0..<limits.batches { _ = empty.send(FlowBatch(capacity: limits.batchRows)) }
+    self.empty = empty
+    guard !isInline else { return }
+    let filled = HandOver<Parcel>(capacity: limits.batches)
+    self.filled = filled
     DispatchQueue(label: "gatewatch.writer").async { [self] in
-      while let parcel = filled.receive() { take(parcel) }
+      while let parcel = filled.receive() {
+        // The reader must not wait for a place that never gets free.
+        if !take(parcel) { filled.close() }
+        giveBack(parcel)
+      }
       ended.signal()
     }
   }
 
   /// False when the store failed: there is no use in reading on.
   func send(_ parcel: Parcel) -> Bool {
-    guard isInline else { return filled.send(parcel) }
-    take(parcel)
+    if let filled { return filled.send(parcel) }
+    defer { giveBack(parcel) }
+    return take(parcel)
+  }
+
+  private func giveBack(_ parcel: Parcel) {
+    guard let batch = parcel.batch else { return }
+    batch.reset()
+    _ = empty?.send(batch)
+  }
+
+  /// Waits until all that was sent is stored.
+  func end() {
+    if let filled {
+      filled.close()
+      ended.wait()
+    }
+    (filled, empty) = (nil, nil)
+  }
+
+  // MARK: On the caller's thread
+
+  /// False when the store failed: there is no use in reading on.
+  func take(_ parcel: Parcel) -> Bool {
+    guard failure == nil else { return false }
+    do throws(StoreError) { try keep(parcel) } catch { failure = error }
     return failure == nil
   }
 
-  /// Waits until all is stored, and leaves the transaction open for what the caller adds to it.
+  /// The store failed outside of a parcel.
+  func fail(_ error: StoreError) { failure = failure ?? error }
+
+  /// Leaves the transaction open for what the caller adds to it.
   func finish() throws(StoreError) {
-    filled.close()
-    if !isInline { ended.wait() }
-    // The memory of the batches is free for what follows.
-    empty.close()
-    while empty.receive() != nil {}
     if let failure {
       try? store?.rollback()
       throw failure
@@ -83,26 +118,6 @@ final class StoreWriter: @unchecked Sendable {
 
   /// Row id of a log, once a parcel of it was stored.
   func rowID(_ ordinal: Int64) -> Int64? { rowIDs[ordinal] }
-
-  /// The store failed outside of a parcel; only where parcels are taken on the caller's thread.
-  func fail(_ error: StoreError) {
-    precondition(isInline)
-    failure = failure ?? error
-  }
-
-  private func take(_ parcel: Parcel) {
-    if failure == nil {
-      do throws(StoreError) { try keep(parcel) } catch {
-        failure = error
-        // The reader must not wait for a place that never gets free.
-        filled.close()
-      }
-    }
-    if let batch = parcel.batch {
-      batch.reset()
-      _ = empty.send(batch)
-    }
-  }
 
   private func keep(_ parcel: Parcel) throws(StoreError) {
     guard let store else { return }
@@ -117,10 +132,12 @@ final class StoreWriter: @unchecked Sendable {
     if let batch = parcel.batch, !batch.isEmpty {
       parcel.record.id = id
       let rows = try store.append(
-        batch, log: parcel.record, firstLine: parcel.firstLine, position: parcel.position, sieve: sieve)
+        batch, log: parcel.record, firstLine: parcel.firstLine, position: parcel.position, parser: parcel.parser,
+        sieve: sieve)
       if let rows { addedRows.add(rows, of: id) }
       rowsSinceCommit += batch.linesRead
     }
+    guard parcel.isPlace else { return }
     parcel.batch = nil
     parcel.record.id = id
     dirty[parcel.ordinal] = parcel

@@ -31,16 +31,16 @@ struct GzipTests {
     case "bomb": packed += Gzip.compress([UInt8](repeating: 0x20, count: 300_000_000))
     default: break
     }
-    func read(leastReadAhead: Int64) throws -> [String] {
+    func read(threads: Int) throws -> [String] {
       let scene = try Scene()
-      scene.options.limits.leastReadAhead = leastReadAhead
+      scene.options.threads = threads
       try scene.write("access.log.gz", bytes: packed)
       let summary = try scene.ingest("access.log.gz")
       let marks = try scene.numbers("select position from line_mark order by position")
       return try scene.logs() + summary.problems.map(\.message)
         + ["\(summary.lines) \(summary.files[0].pending) \(marks)"] + scene.stored().map { "\($0)" }
     }
-    #expect(try read(leastReadAhead: 0) == read(leastReadAhead: .max))
+    #expect(try read(threads: 1) == read(threads: 3))
   }
 
   @Test("several members are one log, and a line may run across two of them")

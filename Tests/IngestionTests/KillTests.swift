@@ -90,6 +90,7 @@ struct KillTests {
     var random = Seeded(seed: seed)
     scene.options.limits.chunkBytes = Int.random(in: 200...3000, using: &random)
     scene.options.limits.batchRows = 34
+    scene.options.threads = Int.random(in: 1...3, using: &random)
     scene.options.limits.rowsPerCommit = Int.random(in: 1...60, using: &random)
     var next = 1
     var expected: [Int] = []

@@ -22,8 +22,7 @@ final class Scene {
     options = IngestOptions(nowMs: { 1_795_000_000_000 }, seconds: { 0 })
     try FileManager.default.createDirectory(atPath: folder + "/store", withIntermediateDirectories: true)
     options.database = database
-    // As large files are read.
-    options.limits.leastReadAhead = 0
+    options.threads = 2
   }
 
   deinit { try? FileManager.default.removeItem(atPath: folder) }

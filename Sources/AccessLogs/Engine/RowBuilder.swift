@@ -61,6 +61,9 @@ final class RowBuilder {
     var writtenAtMs = Numbers.missing
     /// For lines without a usable time.
     var lastTimeMs = Numbers.missing
+    /// What that was when the lines at hand were begun, and whether a line may have made use of it.
+    var earlierTimeMs = Numbers.missing
+    var leansOnTime = false
   }
   let state = RowBuilder.boxed(State())
 
@@ -88,6 +91,19 @@ final class RowBuilder {
   func restartSources() {
     sources.pointee.restart()
     sourceWarnings.pointee.removeAll(keepingCapacity: true)
+  }
+
+  /// All entries are new again.
+  func forgetEntries() {
+    restartSources()
+    restartDestinations()
+    outcomes.pointee.restart()
+    templates.pointee.restart()
+  }
+
+  private func restartDestinations() {
+    destinations.pointee.restart()
+    destinationWarnings.pointee.removeAll(keepingCapacity: true)
   }
 
   // MARK: - Dictionary keys
@@ -207,10 +223,7 @@ final class RowBuilder {
     if state.pointee.wantsRestart {
       state.pointee.wantsRestart = false
       if sources.pointee.isAlmostFull { restartSources() }
-      if destinations.pointee.isAlmostFull {
-        destinations.pointee.restart()
-        destinationWarnings.pointee.removeAll(keepingCapacity: true)
-      }
+      if destinations.pointee.isAlmostFull { restartDestinations() }
       if outcomes.pointee.isAlmostFull { outcomes.pointee.restart() }
     }
     // An empty batch may hold entries all the same: of rows that were not stored after all. They stay, as ids are given
@@ -280,6 +293,7 @@ final class RowBuilder {
     warnings.insert(.timeAssumed)
     let writtenAtMs = state.pointee.writtenAtMs
     if writtenAtMs != Numbers.missing { return durationMs > 0 ? writtenAtMs &- durationMs : writtenAtMs }
+    if state.pointee.lastTimeMs == state.pointee.earlierTimeMs { state.pointee.leansOnTime = true }
     return state.pointee.lastTimeMs == Numbers.missing ? nil : state.pointee.lastTimeMs
   }
 

@@ -87,11 +87,18 @@ struct IngestCommand: ParsableCommand {
       valueName: "ms"))
   var slow: Int64?
 
+  @Option(
+    help: ArgumentHelp(
+      "Threads that read and parse files (default: one per processor, at most 4).",
+      discussion: "What is stored does not depend on their number.", valueName: "count"))
+  var threads: Int?
+
   @Flag(help: "Read and count, and write nothing; every file from its beginning.")
   var dryRun = false
 
   func validate() throws {
     guard !paths.isEmpty else { throw ValidationError("name the logs to read, or - for standard input") }
+    if let threads, !(1...64).contains(threads) { throw ValidationError("--threads takes a number from 1 to 64") }
     if let slow {
       guard keep == .exceptions else { throw ValidationError("--slow goes with --keep exceptions") }
       guard slow > 0 else { throw ValidationError("--slow takes a number of milliseconds") }
@@ -131,6 +138,7 @@ struct IngestCommand: ParsableCommand {
     options.joinsHops = joinHops
     options.keep = keep == .all ? .all : .exceptions(slowMs: slow ?? Keep.slowMs)
     options.database = store.database
+    if let threads { options.threads = threads }
     let policy = try store.policy.map { try StoreAccess.policy(file: $0) }
     policy?.policy.warnings.forEach { Terminal.complain("\($0)") }
     let progress = ProgressLine()
