@@ -16,7 +16,7 @@ final class RowImage {
   static let schema = "row_image"
   static let pageSize = 16_384
   /// Batches of one transaction: more than there are between two commits of large logs.
-  static let tableCount = 16
+  static let tableCount = 64
   /// Room for as many batches of the longest rows; only what a transaction needs is ever touched.
   static let pageCount = 1_024
   /// Batches of fewer rows are not worth a statement on pages of their own.
@@ -30,6 +30,7 @@ final class RowImage {
   private let connection: OpaquePointer
   private let memory: UnsafeMutableRawPointer
   private let scratch: UnsafeMutableRawPointer
+  /// One per table, made when it is first needed.
   private var inserts: [Statement] = []
   private var counter: UInt32 = 1
   private var nextTable = 0
@@ -55,10 +56,6 @@ final class RowImage {
     // There is nothing to roll back in it, and its pages are read once.
     try db.run("pragma \(RowImage.schema).journal_mode = off")
     try db.run("pragma \(RowImage.schema).cache_size = 16")
-    for table in 0..<RowImage.tableCount {
-      inserts.append(
-        try db.statement("insert into main.flow select * from \(RowImage.schema).rows_\(table)", isKept: true))
-    }
   }
 
   deinit {
@@ -83,11 +80,16 @@ final class RowImage {
   func insert(_ content: BatchTable.Content, firstID: Int64) throws(StoreError) -> Bool {
     let count = content.count
     let mostPages = count * (RowImage.longestCell + 2) / (RowImage.pageSize - RowImage.headerSize) + 1
-    guard count >= RowImage.leastRows, nextTable < inserts.count, nextPage + mostPages <= RowImage.pageCount,
+    guard count >= RowImage.leastRows, nextTable < RowImage.tableCount, nextPage + mostPages <= RowImage.pageCount,
       firstID > 0, firstID <= Int64.max - Int64(count)
     else { return false }
     let table = nextTable
     nextTable += 1
+    if inserts.count == table {
+      inserts.append(
+        try Statement(
+          "insert into main.flow select * from \(RowImage.schema).rows_\(table)", on: connection, isKept: true))
+    }
     write(content, firstID: firstID, root: 2 + table)
     counter &+= 1
     writeCounter()
