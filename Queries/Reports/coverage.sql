@@ -213,21 +213,9 @@ unmet as materialized (
     and (:until_ms is null or j.started_at_ms < :until_ms)
   group by d.upstream_ip, j.next_hop, j.next_hop_gap
 ),
--- Which logs hold lines of a next hop, and at which address; a log may not say.
-hop_log as materialized (
-  select distinct
-    l.id as log,
-    coalesce(
-      nullif(l.declared_role, 'unknown'),
-      case
-        when s.proxy = 'nginx-stream' then 'sni-proxy'
-        when s.proxy in ('squid', 'nginx-http') then 'forward-proxy'
-        when s.shape in ('gateway', 'gateway-to-loopback') then 'gateway'
-      end) as role,
-    nullif(nullif(s.proxy_ip, '0.0.0.0'), '::') as address
-  from log l
-  join source s on s.log = l.id
-  where l.first_ms is not null
+next_log as materialized (
+  select distinct log, role, address
+  from hop_log
 ),
 unmet_at as materialized (
   select
@@ -239,7 +227,7 @@ unmet_at as materialized (
     u.last_ms,
     (
       select max(h.log)
-      from hop_log h
+      from next_log h
       where h.role = u.next_hop
         and (h.address is null or h.address = u.address or u.address = '::1' or u.address glob '127.*')
     ) as log
@@ -270,27 +258,6 @@ seen as materialized (
     and (:until_ms is null or started_at_ms < :until_ms)
   group by source_id, role
 ),
-client as (
-  select
-    coalesce(s.name, s.client_ip, '?') as client,
-    v.role,
-    sum(v.flows) as flows,
-    min(v.first_ms) as first_ms,
-    max(v.last_ms) as last_ms,
-    max(exists (
-      select 1
-      from source o
-      where o.proxy_ip = s.client_ip
-        and o.proxy = 'envoy'
-        and o.shape in ('outbound', 'outbound-forwarded', 'inbound')
-    )) as has_log
-  from seen v
-  join source s on s.id = v.source_id
-  -- A proxy's client on loopback is a process in its own pod.
-  where s.client_ip is not '::1'
-    and coalesce(s.client_ip, '') not glob '127.*'
-  group by coalesce(s.name, s.client_ip, '?'), v.role
-),
 unlogged as (
   select
     client,
@@ -298,9 +265,20 @@ unlogged as (
     sum(flows) as flows,
     min(first_ms) as first_ms,
     max(last_ms) as last_ms
-  from (select client, role, flows, first_ms, last_ms, has_log from client order by client, role)
+  from (
+    select
+      coalesce(s.name, s.client_ip, '?') as client,
+      v.role,
+      sum(v.flows) as flows,
+      min(v.first_ms) as first_ms,
+      max(v.last_ms) as last_ms
+    from seen v
+    join source s on s.id = v.source_id
+    where v.source_id in (select id from unlogged_source)
+    group by coalesce(s.name, s.client_ip, '?'), v.role
+    order by client, v.role
+  )
   group by client
-  having max(has_log) = 0
 ),
 log_row as (
   select

@@ -1,6 +1,8 @@
 -- title: Clients of which no sidecar log was read
 -- about: Who came to a gateway, an SNI proxy or a forward proxy, and wrote no line of its own in any log that was read. Either its
---    log was not collected, or it has no sidecar, or it went past it: the logs at hand cannot say which.
+--    log was not collected, or it has no sidecar, or it went past it: the logs at hand cannot say which. What came over
+--    loopback came from a process in the proxy's own pod, which has no sidecar: like clients whose log was read for another
+--    time, it is in report unproven.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case
@@ -22,6 +24,7 @@ with seen as materialized (
   from judged_flow j
   where j.duplicate_view = 0
     and instr(',' || j.verdict_warnings || ',', ',source-unproven,') > 0
+    and j.source_id in (select id from unlogged_source)
     and (:since_ms is null or j.started_at_ms >= :since_ms)
     and (:until_ms is null or j.started_at_ms < :until_ms)
     and (:host is null or j.destination_id in (select id from destination where host glob :host))

@@ -35,36 +35,22 @@ with candidate as materialized (
       where m.minute between j.started_at_ms / 60000 - 1 and j.started_at_ms / 60000 + 1
     )
 ),
--- Which logs hold lines of a next hop, and at which address; a log may not say.
-hop_log as materialized (
-  select distinct
-    l.id as log,
-    l.path,
-    l.first_ms,
-    l.last_ms,
-    coalesce(
-      nullif(nullif(l.declared_role, 'unknown'), ''),
-      case
-        when s.proxy = 'nginx-stream' then 'sni-proxy'
-        when s.proxy in ('squid', 'nginx-http') then 'forward-proxy'
-        when s.shape in ('gateway', 'gateway-to-loopback') then 'gateway'
-      end) as role,
-    nullif(nullif(s.proxy_ip, '0.0.0.0'), '::') as address
-  from log l
-  join source s on s.log = l.id
-  where l.first_ms is not null
-    and exists (select 1 from candidate c where c.next_hop_gap = 'next-hop-missing')
+next_log as materialized (
+  select log, path, first_ms, last_ms, role, address, pod
+  from hop_log
+  where exists (select 1 from candidate c where c.next_hop_gap = 'next-hop-missing')
 ),
 gap as materialized (
   select p.log, p.from_ms, p.until_ms
   from log_pause p
   where p.is_gap = 1
-    and p.log in (select h.log from hop_log h where h.role in ('gateway', 'sni-proxy', 'forward-proxy'))
+    and p.log in (select h.log from next_log h where h.role in ('gateway', 'sni-proxy', 'forward-proxy'))
 ),
 -- Lines that were received, and whose earlier hop is not known.
 lone as materialized (
   select
-    s.client_ip,
+    case when s.client_ip = '::1' or s.client_ip glob '127.*' then 'loopback' else s.client_ip end as client,
+    coalesce(s.namespace, '') || '/' || s.pod as pod,
     j.source_port,
     j.role,
     j.started_at_ms,
@@ -80,8 +66,13 @@ lone as materialized (
 weighed as materialized (
   select
     c.id,
-    s.proxy_ip as own_address,
+    -- From where that proxy sees this one come: in one pod over loopback, else from its address.
+    case
+      when d.upstream_ip = '::1' or d.upstream_ip glob '127.*' then 'loopback'
+      else coalesce(s.proxy_ip, d.upstream_ip)
+    end as client,
     d.upstream_ip,
+    coalesce(s.namespace, '') || '/' || s.pod as pod,
     -- NULL where no log was read over all of that time.
     max(h.path) as hop_path,
     coalesce(max(h.address is not null), 0) as is_known,
@@ -90,10 +81,16 @@ weighed as materialized (
   from candidate c
   join source s on s.id = c.source_id
   join destination d on d.id = c.destination_id
-  left join hop_log o on o.role = c.next_hop
-    and (o.address is null or o.address = d.upstream_ip or d.upstream_ip = '::1' or d.upstream_ip glob '127.*')
-  left join hop_log h on h.log = o.log
+  -- Each pod has a loopback of its own.
+  left join next_log o on o.role = c.next_hop
+    and case
+      when d.upstream_ip = '::1' or d.upstream_ip glob '127.*'
+        then o.pod is null or s.pod is null or o.pod = coalesce(s.namespace, '') || '/' || s.pod
+      else o.address is null or o.address = d.upstream_ip
+    end
+  left join next_log h on h.log = o.log
     and h.address is o.address
+    and h.pod is o.pod
     and h.role = o.role
     and h.first_ms <= c.ended_at_ms - 60000
     and h.last_ms >= c.ended_at_ms + 60000
@@ -116,7 +113,8 @@ found as materialized (
     exists (
       select 1
       from lone n
-      where n.client_ip = coalesce(w.own_address, w.upstream_ip)
+      where n.client = w.client
+        and (w.client <> 'loopback' or n.pod is null or w.pod is null or n.pod = w.pod)
         and n.source_port = c.local_port
         and n.source_port > 0
         and n.role = c.next_hop
@@ -125,7 +123,8 @@ found as materialized (
     exists (
       select 1
       from lone n
-      where (n.client_ip = w.own_address or n.client_ip = w.upstream_ip)
+      where (n.client = w.client or n.client = w.upstream_ip)
+        and (w.client <> 'loopback' or n.pod is null or w.pod is null or n.pod = w.pod)
         and (n.source_port = 0 or c.local_port = 0)
         and n.role = c.next_hop
         and n.ended_at_ms between c.ended_at_ms - 10000 and c.ended_at_ms + 10000

@@ -167,6 +167,84 @@ import Testing
     #expect(output.isEmpty, "\(output)")
   }
 
+  /// A gateway that feeds the SNI proxy in its own pod, and the proxies' lines of it; every ten seconds for ten minutes.
+  private func loopbackScene(_ session: Session, proxyPods: [String], lost: Set<Int> = []) throws {
+    try session.write(
+      "mesh: { internal: [10.80.0.0/16] }\ngateways: [ { name: egress, addresses: [10.80.3.232] } ]\n",
+      to: "egress.yaml")
+    var gateway = ""
+    var proxy = ""
+    for second in stride(from: 0, through: 600, by: 10) {
+      let name = "w\(second).wild.example"
+      gateway +=
+        "[\(Self.time(second)).100Z] \"- - -\" 0 - - - \"-\" 932 \(5000 + second) 50 - \"-\" \"-\" \"-\" \"-\" \"127.0.0.1:8443\" outbound|8443||sni-proxy.local 127.0.0.1:\(20_000 + second) 10.80.3.232:8443 10.80.3.11:\(40_000 + second) \(name) -\n"
+      if lost.contains(second) { continue }
+      let at = Self.time(second)
+      proxy +=
+        "127.0.0.1 [02/Nov/2026:\(at.suffix(8)) +0000] TCP [\(name)]200 \(5000 + second) 415 0.049\n"
+    }
+    for pod in ["egress-a/istio-proxy"] + proxyPods.map({ "\($0)/sni-proxy" }) {
+      let folder = "pods/istio-system_" + pod.replacing("/", with: "_1/")
+      try FileManager.default.createDirectory(
+        at: session.folder.appending(path: folder), withIntermediateDirectories: true)
+    }
+    try session.write(gateway, to: "pods/istio-system_egress-a_1/istio-proxy/0.log")
+    for pod in proxyPods { try session.write(proxy, to: "pods/istio-system_\(pod)_1/sni-proxy/0.log") }
+    _ = try session.run("gatewatch ingest --policy egress.yaml pods > i.txt")
+  }
+
+  @Test("over loopback the next hop is the proxy in the same pod: another pod's log says nothing of it")
+  func loopback() throws {
+    let missing = try Session()
+    defer { missing.remove() }
+    try loopbackScene(missing, proxyPods: ["egress-a"], lost: [300])
+    let found = try rows(missing.run("gatewatch report missing-hops --format ndjson"))
+    #expect(found.map { $0["kind"] as? String } == ["next-hop-missing"], "\(found)")
+    #expect(
+      found.first?["host"] as? String == "w300.wild.example" && found.first?["next_hop"] as? String == "sni-proxy")
+    #expect(
+      try missing.run("gatewatch explain pods/istio-system_egress-a_1/istio-proxy/0.log:31").contains(
+        "next-hop-missing: it was handed on to the sni-proxy at 127.0.0.1"))
+
+    let elsewhere = try Session()
+    defer { elsewhere.remove() }
+    try loopbackScene(elsewhere, proxyPods: ["egress-b"])
+    let unread = try rows(elsewhere.run("gatewatch report missing-hops --format ndjson"))
+    #expect(unread.allSatisfy { $0["kind"] as? String == "next-hop-not-read" }, "\(unread)")
+    #expect(unread.compactMap { $0["flows"] as? Int }.reduce(0, +) == 61, "\(unread)")
+    #expect(
+      try elsewhere.run("gatewatch explain pods/istio-system_egress-a_1/istio-proxy/0.log:31").contains(
+        "next-hop-not-read: it was handed on to the sni-proxy at 127.0.0.1"))
+  }
+
+  @Test("a client on loopback, and one whose own log was read, are none without a log; what they sent stays unproven")
+  func loopbackClients() throws {
+    let session = try Session()
+    defer { session.remove() }
+    // The proxy alone: its clients are gateways in its pod, whose log is to be read.
+    try loopbackScene(session, proxyPods: ["egress-a"])
+    _ = try session.run(
+      "rm gatewatch.db; gatewatch ingest --policy egress.yaml pods/istio-system_egress-a_1/sni-proxy > i.txt")
+    #expect(try session.run("gatewatch report unlogged --format ndjson").isEmpty)
+    let unproven = try rows(session.run("gatewatch report unproven --format ndjson"))
+    #expect(unproven.compactMap { $0["flows"] as? Int }.reduce(0, +) == 61, "\(unproven.count)")
+    #expect(unproven.allSatisfy { $0["proof"] as? String == "read the log of the hop before, in the same pod" })
+    #expect(
+      try session.run("gatewatch report bypass --require-coverage clients=logged > o.txt; echo \"exit code $?\"")
+        == "exit code 0\n")
+    // A gateway before an SNI proxy elsewhere has written lines, though none of this one.
+    try session.write(gateway(10) + gateway(20), to: "gateway.log")
+    try session.write(
+      "10.80.3.232 [02/Nov/2026:09:00:15 +0000] TCP [a.wild.example]200 5120 640 0.118\n10.80.3.77 [02/Nov/2026:09:00:15 +0000] TCP [b.wild.example]200 5121 641 0.118\n",
+      to: "sni.log")
+    let clients = try rows(
+      session.run(
+        "rm gatewatch.db; gatewatch ingest --policy egress.yaml gateway.log sni.log > i.txt; gatewatch report unlogged --format ndjson"
+      )
+    ).compactMap { $0["client"] as? String }
+    #expect(clients.sorted() == ["10.80.3.11", "10.80.3.77"], "\(clients)")
+  }
+
   @Test(
     "explain says of each flow what the report says",
     arguments: [

@@ -68,7 +68,8 @@ final class RandomStore {
     batch.newSources = (0..<16).map { number in
       Source(
         log: 0, proxy: .envoy, shape: .outbound, clientIP: "10.80.3.\(number / 2)", clientIsForwarded: number % 2 == 1,
-        proxyIP: number % 3 == 0 ? nil : "10.80.3.\(number / 2)", pod: number % 5 == 0 ? "sleep-\(number / 10)" : nil)
+        proxyIP: number % 3 == 0 || number >= 6 ? nil : "10.80.3.\(number / 2)",
+        pod: number % 5 == 0 ? "sleep-\(number / 10)" : nil)
     }
     batch.newDestinations = (0..<60).map { number in
       Destination(

@@ -196,7 +196,7 @@ struct TallyTests {
     let reader = try FlowReader(path: store.path)
     for (name, least) in [
       ("summary", 15), ("bypass", 200), ("blocked", 50), ("latency", 40), ("sources", 8), ("unproven", 100),
-      ("unlogged", 5),
+      ("unlogged", 3),
     ] {
       let query = try QueryCatalogue().report(named: name)
       #expect(try rows(query, Filters(), nil, tallied: true, reader).rows.count >= least, "\(name)")

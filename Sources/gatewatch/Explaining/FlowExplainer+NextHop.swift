@@ -54,14 +54,26 @@ extension FlowExplainer {
     let ended = started &+ max(flow.duration ?? 0, 0)
     var address: String?
     var client: String?
+    var pod: String?
     try reader.query(
-      "select d.upstream_ip, coalesce(s.proxy_ip, d.upstream_ip) from source s, destination d where s.id = :source and d.id = :destination",
-      arguments: ["source": .integer(source), "destination": .integer(destination)]
-    ) { (address, client) = ($0[0].text, $0[1].text) }
+      """
+      select
+        d.upstream_ip,
+        -- From where that proxy sees this one come: in one pod over loopback, else from its address.
+        case
+          when d.upstream_ip = '::1' or d.upstream_ip glob '127.*' then 'loopback'
+          else coalesce(s.proxy_ip, d.upstream_ip)
+        end,
+        coalesce(s.namespace, '') || '/' || s.pod
+      from source s, destination d
+      where s.id = :source
+        and d.id = :destination
+      """, arguments: ["source": .integer(source), "destination": .integer(destination)]
+    ) { (address, client, pod) = ($0[0].text, $0[1].text, $0[2].text) }
     var hop = FlowExplanation.NextHop(gap: gap, role: role, address: address, shownBy: [])
-    let logs = try hopLogs(role, address)
+    let logs = try hopLogs(role, address, pod: pod)
     if gap == "next-hop-missing",
-      let line = try connection(of: flow, client: client, role: role, from: started, until: ended)
+      let line = try connection(of: flow, client: client, pod: pod, role: role, from: started, until: ended)
     {
       hop.gap = nil
       hop.shownBy = ["\(line) came over this connection; which of its requests it is cannot be told"]
@@ -94,27 +106,22 @@ extension FlowExplainer {
     return hop
   }
 
-  private func hopLogs(_ role: String, _ address: String?) throws -> [HopLog] {
+  private func hopLogs(_ role: String, _ address: String?, pod: String?) throws -> [HopLog] {
     var logs: [HopLog] = []
     try reader.query(
       """
-      select distinct l.id, l.path, l.first_ms, l.last_ms
-      from log l
-      join source s on s.log = l.id
-      where l.first_ms is not null
-        and coalesce(
-          nullif(l.declared_role, 'unknown'),
-          case
-            when s.proxy = 'nginx-stream' then 'sni-proxy'
-            when s.proxy in ('squid', 'nginx-http') then 'forward-proxy'
-            when s.shape in ('gateway', 'gateway-to-loopback') then 'gateway'
-          end) = :role
+      select distinct l.log, l.path, l.first_ms, l.last_ms
+      from hop_log l
+      where l.role = :role
         and (
-          s.proxy_ip is null or s.proxy_ip in ('0.0.0.0', '::') or s.proxy_ip = :address or :address = '::1'
-          or :address glob '127.*'
+          case
+            -- Each pod has a loopback of its own.
+            when :address = '::1' or :address glob '127.*' then l.pod is null or :pod is null or l.pod = :pod
+            else l.address is null or l.address = :address
+          end
         )
-      order by l.path, l.id
-      """, arguments: ["role": .text(role), "address": Value(address)]
+      order by l.path, l.log
+      """, arguments: ["role": .text(role), "address": Value(address), "pod": Value(pod)]
     ) { row in
       logs.append(
         HopLog(
@@ -137,12 +144,13 @@ extension FlowExplainer {
 
   /// A line of the next hop, without an earlier one, that came over the flow's connection.
   private func connection(
-    of flow: FlowExplanation, client: String?, role: String, from: Int64, until: Int64
+    of flow: FlowExplanation, client: String?, pod: String?, role: String, from: Int64, until: Int64
   ) throws -> String? {
     guard let client else { return nil }
     var arguments = minutes(from, until, around: 1)
     arguments["flow"] = .integer(flow.id)
     arguments["client"] = .text(client)
+    arguments["pod"] = Value(pod)
     arguments["role"] = .text(role)
     arguments["from"] = .integer(from - FlowExplainer.clockSlackMs)
     arguments["until"] = .integer(until + FlowExplainer.clockSlackMs)
@@ -155,7 +163,11 @@ extension FlowExplainer {
       join log l on l.id = j.log_id
       where \(FlowExplainer.near("j.id"))
         and j.role = :role
-        and s.client_ip = :client
+        and case
+          when :client <> 'loopback' then s.client_ip = :client
+          else (s.client_ip = '::1' or s.client_ip glob '127.*')
+            and (s.pod is null or :pod is null or coalesce(s.namespace, '') || '/' || s.pod = :pod)
+        end
         and j.source_port > 0
         and j.source_port = (select local_port from judged_flow where id = :flow)
         and coalesce(j.journey_place, 0) & 9 = 0
