@@ -5,10 +5,13 @@
 --   ip-literal              likely   an address stands where names are checked: authority, CONNECT target or SNI
 --   sni-invalid             hint     Envoy put other characters into the SNI, which no host name has (it does so for `_`, too);
 --                           likely   the SNI holds such characters
---   authority-address       likely   the client chose the address for a declared name that proxies resolve to addresses elsewhere;
---                           hint     that address is a neighbour of theirs, proxies resolve another name to it, or the
---                                    name opened no way, since the traffic was passed through anyway
---   one-address-many-names  hint     clients chose one address for five or more unrelated names, most of which have others
+--   authority-address       likely   the client chose the address for a declared name that proxies resolve to addresses elsewhere,
+--                                    from known_from_ms until known_until_ms: long before or after, the name may have moved;
+--                           hint     that address is a neighbour of theirs, or of the other version of IP, proxies resolve
+--                                    another name to it, or this one to three networks and more, as content networks
+--                                    have them, or the name opened no way, since the traffic was passed through anyway
+--   one-address-many-names  hint     clients chose one address, to which no proxy resolves a name, for five or more unrelated names,
+--                                    most of which have others that are theirs alone: no front end that many share
 -- What a client can write teaches nothing here: addresses of a host are those that the mesh's DNS, an SNI proxy or Squid chose.
 create view suspicious_destination as
 with place as materialized (
@@ -79,31 +82,39 @@ candidate as materialized (
         and (upstream_ip is not dialled_ip or cluster in (select cluster from resolved))
     end
 ),
--- Of these, what a proxy's unambiguous line says.
+-- Of these, what a proxy's unambiguous line says, and when.
+resolving as materialized (
+  select
+    f.destination as id,
+    min(f.started_at_ms) as first_ms,
+    max(f.started_at_ms) as last_ms
+  from flow f
+  join candidate k on k.id = f.destination
+  join source s on s.id = f.source
+  join outcome o on o.id = f.outcome
+  where f.destination in (select id from candidate)
+    and o.warnings & 1 = 0
+    and case s.proxy
+      when 'envoy' then k.cluster is not null and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
+      when 'squid' then k.host_origin = 'target' and k.authority = k.host and instr(o.details, 'DIRECT') > 0
+      else k.host_origin = 'sni' and k.authority is null and k.cluster is null
+    end
+  group by f.destination
+),
 chosen as materialized (
   select
     c.host,
     c.address,
+    c.address glob '*:*' as is_ipv6,
     case
       when c.address glob '*:*' then substr(c.address, 1, instr(c.address, ':') + instr(substr(c.address, instr(c.address, ':') + 1), ':'))
       else rtrim(rtrim(rtrim(c.address, '0123456789'), '.'), '0123456789')
     end as network,
-    c.cluster is not null as is_of_mesh
+    max(c.cluster is not null) as is_of_mesh,
+    min(r.first_ms) as first_ms,
+    max(r.last_ms) as last_ms
   from candidate c
-  where c.id in (
-    select f.destination
-    from flow f
-    join candidate k on k.id = f.destination
-    join source s on s.id = f.source
-    join outcome o on o.id = f.outcome
-    where f.destination in (select id from candidate)
-      and o.warnings & 1 = 0
-      and case s.proxy
-        when 'envoy' then k.cluster is not null and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
-        when 'squid' then k.host_origin = 'target' and k.authority = k.host and instr(o.details, 'DIRECT') > 0
-        else k.host_origin = 'sni' and k.authority is null and k.cluster is null
-      end
-  )
+  join resolving r on r.id = c.id
   group by c.host, c.address
 ),
 -- An address that a proxy used for many names may be another proxy's.
@@ -114,6 +125,17 @@ shared as materialized (
   group by address
   having count(*) > 3
 ),
+-- What proxies know of a name: addresses in how many networks, and from when until when. A name with many of them has more.
+known as materialized (
+  select
+    host,
+    is_ipv6,
+    count(distinct network) as networks,
+    min(first_ms) as first_ms,
+    max(last_ms) as last_ms
+  from chosen
+  group by host, is_ipv6
+),
 odd_address as materialized (
   select
     c.id,
@@ -122,28 +144,49 @@ odd_address as materialized (
     c.name_opens,
     exists (select 1 from chosen k where k.address = c.address)
       or exists (select 1 from chosen k where k.host = c.host and k.network = c.network) as is_near,
+    n.networks,
+    n.first_ms,
+    n.last_ms,
     (
       select group_concat(address, ', ')
       from (select k.address from chosen k where k.host = c.host order by k.address limit 3)
     ) as others
   from client_chosen c
+  left join known n on n.host = c.host and n.is_ipv6 = (c.address glob '*:*')
   where c.host in (select k.host from chosen k where k.address not in (select address from shared))
     and not exists (select 1 from chosen k where k.host = c.host and k.address = c.address)
 ),
-address_of_host as materialized (
-  select host, count(distinct upstream_ip) as addresses
+place_of_host as materialized (
+  select distinct host, upstream_ip as address
   from place
-  where host in (select host from client_chosen)
-    and upstream_ip is not null
-  group by host
+  where upstream_ip is not null
+    and host glob '*.*'
+),
+names_of_address as materialized (
+  select address, count(*) as names
+  from place_of_host
+  group by address
+),
+-- Names with addresses elsewhere, none of which is another name's, too: what they have in common is one address alone.
+solitary as materialized (
+  select h.host
+  from place_of_host h
+  join names_of_address n on n.address = h.address
+  group by h.host
+  having count(*) > 1
+    and sum(n.names > 1) = 1
 ),
 crowded as materialized (
-  select c.address, count(distinct c.host) as hosts, count(distinct c.site) as sites
+  select
+    c.address,
+    count(distinct c.host) as hosts,
+    count(distinct c.site) as sites
   from client_chosen c
-  join address_of_host a on a.host = c.host
+  -- A front end that proxies resolve names to, too, is none that clients made up.
+  where c.address not in (select k.address from chosen k)
   group by c.address
   having count(distinct c.site) >= 5
-    and 2 * count(distinct case when a.addresses > 1 then c.host end) > count(distinct c.host)
+    and 2 * count(distinct case when c.host in (select host from solitary) then c.host end) > count(distinct c.host)
 )
 select
   id as destination_id,
@@ -153,7 +196,9 @@ select
   case
     when host_origin = 'target' and traffic = 'tcp' then 'CONNECT asked for ' || authority || ', the TLS inside for ' || sni
     else 'TLS asked for ' || sni || ', the request inside for ' || authority
-  end as evidence
+  end as evidence,
+  null as known_from_ms,
+  null as known_until_ms
 from place
 where authority <> sni
   and authority <> ''
@@ -174,7 +219,9 @@ select
       then 'the CONNECT target is the address ' || authority
     when authority_is_address = 1 then 'the authority is the address ' || authority
     else 'the SNI is the address ' || sni
-  end
+  end,
+  null,
+  null
 from place
 where authority_is_address = 1
   or sni_is_address = 1
@@ -187,7 +234,9 @@ select
   case
     when sni glob 'invalid:*' then 'the SNI held characters that no host name has; Envoy made it ' || substr(sni, 9)
     else 'the SNI holds characters that no host name has: ' || sni
-  end
+  end,
+  null,
+  null
 from place
 where sni glob 'invalid:*'
   or sni glob '*[^a-z0-9._:*-]*'
@@ -195,10 +244,17 @@ union all
 select
   id,
   'authority-address',
-  case when is_near or not name_opens then 'hint' else 'likely' end,
+  case when is_near or not name_opens or coalesce(networks, 3) >= 3 then 'hint' else 'likely' end,
   address,
   host || ' went to ' || address || ', an address that its client chose; proxies resolve it to ' || others
-    || case when is_near then ' (nearby, or they resolve another name to this one)' else '' end
+    || case
+      when is_near then ' (nearby, or they resolve another name to this one)'
+      when networks is null then ' (of the other version of IP)'
+      when networks >= 3 then ' (in ' || networks || ' networks, so that it may well have more)'
+      else ''
+    end,
+  first_ms,
+  last_ms
 from odd_address
 union all
 select
@@ -206,6 +262,9 @@ select
   'one-address-many-names',
   'hint',
   c.address,
-  'clients chose ' || c.address || ' for ' || m.hosts || ' names of ' || m.sites || ' unrelated sites, most of which have other addresses too'
+  'clients chose ' || c.address || ' for ' || m.hosts || ' names of ' || m.sites
+    || ' unrelated sites, most of which have addresses of their own',
+  null,
+  null
 from crowded m
 join client_chosen c on c.address = m.address;

@@ -3,7 +3,7 @@
 -- blocked_flow), probes, second views of a flow, and lines that can be read in more than one way: those accuse nobody.
 create view suspicious_flow as
 with sign as materialized (
-  select destination_id, kind, confidence, address, evidence
+  select destination_id, kind, confidence, address, evidence, known_from_ms, known_until_ms
   from suspicious_destination
 )
 select
@@ -23,6 +23,9 @@ select
     -- A sidecar's own traffic to an address is judged by where it goes; a place that checks names is another matter.
     when d.kind = 'ip-literal' and j.role not in ('gateway', 'sni-proxy', 'forward-proxy') then 'hint'
     when d.kind = 'authority-address' and (j.path = 'unknown' or j.assumption is not null) then 'hint'
+    -- Six hours away from what proxies resolved, a name may have moved to another provider.
+    when d.kind = 'authority-address'
+      and j.started_at_ms not between d.known_from_ms - 21600000 and d.known_until_ms + 21600000 then 'hint'
     else d.confidence
   end as confidence,
   d.address,

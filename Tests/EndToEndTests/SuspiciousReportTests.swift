@@ -99,6 +99,42 @@ import Testing
       ])
   }
 
+  @Test(
+    "names that share changing addresses accuse nobody; a steady name sent elsewhere stands out, and all spoofs are listed"
+  )
+  func sharedAddresses() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let mesh = SharedAddresses()
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(mesh.sidecar, to: "sidecar.log")
+    try session.write(mesh.gateway, to: "gateway.log")
+    let output = try session.run(
+      "gatewatch ingest --policy egress.yaml *.log > i.txt; gatewatch report suspicious --format ndjson")
+    var told: [String: Set<SharedAddresses.Pair>] = [:]
+    for line in output.split(separator: "\n") {
+      let row = try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
+      let pair = SharedAddresses.Pair(
+        host: row["host"] as? String ?? "", address: row["address"] as? String ?? "")
+      told["\(row["kind"] ?? "") \(row["confidence"] ?? "")", default: []].insert(pair)
+    }
+    let likely = told["authority-address likely"] ?? []
+    let hints = told["authority-address hint"] ?? []
+    let crowded = Set((told["one-address-many-names hint"] ?? []).map(\.address))
+    print(
+      "authority-address likely: \(likely.intersection(mesh.spoofs).count) of \(mesh.spoofs.count) spoofs, \(likely.subtracting(mesh.spoofs).count) of \(mesh.harmless.count) harmless pairs of a name and an address that only clients chose; hint: \(hints.intersection(mesh.spoofs).count) and \(hints.subtracting(mesh.spoofs).count); one-address-many-names: \(crowded.sorted())"
+    )
+    #expect(mesh.spoofs.count == 13 && mesh.harmless.count > 200)
+    #expect(likely.isSuperset(of: mesh.spoofs), "\(mesh.spoofs.subtracting(likely).sorted())")
+    // One name that moved, while the gateway had last resolved it some hours before.
+    #expect(likely.subtracting(mesh.spoofs).map(\.host) == ["www.shared9.example"])
+    // Of a content network's name nobody can tell, so that it is no more than a hint.
+    #expect(hints.isSuperset(of: mesh.spoofsOfLarge) && mesh.spoofsOfLarge.count == 2)
+    // Forty front ends with some twenty names each are none that clients made up.
+    #expect(crowded == [SharedAddresses.attacker])
+    #expect(output.contains("in 3 networks") || output.contains("networks, so that it may well have more"))
+  }
+
   @Test("where the mesh resolves a name itself, an address that its client dialled, too, is no sign")
   func resolvedByTheMesh() throws {
     let session = try Session()
@@ -143,14 +179,18 @@ import Testing
   }
 
   @Test(
-    "an address under five unrelated names that have others too is a hint; without others it is a server of many sites")
+    "an address under five unrelated names that have others of their own is a hint; else it is a server of many sites")
   func crowd() throws {
     let session = try Session()
     defer { session.remove() }
     let sites = (1...5).map { "www.site\($0).example" }
     let alone = sites.map { sidecar($0, "192.0.2.66") }.joined()
     #expect(try signs(session, alone) == [])
-    let others = sites.prefix(3).map { sidecar($0, "203.0.113.\($0.utf8.count)") }.joined()
+    // The front ends of a content network: several addresses, and several names at each.
+    let shared = sites.prefix(3).map { sidecar($0, "203.0.113.17") }.joined()
+    #expect(try signs(session, alone + shared) == [])
+    let others = sites.prefix(3).enumerated().map { sidecar($1, "203.0.113.\(30 + $0)") }.joined()
+    _ = try session.run("rm gatewatch.db")
     let rows = try signs(session, alone + others)
     #expect(rows.count == 5 && rows.allSatisfy { $0.hasPrefix("one-address-many-names hint www.site") }, "\(rows)")
     #expect(rows.allSatisfy { $0.hasSuffix(" 192.0.2.66") }, "\(rows)")
