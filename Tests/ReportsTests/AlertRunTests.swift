@@ -14,7 +14,7 @@ struct AlertRunTests {
     var rules = AlertLedger.Rules(now: noon + hours * hour)
     rules.blockedThreshold = threshold
     return try AlertRun(
-      queries: try QueryCatalogue().alerts, rules: rules, expected: expected, inputProblems: problems
+      queries: QueryCatalogue().alerts, rules: rules, expected: expected, inputProblems: problems
     ).run(in: fixture.store, tell: tell)
   }
 

@@ -11,7 +11,7 @@ struct CatalogueTests {
 
   @Test("holds every file of Queries/Reports and Queries/Alerts, and nothing else")
   func embedded() throws {
-    let catalogue = try QueryCatalogue()
+    let catalogue = QueryCatalogue()
     func names(_ folder: String) throws -> [String] {
       try FileManager.default.contentsOfDirectory(atPath: CatalogueTests.queries.appending(path: folder).path)
         .filter { $0.hasSuffix(".sql") }.map { String($0.dropLast(4)) }.sorted()
@@ -24,7 +24,7 @@ struct CatalogueTests {
   func described() throws {
     let fixture = try StoreFixture()
     let reader = try FlowReader(path: fixture.path)
-    let catalogue = try QueryCatalogue()
+    let catalogue = QueryCatalogue()
     for query in catalogue.reports + catalogue.alerts {
       #expect(!query.about.isEmpty, "\(query.file)")
       var names: [String] = []
@@ -53,7 +53,7 @@ struct CatalogueTests {
     let fixture = try StoreFixture()
     let path = fixture.path
     fixture.store.close()
-    let catalogue = try QueryCatalogue()
+    let catalogue = QueryCatalogue()
     for query in catalogue.reports + catalogue.alerts where query.functions.isEmpty {
       let process = Process()
       process.executableURL = shell
@@ -126,7 +126,7 @@ struct CatalogueTests {
     let catalogue = try QueryCatalogue(adding: folder.url.path)
     #expect(try catalogue.report(named: "mine").title == "Mine")
     #expect(try catalogue.report(named: "hosts").title == "Other")
-    #expect(catalogue.reports.count == (try QueryCatalogue().reports.count) + 1)
+    #expect(catalogue.reports.count == QueryCatalogue().reports.count + 1)
     try "select 1;\n".write(toFile: folder.path("bad.sql"), atomically: true, encoding: .utf8)
     let error = #expect(throws: ReportError.self) { try QueryCatalogue(adding: folder.url.path) }
     #expect(error?.file?.hasSuffix("/bad.sql") == true)

@@ -89,7 +89,7 @@ struct HTMLTests {
   }
 
   @Test(
-    "each report comes as a page, with what it rests on", arguments: (try? QueryCatalogue().reports.map(\.name)) ?? [])
+    "each report comes as a page, with what it rests on", arguments: QueryCatalogue().reports.map(\.name))
   func reports(name: String) throws {
     let fixture = try StoreFixture()
     let reader = try FlowReader(path: fixture.path)

@@ -65,7 +65,7 @@ struct KeptFlowsTests {
         #expect(otherStanding.doubts == standing.doubts, "filter \(title)")
       }
     }
-    for query in try QueryCatalogue().alerts where query.takes("after") && query.name != "suspicious" {
+    for query in QueryCatalogue().alerts where query.takes("after") && query.name != "suspicious" {
       func seen(_ reader: FlowReader) throws -> [StoredFinding] {
         let run = AlertRun(queries: [query], rules: .init(now: noon))
         let seen = try run.observations(in: reader, after: nil)

@@ -5,29 +5,50 @@ internal import Foundation
 /// A user's file replaces the built-in one of its name. `DIR/*.sql` and `DIR/Reports/*.sql` are reports, `DIR/Alerts/*.sql`
 /// are questions of `gatewatch alert`.
 public struct QueryCatalogue: Sendable {
+  private var reportEntries: [Entry] = []
+  private var alertEntries: [Entry] = []
+
   /// By name.
-  public private(set) var reports: [Query]
+  public var reports: [Query] { reportEntries.map(\.query) }
   /// By name.
-  public private(set) var alerts: [Query]
+  public var alerts: [Query] { alertEntries.map(\.query) }
+
+  /// The header of a built-in file is read when somebody asks for it: of twenty questions a run puts one.
+  private struct Entry: Sendable {
+    let name: String
+    private let file: String
+    private let sql: String
+    /// A user's, whose mistakes are told before anything is asked.
+    private let given: Query?
+
+    init(_ query: Query) {
+      (name, file, sql, given) = (query.name, query.file, query.sql, query)
+    }
+
+    init(builtIn sql: String, file: String) {
+      (name, self.file, self.sql, given) = (QueryHeader.name(of: file), file, sql, nil)
+    }
+
+    var query: Query {
+      if let given { return given }
+      guard var query = try? QueryHeader.parse(sql, file: file) else { preconditionFailure("\(file) has a bad header") }
+      query.isBuiltIn = true
+      return query
+    }
+  }
 
   /// Bytes of a user's query file that are read: far more than a person writes.
   static let maxFileSize = 1 << 20
 
   /// The questions the program was built with.
-  public init() throws(ReportError) {
-    reports = []
-    alerts = []
+  public init() {
     for (name, sql) in EmbeddedQueries.all {
       // Embedded under the names of the links by which this module reaches `Queries/`.
       if name.hasPrefix("AlertQueries/") {
-        var query = try QueryHeader.parse(sql, file: "Queries/Alerts/" + name.dropFirst("AlertQueries/".count))
-        query.isBuiltIn = true
-        alerts.append(query)
+        alertEntries.append(Entry(builtIn: sql, file: "Queries/Alerts/" + name.dropFirst("AlertQueries/".count)))
       } else {
         precondition(name.hasPrefix("ReportQueries/"), "a folder of queries that nobody asks: \(name)")
-        var query = try QueryHeader.parse(sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count))
-        query.isBuiltIn = true
-        reports.append(query)
+        reportEntries.append(Entry(builtIn: sql, file: "Queries/Reports/" + name.dropFirst("ReportQueries/".count)))
       }
     }
     sort()
@@ -35,21 +56,21 @@ public struct QueryCatalogue: Sendable {
 
   /// The built-in questions and those of a folder.
   public init(adding folder: String) throws(ReportError) {
-    try self.init()
+    self.init()
     guard isFolder(folder) else {
       throw ReportError(file: folder, "no such folder", help: "--queries takes a folder of .sql files")
     }
     for path in try sqlFiles(in: folder) + sqlFiles(in: folder + "/Reports") {
-      add(try QueryCatalogue.read(path), to: \.reports)
+      add(try QueryCatalogue.read(path), to: \.reportEntries)
     }
-    for path in try sqlFiles(in: folder + "/Alerts") { add(try QueryCatalogue.read(path), to: \.alerts) }
+    for path in try sqlFiles(in: folder + "/Alerts") { add(try QueryCatalogue.read(path), to: \.alertEntries) }
     sort()
   }
 
   /// The report of that name; the error names the nearest one.
   public func report(named name: String) throws(ReportError) -> Query {
-    if let query = reports.first(where: { $0.name == name }) { return query }
-    let names = reports.map(\.name)
+    if let entry = reportEntries.first(where: { $0.name == name }) { return entry.query }
+    let names = reportEntries.map(\.name)
     throw ReportError(
       "no report is called \"\(TerminalText.safe(name))\"",
       help: nearMiss(name, in: names).map { "did you mean \"\($0)\"?" }
@@ -67,14 +88,14 @@ public struct QueryCatalogue: Sendable {
     return try QueryHeader.parse(sql, file: path)
   }
 
-  private mutating func add(_ query: Query, to list: WritableKeyPath<QueryCatalogue, [Query]>) {
+  private mutating func add(_ query: Query, to list: WritableKeyPath<QueryCatalogue, [Entry]>) {
     self[keyPath: list].removeAll { $0.name == query.name }
-    self[keyPath: list].append(query)
+    self[keyPath: list].append(Entry(query))
   }
 
   private mutating func sort() {
-    reports.sort { $0.name < $1.name }
-    alerts.sort { $0.name < $1.name }
+    reportEntries.sort { $0.name < $1.name }
+    alertEntries.sort { $0.name < $1.name }
   }
 }
 

@@ -6,13 +6,17 @@ struct QueryHeader {
 
   private static let directives = ["title", "about", "parameter", "column", "function", "rows", "table"]
 
-  /// - Parameter file: as messages name it; its last component without `.sql` is the query's name.
+  /// - Parameter file: as messages name it; the query's name is in it.
   static func parse(_ sql: String, file: String) throws(ReportError) -> Query {
-    let base = file.split(separator: "/").last.map(String.init) ?? file
-    let name = base.hasSuffix(".sql") ? String(base.dropLast(4)) : base
-    var header = QueryHeader(file: file, query: Query(name: name, file: file, sql: sql))
+    var header = QueryHeader(file: file, query: Query(name: name(of: file), file: file, sql: sql))
     try header.read()
     return header.query
+  }
+
+  /// The last component without `.sql`.
+  static func name(of file: String) -> String {
+    let base = file.split(separator: "/").last.map(String.init) ?? file
+    return base.hasSuffix(".sql") ? String(base.dropLast(4)) : base
   }
 
   private init(file: String, query: Query) {
@@ -23,9 +27,12 @@ struct QueryHeader {
   private mutating func read() throws(ReportError) {
     var directive: (name: String, text: String, line: Int)?
     var line = 0
-    for text in query.sql.split(separator: "\n", omittingEmptySubsequences: false) {
+    var rest = query.sql[...]
+    while rest.hasPrefix("--") {
+      let end = rest.utf8.firstIndex(of: UInt8(ascii: "\n")) ?? rest.endIndex
+      let text = rest[..<end]
+      rest = end < rest.endIndex ? rest[rest.utf8.index(after: end)...] : ""
       line += 1
-      guard text.hasPrefix("--") else { break }
       let body = text.dropFirst(2)
       // An indented comment goes on with the directive above it.
       if body.hasPrefix("   "), let open = directive {

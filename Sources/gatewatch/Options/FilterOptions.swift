@@ -96,7 +96,7 @@ struct ReadOptions: ParsableArguments {
   var database: String { db ?? ProcessInfo.processInfo.environment["GATEWATCH_DB"] ?? "gatewatch.db" }
 
   func catalogue() throws(ReportError) -> QueryCatalogue {
-    if let queries { try QueryCatalogue(adding: queries) } else { try QueryCatalogue() }
+    if let queries { try QueryCatalogue(adding: queries) } else { QueryCatalogue() }
   }
 }
 
