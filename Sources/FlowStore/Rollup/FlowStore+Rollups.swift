@@ -62,26 +62,29 @@ extension FlowStore {
 
   private func insert(_ run: RollupRun, _ content: RollupContent, _ db: Database) throws(StoreError) {
     var run = run
-    let last = try db.statement("select coalesce(max(id), 0) from rollup_run")
-    guard try last.step(), last.int(0) < RollupRun.mostIDs - 1 else { return }
-    run.id = last.int(0) + 1
-    last.reset()
+    guard let id = try FlowStore.nextRun(db) else { return }
+    run.id = id
     try run.insert(content, db)
+  }
+
+  /// nil when there are as many as parts can be told apart of.
+  private static func nextRun(_ db: Database) throws(StoreError) -> Int64? {
+    let last = try db.statement("select coalesce(max(id), 0) from rollup_run")
+    guard try last.step(), last.int(0) < RollupRun.mostIDs - 1 else { return nil }
+    return last.int(0) + 1
   }
 
   /// Joins runs of one size that follow one another, until there are fewer than `fanIn` of each.
   /// - Returns: false when runs were dropped instead, in which something is summed up together that is not alike any more.
   private func mergeRuns(_ builder: RollupBuilder, _ db: Database) throws(StoreError) -> Bool {
     while let inputs = RollupPlan.mergeable(try RollupRun.all(db), rollupSizes) {
-      guard let (run, content) = try builder.merge(inputs, db) else {
+      guard let id = try FlowStore.nextRun(db) else { return true }
+      guard inputs.allSatisfy({ builder.isCurrent($0) }), try builder.merge(inputs, into: id, db) != nil else {
         let old = inputs.filter { !builder.isCurrent($0) }
         // Or their bytes make no sense.
         for input in old.isEmpty ? inputs : old { try input.delete(db) }
         return false
       }
-      // First, so that the new run takes their pages.
-      for input in inputs { try input.delete(db) }
-      try insert(run, content, db)
     }
     return true
   }

@@ -79,7 +79,8 @@ final class RollupBuilder: @unchecked Sendable {
     let found = made.values.compactMap { $0 }
     guard made.isGood, !found.isEmpty else { return nil }
     if found.count == 1 { return found[0] }
-    return merge(
+    var content = RollupContent()
+    let run = try merge(
       found.map { slice in
         (
           slice.0,
@@ -89,16 +90,21 @@ final class RollupBuilder: @unchecked Sendable {
             }
           }, Set(slice.1.counts.keys).union(slice.1.durations.keys)
         )
-      })
+      }
+    ) { kind, chunk, bytes in
+      if kind == 0 { content.counts[chunk] = bytes } else { content.durations[chunk] = bytes }
+    }
+    return run.map { ($0, content) }
   }
 
   func isCurrent(_ run: RollupRun) -> Bool { RollupMerge.isCurrent(run, groups) }
 
-  /// One run of several in the store; nil when they cannot become one.
-  func merge(_ inputs: [RollupRun], _ db: Database) throws(StoreError) -> (RollupRun, RollupContent)? {
+  /// Makes one run, `id`, of several in the store and puts it in their place, chunk by chunk: however long the runs are, no
+  /// more than a chunk of each is in memory. Nil when they cannot become one, and then some of their chunks may be gone.
+  func merge(_ inputs: [RollupRun], into id: Int64, _ db: Database) throws(StoreError) -> RollupRun? {
     let part = try db.statement("select content from rollup_part where id = ?")
     let list = try db.statement("select id from rollup_part where id between ? and ? order by id")
-    var parts: [(RollupRun, (Int, Int64) -> RollupChunk?, Set<Int64>)] = []
+    var parts: [Part] = []
     for input in inputs {
       var chunks: Set<Int64> = []
       list.bind(input.part(0, 0), at: 1)
@@ -115,14 +121,30 @@ final class RollupBuilder: @unchecked Sendable {
           }, chunks
         ))
     }
-    return merge(parts)
+    guard var run = RollupMerge(inputs, groups)?.run else { return nil }
+    run.id = id
+    let isWhole = try merge(parts) { kind, chunk, bytes throws(StoreError) in
+      // First, so that the new chunk takes their pages.
+      for input in inputs { try input.delete(kind, chunk, db) }
+      try run.insert(kind, chunk, bytes, db)
+    }
+    guard isWhole != nil else {
+      try run.delete(db)
+      return nil
+    }
+    for input in inputs { try input.delete(db) }
+    try run.insert(db)
+    return run
   }
 
+  /// A run, where its chunks come from, and which it has.
+  private typealias Part = (run: RollupRun, chunk: (Int, Int64) -> RollupChunk?, chunks: Set<Int64>)
+
+  /// - Parameter take: kind, chunk and bytes of what the parts become, chunk by chunk.
   private func merge(
-    _ parts: [(run: RollupRun, chunk: (Int, Int64) -> RollupChunk?, chunks: Set<Int64>)]
-  ) -> (RollupRun, RollupContent)? {
+    _ parts: [Part], _ take: (Int, Int64, RollupBytes) throws(StoreError) -> Void
+  ) throws(StoreError) -> RollupRun? {
     guard let merge = RollupMerge(parts.map(\.run), groups) else { return nil }
-    var content = RollupContent()
     for number in parts.reduce(into: Set<Int64>(), { $0.formUnion($1.chunks) }).sorted() {
       // Read here, for the connection is this thread's; counts and durations are joined at the same time.
       let inputs = (0..<2).map { kind in parts.map { $0.chunk(kind, number) } }
@@ -132,9 +154,8 @@ final class RollupBuilder: @unchecked Sendable {
         made.set(kind, bytes ?? RollupBytes(), isGood: bytes != nil)
       }
       guard made.isGood else { return nil }
-      content.counts[number] = made.values[0]
-      content.durations[number] = made.values[1]
+      for (kind, bytes) in made.values.enumerated() { try take(kind, number, bytes) }
     }
-    return (merge.run, content)
+    return merge.run
   }
 }

@@ -72,6 +72,14 @@ struct RollupRun: Sendable {
   static let mostIDs: Int64 = 1 << 31
 
   func insert(_ content: RollupContent, _ db: Database) throws(StoreError) {
+    try insert(db)
+    for (kind, chunks) in [content.counts, content.durations].enumerated() {
+      for (chunk, bytes) in chunks.sorted(by: { $0.key < $1.key }) { try insert(kind, chunk, bytes, db) }
+    }
+  }
+
+  /// What is known of the run as a whole.
+  func insert(_ db: Database) throws(StoreError) {
     try db.statement(
       """
       insert into \(shelf.rawValue)_run (id, first_flow, last_flow, flows, first_ms, last_ms, version, members)
@@ -80,14 +88,18 @@ struct RollupRun: Sendable {
     ).run(
       .integer(id), .integer(firstFlow), .integer(lastFlow), .integer(flows), .integer(firstMs), .integer(lastMs),
       .integer(RollupCode.version), .blob(members))
+  }
+
+  func insert(_ kind: Int, _ chunk: Int64, _ bytes: RollupBytes, _ db: Database) throws(StoreError) {
+    guard bytes.count > 0 else { return }
     let insert = try db.statement("insert into \(shelf.rawValue)_part (id, content) values (?, ?)")
-    for (kind, chunks) in [content.counts, content.durations].enumerated() {
-      for (chunk, bytes) in chunks.sorted(by: { $0.key < $1.key }) where bytes.count > 0 {
-        insert.bind(part(kind, chunk), at: 1)
-        insert.bind(bytes.bytes, at: 2)
-        while try insert.step() {}
-      }
-    }
+    insert.bind(part(kind, chunk), at: 1)
+    insert.bind(bytes.bytes, at: 2)
+    while try insert.step() {}
+  }
+
+  func delete(_ kind: Int, _ chunk: Int64, _ db: Database) throws(StoreError) {
+    try db.statement("delete from \(shelf.rawValue)_part where id = ?").run(.integer(part(kind, chunk)))
   }
 
   func delete(_ db: Database) throws(StoreError) {
