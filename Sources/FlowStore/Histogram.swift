@@ -37,6 +37,13 @@ public struct Histogram: Sendable, Equatable {
     return lower + width / 2
   }
 
+  /// How many values are in the bucket of one.
+  @inline(__always)
+  func count(near value: Int64) -> UInt64 {
+    let bucket = Histogram.bucket(of: Swift.min(Swift.max(value, 0), Histogram.maxValue))
+    return bucket < buckets.count ? buckets[bucket] : 0
+  }
+
   public mutating func add(_ value: Int64, times: UInt64 = 1) {
     guard times > 0 else { return }
     let value = Swift.min(Swift.max(value, 0), Histogram.maxValue)

@@ -37,8 +37,13 @@ public struct Report: Sendable {
   }
 
   /// - Parameter standing: the coverage above and the statement below; nil writes the rows alone.
-  public func write(from store: FlowReader, with renderer: any Renderer, standing: Standing? = nil) throws {
+  /// - Returns: the standing, with what it awaited.
+  @discardableResult
+  public func write(
+    from store: FlowReader, with renderer: any Renderer, standing: Standing? = nil
+  ) throws -> Standing? {
     var renderer = renderer
+    var standing = standing
     let arguments = try arguments(in: store)
     let given = described + filters.described + parameters.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     var columns: [Query.Column] = []
@@ -70,7 +75,12 @@ public struct Report: Sendable {
     }
     var isTallied = false
     try untilEnough {
-      if usesTallies, let answer = try TalliedAnswer(query, arguments: arguments, limit: limit, in: store) {
+      let tallied =
+        usesTallies
+        ? try TalliedAnswer(
+          query, arguments: arguments, limit: limit, findings: standing?.awaitsFindings ?? false, in: store) : nil
+      try standing?.complete(with: tallied?.findings, in: store)
+      if let answer = tallied {
         isTallied = true
         try begin(answer.columns)
         for row in answer.rows { try add(row) }
@@ -90,6 +100,7 @@ public struct Report: Sendable {
     let unseen = [try noteOfUnseen(in: store, isTallied: isTallied)].compactMap { $0 }
     let notes = notes + more + unseen + (standing?.notes(for: query.name) ?? [])
     try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))
+    return standing
   }
 
   /// What the answer says nothing of, because single flows were not kept; nil where it says all.

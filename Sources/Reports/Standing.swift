@@ -50,6 +50,9 @@ public struct Standing: Sendable, Equatable {
   /// What was assumed, as the judgement says it.
   public private(set) var assumptions: [String] = []
 
+  /// Within which limits findings are still to be counted.
+  private var uncounted: Filters?
+
   /// Assumptions that are named in full below a report; the rest are counted.
   static let namedAssumptions = 5
 
@@ -57,6 +60,15 @@ public struct Standing: Sendable, Equatable {
   /// time, host and source as the report.
   public init(of store: FlowReader, filters: Filters = Filters(), findings: Bool) throws {
     try self.init(of: store, filters: filters, findings: findings, usesTallies: true)
+  }
+
+  /// The same for a report that is still to be written, and counts findings in the pass that it makes anyway.
+  public static func awaited(of store: FlowReader, filters: Filters, by report: Query) throws -> Standing {
+    var standing = try Standing(of: store, findings: false)
+    guard isAsked(by: report.name) else { return standing }
+    standing.uncounted = filters
+    try standing.findGaps(in: store, filters: filters)
+    return standing
   }
 
   init(of store: FlowReader, filters: Filters, findings: Bool, usesTallies: Bool) throws {
@@ -114,6 +126,16 @@ public struct Standing: Sendable, Equatable {
     logsByRole = counts.sorted { $0.key < $1.key }.map { RoleCount(roles: $0.key, logs: $0.value) }
   }
 
+  /// Whether a report should count findings too.
+  var awaitsFindings: Bool { uncounted != nil }
+
+  /// - Parameter found: what the report counted; nil where that is left to do.
+  mutating func complete(with found: TalliedFindings?, in store: FlowReader) throws {
+    guard let filters = uncounted else { return }
+    uncounted = nil
+    if let found { take(found) } else { try countFindings(in: store, filters: filters, usingTallies: true) }
+  }
+
   mutating func countFindings(in store: FlowReader, filters: Filters, usingTallies: Bool) throws {
     let query = try QueryHeader.parse(Standing.findings, file: "standing")
     var limits = filters
@@ -121,15 +143,15 @@ public struct Standing: Sendable, Equatable {
     limits.paths = []
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
+    if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found) }
+    take(TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }))
+  }
+
+  private mutating func take(_ found: TalliedFindings) {
     var counts: [String: Int64] = [:]
-    func add(_ what: String?, _ gap: String?, _ flows: Int64) {
+    for (what, gap, flows) in found.rows {
       if let what { counts[what, default: 0] += flows }
       if gap == "next-hop-not-read" { nextHopsNotRead += flows }
-    }
-    if usingTallies, let found = try TalliedFindings.count(arguments, in: store) {
-      for (what, gap, flows) in found { add(what, gap, flows) }
-    } else {
-      try store.query(query.sql, arguments: arguments) { add($0[0].text, $0[1].text, $0[2].integer ?? 0) }
     }
     bypassed = Bypassed(
       flows: counts.removeValue(forKey: "bypass") ?? 0, allowed: counts.removeValue(forKey: "allowed") ?? 0)

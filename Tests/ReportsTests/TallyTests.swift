@@ -63,6 +63,32 @@ struct TallyTests {
   }
 
   @Test(
+    "a report counts findings in its own pass as they are counted by themselves, whichever thread comes first",
+    arguments: [false, true])
+  func findingsOnTheWay(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
+    let reader = try FlowReader(path: store.path)
+    for name in ["summary", "bypass", "unproven"] {
+      let query = try QueryCatalogue().report(named: name)
+      for (title, set) in Self.filters {
+        var filters = Filters()
+        try set(&filters)
+        let expected = try Standing(of: reader, filters: filters, findings: true, usesTallies: false)
+        let arguments = try filters.arguments(for: query, in: reader)
+        for _ in 0..<10 {
+          var standing = try Standing.awaited(of: reader, filters: filters, by: query)
+          let answer = try TalliedAnswer(query, arguments: arguments, limit: 7, findings: true, in: reader)
+          try standing.complete(with: try #require(answer?.findings), in: reader)
+          #expect(standing == expected, "\(name), filter \(title)")
+        }
+        var alone = try Standing.awaited(of: reader, filters: filters, by: query)
+        try alone.complete(with: nil, in: reader)
+        #expect(alone == expected, "\(name), filter \(title)")
+      }
+    }
+  }
+
+  @Test(
     "hosts are counted alike where every flow has an ending; only the order in lists of words is another",
     arguments: [false, true])
   func hosts(hasRollups: Bool) throws {
@@ -116,7 +142,7 @@ struct TallyTests {
     let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
     let reader = try FlowReader(path: store.path)
     // What the topology alone shows is no matter of flows.
-    let ofFlows = try QueryCatalogue().alerts.filter { $0.takes("after") }
+    let ofFlows = QueryCatalogue().alerts.filter { $0.takes("after") }
     #expect(ofFlows.map(\.name) == ["blocked", "bypass", "new-host", "suspicious"])
     // Signs of spoofing belong to few destinations, with several kinds each: they are left to SQL.
     for query in ofFlows where query.name == "suspicious" {
@@ -155,7 +181,7 @@ struct TallyTests {
       let places = ["bypass", "around", "reason"].compactMap { report.columns.firstIndex(of: $0) }
       let shown = report.rows.map { row in places.map { row[$0].text ?? "" } }.filter { $0.last != "" }
       #expect(Set(shown) == told)
-      var run = AlertRun(queries: try QueryCatalogue().alerts, rules: .init(now: noon))
+      var run = AlertRun(queries: QueryCatalogue().alerts, rules: .init(now: noon))
       run.usesTallies = tallied
       var alert = AlertReport()
       let seen = try run.observations(in: reader, after: nil)
@@ -228,7 +254,8 @@ struct TallyTests {
     var random = Numbers(seed: 5)
     let numbers = (0..<500).map { _ in random.next(100) }
     for limit in [0, 1, 25, 499, 500, 600] {
-      let (shown, rest) = TalliedAnswer.first(limit, of: numbers, by: <)
+      var rest: [Int] = []
+      let shown = TalliedAnswer.first(limit, of: numbers, by: <) { rest.append($0) }
       #expect(shown == Array(numbers.sorted().prefix(limit)))
       #expect((shown + rest).sorted() == numbers.sorted())
     }

@@ -6,6 +6,8 @@ struct RollupCounter {
   private(set) var groups: [Tally.Group] = []
   private(set) var durations: [Histogram] = []
   private(set) var timed = GroupTable()
+  /// What the request's second query told of; nil without one.
+  private(set) var totals: VerdictTotals?
   private let sourceCount: Int
   /// By verdict, and in it by source: the number in `groups`, if that is not before `begin`.
   private var slots: [[Int32]] = []
@@ -18,7 +20,8 @@ struct RollupCounter {
   private var destinationClass: Int32 = -2
   private var group: Int32 = -1
 
-  init(_ request: TallyRequest, _ tables: VerdictTables, _ verdicts: VerdictGroups) {
+  init(_ request: TallyRequest, _ tables: VerdictTables, _ verdicts: VerdictGroups, _ totals: VerdictTotals?) {
+    self.totals = totals
     self.request = request
     self.tables = tables
     self.verdicts = verdicts
@@ -88,6 +91,7 @@ struct RollupCounter {
       if number < 0 { continue }
       // Whether a flow skipped its sidecar depends on when it ended.
       guard let kind = tables.settled(Int(entry.kind), number, source: entry.source, nil) else { return false }
+      totals?.add(entry.flows, number * JourneyPlaces.kinds + kind, entry.example)
       guard let verdict = verdict(number, kind, entry.example) else { continue }
       let slot = slot(verdict, source)
       groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
@@ -106,7 +110,8 @@ struct RollupCounter {
       var reader = RollupCountReader(block, scale)
       while reader.next() {
         let entry = reader.entry
-        guard let (verdict, source) = place(entry.source, entry.outcome, entry.firstMs, entry.lastMs) else { continue }
+        guard let (verdict, source) = place(entry.source, entry.outcome, entry.firstMs, entry.lastMs, entry.flows)
+        else { continue }
         if request.tellsTimes {
           addTimed(entry, verdict, source)
           continue
@@ -121,7 +126,10 @@ struct RollupCounter {
     var reader = RollupDurationReader(block, scale)
     while reader.next() {
       let entry = reader.entry
-      guard let (verdict, source) = place(entry.source, entry.outcome, entry.firstMs, entry.lastMs) else {
+      guard
+        let (verdict, source) = place(
+          entry.source, entry.outcome, entry.firstMs, entry.lastMs, Int64(clamping: reader.count))
+      else {
         var none = Histogram()
         guard reader.add(to: &none) else { return false }
         continue
@@ -147,8 +155,8 @@ struct RollupCounter {
   }
 
   /// Under which verdict and source flows without rows are counted; nil where the request leaves them out.
-  private func place(
-    _ source: Int64, _ outcome: Int64, _ firstMs: Int64, _ lastMs: Int64
+  private mutating func place(
+    _ source: Int64, _ outcome: Int64, _ firstMs: Int64, _ lastMs: Int64, _ flows: Int64
   ) -> (verdict: Int32, source: Int32)? {
     guard lastMs >= request.sinceMs ?? .min, request.untilMs == nil || firstMs < request.untilMs! else { return nil }
     var group: Int32 = 0
@@ -166,11 +174,10 @@ struct RollupCounter {
     guard number >= 0 else { return nil }
     // Their hops are joined with none.
     let place = number * JourneyPlaces.kinds
+    let example = TalliedExample(source: source, destination: destination, outcome: outcome, startedAtMs: firstMs)
+    totals?.add(flows, place, example)
     var verdict = verdicts.groups[place]
-    if verdict == VerdictGroups.unknown {
-      verdict = verdicts.ask(
-        place, TalliedExample(source: source, destination: destination, outcome: outcome, startedAtMs: firstMs))
-    }
+    if verdict == VerdictGroups.unknown { verdict = verdicts.ask(place, example) }
     return verdict >= 0 ? (verdict, group) : nil
   }
 

@@ -19,7 +19,10 @@ final class RollupTally: @unchecked Sendable {
   /// Where times tell groups apart, or are told of them.
   private var timed = GroupTable()
   private var isWhole = true
-  private var scanned = ScannedGroups(GroupTable())
+  private var scanned = ScannedGroups(GroupSums())
+  /// What the request's second query told of; each thread begins with none of it.
+  private(set) var totals: VerdictTotals?
+  private let noTotals: VerdictTotals?
   /// Runs that cannot answer after all.
   private(set) var divided: Set<Int64> = []
   /// A tally whose bytes make no sense: nothing else tells of its flows.
@@ -38,13 +41,16 @@ final class RollupTally: @unchecked Sendable {
 
   /// nil when no run has anything to tell.
   init?(
-    _ request: TallyRequest, _ runs: [RollupRun], _ tables: VerdictTables, _ verdicts: VerdictGroups, _ db: Database
+    _ request: TallyRequest, _ runs: [RollupRun], _ tables: VerdictTables, _ verdicts: VerdictGroups,
+    _ totals: VerdictTotals?, _ db: Database
   ) throws(StoreError) {
     let telling = runs.filter { !$0.isOutside(request) }
     guard !telling.isEmpty else { return nil }
     self.request = request
     self.tables = tables
     self.verdicts = verdicts
+    self.totals = totals
+    noTotals = totals
     // The bytes pass through SQLite's cache once: a small one stays in the processor's.
     let cache = try db.statement("pragma cache_size")
     let cacheSize = try cache.step() ? cache.int(0) : 0
@@ -96,15 +102,15 @@ final class RollupTally: @unchecked Sendable {
     order.sort { $0.group != $1.group ? $0.group < $1.group : $0.destination < $1.destination }
   }
 
-  /// - Parameter table: what was counted row by row.
+  /// - Parameter rows: what was counted row by row.
   /// - Returns: nil when some runs, `divided`, cannot answer.
-  func run(adding table: GroupTable) throws -> (groups: [Tally.Group], durations: [Histogram], ends: [Int64])? {
-    scanned = ScannedGroups(request.tellsTimes ? GroupTable() : table)
+  func run(adding rows: GroupSums) throws(StoreError) -> GroupSums? {
+    scanned = ScannedGroups(request.tellsTimes ? GroupSums() : rows)
     if divided.isEmpty {
       let shares = order.count / RollupTally.share + 1
       DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: shares)) { _ in countShares() }
     }
-    if let failure = verdicts.failure { throw failure }
+    if let failure = verdicts.failure ?? totals?.failure { throw failure }
     if let damaged {
       throw StoreError.sqlite(
         code: 11, message: "the tally \(damaged) of flows without rows cannot be read (see: gatewatch db check)",
@@ -112,11 +118,11 @@ final class RollupTally: @unchecked Sendable {
     }
     guard divided.isEmpty else { return nil }
     if request.tellsTimes {
-      timed.add(table)
-      return (timed.entries, timed.histograms, timed.ends)
+      timed.add(rows)
+      return timed.sums
     }
     // Places that only rows tell of.
-    var counter = RollupCounter(request, tables, verdicts)
+    var counter = RollupCounter(request, tables, verdicts, nil)
     let told = Set(order.lazy.map(\.group))
     for group in scanned.places where !told.contains(group) {
       counter.turn(to: -1, group)
@@ -124,10 +130,10 @@ final class RollupTally: @unchecked Sendable {
     }
     groups += counter.groups
     durations += counter.durations
-    if isWhole { return (groups, durations, []) }
+    if isWhole { return GroupSums(groups: groups, durations: durations) }
     var whole = GroupTable()
     whole.add(groups, durations)
-    return (whole.entries, whole.histograms, [])
+    return whole.sums
   }
 
   /// Whole groups, unless one alone is larger than a share should be.
@@ -144,7 +150,7 @@ final class RollupTally: @unchecked Sendable {
   }
 
   private func countShares() {
-    var counter = RollupCounter(request, tables, verdicts)
+    var counter = RollupCounter(request, tables, verdicts, noTotals)
     while let share = nextShare() {
       for index in share {
         let (destination, group) = order[index]
@@ -175,26 +181,27 @@ final class RollupTally: @unchecked Sendable {
     groups += counter.groups
     durations += counter.durations
     timed.add(counter.timed)
+    if let more = counter.totals { totals = totals?.adding(more) }
     lock.signal()
   }
 }
 
 /// What was counted row by row, by group of destinations.
 private struct ScannedGroups {
-  private let table: GroupTable
-  /// Numbers of the table's entries, those of one group side by side.
+  private let rows: GroupSums
+  /// Numbers of the groups, those of one group side by side.
   private var order: [Int32] = []
   private var ranges: [Int32: Range<Int>] = [:]
 
-  init(_ table: GroupTable) {
-    self.table = table
-    order = table.entries.indices.map { Int32($0) }
-    order.sort { table.entries[Int($0)].destination < table.entries[Int($1)].destination }
+  init(_ rows: GroupSums) {
+    self.rows = rows
+    order = rows.groups.indices.map { Int32($0) }
+    order.sort { rows.groups[Int($0)].destination < rows.groups[Int($1)].destination }
     var begin = 0
     while begin < order.count {
-      let destination = table.entries[Int(order[begin])].destination
+      let destination = rows.groups[Int(order[begin])].destination
       var end = begin + 1
-      while end < order.count, table.entries[Int(order[end])].destination == destination { end += 1 }
+      while end < order.count, rows.groups[Int(order[end])].destination == destination { end += 1 }
       ranges[Int32(destination)] = begin..<end
       begin = end
     }
@@ -206,7 +213,7 @@ private struct ScannedGroups {
     guard let range = ranges[group] else { return }
     for index in range {
       let number = Int(order[index])
-      counter.add(table.entries[number], number < table.histograms.count ? table.histograms[number] : nil)
+      counter.add(rows.groups[number], number < rows.durations.count ? rows.durations[number] : nil)
     }
   }
 }

@@ -121,12 +121,8 @@ extension FlowStore {
       let names = statement.parameters.map { String($0.dropFirst()) }
       let verdicts = VerdictGroups(
         statement, example: 0, count: tables.verdictCount * JourneyPlaces.kinds, tallied: (statement, names))
-      guard let tally = try RollupTally(request, runs, tables, verdicts, db) else { return look }
-      let found: (groups: [Tally.Group], durations: [Histogram], ends: [Int64])?
-      do { found = try tally.run(adding: GroupTable()) } catch let error as StoreError { throw error } catch {
-        throw .sqlite(code: 1, message: "\(error)", sql: nil)
-      }
-      for group in found?.groups ?? [] {
+      guard let tally = try RollupTally(request, runs, tables, verdicts, nil, db) else { return look }
+      for group in try tally.run(adding: GroupSums())?.groups ?? [] {
         let words = verdicts.verdicts[group.verdict]
         let one = LogLook(
           roles: words[0].text.flatMap(Role.init(rawValue:)).map { [$0] } ?? [], hasSuccess: words[1].integer == 1)

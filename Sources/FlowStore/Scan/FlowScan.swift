@@ -19,6 +19,10 @@ final class FlowScan: @unchecked Sendable {
   private var next = 0
   private var isUnusable = false
   private var total = GroupTable()
+  private var parts: [GroupParts] = []
+  /// What the request's second query told of; each thread begins with none of it.
+  private(set) var totals: VerdictTotals?
+  private let noTotals: VerdictTotals?
 
   /// Verdicts, and groups of one kind, that a key has room for.
   private static let maxVerdicts = 1 << 22
@@ -36,7 +40,7 @@ final class FlowScan: @unchecked Sendable {
   /// - Parameter ranges: of row ids, ascending, without overlap.
   init(
     _ request: TallyRequest, _ pages: FlowPages?, _ ranges: [ClosedRange<Int64>], _ tables: VerdictTables,
-    _ places: JourneyPlaces, _ verdicts: VerdictGroups
+    _ places: JourneyPlaces, _ verdicts: VerdictGroups, _ totals: VerdictTotals?
   ) {
     self.request = request
     self.pages = pages
@@ -48,23 +52,44 @@ final class FlowScan: @unchecked Sendable {
     self.tables = tables
     self.places = places
     self.verdicts = verdicts
+    self.totals = totals
+    noTotals = totals
   }
+
+  /// Told apart by destination, there may be more groups than fit a processor's cache.
+  private var hasManyGroups: Bool { request.destinationGroups != nil && !request.tellsTimes }
+
+  private var failure: StoreError? { verdicts.failure ?? totals?.failure }
 
   static func threads(for shares: Int) -> Int {
     max(1, min(maxThreads, shares, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
   }
 
   /// nil when a page is not as the store writes it.
-  func run() throws -> GroupTable? {
-    guard !stretches.isEmpty else { return total }
-    DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: stretches.count)) { _ in countShares() }
-    if let failure = verdicts.failure { throw failure }
-    return isUnusable ? nil : total
+  func run() throws -> GroupSums? {
+    guard !stretches.isEmpty else { return GroupSums() }
+    DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: stretches.count)) { _ in
+      if hasManyGroups { noteShares() } else { countShares() }
+    }
+    if let failure { throw failure }
+    return isUnusable ? nil : hasManyGroups ? joinedParts() : total.sums
+  }
+
+  /// The groups of each part, which several threads may have found.
+  private func joinedParts() -> GroupSums {
+    let parts = parts
+    guard let first = parts.first else { return GroupSums() }
+    if parts.count > 1 {
+      DispatchQueue.concurrentPerform(iterations: GroupParts.count) { part in
+        for other in parts.dropFirst() { first.add(part, of: other) }
+      }
+    }
+    return first.sums
   }
 
   /// The same through SQL, one row after the other: for stores that SQL alone cannot answer for.
   /// - Returns: nil when a time is beyond reckoning.
-  func run(_ db: Database) throws(StoreError) -> GroupTable? {
+  func run(_ db: Database) throws(StoreError) -> GroupSums? {
     let row = try db.statement(
       """
       select id, started_at_ms, coalesce(duration_ms, -1), source, destination, outcome, sent, received
@@ -85,11 +110,11 @@ final class FlowScan: @unchecked Sendable {
         (flow.source, flow.destination, flow.outcome) = (row.int(3), row.int(4), row.int(5))
         (flow.sent, flow.hasSent) = (row.int(6), row.optionalInt(6) != nil)
         (flow.received, flow.hasReceived) = (row.int(7), row.optionalInt(7) != nil)
-        count(flow, into: &table, &times)
+        count(flow, into: &table, &times, &totals)
       }
     }
-    if let failure = verdicts.failure { throw failure }
-    return times.isInRange ? table : nil
+    if let failure { throw failure }
+    return times.isInRange ? table.sums : nil
   }
 
   private func nextShare() -> FlowPages.Stretch? {
@@ -102,54 +127,95 @@ final class FlowScan: @unchecked Sendable {
 
   private func countShares() {
     var table = GroupTable()
-    guard let pages else { return }
-    let buffer = pages.makeBuffer()
-    defer { buffer.deallocate() }
-    var isGood = true
     var times = FlowTimes(stepMs: request.stepMs)
-    while isGood, let share = nextShare() {
-      isGood = pages.forEach(in: share, buffer) { count($0, into: &table, &times) } && times.isInRange
-    }
+    var totals = noTotals
+    let isGood = forEach { count($0, into: &table, &times, &totals) } && times.isInRange
     lock.wait()
     if isGood { total.add(table) } else { isUnusable = true }
+    add(totals)
     lock.signal()
   }
 
+  private func noteShares() {
+    let groups = GroupParts(measuringDurations: request.measuresDurations)
+    var totals = noTotals
+    let isGood = forEach { flow in
+      guard let (verdict, source, destination) = place(of: flow, &totals) else { return }
+      groups.note(flow, Tally.Group.key(verdict: verdict, source: source, destination: destination))
+    }
+    groups.close()
+    lock.wait()
+    if isGood { parts.append(groups) } else { isUnusable = true }
+    add(totals)
+    lock.signal()
+  }
+
+  /// Calls `body` for the rows of shares that no other thread has taken; false where a page cannot be read.
   @inline(__always)
-  private func count(_ flow: FlowRecord, into table: inout GroupTable, _ times: inout FlowTimes) {
+  private func forEach(_ body: (FlowRecord) -> Void) -> Bool {
+    guard let pages else { return false }
+    let buffer = pages.makeBuffer()
+    defer { buffer.deallocate() }
+    while let share = nextShare() {
+      guard pages.forEach(in: share, buffer, body) else { return false }
+    }
+    return true
+  }
+
+  /// - Parameter more: of one thread.
+  private func add(_ more: VerdictTotals?) {
+    if let more { totals = totals?.adding(more) }
+  }
+
+  /// Under which verdict, source and destination a flow is counted; nil where the request leaves it out.
+  @inline(__always)
+  private func place(
+    of flow: FlowRecord, _ totals: inout VerdictTotals?
+  ) -> (verdict: Int32, source: Int32, destination: Int32)? {
     guard flow.startedAtMs >= request.sinceMs ?? .min,
       request.untilMs == nil || flow.startedAtMs < request.untilMs.unsafelyUnwrapped
-    else { return }
-    let measures = request.measuresDurations
-    if measures && flow.durationMs < 0 { return }
+    else { return nil }
+    if request.measuresDurations && flow.durationMs < 0 { return nil }
     var source: Int32 = 0
     if let groups = request.sourceGroups {
-      guard flow.source >= 0, flow.source < groups.count else { return }
+      guard flow.source >= 0, flow.source < groups.count else { return nil }
       source = groups[Int(flow.source)]
-      if source < 0 { return }
+      if source < 0 { return nil }
     }
     var destination: Int32 = 0
     if let groups = request.destinationGroups {
-      guard flow.destination >= 0, flow.destination < groups.count else { return }
+      guard flow.destination >= 0, flow.destination < groups.count else { return nil }
       destination = groups[Int(flow.destination)]
-      if destination < 0 { return }
+      if destination < 0 { return nil }
     }
-    guard let verdictNumber = tables.verdict(of: flow) else { return }
-    guard let kind = tables.settled(places.kind(of: flow.id), verdictNumber, source: flow.source, flow) else { return }
+    guard let verdictNumber = tables.verdict(of: flow) else { return nil }
+    guard let kind = tables.settled(places.kind(of: flow.id), verdictNumber, source: flow.source, flow) else {
+      return nil
+    }
     let number = verdictNumber * JourneyPlaces.kinds + kind
+    totals?.add(1, number, flow.id)
     var verdict = verdicts.groups[number]
     if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, flow.id) }
-    guard verdict >= 0 else { return }
+    return verdict >= 0 ? (verdict, source, destination) : nil
+  }
+
+  @inline(__always)
+  private func count(
+    _ flow: FlowRecord, into table: inout GroupTable, _ times: inout FlowTimes, _ totals: inout VerdictTotals?
+  ) {
+    guard let (verdict, source, destination) = place(of: flow, &totals) else { return }
     let slot = table.slot(
       of: request.stepMs == nil
         ? Tally.Group.key(verdict: verdict, source: source, destination: destination)
         : Tally.Group.key(verdict: verdict, step: times.step(of: flow.startedAtMs)))
     if request.measuresEnds { table.note(end: times.end(of: flow.startedAtMs, flow.durationMs), slot) }
-    if measures {
+    if request.measuresDurations {
       table.note(flow.startedAtMs, slot)
       table.measure(flow.durationMs, slot)
     } else {
-      table.add(flow, to: slot)
+      table.add(
+        startedAtMs: flow.startedAtMs, sent: flow.hasSent ? flow.sent : nil,
+        received: flow.hasReceived ? flow.received : nil, to: slot)
     }
   }
 }

@@ -20,6 +20,9 @@ public struct TallyRequest: Sendable {
   /// Groups are told apart by `Tally.Group.step`, steps of this length above 0, and no longer by source and destination:
   /// those with a group below 0 are left out, as ever.
   public var stepMs: Int64?
+  /// A second query over one flow, as the words of a tally, without other parameters: of how many flows each of its rows
+  /// says what they have in common, wherever they came from and went. For what stands below a report, in the same pass.
+  public var totals: String?
 
   var tellsTimes: Bool { stepMs != nil || measuresEnds }
 
@@ -75,12 +78,12 @@ public struct Tally: Sendable {
     public var received: Int64? { hasReceived ? receivedSum : nil }
 
     @inline(__always)
-    mutating func add(_ flow: FlowRecord) {
+    mutating func add(startedAtMs: Int64, sent: Int64?, received: Int64?) {
       flows &+= 1
-      if flow.hasSent { addSent(flow.sent) }
-      if flow.hasReceived { addReceived(flow.received) }
-      firstMs = min(firstMs, flow.startedAtMs)
-      lastMs = max(lastMs, flow.startedAtMs)
+      if let sent { addSent(sent) }
+      if let received { addReceived(received) }
+      firstMs = min(firstMs, startedAtMs)
+      lastMs = max(lastMs, startedAtMs)
     }
 
     mutating func add(_ other: Group) {
@@ -119,6 +122,16 @@ public struct Tally: Sendable {
   public var durations: [Histogram] = []
   /// Of each group the latest end of a flow in Unix milliseconds, where it is asked for.
   public var ends: [Int64] = []
+  /// The rows of the request's second query, and of how many flows each tells; in no order.
+  public var totals: [(words: [Value], flows: Int64)] = []
+
+  init(_ verdicts: VerdictGroups, _ sums: GroupSums, _ totals: VerdictTotals?) {
+    self.verdicts = verdicts.verdicts
+    groups = sums.groups
+    durations = sums.durations
+    ends = sums.ends
+    self.totals = totals?.rows ?? []
+  }
 }
 
 extension FlowReader {
@@ -173,7 +186,9 @@ extension FlowReader {
     // Of flows without rows the hour is known.
     if let stepMs = request.stepMs, stepMs % RollupGroups.hourMs != 0, !tallied.isEmpty { return nil }
     guard let tables = try VerdictTables(db), FlowScan.hasRoom(for: request, tables) else { throw NotToBeTallied() }
-    func prepared(_ sql: String) throws -> (statement: Statement, names: [String]) {
+    func prepared(
+      _ sql: String, _ arguments: [String: Value] = arguments
+    ) throws -> (statement: Statement, names: [String]) {
       let statement = try Statement(sql, on: connection)
       let names = statement.parameters.map { String($0.dropFirst()) }
       for (index, name) in names.enumerated() where name != "example" {
@@ -181,27 +196,29 @@ extension FlowReader {
       }
       return (statement, names)
     }
-    let (statement, names) = try prepared(words)
-    guard let example = names.firstIndex(of: "example") else { throw NotToBeTallied() }
-    let verdicts = VerdictGroups(
-      statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds,
-      tallied: tallied.isEmpty ? nil : try prepared(TalliedExample.query(words)))
+    let lock = DispatchSemaphore(value: 1)
+    func groups(_ words: String, _ arguments: [String: Value] = arguments) throws -> VerdictGroups {
+      let (statement, names) = try prepared(words, arguments)
+      guard let example = names.firstIndex(of: "example") else { throw NotToBeTallied() }
+      return VerdictGroups(
+        statement, example: Int32(example + 1), count: tables.verdictCount * JourneyPlaces.kinds,
+        tallied: tallied.isEmpty ? nil : try prepared(TalliedExample.query(words), arguments), lock: lock)
+    }
+    let verdicts = try groups(words)
+    let totals = try request.totals.map { VerdictTotals(try groups($0, [:])) }
     var runs =
       usingRollups && pages != nil ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
     while true {
-      let counted = try RollupTally(request, runs + tallied, tables, verdicts, db)
+      let counted = try RollupTally(request, runs + tallied, tables, verdicts, totals, db)
       let ranges = RollupRun.ranges(without: runs)
       guard let places = try JourneyPlaces(of: ranges, db) else { throw NotToBeTallied() }
-      let scan = FlowScan(request, pages, ranges, tables, places, verdicts)
+      let scan = FlowScan(request, pages, ranges, tables, places, verdicts, totals)
       var scanned = pages == nil ? nil : try scan.run()
       if scanned == nil, !tallied.isEmpty { scanned = try scan.run(db) }
       guard let scanned else { throw NotToBeTallied() }
-      guard let counted else {
-        return Tally(
-          verdicts: verdicts.verdicts, groups: scanned.entries, durations: scanned.histograms, ends: scanned.ends)
-      }
-      if let (groups, durations, ends) = try counted.run(adding: scanned) {
-        return Tally(verdicts: verdicts.verdicts, groups: groups, durations: durations, ends: ends)
+      guard let counted else { return Tally(verdicts, scanned, scan.totals) }
+      if let sums = try counted.run(adding: scanned) {
+        return Tally(verdicts, sums, scan.totals.map { $0.adding(counted.totals) })
       }
       // Some have entries on which there is more than one verdict by now: their rows are looked at instead.
       runs.removeAll { counted.divided.contains($0.id) }

@@ -35,8 +35,32 @@ struct GroupTable {
 
   @inline(__always)
   private static func place(of key: UInt64, _ mask: Int) -> Int {
-    // Fibonacci hashing: the product's high bits depend on all bits of the key.
-    Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> 32) & mask
+    Int(truncatingIfNeeded: (key &* spread) >> 32) & mask
+  }
+
+  /// Fibonacci hashing: the product's high bits depend on all bits of the key.
+  static let spread: UInt64 = 0x9E37_79B9_7F4A_7C15
+
+  /// Reads a little of what is known of some keys, none of which waits for another to come out of memory.
+  ///
+  /// - Parameter duration: also of where these are counted.
+  /// - Returns: something that depends on all of it.
+  @inline(__always)
+  func fetch(_ count: Int, key: (Int) -> UInt64, duration: ((Int) -> Int64)?) -> UInt64 {
+    let mask = places.count - 1
+    var sum: UInt64 = 0
+    withUnsafeTemporaryAllocation(of: Int32.self, capacity: count) { numbers in
+      for index in 0..<count { numbers[index] = places[GroupTable.place(of: key(index), mask)] }
+      for index in 0..<count where numbers[index] > 0 {
+        let entry = entries[Int(numbers[index]) - 1]
+        sum ^= entry.key ^ UInt64(bitPattern: entry.lastMs)
+      }
+      guard let duration else { return }
+      for index in 0..<count where numbers[index] > 0 && Int(numbers[index]) <= histograms.count {
+        sum ^= histograms[Int(numbers[index]) - 1].count(near: duration(index))
+      }
+    }
+    return sum
   }
 
   @inline(never)
@@ -59,7 +83,9 @@ struct GroupTable {
   }
 
   @inline(__always)
-  mutating func add(_ flow: FlowRecord, to slot: Int) { entries[slot].add(flow) }
+  mutating func add(startedAtMs: Int64, sent: Int64?, received: Int64?, to slot: Int) {
+    entries[slot].add(startedAtMs: startedAtMs, sent: sent, received: received)
+  }
 
   /// A flow of which the duration is measured.
   @inline(__always)
@@ -80,10 +106,20 @@ struct GroupTable {
     ends[slot] = max(ends[slot], end)
   }
 
+  var sums: GroupSums { GroupSums(groups: entries, durations: histograms, ends: ends) }
+
+  mutating func add(_ sums: GroupSums) { add(sums.groups, sums.durations, sums.ends) }
+
   mutating func add(_ group: Tally.Group) { entries[slot(of: group.key)].add(group) }
 
   mutating func add(_ groups: [Tally.Group], _ durations: [Histogram], _ ends: [Int64] = []) {
-    for (index, group) in groups.enumerated() {
+    add(groups[...], durations, ends)
+  }
+
+  /// - Parameter groups: some of those whose histograms and ends the others are.
+  mutating func add(_ groups: ArraySlice<Tally.Group>, _ durations: [Histogram], _ ends: [Int64] = []) {
+    for index in groups.indices {
+      let group = groups[index]
       let slot = slot(of: group.key)
       entries[slot].add(group)
       if index < durations.count {
@@ -101,4 +137,13 @@ struct GroupTable {
       add(other.entries, other.histograms, other.ends)
     }
   }
+}
+
+/// Groups that were counted, each once: what a table holds, for those who look nothing up in it.
+struct GroupSums {
+  var groups: [Tally.Group] = []
+  /// Of each group, where they are measured.
+  var durations: [Histogram] = []
+  /// Of each group, where they are asked for.
+  var ends: [Int64] = []
 }

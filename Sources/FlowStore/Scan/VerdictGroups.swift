@@ -14,11 +14,14 @@ final class VerdictGroups: @unchecked Sendable {
   private var known: [[Value]: Int32] = [:]
   private(set) var verdicts: [[Value]] = []
   private(set) var failure: StoreError?
-  private let lock = DispatchSemaphore(value: 1)
+  private let lock: DispatchSemaphore
 
+  /// - Parameter lock: one for all that ask on the same connection.
   init(
-    _ statement: Statement, example: Int32, count: Int, tallied: (statement: Statement, names: [String])? = nil
+    _ statement: Statement, example: Int32, count: Int, tallied: (statement: Statement, names: [String])? = nil,
+    lock: DispatchSemaphore = DispatchSemaphore(value: 1)
   ) {
+    self.lock = lock
     self.statement = statement
     self.example = example
     self.tallied = tallied
@@ -58,5 +61,47 @@ final class VerdictGroups: @unchecked Sendable {
     // Once, and when it is certain: the other threads read it without the lock.
     groups[verdict] = group
     return group
+  }
+}
+
+/// How many flows each row of a query over verdicts tells of.
+struct VerdictTotals: Sendable {
+  private let groups: VerdictGroups
+  /// By number of the row.
+  private var flows: [Int64] = []
+
+  init(_ groups: VerdictGroups) { self.groups = groups }
+
+  var failure: StoreError? { groups.failure }
+
+  /// - Parameter example: one of the flows, for the verdict's first time.
+  @inline(__always)
+  mutating func add(_ flows: Int64, _ verdict: Int, _ example: Int64) {
+    let row = groups.groups[verdict]
+    add(flows, row == VerdictGroups.unknown ? groups.ask(verdict, example) : row)
+  }
+
+  mutating func add(_ flows: Int64, _ verdict: Int, _ example: TalliedExample) {
+    let row = groups.groups[verdict]
+    add(flows, row == VerdictGroups.unknown ? groups.ask(verdict, example) : row)
+  }
+
+  @inline(__always)
+  private mutating func add(_ flows: Int64, _ row: Int32) {
+    if row < 0 { return }
+    if Int(row) >= self.flows.count { self.flows += repeatElement(0, count: Int(row) + 1 - self.flows.count) }
+    self.flows[Int(row)] &+= flows
+  }
+
+  /// - Parameter other: of the same query.
+  func adding(_ other: VerdictTotals?) -> VerdictTotals {
+    guard let other else { return self }
+    var sum = self
+    for (row, more) in other.flows.enumerated() { sum.add(more, Int32(row)) }
+    return sum
+  }
+
+  var rows: [(words: [Value], flows: Int64)] {
+    flows.indices.filter { flows[$0] > 0 }.map { (groups.verdicts[$0], flows[$0]) }
   }
 }

@@ -10,21 +10,27 @@ struct TalliedAnswer {
   var rows: [[Value]]
   /// What was left out behind `rows`: how many, and their sums as one row.
   var others: (count: Int, sum: [Value])?
+  /// What stands for and against an all-clear, where it was counted in the same pass.
+  var findings: TalliedFindings?
 
   /// nil when this report, or this store at this moment, cannot be tallied.
-  init?(_ query: Query, arguments: [String: Value], limit: Int?, in store: FlowReader) throws {
+  ///
+  /// - Parameter findings: whether they are wanted; reports whose reader looks for bypass pass over the same flows.
+  init?(
+    _ query: Query, arguments: [String: Value], limit: Int?, findings: Bool = false, in store: FlowReader
+  ) throws {
     guard query.isBuiltIn else { return nil }
     let answer =
       switch query.name {
-      case "bypass": try TalliedAnswer.bypass(arguments, limit, store)
+      case "bypass": try TalliedAnswer.bypass(arguments, limit, findings, store)
       case "blocked": try TalliedAnswer.endings(query, TalliedAnswer.blockedWords, arguments, limit, store)
       case "failed": try TalliedAnswer.endings(query, TalliedAnswer.failedWords, arguments, limit, store)
       case "latency": try TalliedAnswer.latency(arguments, store)
-      case "summary": try TalliedAnswer.summary(arguments, store)
+      case "summary": try TalliedAnswer.summary(arguments, findings, store)
       case "hosts": try TalliedAnswer.hosts(arguments, store)
       case "sources": try TalliedAnswer.sources(arguments, limit, store)
       case "timeline": try TalliedAnswer.timeline(arguments, limit, store)
-      case "unproven": try TalliedAnswer.unproven(query, arguments, limit, store)
+      case "unproven": try TalliedAnswer.unproven(query, arguments, limit, findings, store)
       case "unlogged": try TalliedAnswer.unlogged(arguments, limit, store)
       case "coverage": try TalliedAnswer.coverage(query, arguments, store)
       default: TalliedAnswer?.none
@@ -33,10 +39,13 @@ struct TalliedAnswer {
     self = answer
   }
 
-  init(columns: [String], rows: [[Value]], others: (count: Int, sum: [Value])? = nil) {
+  init(
+    columns: [String], rows: [[Value]], others: (count: Int, sum: [Value])? = nil, findings: TalliedFindings? = nil
+  ) {
     self.columns = columns
     self.rows = rows
     self.others = others
+    self.findings = findings
   }
 
   /// Filters of time, as every tally takes them.
@@ -72,26 +81,33 @@ struct TalliedAnswer {
     return answer
   }
 
-  /// The first `limit` of `groups` by `precedes`, in order, and the rest in none.
+  /// The first `limit` of `groups` by `precedes`, in order; the rest is handed to `others` in none.
   static func first<Group>(
-    _ limit: Int?, of groups: [Group], by precedes: (Group, Group) -> Bool
-  ) -> (shown: [Group], rest: [Group]) {
-    guard let limit, limit < groups.count else { return (groups.sorted(by: precedes), []) }
+    _ limit: Int?, of groups: [Group], by precedes: (Group, Group) -> Bool, others: (Group) -> Void
+  ) -> [Group] {
+    guard let limit, limit < groups.count else { return groups.sorted(by: precedes) }
     var shown: [Group] = []
-    var rest: [Group] = []
-    rest.reserveCapacity(groups.count)
     for group in groups {
       if shown.count == limit {
         guard let last = shown.last, precedes(group, last) else {
-          rest.append(group)
+          others(group)
           continue
         }
-        rest.append(shown.removeLast())
+        others(shown.removeLast())
       }
       let place = shown.firstIndex { precedes(group, $0) } ?? shown.count
       shown.insert(group, at: place)
     }
-    return (shown, rest)
+    return shown
+  }
+
+  /// The same for groups of flows: those shown, how many are left, and what these come to.
+  static func first(
+    _ limit: Int?, of groups: [Tally.Group], by precedes: (Tally.Group, Tally.Group) -> Bool
+  ) -> (shown: [Tally.Group], rest: Int, sum: TallySum) {
+    var sum = TallySum()
+    let shown = first(limit, of: groups, by: precedes) { sum.add($0) }
+    return (shown, groups.count - shown.count, sum)
   }
 }
 
@@ -203,10 +219,6 @@ struct TallySum {
   private(set) var received: Int64?
   private(set) var firstMs = Int64.max
   private(set) var lastMs = Int64.min
-
-  init(_ groups: [Tally.Group] = []) {
-    for group in groups { add(group) }
-  }
 
   mutating func add(_ group: Tally.Group) {
     flows &+= group.flows

@@ -38,7 +38,7 @@ extension TalliedAnswer {
       return try answer(query, arguments, with: [plain(query, found)], store)
     }
     let verdicts = found.tally.verdicts
-    let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
+    let (shown, rest, sum) = first(limit, of: found.tally.groups) { one, other in
       if one.flows != other.flows { return one.flows > other.flows }
       let (before, after) = (verdicts[one.verdict], verdicts[other.verdict])
       for (one, other) in zip(before, after).dropLast() where one != other { return precedesInSQL(one, other) }
@@ -54,13 +54,12 @@ extension TalliedAnswer {
         .integer(group.flows), .integer(group.firstMs), .integer(group.lastMs),
       ]
     }
-    let sum = TallySum(rest)
     let columns = query.columns.map(\.name)
     let empty = [Value](repeating: .null, count: columns.count - 3)
     return TalliedAnswer(
       columns: columns, rows: rows,
-      others: rest.isEmpty
-        ? nil : (rest.count, empty + [.integer(sum.flows), .integer(sum.firstMs), .integer(sum.lastMs)]))
+      others: rest == 0
+        ? nil : (rest, empty + [.integer(sum.flows), .integer(sum.firstMs), .integer(sum.lastMs)]))
   }
 
   /// What no other proxy handed on, each group by one of its sources and destinations.

@@ -8,7 +8,9 @@ extension TalliedAnswer {
       and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
     """
 
-  static func bypass(_ arguments: [String: Value], _ limit: Int?, _ store: FlowReader) throws -> TalliedAnswer? {
+  static func bypass(
+    _ arguments: [String: Value], _ limit: Int?, _ findings: Bool, _ store: FlowReader
+  ) throws -> TalliedAnswer? {
     let words = """
       select
         f.severity,
@@ -25,12 +27,12 @@ extension TalliedAnswer {
       \(pathAndOutcome)
       order by f.id
       """
-    guard let found = try Places(words, arguments, store) else { return nil }
+    guard let found = try Places(words, arguments, findings: findings, store) else { return nil }
     let verdicts = found.tally.verdicts
     // Before and after the number of flows in the report's order.
     let major = ranks(verdicts) { [$0[4], $0[5]] }
     let minor = ranks(verdicts) { [$0[6], $0[7], $0[3]] }
-    let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
+    let (shown, rest, sum) = first(limit, of: found.tally.groups) { one, other in
       if major[one.verdict] != major[other.verdict] { return major[one.verdict] < major[other.verdict] }
       if one.flows != other.flows { return one.flows > other.flows }
       let (before, after) = (verdicts[one.verdict][1], verdicts[other.verdict][1])
@@ -48,21 +50,20 @@ extension TalliedAnswer {
         .integer(group.firstMs), .integer(group.lastMs), verdict[7], verdict[2],
       ]
     }
-    let sum = TallySum(rest)
     return TalliedAnswer(
       columns: [
         "severity", "bypass", "around", "source", "host", "port", "flows", "sent", "received", "first_seen",
         "last_seen", "reason", "allowed_by",
       ], rows: rows,
-      others: rest.isEmpty
+      others: rest == 0
         ? nil
         : (
-          rest.count,
+          rest,
           [
             .null, .null, .null, .null, .null, .null, .integer(sum.flows), Value(sum.sent), Value(sum.received),
             .integer(sum.firstMs), .integer(sum.lastMs), .null, .null,
           ]
-        ))
+        ), findings: findings ? TalliedFindings(found.tally.totals) : nil)
   }
 
   /// Numbers of the verdicts in the order of some of their words.
@@ -81,15 +82,19 @@ extension TalliedAnswer {
     var destinations: ShownAlike
     var tally: Tally
 
-    /// - Parameter apart: row ids of sources, ascending, that are one group behind all others, whatever a filter says.
+    /// - Parameters:
+    ///   - apart: row ids of sources, ascending, that are one group behind all others, whatever a filter says.
+    ///   - findings: whether these are counted too, which a filter holds for.
     init?(
-      _ words: String, _ arguments: [String: Value], apart: [Int64] = [], _ store: FlowReader
+      _ words: String, _ arguments: [String: Value], apart: [Int64] = [], findings: Bool = false, _ store: FlowReader
     ) throws {
+      precondition(apart.isEmpty || !findings, "findings are within the filters")
       sources = try .sources(arguments, in: store)
       destinations = try .destinations(by: ["host", "port"], arguments, in: store)
       var request = TalliedAnswer.request(arguments)
       request.sourceGroups = sources.groups(apart: apart)
       request.destinationGroups = destinations.groups
+      request.totals = findings ? TalliedFindings.words : nil
       guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))
       else { return nil }
       self.tally = tally

@@ -23,12 +23,13 @@ extension TalliedAnswer {
     var senders = names.values.indices.map { Sender(name: $0) }
     for group in tally.groups { senders[group.source].add(group, verdicts[group.verdict]) }
     let hostCounts = hostCounts(of: tally.groups, by: names.values.count, hosts.values)
-    let (shown, rest) = first(limit, of: senders.filter { $0.sum.flows > 0 }) {
-      // Sources are numbered by name.
-      $0.sum.flows != $1.sum.flows ? $0.sum.flows > $1.sum.flows : $0.name < $1.name
-    }
+    let met = senders.filter { $0.sum.flows > 0 }
     var others = Sender(name: -1)
-    for sender in rest { others.add(sender) }
+    // Sources are numbered by name.
+    let shown = first(
+      limit, of: met, by: { $0.sum.flows != $1.sum.flows ? $0.sum.flows > $1.sum.flows : $0.name < $1.name },
+      others: { others.add($0) })
+    let rest = met.count - shown.count
     return TalliedAnswer(
       columns: [
         "source", "flows", "hosts", "sent", "received", "bypass", "blocked", "failed", "first_seen", "last_seen",
@@ -39,7 +40,7 @@ extension TalliedAnswer {
         return sender.row(
           source: names.values[sender.name][0], hosts: Value(hostCounts[sender.name]),
           seenBy: .text(roles.joined(separator: ",")))
-      }, others: rest.isEmpty ? nil : (rest.count, others.row(source: .null, hosts: .null, seenBy: .null)))
+      }, others: rest == 0 ? nil : (rest, others.row(source: .null, hosts: .null, seenBy: .null)))
   }
 
   /// How many hosts each source has. Looks at the groups host by host, so that a host counts once for each source without a

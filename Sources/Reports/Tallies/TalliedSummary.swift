@@ -2,7 +2,7 @@ internal import FlowStore
 
 extension TalliedAnswer {
   /// What left, which way, and how it ended.
-  static func summary(_ arguments: [String: Value], _ store: FlowReader) throws -> TalliedAnswer? {
+  static func summary(_ arguments: [String: Value], _ findings: Bool, _ store: FlowReader) throws -> TalliedAnswer? {
     let words = """
       select
         f.role,
@@ -26,9 +26,9 @@ extension TalliedAnswer {
         and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
       order by f.id
       """
-    guard
-      let tally = try store.tally(try placeless(arguments, store), words: words, arguments: verdictFilters(arguments))
-    else { return nil }
+    var request = try placeless(arguments, store)
+    request.totals = findings ? TalliedFindings.words : nil
+    guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
 
     struct Part: Hashable {
       var place: Int
@@ -76,7 +76,7 @@ extension TalliedAnswer {
           Value(sum.received),
           .integer(sum.firstMs), .integer(sum.lastMs),
         ]
-      })
+      }, findings: findings ? TalliedFindings(tally.totals) : nil)
   }
 
   /// All flows within the filters of time, host and source, not told apart by place.
@@ -92,32 +92,38 @@ extension TalliedAnswer {
   }
 }
 
-/// What stands for and against an all-clear, by verdict: the query `Standing.findings` from a tally.
-enum TalliedFindings {
-  static func count(
-    _ arguments: [String: Value], in store: FlowReader
-  ) throws -> [(what: String?, gap: String?, flows: Int64)]? {
-    let words = """
-      select
-        case
-          when f.bypass is not null then case when f.exception_id is not null then 'allowed' else 'bypass' end
-          when f.path = 'none' then null
-          when f.rule is null then 'not-judged'
-          when f.never_clears = 1 then 'ambiguous-columns'
-          when f.path = 'unknown' then 'path-unknown'
-          when f.assumption is not null then 'assumption'
-          when instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
-        end as what,
-        f.next_hop_gap
-      from judged_flow f
-      where f.id = :example
-        and f.duplicate_view = 0
-      order by f.id
-      """
-    guard let tally = try store.tally(try TalliedAnswer.placeless(arguments, store), words: words) else { return nil }
-    return tally.groups.map { group in
-      let words = tally.verdicts[group.verdict]
-      return (words[0].text, words[1].text, group.flows)
-    }
+/// What stands for and against an all-clear: the query `Standing.findings` from a tally.
+struct TalliedFindings {
+  private(set) var rows: [(what: String?, gap: String?, flows: Int64)] = []
+
+  /// Asks for them by verdict.
+  static let words = """
+    select
+      case
+        when f.bypass is not null then case when f.exception_id is not null then 'allowed' else 'bypass' end
+        when f.path = 'none' then null
+        when f.rule is null then 'not-judged'
+        when f.never_clears = 1 then 'ambiguous-columns'
+        when f.path = 'unknown' then 'path-unknown'
+        when f.assumption is not null then 'assumption'
+        when instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
+      end as what,
+      f.next_hop_gap
+    from judged_flow f
+    where f.id = :example
+      and f.duplicate_view = 0
+    order by f.id
+    """
+
+  /// - Parameter totals: of the rows of `words`.
+  init(_ totals: [(words: [Value], flows: Int64)]) {
+    rows = totals.map { ($0.words[0].text, $0.words[1].text, $0.flows) }
+  }
+
+  /// By a pass of their own; nil when this store, at this moment, cannot be tallied.
+  init?(_ arguments: [String: Value], in store: FlowReader) throws {
+    guard let tally = try store.tally(try TalliedAnswer.placeless(arguments, store), words: TalliedFindings.words)
+    else { return nil }
+    self.init(tally.groups.map { (tally.verdicts[$0.verdict], $0.flows) })
   }
 }

@@ -31,12 +31,13 @@ extension TalliedAnswer {
       clients[group.source].roles.insert(group.verdict)
     }
     let hostCounts = hostCounts(of: tally.groups, by: names.values.count, hosts.values)
-    let (shown, rest) = first(limit, of: clients.filter { $0.sum.flows > 0 }) {
-      // Clients are numbered by name.
-      $0.sum.flows != $1.sum.flows ? $0.sum.flows > $1.sum.flows : $0.name < $1.name
-    }
+    let met = clients.filter { $0.sum.flows > 0 }
     var others = TallySum()
-    for client in rest { others.add(client.sum) }
+    // Clients are numbered by name.
+    let shown = first(
+      limit, of: met, by: { $0.sum.flows != $1.sum.flows ? $0.sum.flows > $1.sum.flows : $0.name < $1.name },
+      others: { others.add($0.sum) })
+    let rest = met.count - shown.count
     return TalliedAnswer(
       columns: ["client", "seen_by", "flows", "hosts", "first_seen", "last_seen"],
       rows: shown.map { client in
@@ -46,10 +47,10 @@ extension TalliedAnswer {
           Value(hostCounts[client.name]), .integer(client.sum.firstMs), .integer(client.sum.lastMs),
         ]
       },
-      others: rest.isEmpty
+      others: rest == 0
         ? nil
         : (
-          rest.count,
+          rest,
           [.null, .null, .integer(others.flows), .null, .integer(others.firstMs), .integer(others.lastMs)]
         ))
   }

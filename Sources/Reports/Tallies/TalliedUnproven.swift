@@ -4,7 +4,7 @@ extension TalliedAnswer {
   /// Traffic of which nothing proves the way it took. The places that are shown, and what their proofs rest on, are tallied;
   /// the words come from the query itself, which finds them in its common table `place`.
   static func unproven(
-    _ query: Query, _ arguments: [String: Value], _ limit: Int?, _ store: FlowReader
+    _ query: Query, _ arguments: [String: Value], _ limit: Int?, _ findings: Bool, _ store: FlowReader
   ) throws -> TalliedAnswer? {
     let words = """
       select f.why, f.path, f.assumption
@@ -13,11 +13,11 @@ extension TalliedAnswer {
       \(pathAndOutcome)
       order by f.id
       """
-    guard let found = try Places(words, arguments, store) else { return nil }
+    guard let found = try Places(words, arguments, findings: findings, store) else { return nil }
     let verdicts = found.tally.verdicts
     let major = ranks(verdicts) { [$0[0]] }
     let minor = ranks(verdicts) { [$0[1], $0[2]] }
-    let (shown, rest) = first(limit, of: found.tally.groups) { one, other in
+    let (shown, rest, sum) = first(limit, of: found.tally.groups) { one, other in
       if one.flows != other.flows { return one.flows > other.flows }
       if major[one.verdict] != major[other.verdict] { return major[one.verdict] < major[other.verdict] }
       if one.source != other.source { return one.source < other.source }
@@ -45,13 +45,13 @@ extension TalliedAnswer {
         "last_end", "client", "last_client", "upstream",
       ], rows: rows)
     guard var answer = try answer(query, arguments, with: [table], store) else { return nil }
-    guard !rest.isEmpty else { return answer }
-    let sum = TallySum(rest)
+    answer.findings = findings ? TalliedFindings(found.tally.totals) : nil
+    guard rest > 0 else { return answer }
     let sums: [String: Value] = [
       "flows": .integer(sum.flows), "sent": Value(sum.sent), "received": Value(sum.received),
       "first_seen": .integer(sum.firstMs), "last_seen": .integer(sum.lastMs),
     ]
-    answer.others = (rest.count, answer.columns.map { sums[$0] ?? .null })
+    answer.others = (rest, answer.columns.map { sums[$0] ?? .null })
     return answer
   }
 

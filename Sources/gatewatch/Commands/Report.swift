@@ -52,15 +52,16 @@ struct ReportCommand: ParsableCommand {
         limit: output.limit(for: format, unlimited: query.showsAllRows))
       let reader = try StoreAccess.reader(store)
       defer { reader.close() }
-      let standing = try Standing(of: reader, filters: filters, findings: Standing.isAsked(by: query.name))
+      let awaited = try Standing.awaited(of: reader, filters: filters, by: query)
       report.showsTableColumns = format == .table && Terminal.isOutput
       let missing = try coverage.parsed().flatMap { try $0.problems(in: reader, filters: filters, now: Terminal.now) }
       report.notes = missing
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
-      try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write), standing: standing)
+      let standing = try report.write(
+        from: reader, with: format.renderer(appearance, to: Terminal.write), standing: awaited)
       // Formats of rows alone have no place for what the reader must know.
-      if format == .csv || format == .ndjson, let statement = standing.statement {
+      if format == .csv || format == .ndjson, let standing, let statement = standing.statement {
         Terminal.complain("\(statement); read: \(standing.coverage)")
       }
       if !missing.isEmpty {
