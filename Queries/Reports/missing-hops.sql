@@ -23,7 +23,36 @@
 -- column: last_seen  last   latest start
 -- column: evidence   text   what shows it
 -- column: example    number one of these flows: gatewatch explain EXAMPLE
-with lost as materialized (
+-- Where no log was read, a flow is like the next: they are counted first, and named afterwards.
+with unread as materialized (
+  select
+    j.role,
+    j.next_hop,
+    d.upstream_ip as next_hop_address,
+    j.source_id,
+    count(*) as flows,
+    sum(j.outcome <> 'ok') as failed,
+    sum(j.bytes_sent) as sent,
+    min(j.started_at_ms) as first_seen,
+    max(j.started_at_ms) as last_seen,
+    min(j.id) as example
+  from judged_flow j
+  join destination d on d.id = j.destination_id
+  where j.next_hop_gap = 'next-hop-not-read'
+    and not exists (
+      select 1
+      from open_minute m
+      where m.minute between j.started_at_ms / 60000 - 1 and j.started_at_ms / 60000 + 1
+    )
+    and (:since_ms is null or j.started_at_ms >= :since_ms)
+    and (:until_ms is null or j.started_at_ms < :until_ms)
+    and (:host is null or j.destination_id in (select id from destination where host glob :host))
+    and (:sources is null or j.source_id in (select value from json_each(:sources)))
+    and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
+    and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
+  group by j.source_id, d.upstream_ip, j.role, j.next_hop
+),
+lost as materialized (
   select
     m.kind,
     m.confidence,
@@ -41,7 +70,8 @@ with lost as materialized (
     max(m.started_at_ms) as last_seen,
     min(m.id) as example
   from missing_hop_flow m
-  where (:since_ms is null or m.started_at_ms >= :since_ms)
+  where m.gap = 'next-hop-missing'
+    and (:since_ms is null or m.started_at_ms >= :since_ms)
     and (:until_ms is null or m.started_at_ms < :until_ms)
     and (:host is null or m.destination_id in (select id from destination where host glob :host))
     and (:sources is null or m.source_id in (select value from json_each(:sources)))
@@ -49,6 +79,13 @@ with lost as materialized (
     and (:outcome is null or instr(',' || :outcome || ',', ',' || m.outcome || ',') > 0)
   group by m.kind, m.confidence, m.role, m.next_hop, m.next_hop_address, m.evidence, m.source_id,
     case when m.kind = 'next-hop-missing' then m.destination_id end
+),
+missed as (
+  select kind, confidence, role, next_hop, next_hop_address, evidence, source_id, destination_id, flows, failed, sent, first_seen, last_seen, example
+  from lost
+  union all
+  select 'next-hop-not-read', 'certain', role, next_hop, next_hop_address, 'no log of it was read for this time', source_id, null, flows, failed, sent, first_seen, last_seen, example
+  from unread
 )
 select
   m.kind,
@@ -65,7 +102,7 @@ select
   max(m.last_seen) as last_seen,
   m.evidence,
   min(m.example) as example
-from lost m
+from missed m
 join source s on s.id = m.source_id
 left join destination d on d.id = m.destination_id
 group by m.kind, m.confidence, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), m.role, m.next_hop, m.next_hop_address, d.host, m.evidence

@@ -5,7 +5,7 @@
 --   next-hop-missing   it was, and does not tell of this flow: something failed there, or was lost on the way
 -- `confidence`: certain, where no log of that proxy was read at all for this time; likely, where a log shows that it is that
 -- proxy's, and no line in it could be this flow; else hint. A flow whose connection is in the log of the next hop is not missing, though nobody can tell which line is its.
--- Flows of which joining has not been done yet are left out.
+-- Flows of which joining has not been done yet are left out. `gap` is what judged_flow says before logs are looked at.
 create view missing_hop_flow as
 with candidate as materialized (
   select
@@ -25,10 +25,9 @@ with candidate as materialized (
     j.path,
     j.outcome,
     j.reason,
-    j.next_hop,
-    j.next_hop_gap
+    j.next_hop
   from judged_flow j
-  where j.next_hop_gap is not null
+  where j.next_hop_gap = 'next-hop-missing'
     and not exists (
       select 1
       from open_minute m
@@ -38,7 +37,7 @@ with candidate as materialized (
 next_log as materialized (
   select log, path, first_ms, last_ms, role, address, pod
   from hop_log
-  where exists (select 1 from candidate c where c.next_hop_gap = 'next-hop-missing')
+  where exists (select 1 from candidate)
 ),
 gap as materialized (
   select p.log, p.from_ms, p.until_ms
@@ -57,7 +56,7 @@ lone as materialized (
     j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) as ended_at_ms
   from judged_flow j
   join source s on s.id = j.source_id
-  where exists (select 1 from candidate c where c.next_hop_gap = 'next-hop-missing')
+  where exists (select 1 from candidate)
     and j.role in ('gateway', 'sni-proxy', 'forward-proxy')
     and coalesce(j.journey_place, 0) & 9 = 0
     and j.duplicate_view = 0
@@ -101,7 +100,6 @@ weighed as materialized (
         and g.from_ms < c.ended_at_ms
         and g.until_ms > c.ended_at_ms
     )
-  where c.next_hop_gap = 'next-hop-missing'
   group by c.id
 ),
 found as materialized (
@@ -154,23 +152,53 @@ select
   f.hop_log as next_hop_log,
   case when f.hop_path is null then 'next-hop-not-read' else 'next-hop-missing' end as kind,
   case
-    when f.id is null then 'certain'
     when f.may_be_there = 0 and (f.hop_path is null or f.is_known = 1) then 'likely'
     else 'hint'
   end as confidence,
   case
-    when f.id is null then 'no log of it was read for this time'
     when f.hop_path is null then 'its log ends too early, begins too late, or has a gap at this time'
     else f.hop_path || ' was read for this time'
   end
     || case
-      when f.id is null then ''
       when f.may_be_there = 1 then '; one of its lines without an earlier hop may be it, none is shown to be'
       when f.hop_path is null then '; none of the lines that it has could be it'
       when f.is_known = 0 then '; none of its lines could be it, if it is that proxy''s log'
       else '; none of its lines could be it'
-    end as evidence
+    end as evidence,
+  'next-hop-missing' as gap
 from candidate c
 join destination d on d.id = c.destination_id
-left join found f on f.id = c.id
-where coalesce(f.is_there, 0) = 0;
+join found f on f.id = c.id
+where f.is_there = 0
+union all
+select
+  j.id,
+  j.started_at_ms,
+  j.started_at_ms / 1000,
+  j.duration_ms,
+  j.source_id,
+  j.destination_id,
+  j.outcome_id,
+  j.bytes_sent,
+  j.bytes_received,
+  j.line,
+  j.log_id,
+  j.role,
+  j.path,
+  j.outcome,
+  j.reason,
+  j.next_hop,
+  d.upstream_ip,
+  null,
+  'next-hop-not-read',
+  'certain',
+  'no log of it was read for this time',
+  'next-hop-not-read'
+from judged_flow j
+join destination d on d.id = j.destination_id
+where j.next_hop_gap = 'next-hop-not-read'
+  and not exists (
+    select 1
+    from open_minute m
+    where m.minute between j.started_at_ms / 60000 - 1 and j.started_at_ms / 60000 + 1
+  );

@@ -147,14 +147,20 @@ public struct CoverageRequirement: Sendable, Equatable {
     }
     var flows: [Hop: Int64] = [:]
     var columns: [String] = []
-    try store.query(query.sql, arguments: try limits.arguments(for: query, in: store), columns: { columns = $0 }) {
-      row in
+    func add(_ row: [Value]) {
       func text(_ name: String) -> String { columns.firstIndex(of: name).flatMap { row[$0].text } ?? "" }
       let hop = Hop(kind: text("kind"), role: text("next_hop"), address: text("address"))
       guard needed == .found || hop.kind == "next-hop-not-read", role == nil || role?.rawValue == hop.role else {
         return
       }
       flows[hop, default: 0] += columns.firstIndex(of: "flows").flatMap { row[$0].integer } ?? 0
+    }
+    let arguments = try limits.arguments(for: query, in: store)
+    if usesTallies, let answer = try TalliedAnswer(query, arguments: arguments, limit: nil, in: store) {
+      columns = answer.columns
+      for row in answer.rows { add(row) }
+    } else {
+      try store.query(query.sql, arguments: arguments, columns: { columns = $0 }, row: add)
     }
     let ordered = flows.sorted { ($1.value, $0.key.address, $0.key.kind) < ($0.value, $1.key.address, $1.key.kind) }
     return named(

@@ -14,10 +14,11 @@ final class RandomStore {
   ///   - logs: that hold as many flows each; all but the first have silences.
   ///   - isByHours: verdicts change at whole hours, and no hops are joined: what flows without rows can tell.
   ///   - hasRelays: some sources are SNI proxies that gateways in their pods speak to.
+  ///   - isSettled: no minute waits for being joined.
   ///   - sieve: says which flows get no row.
   init(
     flows: Int, logs: Int = 1, isWhollyJudged: Bool = false, hasRollups: Bool = false, isByHours: Bool = false,
-    hasRelays: Bool = false, sieve: (any FlowSieve)? = nil
+    hasRelays: Bool = false, isSettled: Bool = false, sieve: (any FlowSieve)? = nil
   ) throws {
     folder = try ScratchFolder()
     let store = try FlowStore(path: folder.path())
@@ -36,6 +37,7 @@ final class RandomStore {
     }
     try store.apply(RandomStore.judgement(try store.facts(), isWhollyJudged, isByHours ? .hours : .anywhere))
     if !isByHours { try RandomStore.join(flows, store) }
+    if isSettled { try store.access { db throws(StoreError) in try db.run("delete from open_minute") } }
     try store.commit()
     if hasRollups {
       store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3, fanIn: 3)

@@ -117,6 +117,26 @@ struct TallyTests {
   }
 
   @Test(
+    "what was handed on and not read is told alike from a tally and from SQL, and examples are the first flows",
+    arguments: [false, true])
+  func missingHops(hasRollups: Bool) throws {
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups, isSettled: true)
+    let reader = try FlowReader(path: store.path)
+    let query = try QueryCatalogue().report(named: "missing-hops")
+    for (title, set) in Self.filters {
+      var filters = Filters()
+      try set(&filters)
+      let arguments = try filters.arguments(for: query, in: reader)
+      #expect(try TalliedAnswer(query, arguments: arguments, limit: nil, in: reader) != nil, "filter \(title)")
+      let slow = try rows(query, filters, nil, tallied: false, reader)
+      let fast = try rows(query, filters, nil, tallied: true, reader)
+      #expect(fast.columns == slow.columns)
+      #expect(fast.rows == slow.rows, "filter \(title)")
+      if title == "none" { #expect(slow.rows.count > 20) }
+    }
+  }
+
+  @Test(
     "who sent what one proxy handed on to another is told alike from a tally and from SQL", arguments: [false, true])
   func relays(hasRollups: Bool) throws {
     let store = try RandomStore(flows: 12_000, hasRollups: hasRollups, hasRelays: true)

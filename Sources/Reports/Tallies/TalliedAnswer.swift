@@ -32,6 +32,7 @@ struct TalliedAnswer {
       case "timeline": try TalliedAnswer.timeline(arguments, limit, store)
       case "unproven": try TalliedAnswer.unproven(query, arguments, limit, findings, store)
       case "unlogged": try TalliedAnswer.unlogged(arguments, limit, store)
+      case "missing-hops": try TalliedAnswer.missingHops(query, arguments, store)
       case "coverage": try TalliedAnswer.coverage(query, arguments, store)
       default: TalliedAnswer?.none
       }
