@@ -124,13 +124,18 @@ enum ClockTrust {
 
   // MARK: - An hour in a row
 
-  /// Minutes of an hour as `clock_hour` keeps them.
+  /// Minutes of an hour as `clock_hour` keeps them; those that show nothing are left out.
   static func bytes(_ minutes: [Minute]) -> [UInt8] {
-    minutes.flatMap { minute -> [UInt8] in
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(3 * minutes.count)
+    for minute in minutes where minute.joined > 0 || minute.lone > 0 {
       var (joined, lone) = (minute.joined, minute.lone)
       while joined > 255 || lone > 255 { (joined, lone) = (joined >> 1, lone >> 1) }
-      return [UInt8(truncatingIfNeeded: minute.minute % 60), UInt8(joined), UInt8(lone)]
+      bytes.append(UInt8(truncatingIfNeeded: minute.minute % 60))
+      bytes.append(UInt8(joined))
+      bytes.append(UInt8(lone))
     }
+    return bytes
   }
 
   static func minutes(_ bytes: some RandomAccessCollection<UInt8>, hour: Int64) -> [Minute] {
@@ -144,39 +149,90 @@ enum ClockTrust {
 }
 
 extension FlowStore {
-  /// Writes what minutes show of clocks in place of what they showed before, inside the open transaction.
+  /// Logs of whose clocks something is noted.
+  public func logsWithClockMinutes() throws(StoreError) -> Set<Int64> {
+    try access { db throws(StoreError) in
+      // The table begins with the log: one look-up for each.
+      let next = try db.statement("select min(log) from clock_hour where log > ?")
+      var logs: Set<Int64> = []
+      var last = Int64.min
+      while true {
+        next.bind(last, at: 1)
+        defer { next.reset() }
+        guard try next.step(), let log = next.optionalInt(0) else { return logs }
+        logs.insert(log)
+        last = log
+      }
+    }
+  }
+
+  /// Writes what minutes show of clocks in place of what they showed before, inside the open transaction. Hours of which
+  /// nothing is left have no row.
+  /// - Parameter minutes: fastest where those of a clock's hour stand side by side, ascending.
   public func note(_ minutes: [ClockMinuteRecord]) throws(StoreError) {
     // Times before 1970 belong to no clock that is worth a proof.
-    let minutes = minutes.filter { $0.minute >= 0 }
-    guard !minutes.isEmpty else { return }
-    struct Key: Hashable {
-      var log: Int64
-      var ip: String
-      var hour: Int64
-    }
-    let hours = Dictionary(grouping: minutes) { Key(log: $0.log, ip: $0.ip, hour: $0.minute / 60) }
-      .sorted { ($0.key.log, $0.key.ip, $0.key.hour) < ($1.key.log, $1.key.ip, $1.key.hour) }
+    guard let begin = minutes.firstIndex(where: { $0.minute >= 0 }) else { return }
     try write("clock minutes") { db throws(StoreError) in
-      let read = try db.statement("select minutes from clock_hour where log = ? and proxy_ip = ? and hour = ?")
-      let write = try db.statement(
-        "insert into clock_hour (log, proxy_ip, hour, minutes) values (?, ?, ?, ?) on conflict do update set minutes = excluded.minutes"
-      )
-      for (key, records) in hours {
-        read.bind(key.log, at: 1)
-        read.bind(key.ip, at: 2)
-        read.bind(key.hour, at: 3)
-        var all: [Int64: ClockTrust.Minute] = [:]
-        if try read.step() {
-          for minute in ClockTrust.minutes(read.blob(0) ?? [], hour: key.hour) { all[minute.minute] = minute }
-        }
-        read.reset()
-        for record in records {
-          all[record.minute] = ClockTrust.Minute(minute: record.minute, joined: record.joined, lone: record.lone)
-        }
-        let bytes = ClockTrust.bytes(
-          all.values.filter { $0.joined > 0 || $0.lone > 0 }.sorted { $0.minute < $1.minute })
-        try write.run(.integer(key.log), .text(key.ip), .integer(key.hour), .blob(bytes))
+      let hours = try ClockHourWriter(db)
+      var first = begin
+      while first < minutes.count {
+        let record = minutes[first]
+        var end = first + 1
+        while end < minutes.count, minutes[end].minute / 60 == record.minute / 60, minutes[end].minute >= 0,
+          minutes[end].log == record.log, minutes[end].ip == record.ip
+        { end += 1 }
+        if record.minute >= 0 { try hours.write(minutes[first..<end]) }
+        first = end
       }
+    }
+  }
+}
+
+/// Brings minutes into their rows.
+private struct ClockHourWriter {
+  private let read, insert, delete: Statement
+
+  init(_ db: Database) throws(StoreError) {
+    read = try db.statement("select minutes from clock_hour where log = ? and proxy_ip = ? and hour = ?")
+    insert = try db.statement(
+      """
+      insert into clock_hour (log, proxy_ip, hour, minutes) values (?, ?, ?, ?)
+      on conflict do update set minutes = excluded.minutes
+      """)
+    delete = try db.statement("delete from clock_hour where log = ? and proxy_ip = ? and hour = ?")
+  }
+
+  /// - Parameter records: of one clock in one hour; of several of a minute the last counts.
+  func write(_ records: ArraySlice<ClockMinuteRecord>) throws(StoreError) {
+    let key = records[records.startIndex]
+    let hour = key.minute / 60
+    func bind(_ statement: Statement) {
+      statement.bind(key.log, at: 1)
+      statement.bind(key.ip, at: 2)
+      statement.bind(hour, at: 3)
+    }
+    bind(read)
+    var stored: [ClockTrust.Minute]?
+    if try read.step() { stored = read.withBlob(0) { ClockTrust.minutes($0, hour: hour) } }
+    read.reset()
+    var minutes: [ClockTrust.Minute] = []
+    minutes.reserveCapacity(60)
+    var rest = (stored ?? [])[...]
+    let isAscending = !zip(records, records.dropFirst()).contains { $0.minute >= $1.minute }
+    for record in isAscending ? records : records.sorted(by: { $0.minute < $1.minute })[...] {
+      if minutes.last?.minute == record.minute { minutes.removeLast() }
+      while let minute = rest.first, minute.minute < record.minute { minutes.append(rest.removeFirst()) }
+      if rest.first?.minute == record.minute { rest.removeFirst() }
+      minutes.append(ClockTrust.Minute(minute: record.minute, joined: record.joined, lone: record.lone))
+    }
+    let bytes = ClockTrust.bytes(minutes + rest)
+    if !bytes.isEmpty {
+      bind(insert)
+      insert.bind(bytes, at: 4)
+      while try insert.step() {}
+    } else if stored != nil {
+      bind(delete)
+      while try delete.step() {}
     }
   }
 }

@@ -51,6 +51,8 @@ final class HopBlockWriter {
   private var places = HopBlocks.emptyPlaces
   private var journeys = HopBlocks.emptyJourneys
   private var isChanged = false
+  /// Nothing is stored of the block, and nothing was set.
+  private var isBlank = true
   private var changedBlocks: [Int64] = []
   private let db: Database
   private let dropsRollups: Bool
@@ -78,11 +80,44 @@ final class HopBlockWriter {
         UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self)) == journey
       }
     if isSame { return }
-    isChanged = true
+    (isChanged, isBlank) = (true, false)
     places[index] = place
     journeys.withUnsafeMutableBytes {
       $0.storeBytes(of: journey.bigEndian, toByteOffset: 8 * index, as: UInt64.self)
     }
+  }
+
+  /// The same for flows of one block side by side: those in `joined`, ascending, and all others as joined with none.
+  func set(_ flows: ClosedRange<Int64>, _ joined: ArraySlice<JoinedHop>) throws(StoreError) {
+    let (block, offset) = flows.lowerBound.quotientAndRemainder(dividingBy: HopBlocks.flows)
+    precondition(
+      offset >= 0 && flows.upperBound / HopBlocks.flows == block
+        && joined.allSatisfy { flows.contains($0.flow) }, "flows of more than one block")
+    if block != self.block { try turn(to: block) }
+    if joined.isEmpty, isBlank { return }
+    let isSame = joined.withUnsafeBufferPointer { joined in
+      places.withUnsafeMutableBufferPointer { places in
+        journeys.withUnsafeMutableBytes { journeys in
+          var isSame = true
+          var next = 0
+          // In bounds: the flows are of this block, whose arrays have room for each of them.
+          for index in Int(offset)...Int(offset) + flows.count - 1 {
+            var (place, journey) = (UInt8(0), UInt64(0))
+            if next < joined.count, joined[next].flow == flows.lowerBound + Int64(index) - offset {
+              (place, journey) = (joined[next].place.rawValue, joined[next].journey.bigEndian)
+              next += 1
+            }
+            let stored = journeys.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self)
+            isSame = isSame && places[index] == place && stored == journey
+            places[index] = place
+            journeys.storeBytes(of: journey, toByteOffset: 8 * index, as: UInt64.self)
+          }
+          precondition(next == joined.count, "joined flows are not in their order")
+          return isSame
+        }
+      }
+    }
+    if !isSame { (isChanged, isBlank) = (true, false) }
   }
 
   /// Writes the last block, and drops the rollups in which a flow has another place now.
@@ -95,7 +130,7 @@ final class HopBlockWriter {
   private func turn(to next: Int64) throws(StoreError) {
     if isChanged {
       changedBlocks.append(block)
-      if places.allSatisfy({ $0 == 0 }) {
+      if places == HopBlocks.emptyPlaces {
         try dropPlaces.run(.integer(block))
         try dropJourneys.run(.integer(block))
       } else {
@@ -103,7 +138,7 @@ final class HopBlockWriter {
         writePlaces.bind(places, at: 2)
         while try writePlaces.step() {}
         // A proxy's log alone has places, and no journeys.
-        if journeys.allSatisfy({ $0 == 0 }) {
+        if journeys == HopBlocks.emptyJourneys {
           try dropJourneys.run(.integer(block))
         } else {
           writeJourneys.bind(block, at: 1)
@@ -117,6 +152,7 @@ final class HopBlockWriter {
     guard next >= 0 else { return }
     places = try HopBlockWriter.stored(readPlaces, next, HopBlocks.emptyPlaces)
     journeys = try HopBlockWriter.stored(readJourneys, next, HopBlocks.emptyJourneys)
+    isBlank = places == HopBlocks.emptyPlaces && journeys == HopBlocks.emptyJourneys
   }
 
   /// A row of another length was written by another hand; it is written anew.

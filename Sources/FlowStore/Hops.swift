@@ -109,16 +109,16 @@ extension FlowStore {
       let blocks = try HopBlockWriter(db)
       var next = 0
       for span in decided {
-        for flow in span {
-          if next < joined.count, joined[next].flow == flow {
-            try blocks.set(flow, place: joined[next].place.rawValue, journey: joined[next].journey)
-            next += 1
-          } else {
-            try blocks.set(flow, place: 0, journey: 0)
-          }
+        var first = span.lowerBound
+        while first <= span.upperBound {
+          let last = min(span.upperBound, (first / HopBlocks.flows + 1) * HopBlocks.flows - 1)
+          var end = next
+          while end < joined.count, joined[end].flow <= last { end += 1 }
+          try blocks.set(first...last, joined[next..<end])
+          (next, first) = (end, last + 1)
         }
       }
-      precondition(next == joined.count, "a joined flow is not among those that were decided, or not in their order")
+      precondition(next == joined.count, "a joined flow is not among those that were decided")
       try blocks.finish()
     }
   }

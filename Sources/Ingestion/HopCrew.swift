@@ -21,9 +21,13 @@ struct HopCrew {
 
   private let hands: [Hand]
 
-  init(_ joiner: JourneyJoiner, _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?) {
+  /// - Parameter noted: logs of whose clocks something was noted before.
+  init(
+    _ joiner: JourneyJoiner, _ traits: HopTraits, noted: Set<Int64>, _ store: FlowStore, _ pages: HopPages?
+  ) {
     let alone = DispatchSemaphore(value: 1)
-    hands = (0..<HopCrew.handCount).map { _ in Hand(joiner, traits, store, pages, alone) }
+    let clockMinutes = ClockMinutes(traits, noted: noted)
+    hands = (0..<HopCrew.handCount).map { _ in Hand(joiner, traits, clockMinutes, store, pages, alone) }
   }
 
   /// What was noted of the logs of sidecars in all stretches so far.
@@ -81,7 +85,8 @@ private final class Hand: @unchecked Sendable {
   private var clockMinutes: ClockMinutes
 
   init(
-    _ joiner: JourneyJoiner, _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ alone: DispatchSemaphore
+    _ joiner: JourneyJoiner, _ traits: HopTraits, _ clockMinutes: ClockMinutes, _ store: FlowStore, _ pages: HopPages?,
+    _ alone: DispatchSemaphore
   ) {
     self.joiner = joiner
     self.traits = traits
@@ -89,7 +94,7 @@ private final class Hand: @unchecked Sendable {
     self.pages = pages
     self.alone = alone
     ends = LineEnds(traits)
-    clockMinutes = ClockMinutes(traits)
+    self.clockMinutes = clockMinutes
   }
 
   func join(_ stretch: JoinHops.Stretch) throws(StoreError) -> HopCrew.Found {
@@ -110,8 +115,8 @@ private final class Hand: @unchecked Sendable {
     let links = parts == 1 ? joiner.links(hops) : sharedLinks(hops, parts)
     let (from, until) = (request.decidesFrom, request.decidesUntil)
     let joined = joiner.joined(hops, links, from: from, until: until)
-    ends.note(hops[...])
-    clockMinutes.note(hops, links, indices: hops.indices, from: from, until: until)
+    ends.note(hops)
+    clockMinutes.note(hops, links, from: from, until: until)
     defer { clockMinutes.removeAll() }
     return HopCrew.Found(
       joined: joined, decided: self.stretch.decided, clocks: links.clocks(from: from, until: until),
@@ -128,10 +133,10 @@ private final class Hand: @unchecked Sendable {
 
   /// - Parameter flows: at most so many are there.
   private func read(_ request: HopRequest, flows: Int) throws(StoreError) {
-    stretch.reset(reserving: flows)
+    stretch.reset(expecting: flows)
     if let pages {
       do throws(HopPages.Unusable) { return try pages.read(request, into: &stretch) } catch {}
-      stretch.reset(reserving: flows)
+      stretch.reset(expecting: flows)
     }
     try store.read(request, into: &stretch)
   }

@@ -139,7 +139,7 @@ public enum JoinHops {
     _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?
   ) throws(StoreError) {
     let joiner = JourneyJoiner(traits)
-    let crew = HopCrew(joiner, traits, store, pages)
+    let crew = HopCrew(joiner, traits, noted: try store.logsWithClockMinutes(), store, pages)
     var clocks = ClockSkews()
     try crew.join(stretches) { found throws(StoreError) in
       try store.write(joined: found.joined, of: found.decided)

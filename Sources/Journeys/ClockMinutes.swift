@@ -25,14 +25,6 @@ public struct ClockMinutes: Sendable {
     var log: Int64
     var own: Int32
   }
-  private struct Place: Hashable {
-    var clock: Int32
-    var minute: Int64
-  }
-  private struct LoneClient: Hashable {
-    var place: Place
-    var client: Int32
-  }
   /// What a minute was heard of: see `sign(_:_:_:)`.
   enum Sign: UInt64 {
     /// A proxy at an address logged something.
@@ -42,83 +34,108 @@ public struct ClockMinutes: Sendable {
   }
 
   private let traits: HopTraits
-  private var clocks: [Clock] = []
+  /// In the order of their logs, and of the addresses in a log.
+  private var clocks: [(log: Int64, ip: String)] = []
+  /// Of each clock, whether a minute that shows nothing of it is to be told: something may be noted of it from before.
+  private var tellsAll: [Bool] = []
   /// Of each source, its clock; -1 for none.
   private var clockOfSource: [Int32]
-  /// A run of lines of one clock in one minute; several runs may be of one place.
+  /// A run of lines of one clock in one minute; several runs may be of one minute.
   private struct Run {
-    var place: Place
+    var minute: Int64
+    var clock: Int32
     var joined: Int32 = 0
     var lone: Int32 = 0
   }
   private var runs: [Run] = []
   /// Of each clock, its latest run; -1 for none. Most lines of a clock follow each other, whosever lines lie between.
   private var latest: [Int32]
-  /// Of proxies, what is lone.
-  private var loneClients: Set<LoneClient> = []
+  private struct LoneClient: Comparable {
+    var clock: Int32
+    var client: Int32
+    var minute: Int64
+    static func < (one: LoneClient, other: LoneClient) -> Bool {
+      (one.clock, one.minute, one.client) < (other.clock, other.minute, other.client)
+    }
+  }
+  /// Of proxies, what is lone; a client may be here more than once.
+  private var loneClients: [LoneClient] = []
 
-  public init(_ traits: HopTraits) {
+  /// - Parameter noted: logs of whose clocks something was noted before.
+  public init(_ traits: HopTraits, noted: Set<Int64> = []) {
     self.traits = traits
-    clockOfSource = Array(repeating: -1, count: traits.sources.count)
+    let texts = traits.texts()
+    var known: Set<Clock> = []
+    for source in traits.sources where ClockMinutes.hasClock(source) {
+      known.insert(Clock(log: source.log, own: source.own))
+    }
+    let ordered = known.map { (clock: $0, ip: texts[$0.own] ?? "") }.sorted {
+      ($0.clock.log, $0.ip) < ($1.clock.log, $1.ip)
+    }
     var numbers: [Clock: Int32] = [:]
-    for (index, source) in traits.sources.enumerated()
-    where source.isAtProxy || (source.isSidecar && source.dialsOut) {
-      let clock = Clock(log: source.log, own: source.own)
-      if numbers[clock] == nil {
-        numbers[clock] = Int32(clocks.count)
-        clocks.append(clock)
-      }
-      clockOfSource[index] = numbers[clock] ?? -1
+    for (clock, ip) in ordered {
+      numbers[clock] = Int32(clocks.count)
+      clocks.append((clock.log, ip))
+      tellsAll.append(noted.contains(clock.log))
+    }
+    clockOfSource = traits.sources.map {
+      ClockMinutes.hasClock($0) ? numbers[Clock(log: $0.log, own: $0.own)] ?? -1 : -1
     }
     latest = Array(repeating: -1, count: clocks.count)
   }
 
-  /// About as many minutes of clocks are known of.
-  public var count: Int { runs.count }
+  private static func hasClock(_ source: HopTraits.SourceTraits) -> Bool {
+    source.isAtProxy || (source.isSidecar && source.dialsOut)
+  }
 
-  /// Notes those of `hops[indices]` that began at `from..<until`, by what was decided of all.
-  public mutating func note(_ hops: [Hop], _ links: JoinLinks, indices: Range<Int>, from: Int64, until: Int64) {
-    guard !links.isEmpty else { return }
-    for index in indices {
-      let hop = hops[index]
-      let clock = clockOfSource[Int(hop.source)]
-      guard clock >= 0, hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
-      let minute = JoinWindow.minute(hop)
-      let run = run(clock, minute)
-      let mark = links.marks[index]
-      let source = traits.sources[Int(hop.source)]
-      if source.isSidecar {
-        if mark.contains(.provesClock) {
-          runs[run].joined += 1
-        } else if mark.isDisjoint(with: [.hasLater, .isAmbiguousEarlier]),
-          !traits.outcomes[Int(hop.outcome)].isFlagged,
-          links.signs.contains(ClockMinutes.sign(minute, traits.destinations[Int(hop.destination)].upstream, .heard))
-        {
-          runs[run].lone += 1
+  /// Notes those of `hops` that began at `from..<until`, by what was decided of all.
+  public mutating func note(_ hops: [Hop], _ links: JoinLinks, from: Int64, until: Int64) {
+    guard !links.isEmpty, links.tellsOfClocks || tellsAll.contains(true) else { return }
+    traits.withTables { traits in
+      hops.withUnsafeBufferPointer { hops in
+        links.marks.withUnsafeBufferPointer { marks in
+          links.earlier.withUnsafeBufferPointer { earlier in
+            clockOfSource.withUnsafeBufferPointer { clockOfSource in
+              for index in hops.indices where traits.hold(hops[index]) {
+                let clock = clockOfSource[Int(hops[index].source)]
+                guard clock >= 0, hops[index].startedAtMs >= from, hops[index].startedAtMs < until else { continue }
+                note(clock, hops[index], marks[index], earlier[index], hops, traits, links.signs)
+              }
+            }
+          }
         }
-      } else if links.earlier[index] >= 0 {
-        let before = hops[Int(links.earlier[index])]
-        if !mark.contains(.isClaimed), traits.sources[Int(before.source)].isSidecar { runs[run].joined += 1 }
-      } else if mark.contains(.isUnaccounted),
-        links.signs.contains(ClockMinutes.sign(minute, source.client, .spoke))
-      {
-        loneClients.insert(LoneClient(place: runs[run].place, client: source.client))
       }
     }
   }
 
-  @inline(__always) private mutating func run(_ clock: Int32, _ minute: Int64) -> Int {
-    let run = Int(latest[Int(clock)])
-    if run >= 0, runs[run].place.minute == minute { return run }
-    latest[Int(clock)] = Int32(runs.count)
-    runs.append(Run(place: Place(clock: clock, minute: minute)))
-    return runs.count - 1
-  }
-
-  /// Notes what another has noted of other hops.
-  public mutating func add(_ other: ClockMinutes) {
-    runs += other.runs
-    loneClients.formUnion(other.loneClients)
+  @inline(__always)
+  private mutating func note(
+    _ clock: Int32, _ hop: Hop, _ mark: JoinWindow.Mark, _ earlier: Int32, _ hops: UnsafeBufferPointer<Hop>,
+    _ traits: HopTraits.Tables, _ signs: KeySet
+  ) {
+    let source = traits.sources[Int(hop.source)]
+    let minute = JoinWindow.minute(hop)
+    var (isJoined, isLone) = (false, false)
+    if source.isSidecar {
+      isJoined = mark.contains(.provesClock)
+      isLone =
+        !isJoined && mark.isDisjoint(with: [.hasLater, .isAmbiguousEarlier])
+        && !traits.outcomes[Int(hop.outcome)].isFlagged
+        && signs.contains(ClockMinutes.sign(minute, traits.destinations[Int(hop.destination)].upstream, .heard))
+    } else if earlier >= 0 {
+      isJoined = !mark.contains(.isClaimed) && traits.sources[Int(hops[Int(earlier)].source)].isSidecar
+    } else if mark.contains(.isUnaccounted), signs.contains(ClockMinutes.sign(minute, source.client, .spoke)) {
+      loneClients.append(LoneClient(clock: clock, client: source.client, minute: minute))
+    }
+    guard isJoined || isLone || tellsAll[Int(clock)] else { return }
+    var run = Int(latest[Int(clock)])
+    if run < 0 || runs[run].minute != minute {
+      run = runs.count
+      latest[Int(clock)] = Int32(truncatingIfNeeded: run)
+      runs.append(Run(minute: minute, clock: clock))
+    }
+    if isJoined { runs[run].joined += 1 }
+    if isLone { runs[run].lone += 1 }
   }
 
   public mutating func removeAll() {
@@ -127,20 +144,48 @@ public struct ClockMinutes: Sendable {
     for clock in latest.indices { latest[clock] = -1 }
   }
 
-  /// What was noted, in no order.
+  /// What was noted, by log, address and time, each minute once. A minute that shows nothing is told where something may be
+  /// noted of the clock from before.
   public var entries: [Entry] {
-    let texts = traits.texts()
-    var all: [Place: (joined: Int, lone: Int)] = [:]
-    for run in runs {
-      all[run.place, default: (0, 0)].joined += Int(run.joined)
-      all[run.place, default: (0, 0)].lone += Int(run.lone)
+    guard !runs.isEmpty || !loneClients.isEmpty else { return [] }
+    var all = runs
+    var last: LoneClient?
+    for lone in loneClients.sorted() where lone != last {
+      all.append(Run(minute: lone.minute, clock: lone.clock, lone: 1))
+      last = lone
     }
-    for lone in loneClients { all[lone.place, default: (0, 0)].lone += 1 }
-    return all.map { place, count in
-      let clock = clocks[Int(place.clock)]
-      return Entry(
-        log: clock.log, ip: texts[clock.own] ?? "", minute: place.minute, joined: count.joined, lone: count.lone)
+    // Side by side by clock, as they came: mostly in the order of time.
+    var ends = [Int](repeating: 0, count: clocks.count + 1)
+    for run in all { ends[Int(run.clock) + 1] += 1 }
+    for clock in clocks.indices { ends[clock + 1] += ends[clock] }
+    var ordered = all
+    for run in all {
+      ordered[ends[Int(run.clock)]] = run
+      ends[Int(run.clock)] += 1
     }
+    var entries: [Entry] = []
+    entries.reserveCapacity(ordered.count)
+    var first = 0
+    for clock in clocks.indices {
+      // Each end has moved to where the next one began.
+      let own = first..<ends[clock]
+      first = own.upperBound
+      if own.isEmpty { continue }
+      if zip(own, own.dropFirst()).contains(where: { ordered[$0].minute > ordered[$1].minute }) {
+        ordered[own].sort { $0.minute < $1.minute }
+      }
+      let (log, ip) = clocks[clock]
+      var minute: Int64?
+      for run in ordered[own] {
+        if run.minute != minute {
+          minute = run.minute
+          entries.append(Entry(log: log, ip: ip, minute: run.minute, joined: 0, lone: 0))
+        }
+        entries[entries.count - 1].joined += Int(run.joined)
+        entries[entries.count - 1].lone += Int(run.lone)
+      }
+    }
+    return entries
   }
 
   /// That something was heard of an address in a minute, as a number.
@@ -155,39 +200,48 @@ public struct ClockMinutes: Sendable {
 extension JoinWindow {
   /// Says of sidecars' lines whether their next hop shows that their clock is right: not by a request id alone, and not
   /// where no port was logged, since what comes at fixed times has equal bytes and lengths at any of them.
-  mutating func markClocks() {
-    for index in outs {
-      let next = later[Int(index)]
-      guard next >= 0, hops[Int(next)].sourcePort != 0, source(hops[Int(index)]).isSidecar,
+  func markClocks() {
+    guard tellsOfClocks else { return }
+    for out in outs {
+      let next = later[Int(out.hop)]
+      guard next >= 0, hops[Int(next)].sourcePort != 0, source(hops[Int(out.hop)]).isSidecar,
         source(hops[Int(next)]).isAtProxy, !marks[Int(next)].contains(.isClaimed)
       else { continue }
-      marks[Int(index)].insert(.provesClock)
+      marks[Int(out.hop)].insert(.provesClock)
     }
   }
 
   /// Of whom something was heard in which minute.
-  func clockSigns() -> Set<UInt64> {
-    var signs: Set<UInt64> = []
+  func clockSigns() -> KeySet {
+    var signs = KeySet()
+    guard tellsOfClocks else { return signs }
     // Of each address, the minute that was heard last: most follow each other, whosever lines lie between.
-    var heard = [Int64](repeating: .min, count: traits.numberCount + 1)
-    var spoke = heard
-    func add(_ hop: Hop, _ address: Int32, _ kind: ClockMinutes.Sign, _ latest: inout [Int64]) {
-      let minute = JoinWindow.minute(hop)
-      if latest[Int(address)] == minute { return }
-      latest[Int(address)] = minute
-      signs.insert(ClockMinutes.sign(minute, address, kind))
-    }
-    for index in ins {
-      let hop = hops[Int(index)]
+    var latest = [Int64](repeating: .min, count: traits.numberCount + 1)
+    for end in ins where end.port != 0 {
+      let hop = hops[Int(end.hop)]
       let source = source(hop)
-      guard hop.sourcePort != 0, source.isAtProxy else { continue }
+      guard source.isAtProxy else { continue }
       let dialled = destination(hop).dialled
-      add(hop, dialled != 0 ? dialled : source.own, .heard, &heard)
+      add(hop, dialled != 0 ? dialled : source.own, .heard, &latest, &signs)
     }
-    for index in outs {
-      let source = source(hops[Int(index)])
-      if source.isSidecar { add(hops[Int(index)], source.local, .spoke, &spoke) }
+    // Who spoke is asked of lines alone that nothing accounts for.
+    guard ins.contains(where: { marks[Int($0.hop)].contains(.isUnaccounted) }) else { return signs }
+    for index in latest.indices { latest[index] = .min }
+    for out in outs {
+      let hop = hops[Int(out.hop)]
+      let source = source(hop)
+      if source.isSidecar { add(hop, source.local, .spoke, &latest, &signs) }
     }
     return signs
+  }
+
+  @inline(__always)
+  private func add(
+    _ hop: Hop, _ address: Int32, _ kind: ClockMinutes.Sign, _ latest: inout [Int64], _ signs: inout KeySet
+  ) {
+    let minute = JoinWindow.minute(hop)
+    if latest[Int(address)] == minute { return }
+    latest[Int(address)] = minute
+    signs.insert(ClockMinutes.sign(minute, address, kind))
   }
 }

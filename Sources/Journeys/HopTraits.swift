@@ -106,11 +106,43 @@ public struct HopTraits: Sendable {
     joinableOutcomes = outcomes.map(\.isHop)
   }
 
+  /// The same for those who look at every hop, who check the ids of each first.
+  struct Tables {
+    let sources: UnsafeBufferPointer<SourceTraits>
+    let destinations: UnsafeBufferPointer<DestinationTraits>
+    let outcomes: UnsafeBufferPointer<OutcomeTraits>
+    /// How many texts have numbers, from 1 on.
+    let numberCount: Int
+
+    @inline(__always) func hold(_ hop: Hop) -> Bool {
+      hop.source >= 0 && Int(hop.source) < sources.count && hop.destination >= 0
+        && Int(hop.destination) < destinations.count && hop.outcome >= 0 && Int(hop.outcome) < outcomes.count
+    }
+
+    /// The address a hop dialled out from; 0 when unknown.
+    @inline(__always) func local(_ hop: Hop) -> Int32 {
+      let local = sources[Int(hop.source)].local
+      if local != 0 { return local }
+      let destination = destinations[Int(hop.destination)]
+      return destination.isUpstreamLoopback ? destination.upstream : 0
+    }
+  }
+
+  /// Valid while `body` runs.
+  func withTables<Result>(_ body: (Tables) -> Result) -> Result {
+    sources.withUnsafeBufferPointer { sources in
+      destinations.withUnsafeBufferPointer { destinations in
+        outcomes.withUnsafeBufferPointer { outcomes in
+          body(
+            Tables(
+              sources: sources, destinations: destinations, outcomes: outcomes, numberCount: numbers.count))
+        }
+      }
+    }
+  }
+
   /// The texts of numbers, where something is to be shown.
   func texts() -> [Int32: String] { Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) }) }
-
-  /// How many texts have numbers, from 1 on.
-  var numberCount: Int { numbers.count }
 
   private mutating func number(_ text: String?) -> Int32 {
     guard let text, !text.isEmpty else { return 0 }
@@ -142,7 +174,7 @@ public struct HopTraits: Sendable {
       && !source.isWorkloadsOutput
     // Squid writes this of a connection that it did not get.
     traits.own = ["0.0.0.0", "::"].contains(source.proxyIP) ? 0 : number(source.proxyIP)
-    // Loopback: told by the destination, see `Hop.local(_:)`.
+    // Loopback: told by the destination, see `Tables.local(_:)`.
     traits.local = source.shape == .gatewayToLoopback ? 0 : traits.own
     traits.client = number(source.clientIP)
     traits.isClientForwarded = source.clientIsForwarded

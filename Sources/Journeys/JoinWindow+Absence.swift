@@ -40,12 +40,13 @@ struct Absence {
     isDoubtful = Array(repeating: false, count: window.hops.count)
     isOnKnownConnection = isDoubtful
     clients = []
-    let lone = window.ins.filter {
+    let lone = window.ins.map(\.hop).filter {
       (window.earlier[Int($0)] < 0 || window.marks[Int($0)].contains(.isClaimed))
         && Absence.isAtProxy(window.hops[Int($0)], window)
     }
-    byKey = KeyIndex(reserving: lone.count * 3)
+    byKey = KeyIndex([])
     guard !lone.isEmpty else { return }
+    var entries: [KeyIndex.Entry] = []
     clients = Array(repeating: false, count: Int(lone.map { window.source(window.hops[Int($0)]).client }.max()!) + 1)
     for index in lone {
       let hop = window.hops[Int(index)]
@@ -55,12 +56,14 @@ struct Absence {
         requests[Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort)), default: []].append(
           Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.dialled(hop, window)))
       }
-      for key in Absence.keys(of: hop, window.source(hop).client, window) { byKey.add(index, key) }
+      for key in Absence.keys(of: hop, window.source(hop).client, window) {
+        entries.append(KeyIndex.Entry(key: key, hop: index))
+      }
     }
-    byKey.seal()
-    for index in window.outs {
+    byKey = KeyIndex(entries)
+    for out in window.outs {
+      let (index, address) = (out.hop, out.address)
       let hop = window.hops[Int(index)]
-      let address = window.local(hop)
       guard address > 0, Int(address) < clients.count, clients[Int(address)] else { continue }
       let later = window.later[Int(index)]
       var dialling = Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.upstream(hop, window))
@@ -73,11 +76,9 @@ struct Absence {
         openLines[Absence.key(1, address, UInt64(hop.localPort)), default: []].append(dialling)
       }
     }
-    for index in window.outs { weigh(index, window.local(window.hops[Int(index)])) }
+    for out in window.outs { weigh(out.hop, out.address) }
     // The last attempt of a request can have failed before it had a connection: its line stands for earlier ones.
-    for index in window.ins where window.source(window.hops[Int(index)]).isUnsent {
-      weigh(index, window.source(window.hops[Int(index)]).client)
-    }
+    for end in window.ins where window.source(window.hops[Int(end.hop)]).isUnsent { weigh(end.hop, end.address) }
   }
 
   /// No proxy's line waits for an earlier hop.
@@ -186,10 +187,12 @@ struct Absence {
   private mutating func doubt(_ index: Int32, _ key: UInt64, comparing: Bool) {
     var found: [Int32] = []
     let hop = window.hops[Int(index)]
-    byKey.forEach(from: byKey.chain(of: key)) { other in
-      guard other != index, !isOnKnownConnection[Int(other)] else { return }
-      let later = window.hops[Int(other)]
-      if isTimely(hop, later), !comparing || mayBe(hop, later) { found.append(other) }
+    byKey.ask { byKey in
+      byKey.forEach(from: byKey.chain(of: key)) { other in
+        guard other != index, !isOnKnownConnection[Int(other)] else { return }
+        let later = window.hops[Int(other)]
+        if isTimely(hop, later), !comparing || mayBe(hop, later) { found.append(other) }
+      }
     }
     for other in found {
       isDoubtful[Int(other)] = true
@@ -281,15 +284,12 @@ struct Absence {
 
 extension JoinWindow {
   /// Says of the hops that a proxy received, and that have no earlier hop, whether a line could be it.
-  mutating func markAbsence() {
+  func markAbsence() {
     let absence = Absence(self)
     guard !absence.isEmpty else { return }
-    let found = ins.compactMap { index -> (Int32, Mark)? in
-      var mark: Mark = []
-      if absence.isUnaccounted(Int(index)) { mark.insert(.isUnaccounted) }
-      if absence.isFromSidecar(Int(index)) { mark.insert(.isFromSidecar) }
-      return mark.isEmpty ? nil : (index, mark)
+    for end in ins {
+      if absence.isUnaccounted(Int(end.hop)) { marks[Int(end.hop)].insert(.isUnaccounted) }
+      if absence.isFromSidecar(Int(end.hop)) { marks[Int(end.hop)].insert(.isFromSidecar) }
     }
-    for (index, mark) in found { marks[Int(index)].formUnion(mark) }
   }
 }

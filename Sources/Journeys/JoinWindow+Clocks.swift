@@ -1,11 +1,6 @@
 internal import Flows
 
 extension JoinWindow {
-  /// Within some twelve seconds: the hops of a pair lie in neighbouring slots.
-  @inline(__always) func difference(_ edge: JoinEdge) -> Int64 {
-    hops[Int(edge.later)].startedAtMs &- hops[Int(edge.earlier)].startedAtMs
-  }
-
   @inline(__always) static func minute(_ hop: Hop) -> Int64 {
     hop.startedAtMs >= 0
       ? hop.startedAtMs / JoinLimits.skewCellMs
@@ -13,20 +8,20 @@ extension JoinWindow {
   }
 
   /// The two clocks and the stretch of time: a merged log holds lines of many clocks, one per address.
-  @inline(__always) func clocks(_ earlier: Hop, _ later: Hop) -> UInt64 {
+  @inline(__always)
+  static func clocks(_ earlier: Hop, _ later: Hop, _ traits: HopTraits.Tables) -> UInt64 {
+    let (from, to) = (traits.sources[Int(earlier.source)], traits.sources[Int(later.source)])
     var mixer = Mixer()
-    mixer.add(source(earlier).log)
-    mixer.add(local(earlier))
-    mixer.add(source(later).log)
-    mixer.add(source(later).own)
+    mixer.add(from.log ^ to.log << 32)
+    mixer.add(UInt64(UInt32(bitPattern: traits.local(earlier))) << 32 | UInt64(UInt32(bitPattern: to.own)))
     mixer.add(JoinWindow.minute(earlier))
     return mixer.value
   }
 
-  func skew(_ earlier: Hop, _ later: Hop) -> Skew { cells.skew(of: clocks(earlier, later)) }
+  func skew(_ earlier: Hop, _ later: Hop) -> Skew { cells.skew(of: JoinWindow.clocks(earlier, later, traits)) }
 
   /// Learns the skew of clocks from pairs that are beyond doubt, where it is not known already.
-  mutating func learnSkew(from edges: [JoinEdge]) {
+  func learnSkew(from edges: [JoinEdge]) {
     let only = onlyPairs(edges).filter { cells[$0.clocks].ms == Skew.none }
     guard !only.isEmpty else { return }
     // The differences of each cell side by side, in one array.
@@ -35,7 +30,7 @@ extension JoinWindow {
     for cell in 1..<ends.count { ends[cell] += ends[cell - 1] }
     var differences = [Int32](repeating: 0, count: only.count)
     for edge in only {
-      differences[Int(ends[Int(edge.clocks)])] = Int32(clamping: difference(edge))
+      differences[Int(ends[Int(edge.clocks)])] = edge.differenceMs
       ends[Int(edge.clocks)] += 1
       if cells[edge.clocks].samples == 0 { cells[edge.clocks].example = edge }
     }
@@ -58,19 +53,14 @@ extension JoinWindow {
 
   /// The clocks allow that the pair is one way.
   @inline(__always) func isTimely(_ edge: JoinEdge) -> Bool {
-    let earlier = hops[Int(edge.earlier)]
-    let isHTTP = destination(earlier).isHTTP
-    // A request's last attempt may begin long after the first; a connection is made at once.
-    let delay = isHTTP ? min(max(earlier.durationMs, 0), 2 * JoinLimits.slotMs) : 0
-    let difference = difference(edge)
+    let (difference, delay) = (Int64(edge.differenceMs), Int64(edge.delayMs))
     let skew = cells[edge.clocks].ms
     guard skew != Skew.none else {
       return -JoinLimits.unknownSkewMs <= difference && difference - delay <= JoinLimits.unknownSkewMs
     }
-    let late = isHTTP ? delay + JoinLimits.knownSkewMs : JoinLimits.connectMs
+    let late = edge.isHTTP ? delay + JoinLimits.knownSkewMs : JoinLimits.connectMs
     let beyond = difference - Int64(skew)
-    // nginx may write whole seconds: then its starts scatter over one.
-    let rounding = source(hops[Int(edge.later)]).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0
+    let rounding = edge.isWholeSecond ? JoinLimits.wholeSecondMs : 0
     return -JoinLimits.knownSkewMs - rounding <= beyond && beyond <= late + rounding
   }
 
@@ -78,7 +68,7 @@ extension JoinWindow {
   func isNear(_ edge: JoinEdge) -> Bool {
     let skew = cells[edge.clocks]
     let ms = skew.ms != Skew.none ? skew.ms : skew.hint
-    return ms != Skew.none && abs(difference(edge) - Int64(ms)) <= JoinLimits.narrowMs
+    return ms != Skew.none && abs(Int64(edge.differenceMs) - Int64(ms)) <= JoinLimits.narrowMs
   }
 
   /// What was learned of clocks, minute by minute.

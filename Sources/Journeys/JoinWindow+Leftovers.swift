@@ -6,10 +6,10 @@ extension JoinWindow {
 
   /// A request that was tried again over the same connection: several lines with one id. Together they last as long as the
   /// line before them, all but the last failed, and the last one's answer is the one that was passed on.
-  mutating func acceptAttempts(_ edges: [JoinEdge]) {
+  func acceptAttempts(_ edges: [JoinEdge]) {
     var counts: [Int32: Int] = [:]
     var attempts: [Int32: [JoinEdge]] = [:]
-    for edge in edges where destination(hops[Int(edge.earlier)]).isHTTP {
+    for edge in edges where edge.isHTTP {
       counts[edge.later, default: 0] += 1
       attempts[edge.earlier, default: []].append(edge)
     }
@@ -53,27 +53,23 @@ extension JoinWindow {
 
   /// TCP to the earlier hop, HTTP to the later one, which ends the TLS or was dialled by its address: one connection, as
   /// long as no second request came over it.
-  mutating func joinOpened() {
-    let requests = ins.filter {
-      let hop = hops[Int($0)]
-      return isOpenLater($0) && hop.sourcePort != 0 && destination(hop).isHTTP && source(hop).proxy == .envoy
-        && !source(hop).isClientForwarded
+  func joinOpened() {
+    let requests = openIns.filter {
+      $0.isHTTP && $0.port != 0 && !$0.isForwarded && isOpenLater($0.hop)
+        && source(hops[Int($0.hop)]).proxy == .envoy
     }
     guard !requests.isEmpty else { return }
     let found = candidates(
-      earlier: outs,
-      where: { isOpenEarlier($0) && hops[Int($0)].localPort != 0 && !destination(hops[Int($0)]).isHTTP },
-      { portKey($0, address: local($0), port: $0.localPort) },
-      later: requests, { portKey($0, address: source($0).client, port: $0.sourcePort) },
-      fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isWithin($0, $1) })
+      earlier: openOuts, { $0.port != 0 && !$0.isHTTP && isOpenEarlier($0.hop) ? portKey($0) : 0 }, later: requests,
+      { portKey($0) }, fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isWithin($0, $1) })
     settle(take(found), byClocks: false)
   }
 
-  private func portKey(_ hop: Hop, address: Int32, port: UInt16) -> UInt64 {
-    guard address != 0 else { return 0 }
+  @inline(__always) private func portKey(_ end: HopEnd) -> UInt64 {
+    guard end.address != 0 else { return 0 }
     var mixer = Mixer()
-    mixer.add(address)
-    mixer.add(UInt64(port))
+    mixer.add(end.address)
+    mixer.add(UInt64(end.port))
     return mixer.value
   }
 

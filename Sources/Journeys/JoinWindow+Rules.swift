@@ -54,14 +54,9 @@ extension JoinWindow {
   // MARK: - 1. By connection
 
   /// The connection with its id (HTTP) or its bytes (TCP).
-  mutating func joinByConnection() {
+  func joinByConnection() {
     let found = candidates(
-      earlier: outs, { connectionKey($0, address: local($0), port: $0.localPort, isForwarded: false) },
-      later: ins,
-      {
-        let source = source($0)
-        return connectionKey($0, address: source.client, port: $0.sourcePort, isForwarded: source.isClientForwarded)
-      },
+      earlier: outs, { connectionKey($0) }, later: ins, { connectionKey($0) },
       fit: { earlier, later in
         isSameEndpoint(earlier, later) && isSamePodOnLoopback(earlier, later) && isSameBytes(earlier, later)
           && (destination(earlier).isHTTP
@@ -76,33 +71,30 @@ extension JoinWindow {
       acceptAttempts(open)
       settle(open, byClocks: true)
     }
-    for edge in edges where later[Int(edge.earlier)] == edge.later && destination(hops[Int(edge.earlier)]).isHTTP {
+    for edge in edges where edge.isHTTP && later[Int(edge.earlier)] == edge.later {
       cells[edge.clocks].noteKeptID(at: destination(hops[Int(edge.later)]).dialledPort)
     }
+    noteOpen()
   }
 
-  private func connectionKey(_ hop: Hop, address: Int32, port: UInt16, isForwarded: Bool) -> UInt64 {
-    guard address != 0, port != 0, !isForwarded else { return 0 }
-    let isHTTP = destination(hop).isHTTP
-    guard !isHTTP || hop.requestHash != 0 else { return 0 }
+  @inline(__always) private func connectionKey(_ end: HopEnd) -> UInt64 {
+    guard end.address != 0, end.port != 0, !end.isForwarded else { return 0 }
+    guard !end.isHTTP || end.requestHash != 0 else { return 0 }
     var mixer = Mixer()
-    mixer.add(address)
-    mixer.add(UInt64(port) << 1 | (isHTTP ? 1 : 0))
-    mixer.add(isHTTP ? hop.requestHash : 0)
+    mixer.add(UInt64(UInt32(bitPattern: end.address)) << 32 | UInt64(end.port) << 1 | (end.isHTTP ? 1 : 0))
+    mixer.add(end.isHTTP ? end.requestHash : 0)
     return mixer.value
   }
 
   // MARK: - 2. By connection and signature
 
   /// HTTP hops whose ids differ, because the gateway made a new one, or that log none.
-  mutating func joinBySignature() {
-    let openIns = ins.filter { isOpenLater($0) && destination(hops[Int($0)]).isHTTP }
-    guard !openIns.isEmpty else { return }
+  func joinBySignature() {
+    let requests = openIns.filter(\.isHTTP)
+    guard !requests.isEmpty else { return }
     let found = candidates(
-      earlier: outs, where: { isOpenEarlier($0) && destination(hops[Int($0)]).isHTTP },
-      { signatureKey($0, address: local($0), port: $0.localPort) },
-      later: openIns,
-      { source($0).isClientForwarded ? 0 : signatureKey($0, address: source($0).client, port: $0.sourcePort) },
+      earlier: openOuts, { $0.isHTTP ? signatureKey($0) : 0 }, later: requests,
+      { $0.isForwarded ? 0 : signatureKey($0) },
       fit: { earlier, later in
         guard isSameEndpoint(earlier, later), isSamePodOnLoopback(earlier, later), isSameRequest(earlier, later),
           isEqual(earlier.sent, later.sent), isEqual(earlier.received, later.received)
@@ -124,11 +116,12 @@ extension JoinWindow {
 
   private func isClocked(_ edge: JoinEdge) -> Bool { cells[edge.clocks].ms != Skew.none }
 
-  private func signatureKey(_ hop: Hop, address: Int32, port: UInt16) -> UInt64 {
-    guard address != 0, port != 0 else { return 0 }
+  private func signatureKey(_ end: HopEnd) -> UInt64 {
+    guard end.address != 0, end.port != 0 else { return 0 }
+    let hop = hops[Int(end.hop)]
     var mixer = Mixer()
-    mixer.add(address)
-    mixer.add(UInt64(port))
+    mixer.add(end.address)
+    mixer.add(UInt64(end.port))
     mixer.add(destination(hop).authority)
     mixer.add(hop.pathTemplate)
     mixer.add(hop.sent)
@@ -140,13 +133,11 @@ extension JoinWindow {
   // MARK: - 3. Repeated attempts
 
   /// One line of the earlier hop, several of the later, one id: all but the last came over other connections.
-  mutating func joinRepeated() {
-    let openIns = ins.filter { isOpenLater($0) && hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP }
-    guard !openIns.isEmpty else { return }
+  func joinRepeated() {
+    let requests = openIns.filter { $0.requestHash != 0 && $0.isHTTP && isOpenLater($0.hop) }
+    guard !requests.isEmpty else { return }
     let found = candidates(
-      earlier: outs, where: { hops[Int($0)].requestHash != 0 && destination(hops[Int($0)]).isHTTP },
-      { idKey($0, address: local($0)) },
-      later: openIns, { idKey($0, address: source($0).client) },
+      earlier: outs, { $0.requestHash != 0 && $0.isHTTP ? idKey($0) : 0 }, later: requests, { idKey($0) },
       fit: { isSameRequest($0, $1) })
     let edges = take(found)
     guard !edges.isEmpty else { return }
@@ -177,55 +168,59 @@ extension JoinWindow {
     }
   }
 
-  private func idKey(_ hop: Hop, address: Int32) -> UInt64 {
-    guard address != 0 else { return 0 }
+  @inline(__always) private func idKey(_ end: HopEnd) -> UInt64 {
+    guard end.address != 0 else { return 0 }
     var mixer = Mixer()
-    mixer.add(address)
-    mixer.add(hop.requestHash)
+    mixer.add(end.address)
+    mixer.add(end.requestHash)
     return mixer.value
   }
 
   // MARK: - 4. Without ports
 
   /// nginx's and Squid's own formats log no client port.
-  mutating func joinWithoutPorts() {
-    let portless = ins.filter {
-      let hop = hops[Int($0)]
+  func joinWithoutPorts() {
+    let portless = openIns.filter {
+      guard $0.port == 0, !$0.isHTTP, isOpenLater($0.hop) else { return false }
+      let hop = hops[Int($0.hop)]
       let proxy = source(hop).proxy
-      return isOpenLater($0) && hop.sourcePort == 0 && hop.received >= 0 && !destination(hop).isHTTP
+      return hop.received >= 0
         && (proxy == .nginxStream || (proxy == .squid && traits.outcomes[Int(hop.outcome)].isConnect))
     }
     guard !portless.isEmpty else { return }
-    let tunnels = outs.filter { isOpenEarlier($0) && !destination(hops[Int($0)]).isHTTP }
+    let tunnels = openOuts.filter { !$0.isHTTP && isOpenEarlier($0.hop) }
     let found = candidates(
-      earlier: tunnels, { bytesKey($0, address: local($0), name: destination($0).sni) },
-      later: portless,
-      { bytesKey($0, address: source($0).client, name: source($0).proxy == .squid ? 0 : destination($0).sni) },
+      earlier: tunnels, { bytesKey($0, name: sni($0)) }, later: portless,
+      { bytesKey($0, name: proxy($0) == .squid ? 0 : sni($0)) },
       fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
     let edges = take(found)
     learnSkew(from: edges.filter { source(hops[Int($0.later)]).proxy == .squid })
     acceptOnlyPairs(edges.filter { isExact($0) })
     settle(edges, byClocks: false)
     // A sidecar that passes on what no service claims looks for no server name.
-    let nameless = tunnels.filter { isOpenEarlier($0) && destination(hops[Int($0)]).sni == 0 }
-    let named = portless.filter { isOpenLater($0) && destination(hops[Int($0)]).sni != 0 && hops[Int($0)].received > 0 }
+    let nameless = tunnels.filter { isOpenEarlier($0.hop) && sni($0) == 0 }
+    let named = portless.filter { isOpenLater($0.hop) && sni($0) != 0 && hops[Int($0.hop)].received > 0 }
     guard !nameless.isEmpty, !named.isEmpty else { return }
     let unnamed = candidates(
-      earlier: nameless, { bytesKey($0, address: local($0), name: 0) },
-      later: named, { source($0).proxy == .nginxStream ? bytesKey($0, address: source($0).client, name: 0) : 0 },
+      earlier: nameless, { bytesKey($0, name: 0) }, later: named,
+      { proxy($0) == .nginxStream ? bytesKey($0, name: 0) : 0 },
       fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
     settle(take(unnamed), byClocks: false)
   }
 
   /// A CONNECT is plain text: the earlier hop saw no server name.
-  private func bytesKey(_ hop: Hop, address: Int32, name: Int32) -> UInt64 {
-    guard address != 0, hop.received >= 0 else { return 0 }
+  private func bytesKey(_ end: HopEnd, name: Int32) -> UInt64 {
+    let hop = hops[Int(end.hop)]
+    guard end.address != 0, hop.received >= 0 else { return 0 }
     var mixer = Mixer()
-    mixer.add(address)
+    mixer.add(end.address)
     mixer.add(name)
     mixer.add(hop.received)
     return mixer.value
   }
+
+  private func sni(_ end: HopEnd) -> Int32 { destination(hops[Int(end.hop)]).sni }
+  private func proxy(_ end: HopEnd) -> ProxyKind { source(hops[Int(end.hop)]).proxy }
 
   func isSameLife(_ earlier: Hop, _ later: Hop) -> Bool {
     guard earlier.durationMs >= 0, later.durationMs >= 0 else { return false }

@@ -1,11 +1,31 @@
 internal import Flows
 
-/// A pair that may be two hops of one way.
+/// A pair that may be two hops of one way, with what the clocks are asked.
 struct JoinEdge {
   var earlier: Int32
   var later: Int32
   /// The number of its clocks' cell, once it is taken.
   var clocks: Int32 = -1
+  /// Within some twelve seconds: the hops of a pair lie in neighbouring slots.
+  var differenceMs: Int32 = 0
+  /// A request's last attempt may begin long after the first; a connection is made at once, and has no delay.
+  var delayMs: Int32 = 0
+  var isHTTP = false
+  /// nginx may write whole seconds: then its starts scatter over one.
+  var isWholeSecond = false
+}
+
+/// A hop as one end of a pair: what most keys are made of, side by side for those who look at all hops.
+struct HopEnd {
+  var requestHash: UInt64
+  var hop: Int32
+  /// Of an earlier hop, where it dialled out from; of a later one, the client's. 0 when unknown.
+  var address: Int32
+  /// The port there; 0 when not logged.
+  var port: UInt16
+  var isHTTP: Bool
+  /// The client's address is another's word.
+  var isForwarded: Bool
 }
 
 /// The pairs that one rule allows, and the hops of which it allows too many to look at.
@@ -32,51 +52,112 @@ struct JoinWindow {
     static let provesClock = Mark(rawValue: 128)
   }
 
-  let hops: [Hop]
-  let traits: HopTraits
-  /// Of each hop, the one before it; -1 for none.
-  var earlier: [Int32]
+  /// Both are the caller's, who keeps them until the window is gone. A hop whose ids the traits do not hold joins nothing.
+  let hops: UnsafeBufferPointer<Hop>
+  let traits: HopTraits.Tables
+  /// Of each hop, the one before it; -1 for none. The window's own, as the next four, until `deallocate()`.
+  let earlier: UnsafeMutableBufferPointer<Int32>
   /// Of each hop, the one after it that gave the answer; -1 for none.
-  var later: [Int32]
-  var marks: [Mark]
-  var cells = ClockCells()
-  /// Hops that dialled out, and hops that were dialled, by their place in `hops`, as far as any could have another hop.
-  var outs: [Int32] = []
-  var ins: [Int32] = []
+  let later: UnsafeMutableBufferPointer<Int32>
+  let marks: UnsafeMutableBufferPointer<Mark>
   /// Pairs of each hop, up to 2: all zero but inside `onlyPairs`.
-  private var earlierCounts: [UInt8]
-  private var laterCounts: [UInt8]
+  private let earlierCounts: UnsafeMutableBufferPointer<UInt8>
+  private let laterCounts: UnsafeMutableBufferPointer<UInt8>
+  /// What grows. Behind a pointer, so that a copy of the window, of which the rules' closures make many, counts no
+  /// references.
+  private let contents: UnsafeMutablePointer<Contents>
+
+  private struct Contents {
+    var cells = ClockCells()
+    var outs: [HopEnd] = []
+    var ins: [HopEnd] = []
+    var openOuts: [HopEnd] = []
+    var openIns: [HopEnd] = []
+    var tellsOfClocks = false
+  }
+
+  var cells: ClockCells {
+    _read { yield contents.pointee.cells }
+    nonmutating _modify { yield &contents.pointee.cells }
+  }
+  /// Hops that dialled out, and hops that were dialled, in their order, as far as any could have another hop.
+  var outs: [HopEnd] { contents.pointee.outs }
+  var ins: [HopEnd] { contents.pointee.ins }
+  /// Those that the first rule has left without another: who has one, or is ambiguous, stays so.
+  var openOuts: [HopEnd] { contents.pointee.openOuts }
+  var openIns: [HopEnd] { contents.pointee.openIns }
+  /// Some of the later hops may show how right a clock is.
+  var tellsOfClocks: Bool { contents.pointee.tellsOfClocks }
 
   /// - Parameters:
   ///   - part: which of the addresses are looked at, where `parts` share the work. All that joins needs one address at
   ///     both ends, so no pair and no clock is seen by two of them.
-  init(_ hops: [Hop], _ traits: HopTraits, part: Int, of parts: Int) {
+  init(_ hops: UnsafeBufferPointer<Hop>, _ traits: HopTraits.Tables, part: Int, of parts: Int) {
     self.hops = hops
     self.traits = traits
-    for index in hops.indices where traits.outcomes[Int(hops[index].outcome)].isHop {
-      let source = traits.sources[Int(hops[index].source)]
+    contents = .allocate(capacity: 1)
+    contents.initialize(to: Contents())
+    var ins: [HopEnd] = []
+    for index in hops.indices {
+      let hop = hops[index]
+      guard traits.hold(hop), traits.outcomes[Int(hop.outcome)].isHop else { continue }
+      let source = traits.sources[Int(hop.source)]
       if source.hasEarlier, JoinWindow.part(of: source.client, parts) == part {
-        ins.append(Int32(truncatingIfNeeded: index))
+        ins.append(
+          HopEnd(
+            requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: source.client,
+            port: hop.sourcePort, isHTTP: traits.destinations[Int(hop.destination)].isHTTP,
+            isForwarded: source.isClientForwarded))
       }
     }
     // Nothing can be joined then, and nothing is asked of the rest.
     let count = ins.isEmpty ? 0 : hops.count
-    earlier = Array(repeating: -1, count: count)
-    later = Array(repeating: -1, count: count)
-    marks = Array(repeating: [], count: count)
-    earlierCounts = Array(repeating: 0, count: count)
-    laterCounts = Array(repeating: 0, count: count)
+    earlier = .allocate(capacity: count)
+    earlier.initialize(repeating: -1)
+    later = .allocate(capacity: count)
+    later.initialize(repeating: -1)
+    marks = .allocate(capacity: count)
+    marks.initialize(repeating: [])
+    earlierCounts = .allocate(capacity: count)
+    earlierCounts.initialize(repeating: 0)
+    laterCounts = .allocate(capacity: count)
+    laterCounts.initialize(repeating: 0)
     guard count > 0 else { return }
+    contents.pointee.ins = ins
     let meetings = Meetings(ins, hops, traits)
-    for index in hops.indices where traits.outcomes[Int(hops[index].outcome)].isHop {
+    contents.pointee.tellsOfClocks = meetings == nil
+    if let meetings { takeOuts(part, parts) { meetings.mayHold($0) } } else { takeOuts(part, parts) { _ in true } }
+  }
+
+  /// - Parameter mayMeet: another reason to leave a hop out.
+  @inline(__always)
+  private func takeOuts(_ part: Int, _ parts: Int, _ mayMeet: (HopEnd) -> Bool) {
+    // As many as there are room for, most of the time.
+    var outs: [HopEnd] = []
+    if tellsOfClocks { outs.reserveCapacity(hops.count - ins.count) }
+    for index in hops.indices {
       let hop = hops[index]
-      guard traits.sources[Int(hop.source)].hasLater, traits.destinations[Int(hop.destination)].upstream != 0
-      else { continue }
-      let address = local(hop)
-      if JoinWindow.part(of: address, parts) == part, meetings?.mayHold(hop, address) ?? true {
-        outs.append(Int32(truncatingIfNeeded: index))
-      }
+      guard traits.hold(hop), traits.outcomes[Int(hop.outcome)].isHop else { continue }
+      let source = traits.sources[Int(hop.source)]
+      guard source.hasLater else { continue }
+      let destination = traits.destinations[Int(hop.destination)]
+      guard destination.upstream != 0 else { continue }
+      let address = traits.local(hop)
+      guard JoinWindow.part(of: address, parts) == part else { continue }
+      let out = HopEnd(
+        requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: address, port: hop.localPort,
+        isHTTP: destination.isHTTP, isForwarded: false)
+      if mayMeet(out) { outs.append(out) }
     }
+    contents.pointee.outs = outs
+  }
+
+  func deallocate() {
+    contents.deinitialize(count: 1)
+    contents.deallocate()
+    for numbers in [earlier, later] { numbers.deallocate() }
+    marks.deallocate()
+    for counts in [earlierCounts, laterCounts] { counts.deallocate() }
   }
 
   /// Numbers of addresses follow each other; the product's high bits depend on all of theirs.
@@ -90,100 +171,120 @@ struct JoinWindow {
     traits.destinations[Int(hop.destination)]
   }
 
-  /// The address a hop dialled out from; 0 when unknown.
-  @inline(__always) func local(_ hop: Hop) -> Int32 {
-    let local = source(hop).local
-    if local != 0 { return local }
-    let destination = destination(hop)
-    return destination.isUpstreamLoopback ? destination.upstream : 0
-  }
+  @inline(__always) func local(_ hop: Hop) -> Int32 { traits.local(hop) }
 
   @inline(__always) static func slot(_ hop: Hop) -> Int64 { hop.startedAtMs >> JoinLimits.slotBits }
 
   // MARK: - Candidates
 
-  /// All pairs with equal keys in neighbouring slots that `fit`; key 0 stands for none, and of earlier hops only some
-  /// may be asked.
+  /// All pairs with equal keys in neighbouring slots that `fit`; key 0 stands for none.
   ///
   /// Where a crowd has one key in one slot, no pair is made of it. The keys of the later hops are looked at first, so that
   /// of the earlier ones only those are kept that one of them may ask for.
   @inline(__always)
   func candidates(
-    earlier outs: [Int32], where mayBeEarlier: (Int32) -> Bool = { _ in true }, _ keyOfEarlier: (Hop) -> UInt64,
-    later ins: [Int32], _ keyOfLater: (Hop) -> UInt64,
+    earlier outs: [HopEnd], _ keyOfEarlier: (HopEnd) -> UInt64, later ins: [HopEnd], _ keyOfLater: (HopEnd) -> UInt64,
     fit: (Hop, Hop) -> Bool
   ) -> Candidates {
     var found = Candidates()
-    var laterKeys: [(hop: Int32, key: UInt64)] = []
-    laterKeys.reserveCapacity(ins.count)
     var filter = KeyFilter(count: ins.count)
-    for hop in ins {
-      let key = keyOfLater(hops[Int(hop)])
-      if key == 0 { continue }
-      laterKeys.append((hop, key))
-      filter.add(key)
+    let laterKeys = entries(ins) { end in
+      let key = keyOfLater(end)
+      if key != 0 { filter.add(key) }
+      return key
     }
     guard !laterKeys.isEmpty else { return found }
-    var index = KeyIndex(reserving: min(outs.count, 2 * laterKeys.count))
-    for hop in outs where mayBeEarlier(hop) {
-      let key = keyOfEarlier(hops[Int(hop)])
-      if key != 0, filter.mayHold(key) { index.add(hop, key) }
-    }
+    let index = KeyIndex(
+      entries(outs) { end in
+        let key = keyOfEarlier(end)
+        return key != 0 && filter.mayHold(key) ? key : 0
+      })
     guard !index.isEmpty else { return found }
-    index.seal()
     found.edges.reserveCapacity(laterKeys.count)
-    var slotted: KeyIndex?
-    var crowded: Set<UInt64> = []
-    for (hop, key) in laterKeys {
-      let chain = index.chain(of: key)
-      if chain < 0 { continue }
-      let candidate = hops[Int(hop)]
-      let slot = JoinWindow.slot(candidate)
-      if !index.isLonger(chain, than: JoinWindow.longChain) {
-        index.forEach(from: chain) { other in
-          let earlier = hops[Int(other)]
-          if other != hop, isBeside(JoinWindow.slot(earlier), slot), fit(earlier, candidate) {
-            found.edges.append(JoinEdge(earlier: other, later: hop))
-          }
-        }
-        continue
-      }
-      let bySlot = slotted ?? slottedIndex(index)
-      slotted = bySlot
-      for beside in slot - 1...slot + 1 {
-        let key = JoinWindow.slotted(key, beside)
-        let chain = bySlot.chain(of: key)
+    var longChains: [KeyIndex.Entry] = []
+    index.ask { index in
+      for later in laterKeys {
+        let chain = index.chain(of: later.key)
         if chain < 0 { continue }
-        if bySlot.isLonger(chain, than: JoinLimits.crowd) {
-          found.crowdedLater.append(hop)
-          crowded.insert(key)
+        if index.isLonger(chain, than: JoinWindow.longChain) {
+          longChains.append(later)
           continue
         }
-        bySlot.forEach(from: chain) { other in
-          if other != hop, fit(hops[Int(other)], candidate) { found.edges.append(JoinEdge(earlier: other, later: hop)) }
+        let candidate = hops[Int(later.hop)]
+        let slot = JoinWindow.slot(candidate)
+        index.forEach(from: chain) { other in
+          let earlier = hops[Int(other)]
+          if other != later.hop, abs(JoinWindow.slot(earlier) &- slot) <= 1, fit(earlier, candidate) {
+            found.edges.append(edge(other, earlier, later.hop, candidate))
+          }
         }
       }
     }
-    if let slotted {
+    if !longChains.isEmpty { addSlotBySlot(longChains, index, fit, &found) }
+    return found
+  }
+
+  /// Those ends of hops that have a key other than 0, with it.
+  @inline(__always)
+  private func entries(_ ends: [HopEnd], _ key: (HopEnd) -> UInt64) -> [KeyIndex.Entry] {
+    [KeyIndex.Entry](unsafeUninitializedCapacity: ends.count) { entries, count in
+      for end in ends {
+        let key = key(end)
+        if key == 0 { continue }
+        // In bounds: at most one of each end.
+        (entries.baseAddress! + count).initialize(to: KeyIndex.Entry(key: key, hop: end.hop))
+        count &+= 1
+      }
+    }
+  }
+
+  /// The pairs of later hops whose keys many earlier ones have.
+  private func addSlotBySlot(
+    _ laterKeys: [KeyIndex.Entry], _ index: KeyIndex, _ fit: (Hop, Hop) -> Bool, _ found: inout Candidates
+  ) {
+    let slotted = KeyIndex(
+      index.ask { index in
+        index.entries(ofMoreThan: JoinWindow.longChain).map {
+          KeyIndex.Entry(key: JoinWindow.slotted($0.key, JoinWindow.slot(hops[Int($0.hop)])), hop: $0.hop)
+        }
+      })
+    slotted.ask { slotted in
+      var crowded: Set<UInt64> = []
+      for later in laterKeys {
+        let candidate = hops[Int(later.hop)]
+        let slot = JoinWindow.slot(candidate)
+        for beside in slot - 1...slot + 1 {
+          let key = JoinWindow.slotted(later.key, beside)
+          let chain = slotted.chain(of: key)
+          if chain < 0 { continue }
+          if slotted.isLonger(chain, than: JoinLimits.crowd) {
+            found.crowdedLater.append(later.hop)
+            crowded.insert(key)
+            continue
+          }
+          slotted.forEach(from: chain) { other in
+            let earlier = hops[Int(other)]
+            if other != later.hop, fit(earlier, candidate) {
+              found.edges.append(edge(other, earlier, later.hop, candidate))
+            }
+          }
+        }
+      }
       for key in crowded { slotted.forEach(from: slotted.chain(of: key)) { found.crowdedEarlier.append($0) } }
     }
-    return found
+  }
+
+  @inline(__always) private func edge(_ from: Int32, _ earlier: Hop, _ to: Int32, _ later: Hop) -> JoinEdge {
+    let isHTTP = destination(earlier).isHTTP
+    return JoinEdge(
+      earlier: from, later: to,
+      differenceMs: Int32(truncatingIfNeeded: later.startedAtMs &- earlier.startedAtMs),
+      delayMs: isHTTP ? Int32(truncatingIfNeeded: min(max(earlier.durationMs, 0), 2 * JoinLimits.slotMs)) : 0,
+      isHTTP: isHTTP, isWholeSecond: source(later).proxy == .nginxStream)
   }
 
   /// A key that more hops have than this is looked up slot by slot.
   private static let longChain = 16
-
-  @inline(__always) private func isBeside(_ one: Int64, _ other: Int64) -> Bool { abs(one &- other) <= 1 }
-
-  /// The hops of long chains by key and slot.
-  private func slottedIndex(_ index: KeyIndex) -> KeyIndex {
-    var slotted = KeyIndex(reserving: 0)
-    index.forEachEntry(ofMoreThan: JoinWindow.longChain) { hop, key in
-      slotted.add(hop, JoinWindow.slotted(key, JoinWindow.slot(hops[Int(hop)])))
-    }
-    slotted.seal()
-    return slotted
-  }
 
   @inline(__always) private static func slotted(_ key: UInt64, _ slot: Int64) -> UInt64 {
     var mixer = Mixer()
@@ -193,24 +294,29 @@ struct JoinWindow {
   }
 
   /// Marks the crowds; the pairs beside them, each with its clocks.
-  mutating func take(_ found: consuming Candidates) -> [JoinEdge] {
+  func take(_ found: consuming Candidates) -> [JoinEdge] {
     for hop in found.crowdedEarlier { marks[Int(hop)].insert(.isAmbiguousEarlier) }
     for hop in found.crowdedLater { marks[Int(hop)].insert(.isAmbiguousLater) }
     var edges: [JoinEdge] = []
     // In place: a copy would be a second one.
     swap(&edges, &found.edges)
     for index in edges.indices {
-      let key = clocks(hops[Int(edges[index].earlier)], hops[Int(edges[index].later)])
-      edges[index].clocks = cells.number(of: key)
+      let (earlier, later) = (hops[Int(edges[index].earlier)], hops[Int(edges[index].later)])
+      edges[index].clocks = cells.number(of: JoinWindow.clocks(earlier, later, traits))
     }
     return edges
   }
 
   // MARK: - Decisions
 
+  func noteOpen() {
+    contents.pointee.openOuts = outs.filter { isOpenEarlier($0.hop) }
+    contents.pointee.openIns = ins.filter { isOpenLater($0.hop) }
+  }
+
   /// Joins the pairs whose hops are each other's only candidate; then, if clocks may decide, those of the rest that are
   /// near each other in time, by the same rule. Whoever has candidates and no partner is ambiguous.
-  mutating func settle(_ edges: [JoinEdge], byClocks: Bool) {
+  func settle(_ edges: [JoinEdge], byClocks: Bool) {
     var open = edges.filter { isOpen($0) }
     acceptOnlyPairs(open)
     open = open.filter { isOpen($0) }
@@ -230,18 +336,18 @@ struct JoinWindow {
     earlier[Int(hop)] < 0 && !marks[Int(hop)].contains(.isAmbiguousLater)
   }
 
-  mutating func acceptOnlyPairs(_ edges: [JoinEdge]) {
+  func acceptOnlyPairs(_ edges: [JoinEdge]) {
     for edge in onlyPairs(edges) { accept(edge) }
   }
 
-  mutating func accept(_ edge: JoinEdge) {
+  func accept(_ edge: JoinEdge) {
     later[Int(edge.earlier)] = edge.later
     earlier[Int(edge.later)] = edge.earlier
     marks[Int(edge.earlier)].insert(.hasLater)
   }
 
   /// The pairs whose hops are in no other pair.
-  mutating func onlyPairs(_ edges: [JoinEdge]) -> [JoinEdge] {
+  func onlyPairs(_ edges: [JoinEdge]) -> [JoinEdge] {
     guard !edges.isEmpty else { return [] }
     for edge in edges {
       if earlierCounts[Int(edge.earlier)] < 2 { earlierCounts[Int(edge.earlier)] += 1 }

@@ -27,17 +27,22 @@ public struct JourneyJoiner: Sendable {
   /// What is found among `hops`, or by one of several that share the work.
   public func links(_ hops: [Hop], part: Int = 0, of parts: Int = 1) -> JoinLinks {
     precondition(hops.count < Int(Int32.max) / 4, "a window has too many hops")
-    var window = JoinWindow(hops, traits, part: part, of: parts)
-    guard !window.ins.isEmpty else { return JoinLinks() }
-    window.joinByConnection()
-    window.joinBySignature()
-    window.joinRepeated()
-    window.joinOpened()
-    window.joinWithoutPorts()
-    window.joinAtSquid()
-    window.markAbsence()
-    window.markClocks()
-    return JoinLinks(window)
+    return traits.withTables { traits in
+      hops.withUnsafeBufferPointer { hops in
+        let window = JoinWindow(hops, traits, part: part, of: parts)
+        defer { window.deallocate() }
+        guard !window.ins.isEmpty else { return JoinLinks() }
+        window.joinByConnection()
+        window.joinBySignature()
+        window.joinRepeated()
+        window.joinOpened()
+        window.joinWithoutPorts()
+        window.joinAtSquid()
+        window.markAbsence()
+        window.markClocks()
+        return JoinLinks(window)
+      }
+    }
   }
 
   /// Those of `hops` that began at `from..<until` and belong to a journey, by what all parts have found.
@@ -59,18 +64,21 @@ public struct JoinLinks: Sendable {
   private(set) var marks: [JoinWindow.Mark] = []
   private(set) var minutes: [ClockMinute] = []
   /// Of whom something was heard in which minute: `ClockMinutes.sign(_:_:_:)`.
-  private(set) var signs: Set<UInt64> = []
+  private(set) var signs = KeySet()
+  /// Some hops may show how right a clock is.
+  private(set) var tellsOfClocks = false
 
   /// No hop has another.
   public var isEmpty: Bool { earlier.isEmpty }
 
   public init() {}
 
-  init(_ window: consuming JoinWindow) {
+  init(_ window: JoinWindow) {
     minutes = window.clockMinutes()
     signs = window.clockSigns()
-    earlier = window.earlier
-    marks = window.marks
+    tellsOfClocks = window.tellsOfClocks
+    earlier = Array(window.earlier)
+    marks = Array(window.marks)
   }
 
   /// What all parts have found: of each hop, one has looked at what comes before it, and one at what comes after.
@@ -78,6 +86,7 @@ public struct JoinLinks: Sendable {
     for part in parts where !part.isEmpty {
       minutes += part.minutes
       signs.formUnion(part.signs)
+      tellsOfClocks = tellsOfClocks || part.tellsOfClocks
       if isEmpty {
         (earlier, marks) = (part.earlier, part.marks)
         continue

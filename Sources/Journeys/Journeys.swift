@@ -9,6 +9,8 @@ struct Journeys {
   func journeys(from: Int64, until: Int64) -> [JoinedHop] {
     var joined: [JoinedHop] = []
     joined.reserveCapacity(hops.indices.count { isTold($0) })
+    // Of each first hop, once it is known; 0 for unknown.
+    var digests = [UInt64](repeating: 0, count: hops.count)
     for index in hops.indices {
       guard isTold(index) else { continue }
       let mark = links.marks[index]
@@ -42,7 +44,8 @@ struct Journeys {
       }
       if mark.contains(.hasLater) { place.insert(.hasLater) }
       if mark.contains(.isRepeated) { place.insert(.isRepeated) }
-      joined.append(JoinedHop(flow: hop.flow, journey: digest(hops[first]), place: place))
+      if digests[first] == 0 { digests[first] = digest(hops[first]) }
+      joined.append(JoinedHop(flow: hop.flow, journey: digests[first], place: place))
     }
     return joined
   }

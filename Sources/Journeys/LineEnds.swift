@@ -23,16 +23,6 @@ public struct LineEnds: Sendable {
     success = Array(repeating: false, count: traits.sources.count)
   }
 
-  @inline(__always) private mutating func note(_ hop: Hop) {
-    let source = Int(hop.source)
-    guard traits.sources.indices.contains(source), traits.sources[source].isSidecar else { return }
-    // A line whose life is not known was written some time after its start.
-    let end = hop.startedAtMs &+ max(hop.durationMs, 0)
-    if end < first[source] { first[source] = end }
-    if end > last[source] { last[source] = end }
-    if !success[source], isUnremarkable(hop) { success[source] = true }
-  }
-
   /// Notes what another has noted.
   public mutating func add(_ other: LineEnds) {
     for source in first.indices {
@@ -43,14 +33,23 @@ public struct LineEnds: Sendable {
   }
 
   /// Notes hops.
-  public mutating func note(_ hops: ArraySlice<Hop>) {
-    for hop in hops { note(hop) }
+  public mutating func note(_ hops: [Hop]) {
+    hops.withUnsafeBufferPointer { hops in
+      traits.withTables { traits in
+        for hop in hops where traits.hold(hop) && traits.sources[Int(hop.source)].isSidecar {
+          let source = Int(hop.source)
+          // A line whose life is not known was written some time after its start.
+          let end = hop.startedAtMs &+ max(hop.durationMs, 0)
+          if end < first[source] { first[source] = end }
+          if end > last[source] { last[source] = end }
+          if !success[source], LineEnds.isUnremarkable(hop, traits) { success[source] = true }
+        }
+      }
+    }
   }
 
   /// Nothing failed, and the destination is declared: what filters for exceptions leave out.
-  private func isUnremarkable(_ hop: Hop) -> Bool {
-    guard traits.destinations.indices.contains(Int(hop.destination)), traits.outcomes.indices.contains(Int(hop.outcome))
-    else { return false }
+  private static func isUnremarkable(_ hop: Hop, _ traits: HopTraits.Tables) -> Bool {
     let outcome = traits.outcomes[Int(hop.outcome)]
     return traits.destinations[Int(hop.destination)].isDeclared && !outcome.isFlagged && outcome.status < 400
   }

@@ -13,21 +13,19 @@ struct Meetings {
   /// - Parameter ins: the later hops.
   /// - Returns: nil where a hop may be looked at for another reason: nginx and Squid may log no port, and of what reached
   ///   a proxy it is asked whether any line of its client could be the hop before.
-  init?(_ ins: [Int32], _ hops: [Hop], _ traits: HopTraits) {
+  init?(_ ins: [HopEnd], _ hops: UnsafeBufferPointer<Hop>, _ traits: HopTraits.Tables) {
     keys = KeyFilter(count: ins.count * 2 * Meetings.thinning)
-    for index in ins {
-      let hop = hops[Int(index)]
-      let source = traits.sources[Int(hop.source)]
+    for end in ins {
+      let source = traits.sources[Int(hops[Int(end.hop)].source)]
       guard source.proxy == .envoy, !source.isAtProxy else { return nil }
-      if hop.sourcePort != 0 { keys.add(Meetings.key(source.client, UInt64(hop.sourcePort))) }
-      if hop.requestHash != 0 { keys.add(Meetings.key(source.client, hop.requestHash)) }
+      if end.port != 0 { keys.add(Meetings.key(end.address, UInt64(end.port))) }
+      if end.requestHash != 0 { keys.add(Meetings.key(end.address, end.requestHash)) }
     }
   }
 
-  /// - Parameter address: where the hop dialled out.
-  @inline(__always) func mayHold(_ hop: Hop, _ address: Int32) -> Bool {
-    (hop.localPort != 0 && keys.mayHold(Meetings.key(address, UInt64(hop.localPort))))
-      || (hop.requestHash != 0 && keys.mayHold(Meetings.key(address, hop.requestHash)))
+  @inline(__always) func mayHold(_ out: HopEnd) -> Bool {
+    (out.port != 0 && keys.mayHold(Meetings.key(out.address, UInt64(out.port))))
+      || (out.requestHash != 0 && keys.mayHold(Meetings.key(out.address, out.requestHash)))
   }
 
   @inline(__always) private static func key(_ address: Int32, _ value: UInt64) -> UInt64 {

@@ -6,7 +6,7 @@ import Testing
 @Suite("latency histograms")
 struct HistogramTests {
   /// A generator of its own, so that every run sees the same numbers.
-  private struct Numbers: RandomNumberGenerator {
+  struct Numbers: RandomNumberGenerator {
     var state: UInt64 = 7
     mutating func next() -> UInt64 {
       state &+= 0x9E37_79B9_7F4A_7C15

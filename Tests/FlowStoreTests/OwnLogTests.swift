@@ -152,10 +152,16 @@ import Testing
     try note(600, 5)
     try note(659, 3)
     try note(600, 0)
+    try note(780, 0)
     try store.commit()
-    store.close()
     let known = try FlowReader(path: folder.path()).rows("select hour, minutes from clock_hour")
     #expect(known.rows == [[.integer(10), .blob([59, 3, 0])]])
+    #expect(try store.logsWithClockMinutes() == [1])
+    // An hour that shows nothing any more has no row.
+    try note(659, 0)
+    try store.commit()
+    #expect(try store.logsWithClockMinutes() == [])
+    store.close()
   }
 
   @Test("what is noted of a source only ever widens what was known")

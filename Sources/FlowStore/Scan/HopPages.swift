@@ -11,9 +11,12 @@ public struct HopStretch: Sendable {
 
   public init() {}
 
-  /// Empty, with room for so many.
-  public mutating func reset(reserving count: Int) {
-    hops.reserveCapacity(count)
+  /// Hops that may come; nil where that is not known.
+  fileprivate var expected: Int?
+
+  /// Empty, for at most so many.
+  public mutating func reset(expecting count: Int) {
+    expected = count
     hops.removeAll(keepingCapacity: true)
     decided.removeAll(keepingCapacity: true)
   }
@@ -115,14 +118,74 @@ public final class HopPages: Sendable {
   public func read(_ request: HopRequest, into stretch: inout HopStretch) throws(Unusable) {
     let buffer = pages.makeBuffer()
     defer { buffer.deallocate() }
-    for span in request.spans {
-      for leaves in pages.stretches(of: span, leaves: 1 << 32) {
-        let isRead = pages.forEachPage(in: leaves, buffer) { page in
-          HopRecord.forEach(in: page, usableSize: pages.usableSize, ids: span) { stretch.add($0, request) }
+    let room = stretch.expected ?? request.spans.reduce(0) { $0 + $1.count }
+    var isRead = false
+    var decided = DecidedFlows(stretch.decided)
+    stretch.hops.append(addingCapacity: room) { hops in
+      isRead = request.sources.withUnsafeBufferPointer { sources in
+        request.outcomes.withUnsafeBufferPointer { outcomes in
+          for span in request.spans {
+            for leaves in pages.stretches(of: span, leaves: 1 << 32) {
+              let isRead = pages.forEachPage(in: leaves, buffer) { page in
+                var fits = true
+                let isRead = HopRecord.forEach(in: page, usableSize: pages.usableSize, ids: span) { hop in
+                  guard request.from <= hop.startedAtMs, hop.startedAtMs < request.until else { return }
+                  if request.decidesFrom <= hop.startedAtMs, hop.startedAtMs < request.decidesUntil {
+                    decided.add(hop.flow)
+                  }
+                  guard hop.source >= 0, Int(hop.source) < sources.count, sources[Int(hop.source)], hop.outcome >= 0,
+                    Int(hop.outcome) < outcomes.count, outcomes[Int(hop.outcome)]
+                  else { return }
+                  // More than the store says there are.
+                  guard !hops.isFull else {
+                    fits = false
+                    return
+                  }
+                  hops.append(hop)
+                }
+                return isRead && fits
+              }
+              if !isRead { return false }
+            }
+          }
+          return true
         }
-        guard isRead else { throw Unusable() }
       }
     }
+    stretch.decided = decided.finished()
+    guard isRead else { throw Unusable() }
+  }
+}
+
+/// Row ids that mostly follow each other, as ranges.
+private struct DecidedFlows {
+  private var ranges: [ClosedRange<Int64>]
+  private var first: Int64 = 0
+  private var last: Int64 = -1
+
+  init(_ ranges: [ClosedRange<Int64>]) { self.ranges = ranges }
+
+  @inline(__always) mutating func add(_ flow: Int64) {
+    if last &+ 1 == flow, first <= last {
+      last = flow
+    } else {
+      close()
+      (first, last) = (flow, flow)
+    }
+  }
+
+  private mutating func close() {
+    guard first <= last else { return }
+    if let before = ranges.last, before.upperBound &+ 1 == first {
+      ranges[ranges.count - 1] = before.lowerBound...last
+    } else {
+      ranges.append(first...last)
+    }
+  }
+
+  consuming func finished() -> [ClosedRange<Int64>] {
+    close()
+    return ranges
   }
 }
 
