@@ -11,51 +11,168 @@ typedef struct {
   const uint8_t *start, *end;
 } lanes_slice;
 
-/* A free column: it ends at the first of two bytes, where its literal must follow. */
+/* What a column holds. */
+enum { lanes_text, lanes_number, lanes_protocol };
+
+/* A column and the literal that must follow it: free text, which ends at the first of two bytes; a number without sign or
+   fraction, or `-`; or the name of a protocol, or `-`. */
 typedef struct {
   uint64_t literal, literal_mask;
   uint8_t literal_count;
   /* The shortest that the column may be. */
   uint8_t least;
   uint8_t ends[2];
-  uint32_t slot;
+  uint8_t kind;
+  uint8_t slot;
 } lanes_column;
 
-/* Splits `column_count` columns off each of `line_count` lines, from `places[line]` on, into `slices[line][slot]`; returns how
-   many of the lines, from the first on, go on. Each column is taken for all lines before the next one: where one ends is only
-   known when the one before has been found, but the lines do not wait for one another. Reads 64 bytes from any place in a
+/* The lines of a group, and where their columns go: those of the next line `slots` behind. */
+typedef struct {
+  const lanes_slice *lines;
+  /* The place in each line. */
+  const uint8_t **places;
+  lanes_slice *slices;
+  int64_t *numbers;
+  uint64_t slots;
+} lanes_group;
+
+/* What a number is that is not there (`Numbers.missing`). */
+#define LANES_MISSING INT64_MIN
+
+static inline __attribute__((always_inline)) uint64_t lanes_word(const uint8_t *p) {
+  uint64_t word;
+  memcpy(&word, p, 8);
+  return word;
+}
+
+/* The literal stands at `p` and ends within the line: a literal holds no byte that ends a line. Reads nothing behind the line. */
+static inline __attribute__((always_inline)) int lanes_has_literal(
+  const uint8_t *p, const uint8_t *end, uint64_t literal, uint64_t mask) {
+  return p < end && (lanes_word(p) & mask) == literal;
+}
+
+/* `Numbers.digits` of one to seven digits, or a `-` that no digit follows: the place behind it; null for anything else. */
+static inline __attribute__((always_inline)) const uint8_t *lanes_read_number(const uint8_t *p, int64_t *number) {
+  uint64_t x = lanes_word(p) ^ UINT64_C(0x3030303030303030);
+  const uint64_t others = ((x + UINT64_C(0x7676767676767676)) | x) & UINT64_C(0x8080808080808080);
+  if (__builtin_expect(others == 0, 0)) return 0;
+  const uint32_t bits = (uint32_t)__builtin_ctzll(others) & 0x38;
+  if (bits == 0) {
+    if (*p != '-' || (uint8_t)(p[1] - '0') <= 9) return 0;
+    *number = LANES_MISSING;
+    return p + 1;
+  }
+  x <<= 64 - bits;
+  x = x * 10 + (x >> 8);
+  *number = (int64_t)(((x & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064) +
+                       ((x >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >> 32);
+  return p + (bits >> 3);
+}
+
+/* Length of the commonest protocol names, of `-`; 0 for anything else. */
+static inline __attribute__((always_inline)) uint32_t lanes_protocol_count(const uint8_t *p) {
+  const uint64_t word = lanes_word(p);
+  if (word == UINT64_C(0x312E312F50545448)) return 8;                                  /* HTTP/1.1 */
+  if ((word & UINT64_C(0x0000FFFFFFFFFFFF)) == UINT64_C(0x0000322F50545448)) return 6; /* HTTP/2 */
+  return *p == '-';
+}
+
+/* Numbers of all lines; as `LANES_COLUMNS`. */
+static inline __attribute__((always_inline)) uint32_t lanes_take_numbers(
+  const lanes_column *c, const lanes_group *group, uint32_t n, uint32_t *left) {
+  const uint64_t literal = c->literal, mask = c->literal_mask, count = c->literal_count, slots = group->slots;
+  const lanes_slice *line = group->lines;
+  const uint8_t **at = group->places;
+  lanes_slice *into = group->slices + c->slot;
+  int64_t *number = group->numbers + c->slot;
+  for (uint32_t lane = 0; lane < n; lane++, line++, at++, into += slots, number += slots) {
+    const uint8_t *const start = *at, *const p = lanes_read_number(start, number);
+    if (__builtin_expect(!p, 0)) {
+      *left |= UINT32_C(1) << lane;
+      continue;
+    }
+    if (!lanes_has_literal(p, line->end, literal, mask)) return lane;
+    into->start = start;
+    into->end = p;
+    *at = p + count;
+  }
+  return n;
+}
+
+/* Protocol names of all lines; as `LANES_COLUMNS`. */
+static inline __attribute__((always_inline)) uint32_t lanes_take_protocols(
+  const lanes_column *c, const lanes_group *group, uint32_t n, uint32_t *left) {
+  const uint64_t literal = c->literal, mask = c->literal_mask, count = c->literal_count, slots = group->slots;
+  const lanes_slice *line = group->lines;
+  const uint8_t **at = group->places;
+  lanes_slice *into = group->slices + c->slot;
+  for (uint32_t lane = 0; lane < n; lane++, line++, at++, into += slots) {
+    const uint8_t *const start = *at, *const p = start + lanes_protocol_count(start);
+    if (__builtin_expect(p == start || !lanes_has_literal(p, line->end, literal, mask), 0)) {
+      *left |= UINT32_C(1) << lane;
+      continue;
+    }
+    into->start = start;
+    into->end = p;
+    *at = p + count;
+  }
+  return n;
+}
+
+/* Splits columns off each of `line_count` (up to 32) lines; returns how many of the lines, from the first on, go on. Each
+   column is taken for all lines before the next one: where one ends is only known when the one before has been found, but the
+   lines do not wait for one another. It ends early, behind `taken` columns, when the last of these is none of the common
+   kind in some lines: their bits are set in `left`, and they stand before that column. Reads 64 bytes from any place in a
    line, its end included. */
 #define LANES_COLUMNS(name, width, vectors, marks_at_p)                                                                   \
-  static uint32_t name(const lanes_column *columns, uint32_t column_count, const void *lines, uint32_t line_count,        \
-                       void *places, void *slices) {                                                                      \
-    const lanes_slice *all = (const lanes_slice *)lines;                                                                  \
-    const uint8_t **at = (const uint8_t **)places;                                                                        \
-    lanes_slice *const *into = (lanes_slice *const *)slices;                                                              \
-    uint32_t n = line_count;                                                                                              \
-    for (const lanes_column *c = columns; c != columns + column_count; c++) {                                             \
+  static uint32_t name(const lanes_column *columns, uint32_t column_count, const lanes_group *group, uint32_t line_count, \
+                       uint32_t *taken, uint32_t *left) {                                                                 \
+    const uint64_t slots = group->slots;                                                                                  \
+    uint32_t n = line_count, others = 0;                                                                                  \
+    const lanes_column *c = columns;                                                                                      \
+    for (; c != columns + column_count && others == 0; c++) {                                                             \
+      if (c->kind == lanes_number) {                                                                                      \
+        n = lanes_take_numbers(c, group, n, &others);                                                                     \
+        continue;                                                                                                         \
+      }                                                                                                                   \
+      if (c->kind == lanes_protocol) {                                                                                    \
+        n = lanes_take_protocols(c, group, n, &others);                                                                   \
+        continue;                                                                                                         \
+      }                                                                                                                   \
       vectors;                                                                                                            \
-      for (uint32_t lane = 0; lane < n; lane++) {                                                                         \
-        const uint8_t *const start = at[lane], *const end = all[lane].end, *p = start;                                    \
-        for (;;) {                                                                                                        \
-          const uint64_t marks = marks_at_p;                                                                              \
-          if (__builtin_expect(marks != 0, 1)) {                                                                          \
-            p += __builtin_ctzll(marks);                                                                                  \
-            break;                                                                                                        \
-          }                                                                                                               \
+      const uint64_t literal = c->literal, mask = c->literal_mask, count = c->literal_count;                              \
+      const int64_t least = c->least;                                                                                     \
+      const int is_last = count == 0;                                                                                     \
+      const lanes_slice *line = group->lines;                                                                             \
+      const uint8_t **at = group->places;                                                                                 \
+      lanes_slice *into = group->slices + c->slot;                                                                        \
+      for (uint32_t lane = 0; lane < n; lane++, line++, at++, into += slots) {                                            \
+        const uint8_t *const start = *at, *const end = line->end, *p = start;                                             \
+        uint64_t marks = marks_at_p;                                                                                      \
+        while (__builtin_expect(marks == 0, 0)) {                                                                         \
           p += width;                                                                                                     \
           if (p >= end) break;                                                                                            \
+          marks = marks_at_p;                                                                                             \
         }                                                                                                                 \
-        uint64_t word = 0;                                                                                                \
-        if (p < end) memcpy(&word, p, 8);                                                                                 \
-        if (end - p < c->literal_count || (word & c->literal_mask) != c->literal || p - start < c->least) {               \
+        if (marks != 0) p += __builtin_ctzll(marks);                                                                      \
+        if (is_last && p >= end) {                                                                                        \
+          /* The line ends it, and no literal follows. */                                                                 \
+          p = end;                                                                                                        \
+        } else if (!lanes_has_literal(p, end, literal, mask)) {                                                           \
           n = lane;                                                                                                       \
           break;                                                                                                          \
         }                                                                                                                 \
-        into[lane][c->slot].start = start;                                                                                \
-        into[lane][c->slot].end = p;                                                                                      \
-        at[lane] = p + c->literal_count;                                                                                  \
+        if (p - start < least) {                                                                                          \
+          n = lane;                                                                                                       \
+          break;                                                                                                          \
+        }                                                                                                                 \
+        into->start = start;                                                                                              \
+        into->end = p;                                                                                                    \
+        *at = p + count;                                                                                                  \
       }                                                                                                                   \
     }                                                                                                                     \
+    *taken = (uint32_t)(c - columns);                                                                                     \
+    *left = others;                                                                                                       \
     return n;                                                                                                             \
   }
 
@@ -79,11 +196,6 @@ typedef struct {
     }                                                                                                                     \
     return n;                                                                                                             \
   }
-
-typedef struct {
-  uint32_t (*lines)(const uint8_t *, const uint8_t *, uint32_t, void *);
-  uint32_t (*columns)(const lanes_column *, uint32_t, const void *, uint32_t, void *, void *);
-} lanes_kernels;
 
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -138,22 +250,10 @@ static inline __attribute__((always_inline)) uint64_t lanes_marks_8(const uint8_
 
 LANES_COLUMNS(lanes_columns_plain, 8, , lanes_marks_8(p, c->ends))
 
-LANES_LINES(lanes_lines_plain, 8, const uint8_t ends[2] = {10, 10}, lanes_marks_8(p, ends))
+static const uint8_t lanes_newlines[2] = {10, 10};
+
+LANES_LINES(lanes_lines_plain, 8, , lanes_marks_8(p, lanes_newlines))
 
 #endif
-
-/* Those of a level, 0 being what every processor has; null pointers where the processor at hand has no such. */
-static inline lanes_kernels lanes_kernels_of_level(uint32_t level) {
-  lanes_kernels kernels = {0, 0};
-  if (level == 0) kernels = (lanes_kernels){lanes_lines_plain, lanes_columns_plain};
-#if defined(__SSE2__)
-  if (level == 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
-    kernels = (lanes_kernels){lanes_lines_avx2, lanes_columns_avx2};
-  if (level == 2 && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-      __builtin_cpu_supports("bmi2"))
-    kernels = (lanes_kernels){lanes_lines_avx512, lanes_columns_avx512};
-#endif
-  return kernels;
-}
 
 #endif

@@ -1,4 +1,4 @@
-/* What Swift has no word for: a comparison of vectors as bits of an integer, and a prefetch. Inlined where they are called. */
+/* What Swift has no word for: a comparison of vectors as bits of an integer, and a rotation. Inlined where they are called. */
 #ifndef GATEWATCH_LANES_H
 #define GATEWATCH_LANES_H
 
@@ -50,7 +50,10 @@ static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t 
 
 #endif
 
-/* The cache line that `p` lies in will be read soon. */
-static inline __attribute__((always_inline)) void lanes_prefetch(const void *p) { __builtin_prefetch(p); }
+/* The bits of `x`, those that fall off on the left added on the right. (Written as two shifts behind a multiplication it becomes
+   a second multiplication.) */
+static inline __attribute__((always_inline)) uint64_t lanes_rotated(uint64_t x, uint32_t count) {
+  return __builtin_rotateleft64(x, count);
+}
 
 #endif

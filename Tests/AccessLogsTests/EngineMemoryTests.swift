@@ -64,9 +64,22 @@ struct EngineMemoryTests {
     #expect(feed.reading.flows.map { $0.destination.host ?? "" } == (0..<total).map { "h\($0).test" })
   }
 
+  /// The template of a path, as of a line that has nothing else.
+  private static func templateID(
+    _ path: [UInt8], _ builder: RowBuilder, _ lane: LaneFields, _ layout: RowLayout, _ batch: FlowBatch
+  ) -> Int32 {
+    withSlice(path) { path in
+      builder.begin(lane.fields[0], lane: 0, source: 0, destination: 0, path: path)
+      builder.find(1, layout)
+      return builder.templateID(lane.fields[0], lane: 0, layout, .raw, batch)
+    }
+  }
+
   @Test("beyond the bound, new paths share one template")
   func paths() {
-    let builder = RowBuilder()
+    let lane = LaneFields()
+    let builder = RowBuilder(UnsafePointer(lane.slices))
+    let layout = LinePlan(FormatPlan.builtIn[0], index: 0).layout
     let batch = FlowBatch(capacity: 64)
     builder.open(batch)
     var last: Int32 = -1
@@ -77,7 +90,7 @@ struct EngineMemoryTests {
         letters[place] = letters[place] == 0x7A ? 0x67 : letters[place] + 1
         if letters[place] != 0x67 { break }
       }
-      last = withSlice([ASCII.slash] + letters) { builder.templateID($0, .raw, batch) }
+      last = Self.templateID([ASCII.slash] + letters, builder, lane, layout, batch)
     }
     #expect(batch.newPathTemplates.count <= RowBuilder.maxTemplates + 1)
     #expect(batch.newPathTemplates[Int(last)] == "/**")
@@ -85,12 +98,14 @@ struct EngineMemoryTests {
 
   @Test("entries announced in a batch of which nothing was stored are not lost")
   func emptyBatches() {
-    let builder = RowBuilder()
+    let lane = LaneFields()
+    let builder = RowBuilder(UnsafePointer(lane.slices))
+    let layout = LinePlan(FormatPlan.builtIn[0], index: 0).layout
     let batch = FlowBatch(capacity: 64)
     builder.open(batch)
-    let first = withSlice("/a".utf8) { builder.templateID($0, .raw, batch) }
+    let first = Self.templateID(Array("/a".utf8), builder, lane, layout, batch)
     builder.open(batch)
-    let second = withSlice("/b".utf8) { builder.templateID($0, .raw, batch) }
+    let second = Self.templateID(Array("/b".utf8), builder, lane, layout, batch)
     #expect((first, second) == (0, 1))
     #expect(batch.firstNewPathTemplate == 0 && batch.newPathTemplates == ["/a", "/b"])
   }

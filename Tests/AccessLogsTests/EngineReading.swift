@@ -129,6 +129,37 @@ func withSlice<Answer>(_ bytes: some Sequence<UInt8>, _ body: (Slice) throws -> 
   return try memory.withUnsafeBufferPointer { try body(Slice($0.baseAddress!, $0.baseAddress! + count)) }
 }
 
+/// The fields of lines side by side, as a parser has them.
+final class LaneFields {
+  let slices: UnsafeMutablePointer<Slice>
+  let numbers: UnsafeMutablePointer<Int64>
+  let fields: UnsafeMutablePointer<Fields>
+  let count: Int
+
+  init(_ count: Int = 1) {
+    self.count = count
+    slices = .allocate(capacity: count * Fields.slots)
+    numbers = .allocate(capacity: count * Fields.slots)
+    fields = .allocate(capacity: count)
+    for lane in 0..<count {
+      (fields + lane).initialize(to: Fields(slices + lane * Fields.slots, numbers + lane * Fields.slots))
+    }
+  }
+
+  deinit {
+    fields.deinitialize(count: count).deallocate()
+    slices.deallocate()
+    numbers.deallocate()
+  }
+
+  /// What a plan's columns hold, as texts and numbers.
+  func values(_ lane: Int, _ roles: Set<FieldRole>) -> [String] {
+    FieldRole.allCases.filter { roles.contains($0) && $0 != .ignored }.map {
+      "\($0)=\(fields[lane][$0].string) \(fields[lane].number($0))"
+    }
+  }
+}
+
 /// The lines of all sample logs, and formats of the samples that bring their own.
 enum SampleLines {
   static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()

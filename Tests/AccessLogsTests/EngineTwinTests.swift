@@ -25,17 +25,16 @@ struct EngineTwinTests {
     fast: [String], numbers: [Int64], slow: [String], slowNumbers: [Int64], answer: Backtracking.Answer
   )? {
     withSlice(line) { slice in
-      let fast = Fields()
-      let slow = Fields()
-      plan.prepare(fast)
-      guard plan.matchForward(slice, into: fast) else { return nil }
-      plan.prepare(slow)
+      let (fastLane, slowLane) = (LaneFields(), LaneFields())
+      plan.prepare(fastLane.fields[0])
+      guard plan.matchForward(slice, into: fastLane.fields[0]) else { return nil }
+      plan.prepare(slowLane.fields[0])
       var ways = Backtracking(plan, slice, budget: 1_000_000)
-      let answer = ways.match(into: slow)
+      let answer = ways.match(into: slowLane.fields[0])
       let roles = FieldRole.allCases.filter { plan.roles.contains($0) && $0 != .ignored }
       return (
-        roles.map { "\($0)=\(fast[$0].string)" }, roles.map { fast.number($0) },
-        roles.map { "\($0)=\(slow[$0].string)" }, roles.map { slow.number($0) }, answer
+        roles.map { "\($0)=\(fastLane.fields[0][$0].string)" }, roles.map { fastLane.fields[0].number($0) },
+        roles.map { "\($0)=\(slowLane.fields[0][$0].string)" }, roles.map { slowLane.fields[0].number($0) }, answer
       )
     }
   }

@@ -7,16 +7,25 @@ enum Addresses {
   ///
   /// Port 0 when there is none. The address part keeps its brackets off. Checks the port's digits only.
   @inline(__always) static func split(_ slice: Slice) -> (ip: Slice, port: UInt16)? {
-    if slice.count >= 8 {
-      // The last eight bytes at once: the digits stand at the top of the word.
-      let x = Scan.load(slice.end - 8) ^ 0x3030_3030_3030_3030
-      let nonDigits = ((x &+ 0x7676_7676_7676_7676) | x) & Scan.highs
-      let n = nonDigits.leadingZeroBitCount >> 3
-      if n > 0, n <= 5, slice.count > n + 1, slice.end[-1 - n] == ASCII.colon {
-        let port = Numbers.sum(x & (.max &<< UInt64(64 - 8 * n)))
-        return port <= 65535 ? withoutBrackets(Slice(slice.start, slice.end - n - 1), UInt16(port)) : nil
-      }
-    }
+    splitPlain(slice) ?? splitSlowly(slice)
+  }
+
+  /// As `split` for at least eight bytes without brackets; nil for all others.
+  @inline(__always) static func splitPlain(_ slice: Slice) -> (ip: Slice, port: UInt16)? {
+    guard slice.count >= 8, slice[0] != ASCII.openBracket else { return nil }
+    // The last eight bytes at once: the digits stand at the top of the word.
+    let x = Scan.load(slice.end - 8) ^ 0x3030_3030_3030_3030
+    let nonDigits = ((x &+ 0x7676_7676_7676_7676) | x) & Scan.highs
+    let bits = UInt64(truncatingIfNeeded: nonDigits.leadingZeroBitCount) & 0x78
+    // One to five digits and a colon, with something in front of it.
+    guard bits &- 8 <= 32 else { return nil }
+    let colon = slice.end - Int(truncatingIfNeeded: bits >> 3) - 1
+    let port = Numbers.sum(x & (.max &<< (64 &- bits)))
+    guard colon.pointee == ASCII.colon, colon > slice.start, port <= 65535 else { return nil }
+    return (Slice(slice.start, colon), UInt16(truncatingIfNeeded: port))
+  }
+
+  private static func splitSlowly(_ slice: Slice) -> (ip: Slice, port: UInt16)? {
     var p = slice.end
     var port: UInt32 = 0
     var scale: UInt32 = 1

@@ -37,48 +37,6 @@ enum Hash {
   @inline(__always) static func finish(_ hash: UInt64) -> UInt64 { mix(hash ^ k1, hash &+ k2) }
 }
 
-/// The hash of dictionary keys: as `Hash`, with constants that nobody outside of this process knows.
-///
-/// Log content is written by clients who could otherwise aim for collisions. A multiplication forgets everything that came
-/// before when one factor is zero, which a client who knew the constants could bring about; so each word of the log is
-/// mixed with a secret one. Reads up to 16 bytes past a slice's end.
-struct KeyHash {
-  private let a: UInt64
-  private let b: UInt64
-  private let c: UInt64
-
-  init() {
-    a = UInt64.random(in: 1 ... .max)
-    b = UInt64.random(in: 1 ... .max)
-    c = UInt64.random(in: 1 ... .max)
-  }
-
-  @inline(__always) func callAsFunction(_ key: Slice) -> UInt64 {
-    var p = key.start
-    var left = key.count
-    var h = b ^ UInt64(truncatingIfNeeded: left) &* Hash.k2
-    // Two chains, so that the multiplications of a long key do not all wait for one another.
-    if left > 32 {
-      var g = h ^ c
-      repeat {
-        h = Hash.mix(Scan.load(p) ^ a, Scan.load(p + 8) ^ h)
-        g = Hash.mix(Scan.load(p + 16) ^ b, Scan.load(p + 24) ^ g)
-        p += 32
-        left &-= 32
-      } while left > 32
-      h = h &+ (g << 32 | g >> 32)
-    }
-    if left > 16 {
-      h = Hash.mix(Scan.load(p) ^ b, Scan.load(p + 8) ^ h)
-      p += 16
-      left &-= 16
-    }
-    let masks = Scan.tail(left)
-    h = Hash.mix(Scan.load(p) & masks.0 ^ a, Scan.load(p + 8) & masks.1 ^ h)
-    return Hash.mix(h ^ c, h &+ b)
-  }
-}
-
 /// The hash under which a request id is stored, so that hops can be joined without keeping the id.
 public enum RequestID {
   /// 64-bit hash of a request id; 0 for a missing one.

@@ -31,14 +31,15 @@ enum Calendar {
   }
 }
 
-/// Reads times of one format, remembering the last date so that a line costs a few digit checks.
+/// Reads times of one format, remembering the last minute so that a line costs a few digit checks.
 struct TimeReader {
   private let format: TimeFormat
   private let isISO8601Milliseconds: Bool
   private let hasFraction: Bool
-  /// The last ten bytes of date and their midnight in Unix milliseconds (ISO form only).
-  private var lastDate: (UInt64, UInt16)?
-  private var lastMidnight: Int64 = 0
+  /// The sixteen bytes of the last date, hour and minute, and what they are in Unix milliseconds (ISO form only); at first those
+  /// of "1970-01-01T00:00".
+  private var lastMinute: (UInt64, UInt64) = (0x2D31_302D_3037_3931, 0x3030_3A30_3054_3130)
+  private var lastMinuteMs: Int64 = 0
   /// The last whole value (formats without a fraction repeat for a second at a time).
   private var lastText: [UInt8] = []
   private var lastValue: Int64 = 0
@@ -68,26 +69,31 @@ struct TimeReader {
 
   /// `2016-04-15T20:17:00.310Z`
   @inline(__always) private mutating func readISO(_ p: inout Bytes, to end: Bytes) -> Int64? {
-    guard end - p >= 24, p[10] == ASCII.upperT, p[23] == ASCII.upperZ else { return nil }
-    let date = (Scan.load(p), UnsafeRawPointer(p + 8).loadUnaligned(as: UInt16.self))
-    if lastDate == nil || date != lastDate! {
-      guard let midnight = Self.midnight(p) else { return nil }
-      lastDate = date
-      lastMidnight = midnight
+    guard end - p >= 24 else { return nil }
+    // "2016-04-15T20:17" is what it was on the line before, or is read anew.
+    let words = (Scan.load(p), Scan.load(p + 8))
+    if words != lastMinute {
+      guard let minute = Self.minute(p) else { return nil }
+      lastMinute = words
+      lastMinuteMs = minute
     }
-    // "20:17:00" and ".310" as two checks of digits in place.
-    let clock = Scan.load(p + 11) ^ 0x3030_3A30_303A_3030
-    guard ((clock &+ 0x7676_7F76_767F_7676) | clock) & Scan.highs == 0, p[19] == ASCII.dot else { return nil }
-    @inline(__always) func digit(_ i: Int) -> Int64 { Int64(p[i] &- ASCII.zero) }
-    let hour = digit(11) &* 10 &+ digit(12)
-    let minute = digit(14) &* 10 &+ digit(15)
-    let second = digit(17) &* 10 &+ digit(18)
-    guard hour < 24, minute < 60, second <= 60,
-      ASCII.isDigit(p[20]), ASCII.isDigit(p[21]), ASCII.isDigit(p[22])
-    else { return nil }
-    let milliseconds = digit(20) &* 100 &+ digit(21) &* 10 &+ digit(22)
+    // ":00.310Z": digits become their values, and whatever else is in place becomes zero.
+    let x = Scan.load(p + 16) ^ 0x5A30_3030_2E30_303A
+    guard ((x &+ 0x7F76_7676_7F76_767F) | x) & Scan.highs == 0 else { return nil }
+    @inline(__always) func digit(_ i: UInt64) -> Int64 { Int64(truncatingIfNeeded: x >> (i &* 8) & 0xFF) }
+    let second = digit(1) &* 10 &+ digit(2)
+    guard second <= 60 else { return nil }
     p += 24
-    return lastMidnight &+ ((hour &* 60 &+ minute) &* 60 &+ second) &* 1000 &+ milliseconds
+    return lastMinuteMs &+ second &* 1000 &+ digit(4) &* 100 &+ digit(5) &* 10 &+ digit(6)
+  }
+
+  /// `2016-04-15T20:17` in Unix milliseconds.
+  @inline(never) private static func minute(_ p: Bytes) -> Int64? {
+    guard let midnight = midnight(p), p[10] == ASCII.upperT, p[13] == ASCII.colon else { return nil }
+    for i in [11, 12, 14, 15] where !ASCII.isDigit(p[i]) { return nil }
+    let hour = Int64(p[11] - ASCII.zero) * 10 + Int64(p[12] - ASCII.zero)
+    let minute = Int64(p[14] - ASCII.zero) * 10 + Int64(p[15] - ASCII.zero)
+    return hour < 24 && minute < 60 ? midnight + (hour * 60 + minute) * 60_000 : nil
   }
 
   private static func midnight(_ p: Bytes) -> Int64? {

@@ -2,26 +2,17 @@ internal import Flows
 internal import Glibc
 
 extension RowBuilder {
-  /// What the look-ups of an Envoy line need, found before the line's turn comes: the memory that they will touch is on its
+  /// What an Envoy line says of its hop, found before the line's turn comes: the memory that its look-ups will touch is on its
   /// way while the lines around it are read.
   struct EnvoyAhead {
     var hop = EnvoyHop()
     var isHTTP = false
     var isTunnel = false
-    var source = Slice.absent
-    var sourceHash: UInt64 = 0
-    var destination = Slice.absent
-    var destinationHash: UInt64 = 0
-    var hasTemplate = false
-    var template = Slice.absent
-    var templateHash: UInt64 = 0
   }
 
-  /// Fills `ahead`. (In place: it is some 200 bytes.)
+  /// Fills `ahead` (in place: it is some 100 bytes) and says what the keys of the line are.
   ///
-  /// - Parameters:
-  ///   - lane: place of the line in its group.
-  ///   - ahead: that of the line before stands in front of it.
+  /// - Parameter lane: place of the line in its group.
   @inline(__always)
   func lookAhead(
     _ fields: borrowing Fields, _ layout: RowLayout, lane: Int, into ahead: UnsafeMutablePointer<EnvoyAhead>
@@ -29,28 +20,15 @@ extension RowBuilder {
     ahead.pointee.hop.read(fields, layout)
     let isHTTP = !fields[.method].isMissing
     let isTunnel = isHTTP && fields[.method].count == 7 && fields[.method].equals("CONNECT")
-    let tag =
-      UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32 | (isHTTP && !isTunnel ? 1 << 40 : 0)
-    var key = beginAhead(
-      ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32, behind: lane == 0 ? nil : ahead[-1].destination)
-    key.add(ahead.pointee.hop.client.ip)
-    key.add(ahead.pointee.hop.proxyIP)
-    if layout.hasPeer { key.add(fields[.peerURI]) }
-    if layout.hasHostname { key.add(fields[.hostname]) }
-    ahead.pointee.source = key.slice
-    ahead.pointee.sourceHash = expectSource(key.slice)
-    key = beginAhead(tag, behind: key.slice)
-    key.add(layout.destinationRuns, fields)
     ahead.pointee.isHTTP = isHTTP
     ahead.pointee.isTunnel = isTunnel
-    ahead.pointee.destination = key.slice
-    ahead.pointee.destinationHash = expectDestination(key.slice)
-    ahead.pointee.hasTemplate = isHTTP && !fields[.path].isMissing
-    if ahead.pointee.hasTemplate {
-      let (template, hash) = expectTemplate(fields[.path], lane: lane)
-      ahead.pointee.template = template
-      ahead.pointee.templateHash = hash
-    }
+    fields[.client] = ahead.pointee.hop.client.ip
+    fields[.proxy] = ahead.pointee.hop.proxyIP
+    begin(
+      fields, lane: lane, source: ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32,
+      destination: UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32
+        | (isHTTP && !isTunnel ? 1 << 40 : 0),
+      path: isHTTP ? fields[.path] : .absent)
   }
 
   /// One Envoy line: HTTP or TCP, sidecar or gateway, of any format that names its columns by command operators.
@@ -58,7 +36,7 @@ extension RowBuilder {
   /// `BYTES_RECEIVED` is what Envoy received from the client and sent on, so it is the flow's `sent`, and the other way round.
   @inline(__always)
   func buildEnvoy(
-    _ fields: borrowing Fields, _ ahead: UnsafeMutablePointer<EnvoyAhead>, _ layout: RowLayout,
+    _ fields: borrowing Fields, lane: Int, _ ahead: UnsafeMutablePointer<EnvoyAhead>, _ layout: RowLayout,
     _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
   ) -> Answer {
     var row = FlowRow()
@@ -78,14 +56,12 @@ extension RowBuilder {
     guard ahead.pointee.hop.isPlausible else { return .notUnderstood }
     row.sourcePort = ahead.pointee.hop.client.port
     row.localPort = ahead.pointee.hop.local.port
-    row.source = sourceID(ahead.pointee.sourceHash, ahead.pointee.source, batch) {
-      EnvoyFacts.source(ahead.pointee.hop, fields, self)
-    }
+    row.source = sourceID(fields, lane: lane, layout, batch) { EnvoyFacts.source(ahead.pointee.hop, fields, self) }
     guard row.source >= 0 else { return .notUnderstood }
 
     // Where it went.
     let isHTTP = ahead.pointee.isHTTP
-    row.destination = destinationID(ahead.pointee.destinationHash, ahead.pointee.destination, batch) {
+    row.destination = destinationID(fields, lane: lane, layout, batch) {
       EnvoyFacts.destination(ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel)
     }
     guard row.destination >= 0 else { return .notUnderstood }
@@ -93,12 +69,11 @@ extension RowBuilder {
     // How it went.
     warnings.formUnion(self.warnings(ofSource: row.source))
     warnings.formUnion(self.warnings(ofDestination: row.destination))
-    var key = beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32)
-    key.add(layout.outcomeRuns, fields)
-    row.outcome = outcomeID(key.slice, batch) { EnvoyFacts.outcome(fields, isHTTP: isHTTP, warnings) }
-    if ahead.pointee.hasTemplate {
-      row.pathTemplate = templateID(
-        ahead.pointee.templateHash, ahead.pointee.template, fields.escaping(of: .path), batch)
+    row.outcome = outcomeID(
+      fields, lane: lane, tag: UInt64(layout.index) | UInt64(warnings.rawValue) << 32, layout, batch
+    ) { EnvoyFacts.outcome(fields, isHTTP: isHTTP, warnings) }
+    if hasPath[lane] {
+      row.pathTemplate = templateID(fields, lane: lane, layout, fields.escaping(of: .path), batch)
     }
     store(row)
     return .stored
@@ -121,24 +96,7 @@ struct EnvoyHop {
 
   @inline(__always)
   mutating func read(_ fields: borrowing Fields, _ layout: RowLayout) {
-    var plausible = true
-    let direct = fields[.downstreamDirectRemote]
-    let remote = Self.address(fields, .downstreamRemote, .downstreamRemoteIP, .downstreamRemotePort, &plausible)
-    local = Self.address(fields, .upstreamLocal, .upstreamLocalIP, .upstreamLocalPort, &plausible)
-    dialled = Self.address(fields, .downstreamLocal, .downstreamLocalIP, .downstreamLocalPort, &plausible)
-    client = remote
-    clientIsForwarded = false
-    if !direct.isMissing {
-      // The real peer is logged too: it is the client; the other address came from a header when they differ.
-      client = Addresses.split(direct) ?? (direct, 0)
-    } else if !fields[.downstreamDirectRemoteIP].isMissing {
-      client = (
-        fields[.downstreamDirectRemoteIP], remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0
-      )
-    } else if !remote.ip.isEmpty, remote.port == 0, !fields[.downstreamRemote].isMissing {
-      clientIsForwarded = true
-    }
-    isPlausible = plausible
+    if !layout.hasWholeAddresses || !readWhole(fields) { readAny(fields) }
 
     let cluster = fields[.upstreamCluster]
     let first = cluster.isEmpty ? 0 : cluster[0]
@@ -171,8 +129,46 @@ struct EnvoyHop {
     shapeCode = Self.code(shape)
   }
 
+  /// The common case of `readAny`: three columns of address and port, and no more; false for anything else.
+  @inline(__always) private mutating func readWhole(_ fields: borrowing Fields) -> Bool {
+    guard let remote = Addresses.splitPlain(fields[.downstreamRemote]), remote.port != 0,
+      let own = Addresses.splitPlain(fields[.downstreamLocal])
+    else { return false }
+    if fields[.upstreamLocal].isMissing {
+      local = (.absent, 0)
+    } else {
+      guard let split = Addresses.splitPlain(fields[.upstreamLocal]) else { return false }
+      local = split
+    }
+    client = remote
+    dialled = own
+    clientIsForwarded = false
+    isPlausible = true
+    return true
+  }
+
+  @inline(never) private mutating func readAny(_ fields: borrowing Fields) {
+    var plausible = true
+    let direct = fields[.downstreamDirectRemote]
+    let remote = Self.address(fields, .downstreamRemote, .downstreamRemoteIP, .downstreamRemotePort, &plausible)
+    local = Self.address(fields, .upstreamLocal, .upstreamLocalIP, .upstreamLocalPort, &plausible)
+    dialled = Self.address(fields, .downstreamLocal, .downstreamLocalIP, .downstreamLocalPort, &plausible)
+    client = remote
+    clientIsForwarded = false
+    if !direct.isMissing {
+      // The real peer is logged too: it is the client; the other address came from a header when they differ.
+      client = Addresses.split(direct) ?? (direct, 0)
+    } else if !fields[.downstreamDirectRemoteIP].isMissing {
+      client = (
+        fields[.downstreamDirectRemoteIP], remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0
+      )
+    } else if !remote.ip.isEmpty, remote.port == 0, !fields[.downstreamRemote].isMissing {
+      clientIsForwarded = true
+    }
+    isPlausible = plausible
+  }
+
   /// The address in a column of its own, or in one for the address and one for the port.
-  @inline(__always)
   private static func address(
     _ fields: borrowing Fields, _ whole: FieldRole, _ ip: FieldRole, _ port: FieldRole, _ isPlausible: inout Bool
   ) -> (ip: Slice, port: UInt16) {

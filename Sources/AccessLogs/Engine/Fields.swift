@@ -3,26 +3,44 @@
 /// A plan writes every slot of its own on every line that matches, so nothing is cleared between lines of one plan; slots of
 /// other plans are reset when the plan changes.
 struct Fields: ~Copyable {
-  let slices: UnsafeMutablePointer<Slice>
+  private let slices: UnsafeMutablePointer<Slice>
   private let numbers: UnsafeMutablePointer<Int64>
   /// How the value of a slot is escaped, for the builders' slow paths.
   private let escapings: UnsafeMutablePointer<FormatField.Escaping>
   static let count = FieldRole.allCases.count
 
-  init() {
-    slices = .allocate(capacity: Self.count)
-    numbers = .allocate(capacity: Self.count)
+  /// Slots behind those of the roles: what the row builders cut out of the columns, so that keys are made of slots alone.
+  /// They are written for each line before they are read.
+  enum Part: UInt8, CaseIterable {
+    /// Address of the client, and of the proxy itself.
+    case client, proxy
+    /// Scheme, host and port of an absolute request target.
+    case origin
+    /// What stands in place of a request target when there was no request.
+    case pseudo
+    /// Parts of a request line.
+    case requestMethod, requestProtocol
+    /// The templated path.
+    case template
+
+    /// Number of the slot.
+    var slot: UInt8 { UInt8(truncatingIfNeeded: Fields.count) &+ rawValue }
+  }
+
+  /// Slices and numbers of a line, one behind the other.
+  static let slots = count + Part.allCases.count
+
+  /// - Parameter slices, numbers: room for `slots` of each, which outlives the fields.
+  init(_ slices: UnsafeMutablePointer<Slice>, _ numbers: UnsafeMutablePointer<Int64>) {
+    self.slices = slices
+    self.numbers = numbers
     escapings = .allocate(capacity: Self.count)
-    slices.initialize(repeating: .absent, count: Self.count)
-    numbers.initialize(repeating: Numbers.missing, count: Self.count)
+    slices.initialize(repeating: .absent, count: Self.slots)
+    numbers.initialize(repeating: Numbers.missing, count: Self.slots)
     escapings.initialize(repeating: .raw, count: Self.count)
   }
 
-  deinit {
-    slices.deallocate()
-    numbers.deallocate()
-    escapings.deallocate()
-  }
+  deinit { escapings.deallocate() }
 
   func reset() {
     slices.update(repeating: .absent, count: Self.count)
@@ -39,6 +57,11 @@ struct Fields: ~Copyable {
   @inline(__always) subscript(role: FieldRole) -> Slice {
     get { slices[Int(role.rawValue)] }
     nonmutating set { slices[Int(role.rawValue)] = newValue }
+  }
+
+  @inline(__always) subscript(part: Part) -> Slice {
+    get { slices[Int(part.slot)] }
+    nonmutating set { slices[Int(part.slot)] = newValue }
   }
 
   /// The number of a column: milliseconds, bytes, or plain; `Numbers.missing` when there is none.
@@ -67,8 +90,14 @@ struct Fields: ~Copyable {
 extension String {
   /// Host names and header values are compared in ASCII lower case.
   var asciiLowercased: String {
-    guard utf8.contains(where: { $0 &- 0x41 <= 25 }) else { return self }
-    return String(decoding: utf8.map { ASCII.lower($0) }, as: UTF8.self)
+    var text = self
+    return text.withUTF8 { bytes in
+      guard bytes.contains(where: ASCII.isUpper) else { return self }
+      return String(unsafeUninitializedCapacity: bytes.count) { lower in
+        for index in bytes.indices { lower[index] = ASCII.lower(bytes[index]) }
+        return bytes.count
+      }
+    }
   }
 }
 

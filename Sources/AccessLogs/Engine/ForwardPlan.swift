@@ -38,15 +38,15 @@ struct ForwardPlan {
   /// The same for `count` lines side by side: how many of them, from the first on, are of this plan.
   ///
   /// - Parameters:
-  ///   - places: room for the place in each line.
-  ///   - targets: one for each line; those of lines that are not of this plan are left in disorder.
-  ///   - slices: where those of each target begin.
+  ///   - group: the lines, with room for the place in each, and where the slices and numbers of each target begin; those of
+  ///     lines that are not of this plan are left in disorder.
   @inline(__always)
   func match(
-    _ lines: UnsafePointer<Slice>, _ count: Int, places: UnsafeMutablePointer<Bytes>,
-    into targets: UnsafeMutablePointer<Fields>, _ slices: UnsafeMutablePointer<UnsafeMutablePointer<Slice>>,
+    _ group: UnsafePointer<lanes_group>, _ count: Int, into targets: UnsafeMutablePointer<Fields>,
     _ kernels: lanes_kernels
   ) -> Int {
+    let lines = UnsafeRawPointer(group.pointee.lines!).assumingMemoryBound(to: Slice.self)
+    let places = UnsafeMutableRawPointer(group.pointee.places!).assumingMemoryBound(to: Bytes.self)
     var n = count
     for lane in 0..<n {
       places[lane] = lines[lane].start
@@ -60,43 +60,46 @@ struct ForwardPlan {
       let step = steps + i
       let plainCount = step.pointee.plainCount
       if plainCount > 0 {
-        n = Int(kernels.columns(columns + i, UInt32(plainCount), lines, UInt32(truncatingIfNeeded: n), places, slices))
-        i &+= Int(plainCount)
+        var (taken, left): (UInt32, UInt32) = (0, 0)
+        n = Int(
+          kernels.columns(
+            columns + i, UInt32(plainCount), group, UInt32(truncatingIfNeeded: n), &taken, &left))
+        i &+= Int(taken)
+        while left != 0 {
+          let lane = left.trailingZeroBitCount
+          left &= left &- 1
+          guard lane < n, !readAlone(i &- 1, &places[lane], lines[lane].end, into: targets[lane]) else { continue }
+          n = lane
+        }
         continue
       }
-      switch step.pointee.kind {
-      case .text, .token:
-        for lane in 0..<n {
-          var p = places[lane]
-          guard text(step, &p, lines[lane].end, targets[lane]), literal(step, i, &p, lines[lane].end) else {
-            n = lane
-            break
+      for lane in 0..<n {
+        var p = places[lane]
+        let isRead =
+          switch step.pointee.kind {
+          case .text, .token: text(step, &p, lines[lane].end, targets[lane])
+          case .integer: integer(step, i, &p, lines[lane].end, targets[lane])
+          default: other(step, i, &p, lines[lane].end, targets[lane])
           }
-          places[lane] = p
+        guard isRead, literal(step, i, &p, lines[lane].end) else {
+          n = lane
+          break
         }
-      case .integer:
-        for lane in 0..<n {
-          var p = places[lane]
-          guard integer(step, i, &p, lines[lane].end, targets[lane]), literal(step, i, &p, lines[lane].end) else {
-            n = lane
-            break
-          }
-          places[lane] = p
-        }
-      default:
-        for lane in 0..<n {
-          var p = places[lane]
-          guard other(step, i, &p, lines[lane].end, targets[lane]), literal(step, i, &p, lines[lane].end) else {
-            n = lane
-            break
-          }
-          places[lane] = p
-        }
+        places[lane] = p
       }
       i &+= 1
     }
     for lane in 0..<n where places[lane] != lines[lane].end { return lane }
     return n
+  }
+
+  /// A column that the lanes have left.
+  @inline(never)
+  private func readAlone(_ i: Int, _ p: inout Bytes, _ end: Bytes, into target: borrowing Fields) -> Bool {
+    let step = steps + i
+    let isRead =
+      step.pointee.kind == .integer ? integer(step, i, &p, end, target) : other(step, i, &p, end, target)
+    return isRead && literal(step, i, &p, end)
   }
 
   // MARK: - Steps

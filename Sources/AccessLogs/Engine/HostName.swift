@@ -8,7 +8,7 @@ struct HostName {
 
   /// `HTTPBIN.test:80`, `user@host`, `[2001:db8::1]:443`, `httpbin.test.`
   init(authority: String) {
-    var text = Array(authority.utf8.map(ASCII.lower))[...]
+    var text = Array(authority.asciiLowercased.utf8)[...]
     if let at = text.lastIndex(of: ASCII.at) { text = text[(at + 1)...] }
     var port: UInt16?
     if text.first == ASCII.openBracket, let close = text.firstIndex(of: ASCII.closeBracket) {
@@ -119,9 +119,12 @@ struct HostName {
 
 extension Substring {
   func range(ofASCII needle: String) -> Range<Substring.Index>? {
+    guard let first = needle.utf8.first else { return startIndex..<startIndex }
     var index = startIndex
     while index < endIndex {
-      if utf8[index...].starts(with: needle.utf8) { return index..<utf8.index(index, offsetBy: needle.utf8.count) }
+      if utf8[index] == first, utf8[index...].starts(with: needle.utf8) {
+        return index..<utf8.index(index, offsetBy: needle.utf8.count)
+      }
       index = utf8.index(after: index)
     }
     return nil

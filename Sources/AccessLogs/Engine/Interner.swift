@@ -8,13 +8,7 @@ internal import Glibc
 /// for a key that is known. When the arena or the table would outgrow its bound, the interner starts anew (`restart`):
 /// memory stays bounded whatever clients invent, and the store resolves the repeated entries.
 struct Interner: ~Copyable {
-  private struct Entry {
-    var hash: UInt64
-    var offset: UInt32
-    var id: Int32
-  }
-
-  private var table: UnsafeMutablePointer<Entry>
+  private var table: UnsafeMutablePointer<lanes_entry>
   private var mask: Int
   private(set) var count = 0
   private var arena: UnsafeMutablePointer<UInt8>
@@ -27,10 +21,10 @@ struct Interner: ~Copyable {
     var size = 16
     while size < capacity { size *= 2 }
     table = .allocate(capacity: size)
-    table.initialize(repeating: Entry(hash: 0, offset: 0, id: -1), count: size)
+    table.initialize(repeating: lanes_entry(hash: 0, offset: 0, id: -1), count: size)
     mask = size - 1
     arenaCapacity = 1 << 16
-    arena = .allocate(capacity: arenaCapacity + Scan.slack)
+    arena = .allocate(capacity: arenaCapacity + LineParser.slack)
     self.maxCount = maxCount
     self.maxArena = maxArena
   }
@@ -40,8 +34,8 @@ struct Interner: ~Copyable {
     arena.deallocate()
   }
 
-  /// The id of the key, or -1.
-  @inline(__always) func find(_ hash: UInt64, _ key: Slice) -> Int32 {
+  /// The id of the key, or -1: the slow twin of what the lanes do for a group of lines.
+  func find(_ hash: UInt64, _ key: Slice) -> Int32 {
     var index = Int(truncatingIfNeeded: hash >> 20) & mask
     while true {
       let entry = table[index]
@@ -51,17 +45,11 @@ struct Interner: ~Copyable {
     }
   }
 
-  /// A look-up of this hash will follow.
-  @inline(__always) func expect(_ hash: UInt64) {
-    lanes_prefetch(table + (Int(truncatingIfNeeded: hash >> 20) & mask))
-  }
-
-  /// A look-up of this hash will follow soon, of a key of about that many bytes.
-  @inline(__always) func expectKey(_ hash: UInt64, _ count: Int) {
-    let entry = table[Int(truncatingIfNeeded: hash >> 20) & mask]
-    guard entry.hash == hash else { return }
-    // A prefetch beyond the arena does nothing.
-    for line in stride(from: 0, to: count, by: 64) { lanes_prefetch(arena + Int(entry.offset) + line) }
+  /// Tells the lanes where the keys lie; again after each `add`.
+  func show(in keys: UnsafeMutablePointer<lanes_keys>) {
+    keys.pointee.entries = UnsafePointer(table)
+    keys.pointee.mask = UInt64(truncatingIfNeeded: mask)
+    keys.pointee.arena = UnsafePointer(arena)
   }
 
   @inline(__always) private func matches(_ offset: UInt32, _ key: Slice) -> Bool {
@@ -89,7 +77,7 @@ struct Interner: ~Copyable {
     arenaUsed += 4 + key.count
     if (count + 1) * 2 > mask { growTable() }
     let id = Int32(count)
-    insert(Entry(hash: hash, offset: UInt32(offset), id: id))
+    insert(lanes_entry(hash: hash, offset: UInt32(offset), id: id))
     count += 1
     return id
   }
@@ -101,7 +89,7 @@ struct Interner: ~Copyable {
     arenaUsed = 0
   }
 
-  private mutating func insert(_ entry: Entry) {
+  private mutating func insert(_ entry: lanes_entry) {
     var index = Int(truncatingIfNeeded: entry.hash >> 20) & mask
     while table[index].id >= 0 { index = (index &+ 1) & mask }
     table[index] = entry
@@ -111,14 +99,14 @@ struct Interner: ~Copyable {
     let old = table
     let oldSize = mask + 1
     table = .allocate(capacity: oldSize * 2)
-    table.initialize(repeating: Entry(hash: 0, offset: 0, id: -1), count: oldSize * 2)
+    table.initialize(repeating: lanes_entry(hash: 0, offset: 0, id: -1), count: oldSize * 2)
     mask = oldSize * 2 - 1
     for index in 0..<oldSize where old[index].id >= 0 { insert(old[index]) }
     old.deallocate()
   }
 
   private mutating func growArena() {
-    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2 + Scan.slack)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2 + LineParser.slack)
     memcpy(larger, arena, arenaUsed)
     arena.deallocate()
     arena = larger

@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Glibc
 
 /// A JSON format compiled for the engine: a small table from key to column. Keys may come in any order, be missing, or be
@@ -35,6 +36,9 @@ final class JSONPlan {
   /// Only a line with a time and a hop is taken: the plan's keys are common words.
   private let needsProxyLine: Bool
   private let table: UnsafeMutablePointer<JSONKeyTable>
+  let order = JSONOrder()
+  /// The order by which the fields of a lane were filled last, 0 when by none; fields of one order need no reset.
+  let generations: UnsafeMutablePointer<Int>
   /// What may end the plain part of a string.
   private let quoteOrBackslash = (SIMD16<UInt8>(repeating: ASCII.quote), SIMD16<UInt8>(repeating: ASCII.backslash))
 
@@ -80,12 +84,15 @@ final class JSONPlan {
     needsProxyLine = plan.name == "istio-json"
     table = .allocate(capacity: 1)
     table.initialize(to: JSONKeyTable(self.keys))
+    generations = .allocate(capacity: LineParser.group)
+    generations.initialize(repeating: 0, count: LineParser.group)
     scratchCapacity = Self.scratchBytes
     scratch = .allocate(capacity: scratchCapacity)
   }
 
   deinit {
     scratch.deallocate()
+    generations.deallocate()
     times.deinitialize(count: timeCount).deallocate()
     table.pointee.deallocate()
     table.deallocate()
@@ -100,8 +107,8 @@ final class JSONPlan {
     }
   }
 
-  func runs(of wanted: Set<FieldRole>) -> [(UInt8, UInt8)] {
-    wanted.intersection(roles).map(\.rawValue).sorted().map { ($0, $0) }
+  func runs(of wanted: Set<FieldRole>) -> [lanes_run] {
+    wanted.intersection(roles).map(\.rawValue).sorted().map { lanes_run(first: $0, last: $0) }
   }
 
   func setReference(_ ms: Int64) {
@@ -115,21 +122,44 @@ final class JSONPlan {
     if line.count > 1, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
     guard line.count >= 2, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return false }
     target.resetValues()
-    if isFirst { scratchUsed = 0 }
+    if isFirst {
+      // The fields are those of the first lane.
+      generations[0] = 0
+      forgetUnescaped()
+    }
+    order.begin()
     known = 0
     present = 0
     var p = line.start
     guard object(&p, line.end, table, target, depth: 0), p == line.end, known >= keysNeeded else { return false }
     // An application's own JSON may share a key or two (`method`, `path`): a proxy's line has a time and a hop.
     guard !needsProxyLine || isProxyLine(target) else { return false }
+    order.learn()
     return true
+  }
+
+  /// What lines before unescaped is no longer needed.
+  func forgetUnescaped() { scratchUsed = 0 }
+
+  /// What is left to do with an object that the lanes have read; as the end of `match`.
+  func finish(_ target: borrowing Fields) -> Bool {
+    guard order.known >= keysNeeded else { return false }
+    for index in 0..<order.otherCount {
+      let entry = order.others[index]
+      let slot = Int(entry.pointee.slot)
+      target.setNumber(Numbers.missing, slot)
+      let value = target.slice(slot)
+      if !value.isMissing { setNumber(entry, value, target) }
+    }
+    present = order.present
+    return !needsProxyLine || isProxyLine(target)
   }
 
   private static let hopRoles: UInt64 =
     1 << UInt64(FieldRole.responseFlags.rawValue) | 1 << UInt64(FieldRole.upstreamHost.rawValue)
     | 1 << UInt64(FieldRole.upstreamCluster.rawValue)
 
-  private func isProxyLine(_ target: borrowing Fields) -> Bool {
+  func isProxyLine(_ target: borrowing Fields) -> Bool {
     let hasTime = target.number(.startTime) != Numbers.missing || target.number(.endTime) != Numbers.missing
     // The keys count, not their values: a request that was refused has neither flags nor a host nor a cluster.
     return hasTime && present & Self.hopRoles != 0
@@ -151,6 +181,7 @@ final class JSONPlan {
     var last = -1
     while p < end {
       skipSpace(&p, end)
+      let name = p + 1
       var key = table?.pointee.takeLikely(&p, to: end, after: &last)
       if key == nil {
         guard p < end, p.pointee == ASCII.quote else { return false }
@@ -162,12 +193,16 @@ final class JSONPlan {
         guard p < end, p.pointee == ASCII.colon else { return false }
         p += 1
         key = table?.pointee.find(name, after: &last)
+        if depth == 0 { order.meet(name, key) }
+      } else if depth == 0, let key {
+        order.meet(Slice(name, name + key.pointee.nameCount), key)
       }
       skipSpace(&p, end)
       guard p < end else { return false }
       if p.pointee == ASCII.quote {
         guard string(&p, end, key, target) else { return false }
       } else if !(key.map { plainWord(&p, end, $0, target) } ?? false) {
+        if p.pointee == ASCII.openBrace || p.pointee == ASCII.openBracket { order.refuse() }
         guard value(&p, end, key, target, depth: depth) else { return false }
       }
       skipSpace(&p, end)
@@ -284,7 +319,13 @@ final class JSONPlan {
     present |= 1 << UInt64(slot)
     if slot != Int(FieldRole.ignored.rawValue), !target.slice(slot).isMissing { return }
     target.setSlice(value, slot)
-    guard !value.isMissing else { return }
+    if !value.isMissing { setNumber(key, value, target) }
+  }
+
+  private func setNumber(
+    _ key: UnsafeMutablePointer<JSONKeyTable.Entry>, _ value: Slice, _ target: borrowing Fields
+  ) {
+    let slot = Int(key.pointee.slot)
     var p = value.start
     switch key.pointee.kind {
     case .integer:

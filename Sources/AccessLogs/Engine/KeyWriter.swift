@@ -1,6 +1,11 @@
+internal import CLanes
+
+/// The stretches of a line that make up a key, as first and last slot of each.
+typealias KeyRuns = UnsafeBufferPointer<lanes_run>
+
 /// The bytes of a dictionary key under construction: a tag, then slices of the line, each behind its length.
 ///
-/// Side by side they are hashed and compared in one go. Lives in scratch memory of the row builder, which has room for the
+/// Only keys that are new are put together: those of known ones are hashed and compared where they stand. Lives in scratch memory of the row builder, which has room for the
 /// longest line and `slack` more.
 struct KeyWriter {
   private let start: UnsafeMutablePointer<UInt8>
@@ -21,7 +26,7 @@ struct KeyWriter {
     end = start + 8
   }
 
-  @inline(__always) mutating func add(_ slice: Slice) {
+  mutating func add(_ slice: Slice) {
     let count = slice.count
     precondition(limit - end > count + 4, "a key longer than its line")
     UnsafeMutableRawPointer(end).storeBytes(of: UInt32(truncatingIfNeeded: count), as: UInt32.self)
@@ -37,9 +42,8 @@ struct KeyWriter {
   }
 
   /// Adds stretches of neighbouring columns.
-  @inline(__always)
-  mutating func add(_ runs: UnsafeBufferPointer<(UInt8, UInt8)>, _ fields: borrowing Fields) {
-    for (first, last) in runs { add(Slice(fields.slice(Int(first)).start, fields.slice(Int(last)).end)) }
+  mutating func add(_ runs: KeyRuns, _ fields: borrowing Fields) {
+    for run in runs { add(Slice(fields.slice(Int(run.first)).start, fields.slice(Int(run.last)).end)) }
   }
 
   @inline(__always) var slice: Slice { Slice(UnsafePointer(start), UnsafePointer(end)) }

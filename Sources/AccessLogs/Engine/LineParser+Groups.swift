@@ -8,7 +8,7 @@ extension LineParser {
   /// next line is none of them.
   ///
   /// Each stage takes all lines before the next one begins: finding the columns, then hashing the keys and asking for the
-  /// memory that their look-ups will need, then looking up and writing the rows.
+  /// memory that their look-ups will need, then looking up, then writing the rows.
   @inline(__always)
   func readGroup(_ p: inout Bytes, to end: Bytes, room: Int, into batch: FlowBatch) -> Bool {
     let most = min(groupSize, room)
@@ -23,11 +23,9 @@ extension LineParser {
     if prepared != index { prepare(index) }
     var understood = 0
     if let plan = forwards[index] {
-      understood = plan.match(lines, n, places: places, into: lanes, laneSlices, kernels)
+      understood = plan.match(laneGroup, n, into: lanes, kernels)
     } else if case .json(let plan) = plans[index] {
-      while understood < n, plan.match(lines[understood], into: lanes[understood], isFirst: understood == 0) {
-        understood += 1
-      }
+      understood = plan.match(laneGroup, n, into: lanes, kernels)
     }
     let stored = understood == 0 ? 0 : buildGroup(understood, index, into: batch)
     if stored == n {
@@ -44,44 +42,45 @@ extension LineParser {
 
   @inline(__always) private func buildGroup(_ n: Int, _ index: Int, into batch: FlowBatch) -> Int {
     layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
-      let line = nextLine
+      lookAhead(n, layout, [])
       var stored = 0
-      switch layout.dialect {
-      case .envoy:
-        for lane in 0..<n { builder.lookAhead(lanes[lane], layout, lane: lane, into: aheads + lane) }
-        for lane in 0..<n {
-          builder.expectKeys(
-            source: aheads[lane].sourceHash, destination: aheads[lane].destinationHash,
-            template: aheads[lane].templateHash)
-        }
-        while stored < n,
-          builder.buildEnvoy(
-            lanes[stored], aheads + stored, layout, [], line: line &+ Int64(stored), batch) == .stored
-        {
-          stored += 1
-          if builder.state.pointee.wantsRestart { break }
-        }
-      case .nginxStream, .nginxHTTP:
-        while stored < n,
-          builder.buildNginx(lanes[stored], layout, [], line: line &+ Int64(stored), batch) == .stored
-        {
-          stored += 1
-          if builder.state.pointee.wantsRestart { break }
-        }
-      case .squid:
-        while stored < n,
-          builder.buildSquid(lanes[stored], layout, [], line: line &+ Int64(stored), batch) == .stored
-        {
-          stored += 1
-          if builder.state.pointee.wantsRestart { break }
-        }
+      while stored < n, build(lane: stored, layout, [], line: nextLine, batch) == .stored {
+        nextLine &+= 1
+        stored += 1
+        if builder.state.pointee.wantsRestart { break }
       }
       if stored > 0 {
         layout.stored &+= stored
         understoodBy = index
-        nextLine = line &+ Int64(stored)
       }
       return stored
+    }
+  }
+
+  /// Looks up the keys of the first `n` lines of the group.
+  @inline(__always) func lookAhead(_ n: Int, _ layout: RowLayout, _ warnings: Warnings) {
+    switch layout.dialect {
+    case .envoy:
+      for lane in 0..<n { builder.lookAhead(lanes[lane], layout, lane: lane, into: aheads + lane) }
+    case .nginxStream, .nginxHTTP:
+      for lane in 0..<n { builder.lookAheadNginx(lanes[lane], layout, lane: lane) }
+    case .squid:
+      let isCut = warnings.contains(.truncated)
+      for lane in 0..<n { builder.lookAheadSquid(lanes[lane], layout, lane: lane, isCut: isCut) }
+    }
+    builder.find(n, layout)
+  }
+
+  /// Stores the row of one line of the group.
+  @inline(__always)
+  func build(lane: Int, _ layout: RowLayout, _ warnings: Warnings, line: Int64, _ batch: FlowBatch) -> RowBuilder.Answer
+  {
+    switch layout.dialect {
+    case .envoy:
+      builder.buildEnvoy(lanes[lane], lane: lane, aheads + lane, layout, warnings, line: line, batch)
+    case .nginxStream, .nginxHTTP:
+      builder.buildNginx(lanes[lane], lane: lane, layout, warnings, line: line, batch)
+    case .squid: builder.buildSquid(lanes[lane], lane: lane, layout, warnings, line: line, batch)
     }
   }
 }

@@ -30,21 +30,25 @@ public final class LineParser {
   let forwards: UnsafeMutablePointer<ForwardPlan?>
   let layoutsByIndex: UnsafeMutablePointer<Unmanaged<RowLayout>>
   /// Lines that are read side by side while they come as the line before: their look-ups in memory overlap then.
-  static let group = 8
+  static let group = 16
   /// A group ends when its lines are longer than this together, so that they fit where a JSON line's values are unescaped.
   static let groupBytes = 1 << 16
   /// The columns of the lines of a group; `fields` are those of a line that is read by itself.
   let lanes: UnsafeMutablePointer<Fields>
-  let laneSlices: UnsafeMutablePointer<UnsafeMutablePointer<Slice>>
+  private let laneSlices: UnsafeMutablePointer<Slice>
+  private let laneNumbers: UnsafeMutablePointer<Int64>
+  let laneGroup: UnsafeMutablePointer<lanes_group>
   let lines: UnsafeMutablePointer<Slice>
   /// Searches in steps as wide as this processor's; a test tries the others.
-  var kernels = LineParser.kernels.last!
+  var kernels = LineParser.kernels.last! {
+    didSet { builder.state.pointee.kernels = kernels }
+  }
   let places: UnsafeMutablePointer<Bytes>
   let aheads: UnsafeMutablePointer<RowBuilder.EnvoyAhead>
   /// How many lines the next group may have: one after a line that was another's than the plan's, and twice as many after each
   /// group that was understood.
   var groupSize = LineParser.group
-  let builder = RowBuilder()
+  let builder: RowBuilder
   /// Work that the slow matcher may still spend on the line at hand.
   var effortLeft = 0
   /// The plan of the last line that was understood, and the order in which the others are tried.
@@ -73,13 +77,24 @@ public final class LineParser {
     plans = formats.enumerated().map { LinePlan($1, index: $0) }
     layouts = plans.map(\.layout)
     lanes = .allocate(capacity: Self.group)
-    for lane in 0..<Self.group { (lanes + lane).initialize(to: Fields()) }
-    laneSlices = .allocate(capacity: Self.group)
-    for lane in 0..<Self.group { (laneSlices + lane).initialize(to: lanes[lane].slices) }
+    laneSlices = .allocate(capacity: Self.group * Fields.slots)
+    laneNumbers = .allocate(capacity: Self.group * Fields.slots)
+    for lane in 0..<Self.group {
+      (lanes + lane).initialize(to: Fields(laneSlices + lane * Fields.slots, laneNumbers + lane * Fields.slots))
+    }
+    builder = RowBuilder(UnsafePointer(laneSlices))
     lines = .allocate(capacity: Self.group)
     lines.initialize(repeating: .absent, count: Self.group)
     places = .allocate(capacity: Self.group)
     places.initialize(repeating: Slice.absent.start, count: Self.group)
+    laneGroup = .allocate(capacity: 1)
+    // The C side names the same memory by its own types.
+    laneGroup.initialize(
+      to: lanes_group(
+        lines: UnsafeRawPointer(lines).assumingMemoryBound(to: lanes_slice.self),
+        places: UnsafeMutableRawPointer(places).assumingMemoryBound(to: UnsafePointer<UInt8>?.self),
+        slices: UnsafeMutableRawPointer(laneSlices).assumingMemoryBound(to: lanes_slice.self), numbers: laneNumbers,
+        slots: UInt64(Fields.slots)))
     aheads = .allocate(capacity: Self.group)
     aheads.initialize(repeating: RowBuilder.EnvoyAhead(), count: Self.group)
     forwards = .allocate(capacity: plans.count)
@@ -97,6 +112,8 @@ public final class LineParser {
   deinit {
     lanes.deinitialize(count: Self.group).deallocate()
     laneSlices.deallocate()
+    laneNumbers.deallocate()
+    laneGroup.deallocate()
     lines.deallocate()
     places.deallocate()
     aheads.deallocate()
@@ -211,14 +228,8 @@ public final class LineParser {
 
   private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
     layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
-      let answer: RowBuilder.Answer
-      switch layout.dialect {
-      case .envoy:
-        builder.lookAhead(fields, layout, lane: 0, into: aheads)
-        answer = builder.buildEnvoy(fields, aheads, layout, warnings, line: nextLine, batch)
-      case .nginxStream, .nginxHTTP: answer = builder.buildNginx(fields, layout, warnings, line: nextLine, batch)
-      case .squid: answer = builder.buildSquid(fields, layout, warnings, line: nextLine, batch)
-      }
+      lookAhead(1, layout, warnings)
+      let answer = build(lane: 0, layout, warnings, line: nextLine, batch)
       if answer == .stored {
         layout.stored &+= 1
         understoodBy = index

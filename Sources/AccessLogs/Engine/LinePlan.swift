@@ -1,3 +1,5 @@
+internal import CLanes
+
 /// A plan of either kind, as the parser keeps it.
 enum LinePlan {
   case text(TextPlan)
@@ -44,10 +46,15 @@ final class RowLayout {
   let name: String
   let dialect: Dialect
   let index: Int
-  let destinationRuns: UnsafeBufferPointer<(UInt8, UInt8)>
-  let outcomeRuns: UnsafeBufferPointer<(UInt8, UInt8)>
+  /// What the keys of its lines are made of.
+  let sourceRuns: KeyRuns
+  let destinationRuns: KeyRuns
+  let outcomeRuns: KeyRuns
+  let templateRuns: KeyRuns
   let hasAddresses: Bool
   let hasUpstreamLocal: Bool
+  /// Each address stands in a column with its port.
+  let hasWholeAddresses: Bool
   let logsUpstream: Bool
   let hasPeer: Bool
   let hasHostname: Bool
@@ -62,28 +69,54 @@ final class RowLayout {
   var stored = 0
 
   init(
-    plan: FormatPlan, index: Int, roles: Set<FieldRole>, destinationRuns: [(UInt8, UInt8)],
-    outcomeRuns: [(UInt8, UInt8)], fields: [FormatField]
+    plan: FormatPlan, index: Int, roles: Set<FieldRole>, destinationRuns: [lanes_run],
+    outcomeRuns: [lanes_run], fields: [FormatField]
   ) {
     name = plan.name
     dialect = plan.dialect
     self.index = index
-    func copied(_ runs: [(UInt8, UInt8)]) -> UnsafeBufferPointer<(UInt8, UInt8)> {
-      let memory = UnsafeMutableBufferPointer<(UInt8, UInt8)>.allocate(capacity: runs.count)
+    func part(_ part: Fields.Part) -> lanes_run { lanes_run(first: part.slot, last: part.slot) }
+    func role(_ role: FieldRole) -> lanes_run { lanes_run(first: role.rawValue, last: role.rawValue) }
+    func runs(_ runs: [lanes_run]) -> KeyRuns {
+      let memory = UnsafeMutableBufferPointer<lanes_run>.allocate(capacity: runs.count)
       _ = memory.initialize(from: runs)
-      return UnsafeBufferPointer(memory)
+      return KeyRuns(memory)
     }
-    self.destinationRuns = copied(destinationRuns)
-    self.outcomeRuns = copied(outcomeRuns)
+    hasPeer = roles.contains(.peerURI)
+    hasHostname = roles.contains(.hostname)
+    switch plan.dialect {
+    case .envoy:
+      sourceRuns = runs(
+        [part(.client), part(.proxy)] + (hasPeer ? [role(.peerURI)] : []) + (hasHostname ? [role(.hostname)] : []))
+      self.destinationRuns = runs(destinationRuns)
+      self.outcomeRuns = runs(outcomeRuns)
+    case .nginxStream:
+      sourceRuns = runs([part(.client), role(.downstreamLocalIP), role(.hostname)])
+      self.destinationRuns = runs(destinationRuns)
+      self.outcomeRuns = runs(outcomeRuns)
+    case .nginxHTTP:
+      sourceRuns = runs([part(.client), role(.downstreamLocalIP), role(.hostname)])
+      self.destinationRuns = runs([part(.origin), part(.requestMethod)] + destinationRuns)
+      self.outcomeRuns = runs([part(.requestMethod), part(.requestProtocol)] + outcomeRuns)
+    case .squid:
+      sourceRuns = runs([part(.client), role(.downstreamLocalIP), role(.upstreamLocalIP)])
+      self.destinationRuns = runs([part(.origin)] + destinationRuns)
+      self.outcomeRuns = runs([part(.pseudo)] + outcomeRuns)
+    }
+    templateRuns = runs([part(.template)])
     hasUpstreamLocal = roles.contains(.upstreamLocal) || roles.contains(.upstreamLocalIP)
     hasAddresses =
       hasUpstreamLocal || roles.contains(.downstreamLocal) || roles.contains(.downstreamRemote)
       || roles.contains(.downstreamDirectRemote) || roles.contains(.downstreamRemoteIP)
       || roles.contains(.downstreamLocalIP)
       || roles.contains(.downstreamDirectRemoteIP)
+    hasWholeAddresses =
+      roles.isSuperset(of: [.downstreamRemote, .upstreamLocal, .downstreamLocal])
+      && roles.isDisjoint(with: [
+        .downstreamDirectRemote, .downstreamDirectRemoteIP, .downstreamRemoteIP, .upstreamLocalIP,
+        .downstreamLocalIP,
+      ])
     logsUpstream = roles.contains(.upstreamHost) || roles.contains(.upstreamHostIP)
-    hasPeer = roles.contains(.peerURI)
-    hasHostname = roles.contains(.hostname)
     hasAccessLogType = roles.contains(.accessLogType)
     let times = fields.filter { $0.role == .startTime || $0.role == .endTime }.compactMap(\.time)
     lacksZone = times.contains { $0.lacksZone }
@@ -94,7 +127,6 @@ final class RowLayout {
   }
 
   deinit {
-    destinationRuns.deallocate()
-    outcomeRuns.deallocate()
+    for runs in [sourceRuns, destinationRuns, outcomeRuns, templateRuns] { runs.deallocate() }
   }
 }

@@ -1,24 +1,33 @@
 internal import Flows
 
 extension RowBuilder {
+  /// Says what the keys of an nginx line are.
+  @inline(__always) func lookAheadNginx(_ fields: borrowing Fields, _ layout: RowLayout, lane: Int) {
+    let isHTTP = layout.dialect == .nginxHTTP
+    var client = fields[.downstreamRemoteIP]
+    if client.isMissing, let split = Addresses.split(fields[.downstreamRemote]) { client = split.ip }
+    fields[.client] = client
+    var path = Slice.absent
+    if isHTTP {
+      let request = NginxRequest(fields)
+      fields[.origin] = request.origin
+      fields[.requestMethod] = request.method
+      fields[.requestProtocol] = request.protocol
+      path = request.path
+    }
+    begin(
+      fields, lane: lane, source: 0x6E | (isHTTP ? 1 << 8 : 0) | UInt64(state.pointee.writer) << 32,
+      destination: UInt64(layout.index) | 0x6E << 32, path: path)
+  }
+
   /// One nginx line, stream or http. nginx logs the end; the start is the end less the session's time.
   @inline(__always)
   func buildNginx(
-    _ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
-  )
-    -> Answer
-  {
+    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64,
+    _ batch: FlowBatch
+  ) -> Answer {
     let isHTTP = layout.dialect == .nginxHTTP
     var warnings = lineWarnings
-    var request = NginxRequest()
-    if isHTTP, !fields[.requestLine].isEmpty {
-      request = NginxRequest(fields[.requestLine])
-    } else {
-      request.method = fields[.method]
-      request.target = fields[.path]
-      request.path = fields[.path]
-      request.protocol = fields[.protocol]
-    }
     var row = FlowRow()
     row.durationMs = Self.amount(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
@@ -29,46 +38,36 @@ extension RowBuilder {
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }
 
-    var client = (ip: fields[.downstreamRemoteIP], port: fields.number(.downstreamRemotePort))
-    if client.ip.isMissing, let split = Addresses.split(fields[.downstreamRemote]) {
-      client = (split.ip, Int64(split.port))
+    var port = fields.number(.downstreamRemotePort)
+    if fields[.downstreamRemoteIP].isMissing, let split = Addresses.split(fields[.downstreamRemote]) {
+      port = Int64(split.port)
     }
-    row.sourcePort = client.port > 0 && client.port <= 65535 ? UInt16(client.port) : 0
+    row.sourcePort = port > 0 && port <= 65535 ? UInt16(port) : 0
     let local = fields.number(.upstreamLocalPort)
     row.localPort = local > 0 && local <= 65535 ? UInt16(local) : 0
-    var key = beginKey(0x6E | (isHTTP ? 1 << 8 : 0) | UInt64(state.pointee.writer) << 32)
-    key.add(client.ip)
-    key.add(fields[.downstreamLocalIP])
-    key.add(fields[.hostname])
-    row.source = sourceID(hash(key.slice), key.slice, batch) {
-      NginxFacts.source(client.ip, fields, self, isHTTP: isHTTP)
+    row.source = sourceID(fields, lane: lane, layout, batch) {
+      NginxFacts.source(fields[.client], fields, self, isHTTP: isHTTP)
     }
     guard row.source >= 0 else { return .notUnderstood }
 
-    key = beginKey(UInt64(layout.index) | 0x6E << 32)
-    if isHTTP {
-      key.add(request.origin)
-      key.add(request.method)
-    }
-    key.add(layout.destinationRuns, fields)
-    row.destination = destinationID(hash(key.slice), key.slice, batch) {
-      NginxFacts.destination(fields, request, isHTTP: isHTTP, layout)
+    row.destination = destinationID(fields, lane: lane, layout, batch) {
+      NginxFacts.destination(fields, isHTTP ? NginxRequest(fields) : NginxRequest(), isHTTP: isHTTP, layout)
     }
     guard row.destination >= 0 else { return .notUnderstood }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
     // A session without a name and without a byte either way is somebody who tried the port.
     let isProbe = !isHTTP && row.sent == 0 && row.received == 0 && fields[.serverName].isMissing
-    key = beginKey(UInt64(layout.index) | (isProbe ? 1 << 31 : 0) | UInt64(warnings.rawValue) << 32)
-    if isHTTP {
-      key.add(request.method)
-      key.add(request.protocol)
+    row.outcome = outcomeID(
+      fields, lane: lane,
+      tag: UInt64(layout.index) | (isProbe ? 1 << 31 : 0) | UInt64(warnings.rawValue) << 32, layout, batch
+    ) {
+      NginxFacts.outcome(
+        fields, isHTTP ? NginxRequest(fields) : NginxRequest(), isHTTP: isHTTP, isProbe: isProbe, warnings)
     }
-    key.add(layout.outcomeRuns, fields)
-    row.outcome = outcomeID(key.slice, batch) {
-      NginxFacts.outcome(fields, request, isHTTP: isHTTP, isProbe: isProbe, warnings)
+    if hasPath[lane] {
+      row.pathTemplate = templateID(fields, lane: lane, layout, fields.escaping(of: .requestLine), batch)
     }
-    if isHTTP { row.pathTemplate = templateID(request.path, fields.escaping(of: .requestLine), batch) }
     store(row)
     return .stored
   }
@@ -84,6 +83,19 @@ struct NginxRequest {
   var path = Slice.absent
 
   init() {}
+
+  /// The request of an HTTP line, in one column or in several.
+  init(_ fields: borrowing Fields) {
+    if !fields[.requestLine].isEmpty {
+      self.init(fields[.requestLine])
+    } else {
+      self.init()
+      method = fields[.method]
+      target = fields[.path]
+      path = fields[.path]
+      self.protocol = fields[.protocol]
+    }
+  }
 
   init(_ line: Slice) {
     // A TLS handshake sent to a plain port, or nothing at all: bytes that are no request stay what they are.

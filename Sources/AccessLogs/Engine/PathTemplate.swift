@@ -89,7 +89,13 @@ struct PathTemplate: ~Copyable {
     var mark = first
     func copy(to stop: Bytes) {
       let count = min(stop - p, limit - out)
-      out.update(from: p, count: count)
+      // In bounds: at most 31 bytes more than `count` are read (slack, see `Slice`) and written (`room`).
+      var i = 0
+      while i < count {
+        UnsafeMutableRawPointer(out + i).storeBytes(
+          of: UnsafeRawPointer(p + i).loadUnaligned(as: SIMD32<UInt8>.self), as: SIMD32<UInt8>.self)
+        i &+= 32
+      }
       out += count
       p += count
     }

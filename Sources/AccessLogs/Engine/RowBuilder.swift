@@ -1,10 +1,11 @@
+internal import CLanes
 internal import Flows
 internal import Glibc
 
 /// Turns the columns of a line into a row of a batch: the numbers of the line and the ids of what repeats.
 ///
 /// Per line there are four dictionary look-ups (source, destination, outcome, path template) whose keys are bytes of the line
-/// itself; what the bytes mean (canonical addresses, host precedence, warnings) is worked out once per distinct key, in
+/// itself, hashed for a group of lines before they are looked up; what the bytes mean (canonical addresses, host precedence, warnings) is worked out once per distinct key, in
 /// `EnvoyFacts`, `NginxFacts` and `SquidFacts`.
 final class RowBuilder {
   enum Answer {
@@ -15,31 +16,25 @@ final class RowBuilder {
   }
 
   // Behind pointers, because access to a stored property of a class is checked at run time for exclusivity.
-  private let sources = RowBuilder.boxed(Interner(capacity: 1 << 10))
-  private let destinations = RowBuilder.boxed(Interner(capacity: 1 << 14))
-  private let outcomes = RowBuilder.boxed(Interner(capacity: 1 << 10))
-  private let templates = RowBuilder.boxed(
-    Interner(capacity: 1 << 14, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20))
+  private let sources: UnsafeMutablePointer<LaneDictionary>
+  private let destinations: UnsafeMutablePointer<LaneDictionary>
+  private let outcomes: UnsafeMutablePointer<LaneDictionary>
+  private let templates: UnsafeMutablePointer<LaneDictionary>
+  private let secrets = KeySecrets()
   private let pathTemplate = PathTemplate()
+  /// By line of a group.
+  let hasPath: UnsafeMutablePointer<Bool>
   /// Warnings that belong to every line of a source or destination, by id.
-  private let sourceWarnings = RowBuilder.boxed(ContiguousArray<Warnings>())
-  private let destinationWarnings = RowBuilder.boxed(ContiguousArray<Warnings>())
-  /// Where the key of a look-up is put together, and where those of a group of lines, which are looked up later.
+  private let sourceWarnings = RowBuilder.boxed(WarningList())
+  private let destinationWarnings = RowBuilder.boxed(WarningList())
+  /// Where a new key is put together.
   private let scratch: UnsafeMutablePointer<UInt8>
-  private let aheadScratch: UnsafeMutablePointer<UInt8>
   /// Columns do not overlap, but two parts of a key may come from the same one.
   static let scratchBytes = 2 * LineParser.maxLine + (1 << 16)
-  let hash = KeyHash()
 
   /// Distinct path templates per parser; the paths beyond share `otherPaths`. Clients choose paths, so the number needs an end.
   static let maxTemplates = 200_000
-  nonisolated(unsafe) static let otherPaths: Slice = {
-    let text: StaticString = "/**"
-    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: text.utf8CodeUnitCount + LineParser.slack)
-    memory.initialize(repeating: 0, count: text.utf8CodeUnitCount + LineParser.slack)
-    memory.update(from: text.utf8Start, count: text.utf8CodeUnitCount)
-    return Slice(UnsafePointer(memory), UnsafePointer(memory) + text.utf8CodeUnitCount)
-  }()
+  static let otherPaths = "/**"
 
   var log: Int64 = 0
   var namespace: String?
@@ -50,6 +45,10 @@ final class RowBuilder {
   struct State {
     /// Of the batch being filled, which learns of it in `close`.
     var rows: UnsafeMutablePointer<FlowRow>?
+    /// Searches in steps as wide as this processor's.
+    var kernels = LineParser.kernels.last!
+    /// The template that stands for those beyond the bound, once there is one.
+    var otherPaths: Int32 = -1
     var count = 0
     var firstMs = Int64.max
     var lastMs = Int64.min
@@ -67,10 +66,18 @@ final class RowBuilder {
   }
   let state = RowBuilder.boxed(State())
 
-  init() {
+  /// - Parameter slices: those of the lines of a group.
+  init(_ slices: LaneSlices) {
     // Pages of it that no key reaches are never touched.
     scratch = .allocate(capacity: Self.scratchBytes + KeyWriter.slack)
-    aheadScratch = .allocate(capacity: Self.scratchBytes + KeyWriter.slack)
+    hasPath = .allocate(capacity: LineParser.group)
+    hasPath.initialize(repeating: false, count: LineParser.group)
+    sources = Self.boxed(LaneDictionary(Interner(capacity: 1 << 10), slices, secrets))
+    destinations = Self.boxed(LaneDictionary(Interner(capacity: 1 << 14), slices, secrets))
+    outcomes = Self.boxed(LaneDictionary(Interner(capacity: 1 << 10), slices, secrets))
+    templates = Self.boxed(
+      LaneDictionary(
+        Interner(capacity: 1 << 14, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20), slices, secrets))
   }
 
   private static func boxed<Value: ~Copyable>(_ value: consuming Value) -> UnsafeMutablePointer<Value> {
@@ -80,17 +87,17 @@ final class RowBuilder {
   }
 
   deinit {
-    for interner in [sources, destinations, outcomes, templates] { interner.deinitialize(count: 1).deallocate() }
+    for known in [sources, destinations, outcomes, templates] { known.deinitialize(count: 1).deallocate() }
     for warnings in [sourceWarnings, destinationWarnings] { warnings.deinitialize(count: 1).deallocate() }
     scratch.deallocate()
-    aheadScratch.deallocate()
+    hasPath.deallocate()
     state.deallocate()
   }
 
   /// A new log: its sources are new, whatever the addresses.
   func restartSources() {
     sources.pointee.restart()
-    sourceWarnings.pointee.removeAll(keepingCapacity: true)
+    sourceWarnings.pointee.removeAll()
   }
 
   /// All entries are new again.
@@ -99,117 +106,121 @@ final class RowBuilder {
     restartDestinations()
     outcomes.pointee.restart()
     templates.pointee.restart()
+    state.pointee.otherPaths = -1
   }
 
   private func restartDestinations() {
     destinations.pointee.restart()
-    destinationWarnings.pointee.removeAll(keepingCapacity: true)
+    destinationWarnings.pointee.removeAll()
   }
 
   // MARK: - Dictionary keys
 
-  /// A key that is looked up before the next one is begun.
-  @inline(__always) func beginKey(_ tag: UInt64) -> KeyWriter {
-    KeyWriter(at: scratch, limit: scratch + Self.scratchBytes, tag: tag)
+  /// What the keys of a line say beside their columns; its path's template goes into its slot, if it has a path.
+  @inline(__always)
+  func begin(_ fields: borrowing Fields, lane: Int, source: UInt64, destination: UInt64, path: Slice) {
+    sources.pointee.tags[lane] = source
+    destinations.pointee.tags[lane] = destination
+    outcomes.pointee.tags[lane] = 0
+    hasPath[lane] = !path.isMissing
+    fields[.template] = path.isMissing ? .absent : pathTemplate.template(of: path, lane: lane)
   }
 
-  /// The id of a source; `make` is asked when it is new, and may refuse.
+  /// Looks up the keys of the first `count` lines of a group, but for the outcomes: what these are depends on the others.
+  @inline(__always) func find(_ count: Int, _ layout: RowLayout) {
+    let kernels = state.pointee.kernels
+    // The largest dictionary first and last.
+    destinations.pointee.hash(layout.destinationRuns, count, kernels)
+    templates.pointee.hash(layout.templateRuns, count, kernels)
+    sources.pointee.hash(layout.sourceRuns, count, kernels)
+    outcomes.pointee.hash(layout.outcomeRuns, count, kernels)
+    destinations.pointee.expect(count)
+    templates.pointee.expect(count)
+    sources.pointee.expect(count)
+    sources.pointee.find(0..<count, kernels)
+    templates.pointee.find(0..<count, kernels)
+    destinations.pointee.find(0..<count, kernels)
+  }
+
+  /// The id of a line's source; `make` is asked when it is new, and may refuse.
   @inline(__always)
-  func sourceID(_ h: UInt64, _ key: Slice, _ batch: FlowBatch, make: () -> (Source, Warnings)?) -> Int32 {
-    let known = sources.pointee.find(h, key)
+  func sourceID(
+    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ batch: FlowBatch, make: () -> (Source, Warnings)?
+  ) -> Int32 {
+    let known = sources.pointee.ids[lane]
     if known >= 0 { return known }
-    guard let (source, warnings) = make() else { return -1 }
-    if sources.pointee.isFull(for: key) { state.pointee.wantsRestart = true }
-    batch.newSources.append(source)
-    sourceWarnings.pointee.append(warnings)
-    return sources.pointee.add(h, key)
+    return newID(sources, fields, lane, layout.sourceRuns) { isFull in
+      guard let (source, warnings) = make() else { return false }
+      if isFull { state.pointee.wantsRestart = true }
+      batch.newSources.append(source)
+      sourceWarnings.pointee.append(warnings)
+      return true
+    }
   }
 
   @inline(__always)
   func destinationID(
-    _ h: UInt64, _ key: Slice, _ batch: FlowBatch, make: () -> (Destination, Warnings)?
+    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ batch: FlowBatch,
+    make: () -> (Destination, Warnings)?
   ) -> Int32 {
-    let known = destinations.pointee.find(h, key)
+    let known = destinations.pointee.ids[lane]
     if known >= 0 { return known }
-    guard let (destination, warnings) = make() else { return -1 }
-    if destinations.pointee.isFull(for: key) { state.pointee.wantsRestart = true }
-    batch.newDestinations.append(destination)
-    destinationWarnings.pointee.append(warnings)
-    return destinations.pointee.add(h, key)
-  }
-
-  @inline(__always)
-  func outcomeID(_ key: Slice, _ batch: FlowBatch, make: () -> Outcome) -> Int32 {
-    let h = hash(key)
-    let known = outcomes.pointee.find(h, key)
-    if known >= 0 { return known }
-    if outcomes.pointee.isFull(for: key) { state.pointee.wantsRestart = true }
-    batch.newOutcomes.append(make())
-    return outcomes.pointee.add(h, key)
-  }
-
-  /// The id of the path's template; -1 for a missing path.
-  @inline(__always) func templateID(_ path: Slice, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32 {
-    if path.isMissing { return -1 }
-    let template = pathTemplate.template(of: path, lane: 0)
-    return templateID(hash(template), template, escaping, batch)
-  }
-
-  @inline(__always)
-  func templateID(_ h: UInt64, _ template: Slice, _ escaping: FormatField.Escaping, _ batch: FlowBatch) -> Int32 {
-    let known = templates.pointee.find(h, template)
-    return known >= 0 ? known : newTemplate(h, template, escaping, batch)
-  }
-
-  // MARK: Looking ahead
-
-  /// A key that is looked up when the lines around it are ready; it lies behind the one begun before for the same group.
-  @inline(__always) func beginAhead(_ tag: UInt64, behind former: Slice?) -> KeyWriter {
-    let start = former.map { UnsafeMutablePointer(mutating: $0.end) } ?? aheadScratch
-    return KeyWriter(at: start, limit: aheadScratch + Self.scratchBytes, tag: tag)
-  }
-
-  @inline(__always) func expectSource(_ key: Slice) -> UInt64 {
-    let h = hash(key)
-    sources.pointee.expect(h)
-    return h
-  }
-
-  @inline(__always) func expectDestination(_ key: Slice) -> UInt64 {
-    let h = hash(key)
-    destinations.pointee.expect(h)
-    return h
-  }
-
-  /// The template of a path and its hash.
-  @inline(__always) func expectTemplate(_ path: Slice, lane: Int) -> (Slice, UInt64) {
-    let template = pathTemplate.template(of: path, lane: lane)
-    let h = hash(template)
-    templates.pointee.expect(h)
-    return (template, h)
-  }
-
-  @inline(__always) func expectKeys(source: UInt64, destination: UInt64, template: UInt64) {
-    // As long as most keys are.
-    sources.pointee.expectKey(source, 64)
-    destinations.pointee.expectKey(destination, 192)
-    templates.pointee.expectKey(template, 64)
-  }
-
-  @inline(never)
-  private func newTemplate(
-    _ h: UInt64, _ template: Slice, _ escaping: FormatField.Escaping, _ batch: FlowBatch
-  ) -> Int32 {
-    if templates.pointee.isFull(for: template) {
-      // No restart: it would let a client who invents paths clear the dictionary over and over.
-      let others = Self.otherPaths
-      let known = templates.pointee.find(hash(others), others)
-      if known >= 0 { return known }
-      batch.newPathTemplates.append(others.string)
-      return templates.pointee.add(hash(others), others)
+    return newID(destinations, fields, lane, layout.destinationRuns) { isFull in
+      guard let (destination, warnings) = make() else { return false }
+      if isFull { state.pointee.wantsRestart = true }
+      batch.newDestinations.append(destination)
+      destinationWarnings.pointee.append(warnings)
+      return true
     }
-    batch.newPathTemplates.append(Unescape.string(template, escaping))
-    return templates.pointee.add(h, template)
+  }
+
+  @inline(__always)
+  func outcomeID(
+    _ fields: borrowing Fields, lane: Int, tag: UInt64, _ layout: RowLayout, _ batch: FlowBatch, make: () -> Outcome
+  ) -> Int32 {
+    outcomes.pointee.tags[lane] = tag
+    outcomes.pointee.find(lane..<lane &+ 1, state.pointee.kernels)
+    let known = outcomes.pointee.ids[lane]
+    if known >= 0 { return known }
+    return newID(outcomes, fields, lane, layout.outcomeRuns) { isFull in
+      if isFull { state.pointee.wantsRestart = true }
+      batch.newOutcomes.append(make())
+      return true
+    }
+  }
+
+  /// The id of the path's template; `begin` was given that path.
+  @inline(__always)
+  func templateID(
+    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ escaping: FormatField.Escaping, _ batch: FlowBatch
+  ) -> Int32 {
+    let known = templates.pointee.ids[lane]
+    if known >= 0 { return known }
+    var isOther = false
+    let id = newID(templates, fields, lane, layout.templateRuns) { isFull in
+      isOther = isFull
+      // No restart: it would let a client who invents paths clear the dictionary over and over.
+      if isFull, state.pointee.otherPaths >= 0 { return false }
+      batch.newPathTemplates.append(isFull ? Self.otherPaths : Unescape.string(fields[.template], escaping))
+      return true
+    }
+    if isOther, id >= 0 { state.pointee.otherPaths = id }
+    return id >= 0 ? id : state.pointee.otherPaths
+  }
+
+  /// A key that was not known when its group was looked up; -1 when `add` refuses.
+  @inline(never)
+  private func newID(
+    _ known: UnsafeMutablePointer<LaneDictionary>, _ fields: borrowing Fields, _ lane: Int, _ runs: KeyRuns,
+    add: (_ isFull: Bool) -> Bool
+  ) -> Int32 {
+    var writer = KeyWriter(at: scratch, limit: scratch + Self.scratchBytes, tag: known.pointee.tags[lane])
+    writer.add(runs, fields)
+    let (hash, key) = (known.pointee.hashes[lane], writer.slice)
+    // A line before it in the group may have had it.
+    let id = known.pointee.interner.find(hash, key)
+    if id >= 0 { return id }
+    return add(known.pointee.interner.isFull(for: key)) ? known.pointee.add(hash, key) : -1
   }
 
   /// Call before a batch is filled: dictionaries that reached their bound start anew, and the batch learns from where.
@@ -222,27 +233,27 @@ final class RowBuilder {
     guard batch.isEmpty else { return }
     if state.pointee.wantsRestart {
       state.pointee.wantsRestart = false
-      if sources.pointee.isAlmostFull { restartSources() }
-      if destinations.pointee.isAlmostFull { restartDestinations() }
-      if outcomes.pointee.isAlmostFull { outcomes.pointee.restart() }
+      if sources.pointee.interner.isAlmostFull { restartSources() }
+      if destinations.pointee.interner.isAlmostFull { restartDestinations() }
+      if outcomes.pointee.interner.isAlmostFull { outcomes.pointee.restart() }
     }
     // An empty batch may hold entries all the same: of rows that were not stored after all. They stay, as ids are given
     // once, unless they belong to a dictionary that has started anew since.
-    if Int(batch.firstNewSource) + batch.newSources.count != sources.pointee.count {
+    if Int(batch.firstNewSource) + batch.newSources.count != sources.pointee.interner.count {
       batch.newSources.removeAll(keepingCapacity: true)
-      batch.firstNewSource = Int32(sources.pointee.count)
+      batch.firstNewSource = Int32(sources.pointee.interner.count)
     }
-    if Int(batch.firstNewDestination) + batch.newDestinations.count != destinations.pointee.count {
+    if Int(batch.firstNewDestination) + batch.newDestinations.count != destinations.pointee.interner.count {
       batch.newDestinations.removeAll(keepingCapacity: true)
-      batch.firstNewDestination = Int32(destinations.pointee.count)
+      batch.firstNewDestination = Int32(destinations.pointee.interner.count)
     }
-    if Int(batch.firstNewOutcome) + batch.newOutcomes.count != outcomes.pointee.count {
+    if Int(batch.firstNewOutcome) + batch.newOutcomes.count != outcomes.pointee.interner.count {
       batch.newOutcomes.removeAll(keepingCapacity: true)
-      batch.firstNewOutcome = Int32(outcomes.pointee.count)
+      batch.firstNewOutcome = Int32(outcomes.pointee.interner.count)
     }
-    if Int(batch.firstNewPathTemplate) + batch.newPathTemplates.count != templates.pointee.count {
+    if Int(batch.firstNewPathTemplate) + batch.newPathTemplates.count != templates.pointee.interner.count {
       batch.newPathTemplates.removeAll(keepingCapacity: true)
-      batch.firstNewPathTemplate = Int32(templates.pointee.count)
+      batch.firstNewPathTemplate = Int32(templates.pointee.interner.count)
     }
   }
 
@@ -254,8 +265,8 @@ final class RowBuilder {
     state.pointee.rows = nil
   }
 
-  @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings.pointee[Int(id)] }
-  @inline(__always) func warnings(ofDestination id: Int32) -> Warnings { destinationWarnings.pointee[Int(id)] }
+  @inline(__always) func warnings(ofSource id: Int32) -> Warnings { sourceWarnings.pointee[id] }
+  @inline(__always) func warnings(ofDestination id: Int32) -> Warnings { destinationWarnings.pointee[id] }
 
   // MARK: - Rows
 
@@ -310,4 +321,30 @@ final class RowBuilder {
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {
     layout.cuts.contains { fields[$0.role].count == $0.length } ? .truncated : []
   }
+}
+
+/// Warnings by the id of what they belong to, in memory without a reference count: each line reads two of them.
+struct WarningList: ~Copyable {
+  private var memory = UnsafeMutablePointer<Warnings>.allocate(capacity: 1 << 10)
+  private var capacity = 1 << 10
+  private var count = 0
+
+  deinit { memory.deallocate() }
+
+  /// In bounds: ids are given in the order in which warnings are added.
+  @inline(__always) subscript(id: Int32) -> Warnings { memory[Int(id)] }
+
+  mutating func append(_ warnings: Warnings) {
+    if count == capacity {
+      let larger = UnsafeMutablePointer<Warnings>.allocate(capacity: capacity * 2)
+      larger.moveInitialize(from: memory, count: count)
+      memory.deallocate()
+      memory = larger
+      capacity *= 2
+    }
+    (memory + count).initialize(to: warnings)
+    count += 1
+  }
+
+  mutating func removeAll() { count = 0 }
 }

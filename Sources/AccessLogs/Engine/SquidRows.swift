@@ -1,13 +1,26 @@
 internal import Flows
 
 extension RowBuilder {
+  /// Says what the keys of a Squid line are.
+  @inline(__always)
+  func lookAheadSquid(_ fields: borrowing Fields, _ layout: RowLayout, lane: Int, isCut: Bool) {
+    fields[.client] =
+      fields[.downstreamRemoteIP].isEmpty ? fields[.downstreamDirectRemoteIP] : fields[.downstreamRemoteIP]
+    let target = SquidTarget(fields)
+    fields[.origin] = target.origin
+    fields[.pseudo] = target.pseudo
+    begin(
+      fields, lane: lane, source: 0x73 | UInt64(state.pointee.writer) << 32,
+      destination: UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0),
+      path: target.path.isEmpty ? fields[.path] : target.path)
+  }
+
   /// One Squid line. Squid logs the end of a transaction; the start is the end less `%tr`.
   @inline(__always)
   func buildSquid(
-    _ fields: borrowing Fields, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64, _ batch: FlowBatch
-  )
-    -> Answer
-  {
+    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64,
+    _ batch: FlowBatch
+  ) -> Answer {
     var warnings = lineWarnings
     var row = FlowRow()
     row.durationMs = Self.amount(fields.number(.duration), &warnings)
@@ -23,30 +36,22 @@ extension RowBuilder {
     row.sourcePort = clientPort > 0 && clientPort <= 65535 ? UInt16(clientPort) : 0
     let localPort = fields.number(.upstreamLocalPort)
     row.localPort = localPort > 0 && localPort <= 65535 ? UInt16(localPort) : 0
-    let client = fields[.downstreamRemoteIP].isEmpty ? fields[.downstreamDirectRemoteIP] : fields[.downstreamRemoteIP]
-    var key = beginKey(0x73 | UInt64(state.pointee.writer) << 32)
-    key.add(client)
-    key.add(fields[.downstreamLocalIP])
-    key.add(fields[.upstreamLocalIP])
-    row.source = sourceID(hash(key.slice), key.slice, batch) { SquidFacts.source(client, fields, self) }
+    row.source = sourceID(fields, lane: lane, layout, batch) { SquidFacts.source(fields[.client], fields, self) }
     guard row.source >= 0 else { return .notUnderstood }
 
-    // The columns behind the cut are unknown, not empty.
-    let isCut = lineWarnings.contains(.truncated)
-    let target = SquidTarget(fields[.url], isConnect: fields[.method].equals("CONNECT"))
-    key = beginKey(UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0))
-    key.add(target.origin)
-    key.add(layout.destinationRuns, fields)
-    row.destination = destinationID(hash(key.slice), key.slice, batch) {
-      SquidFacts.destination(target, fields, logsUpstream: layout.logsUpstream && !isCut)
+    row.destination = destinationID(fields, lane: lane, layout, batch) {
+      // The columns behind the cut are unknown, not empty.
+      SquidFacts.destination(
+        SquidTarget(fields), fields, logsUpstream: layout.logsUpstream && !lineWarnings.contains(.truncated))
     }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
-    key = beginKey(UInt64(layout.index) | UInt64(warnings.rawValue) << 32)
-    key.add(target.pseudo)
-    key.add(layout.outcomeRuns, fields)
-    row.outcome = outcomeID(key.slice, batch) { SquidFacts.outcome(target, fields, warnings) }
-    row.pathTemplate = templateID(target.path.isEmpty ? fields[.path] : target.path, fields.escaping(of: .url), batch)
+    row.outcome = outcomeID(
+      fields, lane: lane, tag: UInt64(layout.index) | UInt64(warnings.rawValue) << 32, layout, batch
+    ) { SquidFacts.outcome(SquidTarget(fields), fields, warnings) }
+    if hasPath[lane] {
+      row.pathTemplate = templateID(fields, lane: lane, layout, fields.escaping(of: .url), batch)
+    }
     store(row)
     return .stored
   }
@@ -60,6 +65,10 @@ struct SquidTarget {
   /// What follows `error:` in a pseudo URL.
   var pseudo = Slice.absent
   var isConnect: Bool
+
+  @inline(__always) init(_ fields: borrowing Fields) {
+    self.init(fields[.url], isConnect: fields[.method].equals("CONNECT"))
+  }
 
   @inline(__always)
   init(_ url: Slice, isConnect: Bool) {

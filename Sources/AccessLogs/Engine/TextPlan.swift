@@ -76,8 +76,8 @@ final class TextPlan {
   /// The same as `prefix`, in memory that needs no array around it.
   private let prefixBytes: UnsafeMutablePointer<UInt8>
   /// Slots from first to last whose columns stand side by side and belong to one dictionary key.
-  let destinationRuns: [(UInt8, UInt8)]
-  let outcomeRuns: [(UInt8, UInt8)]
+  let destinationRuns: [lanes_run]
+  let outcomeRuns: [lanes_run]
   let roles: Set<FieldRole>
   /// A set role can cut its value (`:N`).
   let hasMaxLength: Bool
@@ -160,14 +160,16 @@ final class TextPlan {
       if places == 2, let first = bytes.first { steps[i].ends.0 = SIMD16(repeating: first) }
       if let last = bytes.prefix(places).last { steps[i].ends.1 = SIMD16(repeating: last) }
       let more = bytes.prefix(8).dropFirst(places)
+      let kind = Self.plainKind(steps[i], literals[i])
       let isPlain =
-        [.text, .token].contains(steps[i].kind) && !steps[i].padded && !steps[i].paddedAtEnd && !steps[i].isRepeat
-        && more.isEmpty && 1...8 ~= literals[i].count
+        kind != nil && !literals[i].contains(where: { $0 == ASCII.newline || $0 == ASCII.carriageReturn })
+        && !steps[i].padded && !steps[i].paddedAtEnd && !steps[i].isRepeat && more.isEmpty
+        && (1...8 ~= literals[i].count || literals[i].isEmpty && i == stepCount - 1 && kind == UInt8(lanes_text))
       steps[i].plainCount = isPlain ? 1 : 0
       columns[i] = lanes_column(
         literal: steps[i].literal, literal_mask: steps[i].literalMask,
         literal_count: UInt8(truncatingIfNeeded: steps[i].literalCount), least: steps[i].mayBeEmpty ? 0 : 1,
-        ends: (steps[i].ends.0[0], steps[i].ends.1[0]), slot: UInt32(steps[i].slot))
+        ends: (steps[i].ends.0[0], steps[i].ends.1[0]), kind: kind ?? 0, slot: steps[i].slot)
       steps[i].moreForbiddenCount = UInt8(more.count)
       for (j, byte) in more.enumerated() { steps[i].moreForbidden |= UInt64(byte) << UInt64(8 * j) }
     }
@@ -186,6 +188,17 @@ final class TextPlan {
     columns.deallocate()
     times.deinitialize(count: timeCount)
     times.deallocate()
+  }
+
+  /// What the lanes call columns of this kind; nil for those that they do not read.
+  private static func plainKind(_ step: Step, _ literal: [UInt8]) -> UInt8? {
+    switch step.kind {
+    case .text, .token: UInt8(lanes_text)
+    // A longer number would end where the literal begins.
+    case .integer: literal.first.map(ASCII.isDigit) == true ? nil : UInt8(lanes_number)
+    case .protocol: literal.first.map(isProtocolByte) == true ? nil : UInt8(lanes_protocol)
+    default: nil
+    }
   }
 
   /// Per column the delimiters that it may not hold if `matchForward` is to be sure.
@@ -228,8 +241,8 @@ final class TextPlan {
 
   /// Neighbouring columns of one key are hashed and compared as one stretch of the line: the literals between them are the
   /// same in every line of the plan.
-  private static func runs(of wanted: Set<FieldRole>, in fields: [FormatField]) -> [(UInt8, UInt8)] {
-    var runs: [(UInt8, UInt8)] = []
+  private static func runs(of wanted: Set<FieldRole>, in fields: [FormatField]) -> [lanes_run] {
+    var runs: [lanes_run] = []
     var open = false
     var seen: Set<FieldRole> = []
     for field in fields {
@@ -237,9 +250,9 @@ final class TextPlan {
       let isRepeat = !seen.insert(field.role).inserted && field.role != .ignored
       if wanted.contains(field.role), !isRepeat {
         if open {
-          runs[runs.count - 1].1 = field.role.rawValue
+          runs[runs.count - 1].last = field.role.rawValue
         } else {
-          runs.append((field.role.rawValue, field.role.rawValue))
+          runs.append(lanes_run(first: field.role.rawValue, last: field.role.rawValue))
         }
         open = true
       } else {
@@ -249,7 +262,7 @@ final class TextPlan {
     let repeated = Set(fields.map(\.role).filter { role in fields.count { $0.role == role } > 1 })
     if !repeated.isDisjoint(with: wanted) {
       // Rare: fall back to one slice per role.
-      return wanted.intersection(fields.map(\.role)).map(\.rawValue).sorted().map { ($0, $0) }
+      return wanted.intersection(fields.map(\.role)).map(\.rawValue).sorted().map { lanes_run(first: $0, last: $0) }
     }
     return runs
   }
