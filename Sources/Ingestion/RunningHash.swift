@@ -1,3 +1,5 @@
+internal import CLanes
+
 /// A hash over all bytes fed so far, which can be put aside and taken up again, and which does not depend on how the
 /// bytes were cut into pieces.
 ///
@@ -74,14 +76,10 @@ struct RunningHash: Equatable, Sendable {
 
   @inline(__always)
   private mutating func mix(_ word0: UInt64, _ word1: UInt64, _ word2: UInt64, _ word3: UInt64) {
-    lane0 = (lane0 ^ word0) &* RunningHash.multiplier
-    lane1 = (lane1 ^ word1) &* RunningHash.multiplier
-    lane2 = (lane2 ^ word2) &* RunningHash.multiplier
-    lane3 = (lane3 ^ word3) &* RunningHash.multiplier
-    lane0 = lane0 << 31 | lane0 >> 33
-    lane1 = lane1 << 31 | lane1 >> 33
-    lane2 = lane2 << 31 | lane2 >> 33
-    lane3 = lane3 << 31 | lane3 >> 33
+    lane0 = lanes_rotated((lane0 ^ word0) &* RunningHash.multiplier, 31)
+    lane1 = lanes_rotated((lane1 ^ word1) &* RunningHash.multiplier, 31)
+    lane2 = lanes_rotated((lane2 ^ word2) &* RunningHash.multiplier, 31)
+    lane3 = lanes_rotated((lane3 ^ word3) &* RunningHash.multiplier, 31)
   }
 
   private static func avalanche(_ value: UInt64) -> UInt64 {

@@ -15,8 +15,8 @@ import Testing
     "FlowStore": ["Flows", "GRDB", "GRDBSQLite", "Dispatch", "Glibc"],
     // Floor 3: these two never meet.
     "Ingestion": [
-      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CMalloc", "CZlib", "Yams", "Dispatch",
-      "Foundation", "Glibc", "Synchronization",
+      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CMalloc", "CZlib", "Yams",
+      "Dispatch", "Foundation", "Glibc", "Synchronization",
     ],
     "Reports": ["FlowStore", "Flows", "Foundation", "Glibc"],
     // Floor 4.

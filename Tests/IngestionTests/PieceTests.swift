@@ -33,6 +33,12 @@ struct PrefixTests {
     #expect(digests.count == 101)
   }
 
+  @Test("the hash is what stores of earlier versions hold")
+  func known() {
+    #expect([UInt8](0..<100).withUnsafeBytes { RunningHash(of: $0).digest } == 0xB4F9_70EB_C466_CD3A)
+    #expect(RunningHash().digest == 0xF07D_B63B_9818_B8E8)
+  }
+
   @Test("rungs stand at line ends, are few, and come back from the store as they were")
   func rungs() throws {
     let bytes = Scene.lines(1...9000)
