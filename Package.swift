@@ -25,7 +25,7 @@ let package = Package(
     .target(
       name: "FlowStore",
       dependencies: [
-        "Flows", .product(name: "GRDB", package: "GRDB.swift"),
+        "Flows", "CMalloc", .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ],
       plugins: ["EmbedQueries"]),

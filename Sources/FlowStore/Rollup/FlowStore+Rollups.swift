@@ -56,6 +56,7 @@ extension FlowStore {
       }
       try commit()
       settle()
+      FreedMemory.giveBack()
     }
     return hasDropped
   }
@@ -85,6 +86,7 @@ extension FlowStore {
         for input in old.isEmpty ? inputs : old { try input.delete(db) }
         return false
       }
+      FreedMemory.giveBack()
     }
     return true
   }

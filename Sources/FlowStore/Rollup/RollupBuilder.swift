@@ -147,11 +147,13 @@ final class RollupBuilder: @unchecked Sendable {
     guard let merge = RollupMerge(parts.map(\.run), groups) else { return nil }
     for number in parts.reduce(into: Set<Int64>(), { $0.formUnion($1.chunks) }).sorted() {
       // Read here, for the connection is this thread's; counts and durations are joined at the same time.
-      let inputs = (0..<2).map { kind in parts.map { $0.chunk(kind, number) } }
       let made = Made<RollupBytes>([RollupBytes(), RollupBytes()])
-      DispatchQueue.concurrentPerform(iterations: 2) { kind in
-        let bytes = kind == 0 ? merge.counts(number, inputs[0]) : merge.durations(number, inputs[1])
-        made.set(kind, bytes ?? RollupBytes(), isGood: bytes != nil)
+      do {
+        let inputs = (0..<2).map { kind in parts.map { $0.chunk(kind, number) } }
+        DispatchQueue.concurrentPerform(iterations: 2) { kind in
+          let bytes = kind == 0 ? merge.counts(number, inputs[0]) : merge.durations(number, inputs[1])
+          made.set(kind, bytes ?? RollupBytes(), isGood: bytes != nil)
+        }
       }
       guard made.isGood else { return nil }
       for (kind, bytes) in made.values.enumerated() { try take(kind, number, bytes) }

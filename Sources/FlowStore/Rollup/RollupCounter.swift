@@ -3,18 +3,20 @@ struct RollupCounter {
   private let request: TallyRequest
   private let tables: VerdictTables
   private let verdicts: VerdictGroups
-  private(set) var groups: [Tally.Group] = []
-  private(set) var durations: [Histogram] = []
+  private var groups: [Tally.Group] = []
+  private var durations: [Histogram] = []
+  /// The number of the first of `groups`: those before it were taken.
+  private var base = 0
   private(set) var timed = GroupTable()
   /// What the request's second query told of; nil without one.
   private(set) var totals: VerdictTotals?
   private let sourceCount: Int
-  /// By verdict, and in it by source: the number in `groups`, if that is not before `begin`.
+  /// By verdict, and in it by source: the number of the group, if that is not before `begin`.
   private var slots: [[Int32]] = []
   private var lastVerdict: Int32 = -1
   private var lastSource: Int32 = -1
   private var lastSlot = -1
-  /// Where the present group of destinations begins in `groups`.
+  /// The first number of the present group of destinations.
   private var begin = 0
   private var destination: Int64 = -1
   private var destinationClass: Int32 = -2
@@ -33,9 +35,21 @@ struct RollupCounter {
     let classes = tables.destinationClasses
     destinationClass = destination >= 0 && destination < classes.count ? classes[Int(destination)] : -2
     if group != self.group {
-      begin = groups.count
+      begin = base + groups.count
       self.group = group
     }
+  }
+
+  /// What was counted, group by group, since this was asked last.
+  mutating func take() -> GroupSums {
+    let sums = GroupSums(groups: Array(groups), durations: durations)
+    base += groups.count
+    begin = base
+    group = -1
+    // Their memory is used again, which costs less than as much of the system's.
+    groups.removeAll(keepingCapacity: true)
+    durations.removeAll(keepingCapacity: true)
+    return sums
   }
 
   /// - Parameter histogram: nil where durations are not measured.
@@ -50,10 +64,11 @@ struct RollupCounter {
   @inline(__always)
   private mutating func slot(_ verdict: Int32, _ source: Int32) -> Int {
     // Entries come sorted, so that one often adds to what the one before did.
-    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot }
+    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot - base }
     (lastVerdict, lastSource) = (verdict, source)
-    lastSlot = lookUp(verdict, source)
-    return lastSlot
+    let slot = lookUp(verdict, source)
+    lastSlot = base + slot
+    return slot
   }
 
   @inline(__always)
@@ -61,8 +76,8 @@ struct RollupCounter {
     while slots.count <= Int(verdict) { slots.append([]) }
     if slots[Int(verdict)].isEmpty { slots[Int(verdict)] = [Int32](repeating: -1, count: sourceCount) }
     let known = Int(slots[Int(verdict)][Int(source)])
-    if known >= begin { return known }
-    slots[Int(verdict)][Int(source)] = Int32(groups.count)
+    if known >= begin { return known - base }
+    slots[Int(verdict)][Int(source)] = Int32(base + groups.count)
     groups.append(
       Tally.Group(key: Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0))))
     return groups.count - 1

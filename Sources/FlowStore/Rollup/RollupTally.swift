@@ -14,8 +14,8 @@ final class RollupTally: @unchecked Sendable {
   private var order: [(destination: Int64, group: Int32)] = []
   private let lock = DispatchSemaphore(value: 1)
   private var next = 0
-  private var groups: [Tally.Group] = []
-  private var durations: [Histogram] = []
+  /// What was counted, share by share.
+  private var counted: [GroupSums] = []
   /// Where times tell groups apart, or are told of them.
   private var timed = GroupTable()
   private var isWhole = true
@@ -128,12 +128,19 @@ final class RollupTally: @unchecked Sendable {
       counter.turn(to: -1, group)
       scanned.add(group, to: &counter)
     }
-    groups += counter.groups
-    durations += counter.durations
-    if isWhole { return GroupSums(groups: groups, durations: durations) }
-    var whole = GroupTable()
-    whole.add(groups, durations)
-    return whole.sums
+    counted.append(counter.take())
+    guard isWhole else {
+      var whole = GroupTable()
+      for sums in counted { whole.add(sums) }
+      return whole.sums
+    }
+    var sums = GroupSums()
+    sums.groups.reserveCapacity(counted.reduce(0) { $0 + $1.groups.count })
+    for share in counted {
+      sums.groups += share.groups
+      sums.durations += share.durations
+    }
+    return sums
   }
 
   /// Whole groups, unless one alone is larger than a share should be.
@@ -176,10 +183,12 @@ final class RollupTally: @unchecked Sendable {
           }
         }
       }
+      let sums = counter.take()
+      lock.wait()
+      counted.append(sums)
+      lock.signal()
     }
     lock.wait()
-    groups += counter.groups
-    durations += counter.durations
     timed.add(counter.timed)
     if let more = counter.totals { totals = totals?.adding(more) }
     lock.signal()

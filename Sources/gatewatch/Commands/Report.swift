@@ -41,6 +41,7 @@ struct ReportCommand: ParsableCommand {
   static let notCovered: Int32 = 3
 
   func run() throws {
+    FreedMemory.isKept()
     try Terminal.exiting {
       let catalogue = try store.catalogue()
       if list { return try ReportCommand.printList(catalogue) }

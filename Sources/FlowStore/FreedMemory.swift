@@ -1,0 +1,17 @@
+internal import CMalloc
+
+/// What becomes of memory that was freed.
+public enum FreedMemory {
+  /// The largest piece that malloc is told of without refusing.
+  private static let largestPiece: Int32 = 32 << 20
+
+  /// For a run that soon needs as much again and then ends: kept by the process, for the system would clear each page of it
+  /// anew.
+  public static func isKept() {
+    mallopt(M_MMAP_THRESHOLD, largestPiece)
+    mallopt(M_TRIM_THRESHOLD, .max)
+  }
+
+  /// Gives back what no thread uses: each keeps what it has freed for itself, and with every piece of work a little more.
+  static func giveBack() { malloc_trim(0) }
+}
