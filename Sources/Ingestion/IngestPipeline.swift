@@ -88,8 +88,8 @@ public final class IngestPipeline {
       for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
       return
     }
-    try Rejudge.run(store: store, policy: policy)
-    let tooDense = options.joinsHops ? try JoinHops.run(store: store) : 0
+    var facts = try Rejudge.run(store: store, policy: policy)
+    let tooDense = options.joinsHops ? try JoinHops.run(store: store, known: facts.take()) : 0
     if options.joinsHops { try store.refreshOwnLogs() }
     if tooDense > 0 {
       summary.problems.append(

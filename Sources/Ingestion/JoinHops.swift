@@ -31,16 +31,19 @@ public enum JoinHops {
     var flows: Int64
   }
 
-  /// - Parameter worthPages: another limit, for tests of either way.
+  /// - Parameters:
+  ///   - known: the store's facts, where they were just read; they are let go as soon as they have been used.
+  ///   - worthPages: another limit, for tests of either way.
   /// - Returns: the minutes that hold too many flows to be joined.
   @discardableResult
-  public static func run(store: FlowStore, worthPages: Int64 = JoinHops.worthPages) throws(StoreError) -> Int {
+  public static func run(
+    store: FlowStore, known: consuming StoredFacts? = nil, worthPages: Int64 = JoinHops.worthPages
+  ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
-    let facts = try store.facts()
-    let traits = HopTraits(
-      sources: facts.sources.map { ($0.id, $0.source) }, destinations: facts.destinations, outcomes: facts.outcomes,
-      secondViews: try store.secondViews())
+    let secondViews = try store.secondViews()
+    let traits =
+      if let known { traits(of: known, secondViews) } else { traits(of: try store.facts(), secondViews) }
     var tooDense = 0
     var stretches: [Stretch] = []
     for (from, until) in apart(from: try store.talliedMinutes(), reach(of: open)) {
@@ -58,6 +61,12 @@ public enum JoinHops {
     try join(stretches, traits, store, pages)
     try store.closeMinutes()
     return tooDense
+  }
+
+  private static func traits(of facts: consuming StoredFacts, _ secondViews: Set<Int64>) -> HopTraits {
+    HopTraits(
+      sources: facts.sources.map { ($0.id, $0.source) }, destinations: facts.destinations, outcomes: facts.outcomes,
+      secondViews: secondViews)
   }
 
   /// The minutes in which something may change, as stretches.

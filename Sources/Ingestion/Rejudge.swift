@@ -8,15 +8,14 @@ public import Flows
 public enum Rejudge {
   /// Does nothing when the store is judged already, by the same policy.
   /// - Parameter policy: nil for zero configuration.
-  /// - Returns: the judgement, when one was needed.
+  /// - Returns: the facts that were judged, when this was needed.
   @discardableResult
-  public static func run(store: FlowStore, policy: Policy?) throws(StoreError) -> Judgement? {
+  public static func run(store: FlowStore, policy: Policy?) throws(StoreError) -> StoredFacts? {
     let hash = try store.judgedPolicyHash
     if store.isJudged, hash == (policy?.hash ?? "") { return nil }
     let facts = try store.facts()
-    let judgement = judge(facts, policy: policy)
-    try store.apply(judgement)
-    return judgement
+    try store.apply(judge(facts, policy: policy))
+    return facts
   }
 
   /// As `run`, for a store of which no new lines were read, and with what its logs look like by the new verdicts.
