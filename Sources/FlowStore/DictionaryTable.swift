@@ -21,13 +21,18 @@ final class DictionaryTable {
   private let rows: UnsafeMutablePointer<EntryTable.Content>
   /// All hashes of this kind in the store, where that is known.
   private var known: HashSet64?
-  /// Hashes of the rows that are put off.
-  private var pending: [Int64] = []
+  /// Of the rows that are put off: hashes, and where their ids go.
+  private var pending: [(hash: Int64, check: Int64, place: Int)] = []
+  /// Entries that were asked for in this run: each parser asks for its own. A second hash with another seed stands for the
+  /// columns, which are not at hand: that both agree by chance will not happen.
+  private var recent: [Int64: (check: Int64, id: Int64)] = [:]
+  private let checkSeed = UInt64.random(in: .min ... .max)
 
   /// Bytes of text that are put off.
   private static let mostPending = 1 << 20
   /// Hashes that are remembered: 8 MB of them.
   private static let mostKnown = 1 << 19
+  private static let mostRecent = 1 << 15
 
   /// - Parameter rows: what the connection's `EntryTable` shows.
   init(
@@ -73,6 +78,7 @@ final class DictionaryTable {
   func forget(_ db: Database) throws(StoreError) {
     rows.pointee.removeAll()
     pending.removeAll(keepingCapacity: true)
+    recent.removeAll(keepingCapacity: true)
     let any = try db.statement("select exists (select 1 from dictionary_key where kind = ?)")
     any.bind(kind, at: 1)
     known = try any.step() && any.int(0) == 0 ? HashSet64() : nil
@@ -86,9 +92,12 @@ final class DictionaryTable {
     for index in 0..<count {
       let values = try values(index)
       let hash = hash(values)
-      if known?.insert(hash) ?? false {
+      let check = DictionaryTable.hash(values, seed: checkSeed)
+      if let entry = recent[hash], entry.check == check {
+        map.append(entry.id)
+      } else if known?.insert(hash) ?? false {
         rows.pointee.append(values)
-        pending.append(hash)
+        pending.append((hash, check, map.count))
         map.append(0)
         if known!.count >= DictionaryTable.mostKnown { known = nil }
         if known == nil || rows.pointee.size >= DictionaryTable.mostPending { try insertPending(&map, on: db) }
@@ -98,6 +107,7 @@ final class DictionaryTable {
         try insertPending(&map, on: db)
         let (id, isNew) = try id(of: values, hash, on: db)
         map.append(id)
+        remember(hash, check, id)
         hasNew = hasNew || isNew
       }
     }
@@ -105,16 +115,25 @@ final class DictionaryTable {
     return hasNew
   }
 
-  /// Inserts the rows that were put off, which are the last ones of `map`.
+  private func remember(_ hash: Int64, _ check: Int64, _ id: Int64) {
+    if recent.count >= DictionaryTable.mostRecent { recent.removeAll(keepingCapacity: true) }
+    recent[hash] = (check, id)
+  }
+
+  /// Inserts the rows that were put off, and notes their ids in `map`.
   private func insertPending(_ map: inout [Int64], on db: Database) throws(StoreError) {
     if pending.isEmpty { return }
     try EntryTable.Content.run(rows, insertAll)
     // One insert gave its rows consecutive ids.
     let first = db.lastInsertedRowID - Int64(pending.count) + 1
-    for index in pending.indices { map[map.count - pending.count + index] = first + Int64(index) }
+    // They may be followed by others that were known.
+    for (index, entry) in pending.enumerated() {
+      map[entry.place] = first + Int64(index)
+      remember(entry.hash, entry.check, first + Int64(index))
+    }
     // In the order of the index, which then goes through its pages once.
-    for index in pending.indices.sorted(by: { pending[$0] < pending[$1] }) {
-      rows.pointee.append([.integer(kind), .integer(pending[index]), .integer(first + Int64(index))])
+    for index in pending.indices.sorted(by: { pending[$0].hash < pending[$1].hash }) {
+      rows.pointee.append([.integer(kind), .integer(pending[index].hash), .integer(first + Int64(index))])
     }
     pending.removeAll(keepingCapacity: true)
     try EntryTable.Content.run(rows, insertKeys)

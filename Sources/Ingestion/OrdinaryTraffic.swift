@@ -9,20 +9,21 @@ internal import Flows
 final class OrdinaryTraffic: FlowSieve {
   private let policy: Policy?
   private let slowMs: Int64
-  private var facts: StoredFacts
+  @exclusivity(unchecked) private var facts: StoredFacts
   private var foresight: Foresight
   /// Facts known when `foresight` was made.
   private var learned = 0
+  // What each flow asks for is not checked for accesses that meet: who stores has the sieve alone.
   // By row id; -1 where there is none, or where it was not asked about yet.
-  private var sourcePlaces: [Int32] = []
-  private var destinationPlaces: [Int32] = []
-  private var outcomePlaces: [Int32] = []
-  private var sourceNumbers: [Int32] = []
-  private var destinationNumbers: [Int32] = []
+  @exclusivity(unchecked) private var sourcePlaces: [Int32] = []
+  @exclusivity(unchecked) private var destinationPlaces: [Int32] = []
+  @exclusivity(unchecked) private var outcomePlaces: [Int32] = []
+  @exclusivity(unchecked) private var sourceNumbers: [Int32] = []
+  @exclusivity(unchecked) private var destinationNumbers: [Int32] = []
   /// By number of the source, in it by that of the destination: number of the context, `exception`, or `unasked`.
-  private var contexts: [[Int8]] = []
+  @exclusivity(unchecked) private var contexts: [[Int8]] = []
   /// By number of the context, in it by row id of the outcome: 1 ordinary, 0 not, -1 not asked about yet.
-  private var endings: [[Int8]]
+  @exclusivity(unchecked) private var endings: [[Int8]]
 
   private static let unasked: Int8 = -1
   private static let exception: Int8 = -2

@@ -1,4 +1,5 @@
 internal import Flows
+internal import Glibc
 
 /// Makes a run from flows that have no row. As `RollupSlice`, with each source, outcome and hour told apart, and with so
 /// little kept of a flow that those of a run stay in the processor's cache while they are sorted.
@@ -20,24 +21,40 @@ final class TallySlice {
   private let facts: UnsafeMutablePointer<Facts>
   private let sorted: UnsafeMutablePointer<Facts>
   private let sorter = RadixSorter(capacity: capacity)
-  private(set) var count = 0
+  // One thread at a time has the slice, and asks nothing while it takes a flow: no access can meet another.
+  @exclusivity(unchecked) private(set) var count = 0
   /// Hours that flows can begin in.
   private(set) var hours: Range<Int64> = 0..<0
-  private var beginMs: Int64 = 0
-  /// Of outcomes by row id: which of the slice's it is, -1 for none; and the row ids of these.
-  private var outcomeNumbers: [Int32] = []
+  @exclusivity(unchecked) private var beginMs: Int64 = 0
+  /// Of outcomes by row id: which of the slice's it is, counted from 1, 0 for none; and the row ids of these.
+  private let outcomeNumbers: UnsafeMutablePointer<Int32>
   private var outcomes: [Int64] = []
-  /// Sources by row id.
-  private var isSource: [Bool] = []
+  /// Whether there are flows of a source, by row id; and the row ids of these.
+  private let isSource: UnsafeMutablePointer<Bool>
+  private var sources: [Int64] = []
 
+  /// Outcomes with greater row ids are not taken.
+  private static let mostOutcomes: Int64 = 1 << 20
+
+  /// Memory that nothing is written to costs nothing.
   init() {
     facts = .allocate(capacity: TallySlice.capacity)
     sorted = .allocate(capacity: TallySlice.capacity)
+    outcomeNumbers = TallySlice.zeros(Int(TallySlice.mostOutcomes))
+    isSource = TallySlice.zeros(Int(Key.most(Key.sourceBits)))
+  }
+
+  /// Pages of zeros as the system gives them, and not touched before they are used.
+  private static func zeros<Number>(_ count: Int) -> UnsafeMutablePointer<Number> {
+    guard let memory = calloc(count, MemoryLayout<Number>.stride) else { fatalError("out of memory") }
+    return memory.bindMemory(to: Number.self, capacity: count)
   }
 
   deinit {
     facts.deallocate()
     sorted.deallocate()
+    free(outcomeNumbers)
+    free(isSource)
   }
 
   /// A key, from the high bits down.
@@ -67,8 +84,7 @@ final class TallySlice {
       source >= 0, source < Key.most(Key.sourceBits), destination >= 0, destination < Key.most(Key.destinationBits),
       let outcome = number(ofOutcome: outcome)
     else { return false }
-    if Int(source) >= isSource.count { isSource += repeatElement(false, count: Int(source) + 1 - isSource.count) }
-    isSource[Int(source)] = true
+    if !isSource[Int(source)] { note(source: source) }
     var key = UInt64(destination)
     key = key << Key.outcomeBits | UInt64(outcome)
     key = key << Key.sourceBits | UInt64(source)
@@ -90,17 +106,26 @@ final class TallySlice {
     return true
   }
 
+  @inline(never)
+  private func note(source: Int64) {
+    isSource[Int(source)] = true
+    sources.append(source)
+  }
+
   /// nil where there is no room for one more.
   @inline(__always)
   private func number(ofOutcome id: Int64) -> Int32? {
-    guard id >= 0, id < Int64(Int32.max) else { return nil }
-    let id = Int(id)
-    if id < outcomeNumbers.count, outcomeNumbers[id] >= 0 { return outcomeNumbers[id] }
+    guard id >= 0, id < TallySlice.mostOutcomes else { return nil }
+    let number = outcomeNumbers[Int(id)]
+    return number > 0 ? number - 1 : newNumber(ofOutcome: id)
+  }
+
+  @inline(never)
+  private func newNumber(ofOutcome id: Int64) -> Int32? {
     guard Int64(outcomes.count) < Key.most(Key.outcomeBits) else { return nil }
-    if id >= outcomeNumbers.count { outcomeNumbers += repeatElement(-1, count: id + 1 - outcomeNumbers.count) }
-    outcomeNumbers[id] = Int32(outcomes.count)
-    outcomes.append(Int64(id))
-    return outcomeNumbers[id]
+    outcomes.append(id)
+    outcomeNumbers[Int(id)] = Int32(outcomes.count)
+    return Int32(outcomes.count - 1)
   }
 
   /// The run of what was taken, if anything was; takes flows for the next one afterwards.
@@ -116,7 +141,7 @@ final class TallySlice {
       firstFlow: 0, lastFlow: 0, flows: Int64(count), firstMs: beginMs + Int64(first), lastMs: beginMs + Int64(last))
     run.shelf = .tally
     run.outcomes = outcomes.sorted().map { ($0, $0) }
-    run.sources = isSource.indices.filter { isSource[$0] }.map { (Int64($0), Int64($0)) }
+    run.sources = sources.sorted().map { ($0, $0) }
     sorter.sort(count)
     // By itself: many look-ups in memory then overlap.
     let (facts, sorted, places) = (facts, sorted, sorter.places)
@@ -126,9 +151,10 @@ final class TallySlice {
 
   func removeAll() {
     count = 0
-    for outcome in outcomes { outcomeNumbers[Int(outcome)] = -1 }
+    for outcome in outcomes { outcomeNumbers[Int(outcome)] = 0 }
     outcomes.removeAll(keepingCapacity: true)
-    for source in isSource.indices { isSource[source] = false }
+    for source in sources { isSource[Int(source)] = false }
+    sources.removeAll(keepingCapacity: true)
   }
 
   private func content(_ scale: RollupScale) -> RollupContent {

@@ -8,11 +8,11 @@ internal import GRDBSQLite
 /// What cannot be summed up is not taken, and gets a row: ids or outcomes beyond what a key has room for, and times so far
 /// apart that hours could not be told apart.
 final class TallyWriter {
-  private var slice: TallySlice?
+  private let slice = TallySlice()
   private var taken: [Int64: Int64] = [:]
   /// Minutes of starts and ends, and where the last flow stood.
   private var minutes: Set<LogMinute> = []
-  private var last = LogMinute(log: -1, minute: 0)
+  @exclusivity(unchecked) private var last = LogMinute(log: -1, minute: 0)
 
   private struct LogMinute: Hashable {
     var log, minute: Int64
@@ -21,27 +21,25 @@ final class TallyWriter {
   /// So many flows are worth a run of their own when time moves on.
   private static let worthRun = 512
 
-  private var count: Int { slice?.count ?? 0 }
   /// The slice must be closed before more than this is taken.
-  var room: Int { TallySlice.capacity - count }
+  var room: Int { TallySlice.capacity - slice.count }
 
   func forget() {
-    slice = nil
+    slice.removeAll()
     (taken, minutes, last) = ([:], [], LogMinute(log: -1, minute: 0))
   }
 
   /// Whether time has moved on so far that the run should end before a flow of this time.
   @inline(__always)
   func isBehind(_ startedAtMs: Int64) -> Bool {
-    guard let slice, slice.count >= TallyWriter.worthRun else { return false }
+    guard slice.count >= TallyWriter.worthRun else { return false }
     return RollupGroups.hour(startedAtMs) >= slice.hours.upperBound
   }
 
   /// False where the flow must get a row.
   @inline(__always)
   func take(_ row: FlowRow, source: Int64, destination: Int64, outcome: Int64, log: Int64) -> Bool {
-    if slice == nil { slice = TallySlice() }
-    guard let slice, slice.take(row, source: source, destination: destination, outcome: outcome) else { return false }
+    guard slice.take(row, source: source, destination: destination, outcome: outcome) else { return false }
     note(row.startedAtMs, log)
     if row.durationMs > 0 { note(row.startedAtMs + row.durationMs, log) }
     return true
@@ -59,7 +57,7 @@ final class TallyWriter {
 
   /// Writes what was taken since the last time.
   func close(_ db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)?) throws(StoreError) {
-    guard let made = slice?.close() else { return }
+    guard let made = slice.close() else { return }
     try beforeWrite?("tally")
     var run = made.run
     try TallyWriter.insert(&run, made.content, db)
