@@ -140,6 +140,45 @@ struct KeepTests {
     try expectCounted(1...1_049)
   }
 
+  /// Knows of no exception until it is told better.
+  private final class Blind: FlowSieve {
+    func learn(
+      sources: [(id: Int64, source: Source)], destinations: [(id: Int64, destination: Destination)],
+      outcomes: [(id: Int64, outcome: Outcome)], of log: LogRecord
+    ) {}
+    func isOrdinary(source: Int64, destination: Int64, outcome: Int64, durationMs: Int64) -> Bool { true }
+  }
+
+  @Test("flows without rows that turn out to be bypass once all is read are counted, warned of, and news for alert")
+  func lateBypass() throws {
+    func ingest(_ sieve: (any FlowSieve)?) throws -> [String] {
+      let store = try FlowStore(path: scene.database)
+      defer { store.close() }
+      let pipeline = IngestPipeline(store: store, options: scene.options)
+      pipeline.sieveInstead = sieve
+      return try pipeline.run(paths: [scene.path("access.log")], policy: nil).problems.map(\.message)
+    }
+    func judgement() throws -> String? { try scene.texts("select value from meta where key = 'judgement'").first }
+    try scene.write("access.log", bytes: Self.lines(1...1_000))
+    // Of the twenty, the first one to each of its destinations has a row.
+    let warnings = try ingest(Blind())
+    let rows = try scene.stored().count { $0 % 50 == 0 }
+    #expect((1...3).contains(rows))
+    #expect(
+      warnings == [
+        "\(20 - rows) flows turned out to be bypass once all lines were read; they are counted, and have no row"
+      ])
+    try expectCounted(1...1_000)
+    // Alert looks at all flows again where verdicts are others than they were.
+    let before = try #require(try judgement())
+    #expect(before.hasSuffix("-1"))
+    // What is known already is no news of the next run.
+    try scene.append("access.log", bytes: Self.lines(1_001...1_010))
+    #expect(try ingest(nil) == [])
+    #expect(try judgement() == before)
+    try expectCounted(1...1_010)
+  }
+
   @Test("a log cut in the middle is continued: lines without rows are recognised, too")
   func cutInTheMiddle() throws {
     try scene.write("access.log", bytes: Self.lines(1...9000))
