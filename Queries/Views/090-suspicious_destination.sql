@@ -88,7 +88,9 @@ resolving as materialized (
     f.destination as id,
     min(f.started_at_ms) as first_ms,
     max(f.started_at_ms) as last_ms
-  from flow f
+  -- Mostly there is none, and then no flow is looked at.
+  from (select 1 from candidate limit 1)
+  cross join flow f
   join candidate k on k.id = f.destination
   join source s on s.id = f.source
   join outcome o on o.id = f.outcome
