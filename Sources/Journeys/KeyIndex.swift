@@ -1,3 +1,13 @@
+/// Spreads keys over a table. What a client writes goes into keys, by functions that everybody can read; where a key lies
+/// depends on a number of this run's own, so that nobody can make many lie at one place.
+private enum Spread {
+  static let seed = UInt64.random(in: .min ... .max) | 1
+
+  @inline(__always) static func slot(of key: UInt64, _ seed: UInt64, _ mask: Int) -> Int {
+    Int(truncatingIfNeeded: (key &* seed) >> 32) & mask
+  }
+}
+
 /// Hops by a 64-bit key: an open table of keys, with the hops of one key in a chain.
 ///
 /// Filled once, then asked; it is as large as what it holds.
@@ -13,6 +23,7 @@ struct KeyIndex {
   private var entries: [Entry]
   /// Of each key the entry that was added last, -1 for none. Nothing else, so that many fit into the processor's cache.
   private var heads: [Int32]
+  private let seed = Spread.seed
   var isEmpty: Bool { entries.isEmpty }
 
   init(_ entries: consuming [Entry]) {
@@ -22,10 +33,12 @@ struct KeyIndex {
     var size = 16
     while size < self.entries.count * 2 { size *= 2 }
     heads = Array(repeating: -1, count: size)
+    let seed = seed
     self.entries.withUnsafeMutableBufferPointer { entries in
       heads.withUnsafeMutableBufferPointer { heads in
         for entry in entries.indices {
-          let slot = KeyIndex.slot(of: entries[entry].key, UnsafeBufferPointer(entries), UnsafeBufferPointer(heads))
+          let slot = KeyIndex.slot(
+            of: entries[entry].key, seed, UnsafeBufferPointer(entries), UnsafeBufferPointer(heads))
           entries[entry].next = heads[slot]
           heads[slot] = Int32(truncatingIfNeeded: entry)
         }
@@ -36,10 +49,10 @@ struct KeyIndex {
   /// At most half of `heads` is taken, so the search ends.
   @inline(__always)
   private static func slot(
-    of key: UInt64, _ entries: UnsafeBufferPointer<Entry>, _ heads: UnsafeBufferPointer<Int32>
+    of key: UInt64, _ seed: UInt64, _ entries: UnsafeBufferPointer<Entry>, _ heads: UnsafeBufferPointer<Int32>
   ) -> Int {
     let mask = heads.count &- 1
-    var slot = Int(truncatingIfNeeded: key ^ key >> 32) & mask
+    var slot = Spread.slot(of: key, seed, mask)
     while heads[slot] >= 0, entries[Int(heads[slot])].key != key { slot = (slot &+ 1) & mask }
     return slot
   }
@@ -48,7 +61,7 @@ struct KeyIndex {
   @inline(__always)
   func ask<Result>(_ body: (Asked) -> Result) -> Result {
     entries.withUnsafeBufferPointer { entries in
-      heads.withUnsafeBufferPointer { heads in body(Asked(entries: entries, heads: heads)) }
+      heads.withUnsafeBufferPointer { heads in body(Asked(entries: entries, heads: heads, seed: seed)) }
     }
   }
 
@@ -56,10 +69,11 @@ struct KeyIndex {
   struct Asked {
     fileprivate let entries: UnsafeBufferPointer<Entry>
     fileprivate let heads: UnsafeBufferPointer<Int32>
+    fileprivate let seed: UInt64
 
     /// The first entry of a key's chain; negative for none.
     @inline(__always) func chain(of key: UInt64) -> Int32 {
-      heads.isEmpty ? -1 : heads[KeyIndex.slot(of: key, entries, heads)]
+      heads.isEmpty ? -1 : heads[KeyIndex.slot(of: key, seed, entries, heads)]
     }
 
     /// The chain that begins with this entry has more than `count`.
@@ -116,10 +130,11 @@ struct KeySet: Sendable {
   /// 0 for none; so a key 0 is taken for 1.
   private var slots: [UInt64] = []
   private var count = 0
+  private let seed = Spread.seed
 
   @inline(__always) private func slot(of key: UInt64) -> Int {
     let mask = slots.count &- 1
-    var slot = Int(truncatingIfNeeded: key ^ key >> 32) & mask
+    var slot = Spread.slot(of: key, seed, mask)
     while slots[slot] != 0, slots[slot] != key { slot = (slot &+ 1) & mask }
     return slot
   }
