@@ -88,13 +88,24 @@ final class BatchWriter {
 
   /// Of this store alone, and in no log: what is in the logs cannot have been made to collide.
   private static func hashSeed(_ db: Database) throws(StoreError) -> UInt64 {
-    try db.statement("insert or ignore into meta (key, value) values ('hash_seed', ?)")
-      .run(.text(String(UInt64.random(in: .min ... .max))))
     let row = try db.statement("select value from meta where key = 'hash_seed'")
-    guard try row.step(), let seed = row.text(0).flatMap({ UInt64($0) }) else {
-      throw .sqlite(code: SQLITE_CORRUPT, message: "the store's hash seed is missing", sql: nil)
+    if try !row.step() {
+      row.reset()
+      try seed(db)
+      guard try row.step() else {
+        throw .sqlite(code: SQLITE_CORRUPT, message: "the store's hash seed is missing", sql: nil)
+      }
+    }
+    guard let seed = row.text(0).flatMap({ UInt64($0) }) else {
+      throw .sqlite(code: SQLITE_CORRUPT, message: "the store's hash seed is no number", sql: nil)
     }
     return seed
+  }
+
+  /// Gives a new store its seed.
+  static func seed(_ db: Database) throws(StoreError) {
+    try db.statement("insert or ignore into meta (key, value) values ('hash_seed', ?)")
+      .run(.text(String(UInt64.random(in: .min ... .max))))
   }
 
   /// Statements must go before the connection does.

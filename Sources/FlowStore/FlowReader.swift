@@ -22,12 +22,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     guard let header = try FileHeader(path: path) else { throw .missing(path: path) }
     try header.requireStore(path: path)
     do {
-      var configuration = Configuration()
-      configuration.readonly = true
-      configuration.allowsUnsafeTransactions = true
-      configuration.busyMode = .timeout(5)
-      configuration.label = "gatewatch.reader"
-      queue = try DatabaseQueue(path: path, configuration: configuration)
+      queue = try FlowReader.opened(path)
       queryGuard = try queue.unsafeReentrantWrite { db in
         try db.execute(sql: "pragma cache_size = -\(FlowReader.cacheKiB)")
         // Large sorts go to a file, so that memory stays within bounds whatever is asked.
@@ -35,6 +30,8 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
         try db.execute(sql: "pragma mmap_size = 0")
         try db.execute(sql: "pragma trusted_schema = off")
         let found = try Int.fetchOne(db, sql: "pragma user_version") ?? 0
+        // Its writer was killed while it made it.
+        guard found > 0 else { throw StoreError.missing(path: path) }
         guard found <= Schema.version else {
           throw StoreError.newerSchema(path: path, found: found, known: Schema.version)
         }
@@ -70,6 +67,22 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
       throw .file(path: path, reason: "\(error)")
     }
     self.path = path
+  }
+
+  /// A killed writer's half transaction is undone first: SQLite's read-only connections cannot.
+  private static func opened(_ path: String) throws -> DatabaseQueue {
+    var configuration = Configuration()
+    configuration.readonly = true
+    configuration.allowsUnsafeTransactions = true
+    configuration.busyMode = .timeout(5)
+    configuration.label = "gatewatch.reader"
+    // GRDB looks at the file's schema to open it.
+    do { return try DatabaseQueue(path: path, configuration: configuration) } catch let error as DatabaseError
+      where error.extendedResultCode == .SQLITE_READONLY_ROLLBACK
+    {
+      try FlowStore.undoHalf(of: path)
+      return try DatabaseQueue(path: path, configuration: configuration)
+    }
   }
 
   deinit { close() }

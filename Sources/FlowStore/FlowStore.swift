@@ -21,6 +21,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   private let queue: DatabaseQueue
   private var lock: WriterLock?
   private var isOpen = true
+  private var journal: Journal
   var writer: BatchWriter
 
   /// Called with a name before each write; a test throws from it to stand for a failing disk.
@@ -39,29 +40,31 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   private static let pageSize = 16_384
 
   /// Opens the store, creating it (for this user alone) where there is none.
-  /// - Parameter wait: how long to wait for another writer to end.
-  public init(path: String, wait: Duration = .zero) throws(StoreError) {
+  ///
+  /// - Parameters:
+  ///   - wait: how long to wait for another writer to end.
+  ///   - fillsIfNew: much is to be written before anybody asks: where there is no store yet, see `Journal.undo`.
+  public init(path: String, wait: Duration = .zero, fillsIfNew: Bool = false) throws(StoreError) {
     let path = FlowStore.resolved(path)
     let header = try FileHeader(path: path)
     try header?.requireStore(path: path)
     let lock = try WriterLock(database: path, wait: wait)
     // Looked at again under the lock: another writer may just have made it.
-    try FileHeader(path: path)?.requireStore(path: path)
+    let present = try FileHeader(path: path)
+    try present?.requireStore(path: path)
     try FlowStore.createFile(path)
     do {
       var configuration = Configuration()
       configuration.allowsUnsafeTransactions = true  // a transaction stays open over several calls
       configuration.foreignKeysEnabled = false
       configuration.label = "gatewatch.store"
-      configuration.busyMode = .timeout(5)  // only readers are about; they block a checkpoint's end, never a write
       let queue = try DatabaseQueue(path: path, configuration: configuration)
-      writer = try queue.unsafeReentrantWrite { db in
+      (journal, writer) = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)
+        if present == nil { try Journal.beginFilling(db) }
         try Schema.migrate(db, path: path)
-        try db.execute(sql: "pragma journal_mode = wal")
-        try db.execute(sql: "pragma synchronous = normal")
-        try Schema.refreshViews(db)
-        return try BatchWriter(db)
+        let journal = present == nil && fillsIfNew ? Journal.undo : try Journal.writeAheadIfPossible(db)
+        return (journal, try BatchWriter(db))
       }
       self.queue = queue
     } catch let error as StoreError {
@@ -180,10 +183,18 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   }
 
   /// Moves all that was committed into the database file, so that a reader may count page by page; what a reader still
-  /// needs of the WAL stays there.
+  /// needs of the WAL stays there. A store that was being filled has a WAL from here on.
   public func settle() {
     queue.unsafeReentrantWrite { db in
       guard isOpen, !db.isInsideTransaction else { return }
+      moveAll(db)
+    }
+  }
+
+  private func moveAll(_ db: Database) {
+    switch journal {
+    case .undo: journal = (try? Journal.writeAheadIfPossible(db)) ?? .undo
+    case .writeAhead:
       sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
     }
   }
@@ -195,7 +206,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       isOpen = false
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }
       writer.finalize()
-      sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
+      moveAll(db)
     }
     try? queue.close()
     lock = nil

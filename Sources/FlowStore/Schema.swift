@@ -18,17 +18,22 @@ enum Schema {
   /// The version this program writes.
   static let version = steps.last?.version ?? 0
 
+  /// Tables and views as this program has them.
   static func migrate(_ db: Database, path: String) throws {
     let found = try Int.fetchOne(db, sql: "pragma user_version") ?? 0
     guard found <= version else { throw StoreError.newerSchema(path: path, found: found, known: version) }
-    guard found < version else { return }
+    if found == version, try hasPresentViews(db) { return }
     try db.inTransaction(.immediate) {
       for step in steps where step.version > found {
         try db.execute(sql: step.sql)
         try conversions[step.version]?(db)
       }
-      try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
-      try db.execute(sql: "pragma user_version = \(version)")
+      if found < version {
+        try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
+        try db.execute(sql: "pragma user_version = \(version)")
+        try BatchWriter.seed(db)
+      }
+      try refreshViews(db)
       return .commit
     }
   }
@@ -44,17 +49,13 @@ enum Schema {
     try String.fetchOne(db, sql: "select value from meta where key = 'views'") == viewsHash
   }
 
-  static func refreshViews(_ db: Database) throws {
+  private static func refreshViews(_ db: Database) throws {
     guard try !hasPresentViews(db) else { return }
-    try db.inTransaction(.immediate) {
-      for name in try String.fetchAll(db, sql: "select name from sqlite_schema where type = 'view' order by name") {
-        try db.execute(sql: "drop view \"\(name.replacing("\"", with: "\"\""))\"")
-      }
-      for view in views { try db.execute(sql: view.sql) }
-      try db.execute(
-        sql: "insert or replace into meta (key, value) values ('views', ?)", arguments: [viewsHash])
-      return .commit
+    for name in try String.fetchAll(db, sql: "select name from sqlite_schema where type = 'view' order by name") {
+      try db.execute(sql: "drop view \"\(name.replacing("\"", with: "\"\""))\"")
     }
+    for view in views { try db.execute(sql: view.sql) }
+    try db.execute(sql: "insert or replace into meta (key, value) values ('views', ?)", arguments: [viewsHash])
   }
 
   /// For a reader of a store that another version of this program left: this one's views, on this connection only, in

@@ -33,7 +33,11 @@ final class PageFile: @unchecked Sendable {
     let isNewest = sqlite3_txn_state(connection, "main") != SQLITE_TXN_READ
     let before = WriteAheadLog.Index(connection)?.header
     try look()
-    guard PageFile.isEmpty(path + "-journal") else { throw Unusable() }
+    // Where there is no write-ahead log, nobody writes to the file while it is read; but a transaction that writes may have
+    // done so itself.
+    guard sqlite3_txn_state(connection, "main") == SQLITE_TXN_READ || PageFile.isEmpty(path + "-journal") else {
+      throw Unusable()
+    }
     var handle: UnsafeMutablePointer<sqlite3_file>?
     let code = sqlite3_file_control(connection, "main", SQLITE_FCNTL_FILE_POINTER, &handle)
     guard code == SQLITE_OK, let handle, handle.pointee.pMethods != nil else { throw Unusable() }

@@ -1,0 +1,155 @@
+import Dispatch
+import Flows
+import Foundation
+import Testing
+
+@testable import FlowStore
+
+/// A store that is filled for the first time has no write-ahead log.
+@Suite("A new store that is being filled")
+struct JournalTests {
+  let folder: ScratchFolder
+
+  init() throws { folder = try ScratchFolder() }
+
+  private func has(_ suffix: String) -> Bool {
+    FileManager.default.fileExists(atPath: folder.path() + suffix)
+  }
+
+  @Test("has a journal until it is closed, and a write-ahead log when it is opened again")
+  func modes() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    #expect(try store.setting("journal_mode") == "truncate")
+    #expect(try store.setting("synchronous") == "2", "full")
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 100), into: &log)
+    try store.commit()
+    store.close()
+    #expect(!has("-journal") && !has("-wal"))
+    let again = try FlowStore(path: folder.path(), fillsIfNew: true)
+    #expect(try again.setting("journal_mode") == "wal")
+    #expect(try again.setting("synchronous") == "1", "normal")
+  }
+
+  @Test("has a write-ahead log once everything is in the file")
+  func settled() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 100), into: &log)
+    store.settle()
+    #expect(try store.setting("journal_mode") == "truncate", "not in the middle of a transaction")
+    try store.commit()
+    store.settle()
+    #expect(try store.setting("journal_mode") == "wal")
+    #expect(!has("-journal"))
+    try store.store(maker.batch(count: 100), into: &log)
+    try store.commit()
+    #expect(try FlowReader(path: folder.path()).value("select count(*) from flow") == 200)
+  }
+
+  @Test("is read as the last commit left it, by SQL and by pages, while the next one grows")
+  func readBeside() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 3000), into: &log)
+    try store.apply(judgement(of: store.facts()))
+    try store.commit()
+    try store.store(maker.batch(count: 500), into: &log)
+    // Pages that were there before are kept in the journal.
+    try store.access { db throws(StoreError) in try db.run("update flow set sent = 1 where id < 100") }
+    let reader = try FlowReader(path: folder.path())
+    #expect(try reader.value("select count(*) from flow") == 3000)
+    let words = "select 'any' from judged_flow f where f.id = :example order by f.id"
+    let before = try #require(try reader.tally(TallyRequest(), words: words))
+    #expect(before.groups.reduce(0) { $0 + $1.flows } == 3000)
+    try store.commit()
+    let after = try #require(try reader.tally(TallyRequest(), words: words))
+    #expect(after.groups.reduce(0) { $0 + $1.flows } == 3500)
+  }
+
+  @Test("commits when a reader has done with it, and not before; nothing fails")
+  func waits() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 100), into: &log)
+    try store.commit()
+    let reader = try FlowReader(path: folder.path())
+    let group = DispatchGroup()
+    var isFirst = true
+    let done = Flag()
+    try reader.query("select id from flow order by id limit 10") { _ in
+      guard isFirst else { return }
+      isFirst = false
+      try store.store(maker.batch(count: 100), into: &log)
+      DispatchQueue.global().async(group: group) {
+        try? store.commit()
+        done.set()
+      }
+      // However long it had: it cannot be done while this query is.
+      #expect(group.wait(timeout: .now() + .milliseconds(50)) == .timedOut)
+    }
+    group.wait()
+    #expect(done.isSet && !store.isInTransaction)
+    #expect(try reader.value("select count(*) from flow") == 200)
+  }
+
+  @Test("stays without a write-ahead log while somebody reads it")
+  func busy() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 100), into: &log)
+    try store.commit()
+    let reader = try FlowReader(path: folder.path())
+    var isFirst = true
+    try reader.query("select id from flow order by id limit 10") { _ in
+      guard isFirst else { return }
+      isFirst = false
+      store.settle()
+      let mode = try store.setting("journal_mode")
+      #expect(mode == "truncate")
+    }
+    store.settle()
+    #expect(try store.setting("journal_mode") == "wal")
+  }
+
+  @Test("is, after its writer was killed in the middle of a commit, read and filled as the commit before left it")
+  func killed() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 3000), into: &log)
+    try store.commit()
+    try store.access { db throws(StoreError) in try db.run("pragma cache_size = 10") }
+    // More than the cache holds: pages of the file are written over before the commit.
+    try store.access { db throws(StoreError) in
+      try db.run("begin immediate")
+      try db.run("update flow set sent = 1234567")
+    }
+    try store.store(maker.batch(count: 20_000), into: &log)
+    for name in ["read.db", "filled.db"] {
+      for suffix in ["", "-journal"] {
+        try FileManager.default.copyItem(atPath: folder.path() + suffix, toPath: folder.path(name) + suffix)
+      }
+    }
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.path("read.db")))
+    #expect(bytes.count > 2_000_000 / 4, "nothing was written before the commit: the test shows nothing")
+    let reader = try FlowReader(path: folder.path("read.db"))
+    #expect(try reader.value("select count(*) from flow") == 3000)
+    #expect(try reader.value("select count(*) from flow where sent = 1234567") == 0)
+    #expect(try reader.check() == [])
+    let filled = try FlowStore(path: folder.path("filled.db"), fillsIfNew: true)
+    #expect(try filled.setting("journal_mode") == "wal")
+    #expect(try filled.logs().map(\.lines) == [3000])
+  }
+}
+
+/// `@unchecked Sendable`: set before its group is left, and read behind that.
+private final class Flag: @unchecked Sendable {
+  private(set) var isSet = false
+  func set() { isSet = true }
+}
