@@ -1,12 +1,11 @@
 /// What one thread counts.
 struct RollupCounter {
   private let request: TallyRequest
+  private let sourceGroups: FixedArray<Int32>?
   private let tables: VerdictTables
   private let verdicts: VerdictGroups
-  private var groups: [Tally.Group] = []
+  private var groups = GroupBuffer()
   private var durations: [Histogram] = []
-  /// The number of the first of `groups`: those before it were taken.
-  private var base = 0
   private(set) var timed = GroupTable()
   /// What the request's second query told of; nil without one.
   private(set) var totals: VerdictTotals?
@@ -22,35 +21,41 @@ struct RollupCounter {
   private var destinationClass: Int32 = -2
   private var group: Int32 = -1
 
-  init(_ request: TallyRequest, _ tables: VerdictTables, _ verdicts: VerdictGroups, _ totals: VerdictTotals?) {
+  /// What is known of a class of sources under one outcome and kind.
+  private struct Known {
+    var stamp: UInt64 = 0
+    /// With the kind.
+    var number: Int = 0
+    var verdict: Int32 = 0
+  }
+  /// By class of the source, from -1 on: what holds where its stamp is `stamp`.
+  private var known: [Known]
+  private var stamp: UInt64 = 0
+
+  init(
+    _ request: TallyRequest, _ sourceGroups: FixedArray<Int32>?, _ tables: VerdictTables, _ verdicts: VerdictGroups,
+    _ totals: VerdictTotals?
+  ) {
     self.totals = totals
     self.request = request
+    self.sourceGroups = sourceGroups
     self.tables = tables
     self.verdicts = verdicts
     sourceCount = Int(max(request.sourceGroups?.max() ?? 0, 0)) + 1
+    known = [Known](repeating: Known(), count: tables.sourceClassCount + 1)
   }
 
   mutating func turn(to destination: Int64, _ group: Int32) {
     self.destination = destination
-    let classes = tables.destinationClasses
-    destinationClass = destination >= 0 && destination < classes.count ? classes[Int(destination)] : -2
+    destinationClass = tables.destinationClass(of: destination)
     if group != self.group {
-      begin = base + groups.count
+      begin = groups.count
       self.group = group
     }
   }
 
-  /// What was counted, group by group, since this was asked last.
-  mutating func take() -> GroupSums {
-    let sums = GroupSums(groups: Array(groups), durations: durations)
-    base += groups.count
-    begin = base
-    group = -1
-    // Their memory is used again, which costs less than as much of the system's.
-    groups.removeAll(keepingCapacity: true)
-    durations.removeAll(keepingCapacity: true)
-    return sums
-  }
+  /// What was counted, group by group. Only once.
+  mutating func take() -> (groups: GroupBuffer, durations: [Histogram]) { (groups, durations) }
 
   /// - Parameter histogram: nil where durations are not measured.
   mutating func add(_ other: Tally.Group, _ histogram: Histogram?) {
@@ -64,11 +69,10 @@ struct RollupCounter {
   @inline(__always)
   private mutating func slot(_ verdict: Int32, _ source: Int32) -> Int {
     // Entries come sorted, so that one often adds to what the one before did.
-    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot - base }
+    if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot }
     (lastVerdict, lastSource) = (verdict, source)
-    let slot = lookUp(verdict, source)
-    lastSlot = base + slot
-    return slot
+    lastSlot = lookUp(verdict, source)
+    return lastSlot
   }
 
   @inline(__always)
@@ -76,38 +80,53 @@ struct RollupCounter {
     while slots.count <= Int(verdict) { slots.append([]) }
     if slots[Int(verdict)].isEmpty { slots[Int(verdict)] = [Int32](repeating: -1, count: sourceCount) }
     let known = Int(slots[Int(verdict)][Int(source)])
-    if known >= begin { return known - base }
-    slots[Int(verdict)][Int(source)] = Int32(base + groups.count)
-    groups.append(
+    if known >= begin { return known }
+    let slot = groups.append(
       Tally.Group(key: Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0))))
-    return groups.count - 1
+    slots[Int(verdict)][Int(source)] = Int32(slot)
+    return slot
   }
 
   /// False when there is more than one verdict on an entry, or the bytes make no sense.
-  mutating func count(_ block: UnsafeRawBufferPointer, _ scale: RollupScale) -> Bool {
+  ///
+  /// - Parameter isSteady: no verdict of the run depends on when in its time a flow began.
+  mutating func count(_ block: UnsafeRawBufferPointer, _ scale: RollupScale, isSteady: Bool) -> Bool {
     var reader = RollupCountReader(block, scale)
-    let outcomeClasses = tables.outcomeClasses
-    let sourceClasses = tables.sourceClasses
-    let sourceGroups = request.sourceGroups
+    var outcome: Int64 = -1
+    var kind: UInt8 = 0
+    var outcomeClass: Int32 = 0
+    stamp &+= 1
     while reader.next() {
       let entry = reader.entry
       var source: Int32 = 0
       if let sourceGroups {
-        guard entry.source >= 0, entry.source < sourceGroups.count else { continue }
-        source = sourceGroups[Int(entry.source)]
-        if source < 0 { continue }
+        guard let group = sourceGroups.element(at: entry.source), group >= 0 else { continue }
+        source = group
       }
-      let number = tables.verdict(
-        sourceClass: entry.source >= 0 && entry.source < sourceClasses.count ? sourceClasses[Int(entry.source)] : -2,
-        destinationClass: destinationClass,
-        outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
-          ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
-      if number == VerdictTables.divided { return false }
-      if number < 0 { continue }
-      // Whether a flow skipped its sidecar depends on when it ended.
-      guard let kind = tables.settled(Int(entry.kind), number, source: entry.source, nil) else { return false }
-      totals?.add(entry.flows, number * JourneyPlaces.kinds + kind, entry.example)
-      guard let verdict = verdict(number, kind, entry.example) else { continue }
+      if entry.outcome != outcome || entry.kind != kind {
+        (outcome, kind) = (entry.outcome, entry.kind)
+        outcomeClass = tables.outcomeClass(of: outcome)
+        stamp &+= 1
+      }
+      let sourceClass = tables.sourceClass(of: entry.source)
+      guard sourceClass > -2 else { continue }
+      var (number, verdict) = (known[Int(sourceClass) + 1].number, known[Int(sourceClass) + 1].verdict)
+      if known[Int(sourceClass) + 1].stamp != stamp {
+        number = tables.verdict(
+          sourceClass: sourceClass, destinationClass: destinationClass, outcomeClass: outcomeClass, from: entry.firstMs,
+          through: entry.lastMs)
+        if number == VerdictTables.divided { return false }
+        if number < 0 { continue }
+        // Whether a flow skipped its sidecar depends on when it ended.
+        guard let settled = tables.settled(Int(kind), number, source: entry.source, nil) else { return false }
+        number = number * JourneyPlaces.kinds + settled
+        verdict = self.verdict(number, entry.example)
+        if isSteady, Int(kind) & JourneyPlaces.beforeMask != JourneyPlaces.unaccounted {
+          known[Int(sourceClass) + 1] = Known(stamp: stamp, number: number, verdict: verdict)
+        }
+      }
+      totals?.add(entry.flows, number, entry.example)
+      guard verdict >= 0 else { continue }
       let slot = slot(verdict, source)
       groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
       if entry.hasSent { groups[slot].addSent(entry.sent) }
@@ -175,17 +194,13 @@ struct RollupCounter {
   ) -> (verdict: Int32, source: Int32)? {
     guard lastMs >= request.sinceMs ?? .min, request.untilMs == nil || firstMs < request.untilMs! else { return nil }
     var group: Int32 = 0
-    if let sourceGroups = request.sourceGroups {
-      guard source >= 0, source < sourceGroups.count else { return nil }
-      group = sourceGroups[Int(source)]
-      if group < 0 { return nil }
+    if let sourceGroups {
+      guard let known = sourceGroups.element(at: source), known >= 0 else { return nil }
+      group = known
     }
-    let (sources, outcomes) = (tables.sourceClasses, tables.outcomeClasses)
     let number = tables.strictest(
-      sourceClass: source >= 0 && source < sources.count ? sources[Int(source)] : -2,
-      destinationClass: destinationClass,
-      outcomeClass: outcome >= 0 && outcome < outcomes.count ? outcomes[Int(outcome)] : 0, from: firstMs,
-      through: lastMs)
+      sourceClass: tables.sourceClass(of: source), destinationClass: destinationClass,
+      outcomeClass: tables.outcomeClass(of: outcome), from: firstMs, through: lastMs)
     guard number >= 0 else { return nil }
     // Their hops are joined with none.
     let place = number * JourneyPlaces.kinds
@@ -197,33 +212,29 @@ struct RollupCounter {
   }
 
   @inline(__always)
-  private func verdict(_ number: Int, _ kind: Int, _ example: Int64) -> Int32? {
-    let number = number * JourneyPlaces.kinds + kind
-    var verdict = verdicts.groups[number]
-    if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, example) }
-    return verdict >= 0 ? verdict : nil
+  private func verdict(_ number: Int, _ example: Int64) -> Int32 {
+    let verdict = verdicts.groups[number]
+    return verdict == VerdictGroups.unknown ? verdicts.ask(number, example) : verdict
   }
 
   /// As `count`. Sources that are summed up together must all lead to the same words.
   mutating func measure(_ block: UnsafeRawBufferPointer, _ scale: RollupScale, _ classes: [Int64: [Int32]]) -> Bool {
     var reader = RollupDurationReader(block, scale)
-    let outcomeClasses = tables.outcomeClasses
     while reader.next() {
       let entry = reader.entry
       let flows = Int64(clamping: reader.count)
       guard let kinds = classes[entry.source] else { return false }
       var source: Int32 = 0
       var isLeftOut = false
-      if let sourceGroups = request.sourceGroups {
-        source = entry.source >= 0 && entry.source < sourceGroups.count ? sourceGroups[Int(entry.source)] : -1
+      if let sourceGroups {
+        source = sourceGroups.element(at: entry.source) ?? -1
         isLeftOut = source < 0
       }
       var common: Int32??
       for kind in kinds where !isLeftOut {
         let number = tables.verdict(
           sourceClass: kind, destinationClass: destinationClass,
-          outcomeClass: entry.outcome >= 0 && entry.outcome < outcomeClasses.count
-            ? outcomeClasses[Int(entry.outcome)] : 0, from: entry.firstMs, through: entry.lastMs)
+          outcomeClass: tables.outcomeClass(of: entry.outcome), from: entry.firstMs, through: entry.lastMs)
         if number == VerdictTables.divided { return false }
         // The sources may have different logs of their own, and each of them its time.
         let before = Int(entry.kind) & JourneyPlaces.beforeMask
@@ -236,7 +247,8 @@ struct RollupCounter {
         {
           return false
         }
-        let found = number >= 0 ? verdict(number, place, entry.example) : nil
+        let verdict = number >= 0 ? verdict(number * JourneyPlaces.kinds + place, entry.example) : -1
+        let found = verdict >= 0 ? verdict : nil
         if let known = common, known != found { return false }
         common = found
       }

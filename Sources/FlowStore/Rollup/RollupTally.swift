@@ -7,6 +7,7 @@ internal import GRDB
 /// `@unchecked Sendable`: what is written while several threads run is under `lock`.
 final class RollupTally: @unchecked Sendable {
   private let request: TallyRequest
+  private let sourceGroups: FixedArray<Int32>?
   private let runs: [Loaded]
   private let tables: VerdictTables
   private let verdicts: VerdictGroups
@@ -14,8 +15,8 @@ final class RollupTally: @unchecked Sendable {
   private var order: [(destination: Int64, group: Int32)] = []
   private let lock = DispatchSemaphore(value: 1)
   private var next = 0
-  /// What was counted, share by share.
-  private var counted: [GroupSums] = []
+  /// What each thread counted.
+  private var counted: [(groups: GroupBuffer, durations: [Histogram])] = []
   /// Where times tell groups apart, or are told of them.
   private var timed = GroupTable()
   private var isWhole = true
@@ -30,12 +31,19 @@ final class RollupTally: @unchecked Sendable {
 
   private struct Loaded {
     var run: RollupRun
-    var chunks: [Int64: RollupChunk]
+    /// By number.
+    var chunks: [RollupChunk?]
+    /// The blocks of each, for look-ups.
+    var blocks: FixedArray<UnsafeMutablePointer<UnsafeRawBufferPointer?>?>
+    /// No verdict depends on when in the run's time a flow began.
+    var isSteady: Bool
     /// Classes of the sources whose durations are summed up together, by the one that stands for them.
     var sourceClasses: [Int64: [Int32]] = [:]
   }
 
   private static let cacheKiB = 1024
+  /// More destinations than there are row ids.
+  private static let mostChunks: Int64 = 1 << 22
   /// Destinations handed to a thread at a time.
   private static let share = 64
 
@@ -47,6 +55,7 @@ final class RollupTally: @unchecked Sendable {
     let telling = runs.filter { !$0.isOutside(request) }
     guard !telling.isEmpty else { return nil }
     self.request = request
+    sourceGroups = request.sourceGroups.map { FixedArray($0) }
     self.tables = tables
     self.verdicts = verdicts
     self.totals = totals
@@ -61,14 +70,15 @@ final class RollupTally: @unchecked Sendable {
     for run in telling {
       let part = try db.statement(
         "select id, content from \(run.shelf.rawValue)_part where id between ? and ? order by id")
-      var chunks: [Int64: RollupChunk] = [:]
+      var chunks: [RollupChunk?] = []
       let kind = request.measuresDurations ? 1 : 0
       part.bind(run.part(kind, 0), at: 1)
       part.bind(run.part(kind, 1 << 31 - 1), at: 2)
       while try part.step() {
         let number = part.int(0) & (1 << 31 - 1)
-        if let chunk = part.withBlob(1, { RollupChunk(number, $0) }) {
-          chunks[number] = chunk
+        if number < RollupTally.mostChunks, let chunk = part.withBlob(1, { RollupChunk(number, $0) }) {
+          while chunks.count <= number { chunks.append(nil) }
+          chunks[Int(number)] = chunk
         } else if run.shelf == .tally {
           damaged = run.id
         } else {
@@ -82,7 +92,10 @@ final class RollupTally: @unchecked Sendable {
           if !classes[group, default: []].contains(kind) { classes[group, default: []].append(kind) }
         }
       }
-      loaded.append(Loaded(run: run, chunks: chunks, sourceClasses: classes))
+      loaded.append(
+        Loaded(
+          run: run, chunks: chunks, blocks: FixedArray(chunks.map { $0?.blocks }),
+          isSteady: tables.isSteady(from: run.firstMs, through: run.lastMs), sourceClasses: classes))
     }
     self.runs = loaded
     arrange()
@@ -90,7 +103,7 @@ final class RollupTally: @unchecked Sendable {
 
   private func arrange() {
     var destinations: Set<Int64> = []
-    for run in runs { for chunk in run.chunks.values { destinations.formUnion(chunk.destinations) } }
+    for run in runs { for case let chunk? in run.chunks { destinations.formUnion(chunk.destinations) } }
     for destination in destinations {
       guard let groups = request.destinationGroups else {
         order.append((destination, 0))
@@ -122,25 +135,19 @@ final class RollupTally: @unchecked Sendable {
       return timed.sums
     }
     // Places that only rows tell of.
-    var counter = RollupCounter(request, tables, verdicts, nil)
+    var counter = RollupCounter(request, sourceGroups, tables, verdicts, nil)
     let told = Set(order.lazy.map(\.group))
     for group in scanned.places where !told.contains(group) {
       counter.turn(to: -1, group)
       scanned.add(group, to: &counter)
     }
     counted.append(counter.take())
-    guard isWhole else {
-      var whole = GroupTable()
-      for sums in counted { whole.add(sums) }
-      return whole.sums
-    }
-    var sums = GroupSums()
-    sums.groups.reserveCapacity(counted.reduce(0) { $0 + $1.groups.count })
-    for share in counted {
-      sums.groups += share.groups
-      sums.durations += share.durations
-    }
-    return sums
+    // Where durations are measured, each group has some.
+    let sums = GroupSums(groups: GroupBuffer.joined(counted.map(\.groups)), durations: counted.flatMap(\.durations))
+    guard !isWhole else { return sums }
+    var whole = GroupTable()
+    whole.add(sums)
+    return whole.sums
   }
 
   /// Whole groups, unless one alone is larger than a share should be.
@@ -157,14 +164,18 @@ final class RollupTally: @unchecked Sendable {
   }
 
   private func countShares() {
-    var counter = RollupCounter(request, tables, verdicts, noTotals)
+    var counter = RollupCounter(request, sourceGroups, tables, verdicts, noTotals)
     while let share = nextShare() {
       for index in share {
         let (destination, group) = order[index]
         counter.turn(to: destination, group)
         if index == 0 || order[index - 1].group != group { scanned.add(group, to: &counter) }
-        for run in runs {
-          guard let block = run.chunks[destination >> RollupCode.chunkBits]?.block(of: destination) else { continue }
+        for number in runs.indices {
+          let run = runs[number]
+          // In bounds: a chunk has a block, or none, for each destination.
+          guard let blocks = run.blocks.element(at: destination >> RollupCode.chunkBits) ?? nil,
+            let block = blocks[Int(destination & (1 << RollupCode.chunkBits - 1))]
+          else { continue }
           if run.run.shelf == .tally {
             if counter.addTallied(block, run.run.scale) { continue }
             lock.wait()
@@ -174,7 +185,8 @@ final class RollupTally: @unchecked Sendable {
           }
           let isGood =
             request.measuresDurations
-            ? counter.measure(block, run.run.scale, run.sourceClasses) : counter.count(block, run.run.scale)
+            ? counter.measure(block, run.run.scale, run.sourceClasses)
+            : counter.count(block, run.run.scale, isSteady: run.isSteady)
           if !isGood {
             lock.wait()
             divided.insert(run.run.id)
@@ -183,12 +195,9 @@ final class RollupTally: @unchecked Sendable {
           }
         }
       }
-      let sums = counter.take()
-      lock.wait()
-      counted.append(sums)
-      lock.signal()
     }
     lock.wait()
+    counted.append(counter.take())
     timed.add(counter.timed)
     if let more = counter.totals { totals = totals?.adding(more) }
     lock.signal()

@@ -3,12 +3,12 @@ internal import GRDB
 
 /// The judgement in arrays, so that a flow's verdict is two look-ups; the same joins as in the view `judged_flow`.
 struct VerdictTables {
-  private struct Interval {
+  private struct Interval: BitwiseCopyable {
     var fromMs, untilMs: Int64
     /// Where the interval's routes begin.
     var base: Int
   }
-  private struct Route {
+  private struct Route: BitwiseCopyable {
     var contextBase: Int
     var nextHopFromMs, nextHopUntilMs: Int64
     var hasNextHop: Bool
@@ -18,7 +18,7 @@ struct VerdictTables {
     /// A bypass that no exception allows, as far as the route alone can tell.
     var isBypass = false
   }
-  private struct Ending: Hashable {
+  private struct Ending: Hashable, BitwiseCopyable {
     var isThere = false
     var isDuplicateView = false
     /// No later hop stands for it: nothing left, or the line does not prove where to.
@@ -42,6 +42,18 @@ struct VerdictTables {
   private(set) var outcomeClassCount = 1
   /// By context and class of outcomes.
   private var endings: [Ending] = []
+
+  /// The same arrays for look-ups.
+  private struct Fixed {
+    var sourceClasses = FixedArray<Int32>([])
+    var destinationClasses = FixedArray<Int32>([])
+    var outcomeClasses = FixedArray<Int32>([])
+    var routeIndex = FixedArray<Int32>([])
+    var intervals = FixedArray<Interval>([])
+    var routes = FixedArray<Route>([])
+    var endings = FixedArray<Ending>([])
+  }
+  private var fixed = Fixed()
 
   /// The moments at which a verdict may become another, ascending: what begins before one and what begins at it may
   /// differ.
@@ -109,6 +121,10 @@ struct VerdictTables {
       )
     }
     borders = borderMoments()
+    fixed = Fixed(
+      sourceClasses: FixedArray(sourceClasses), destinationClasses: FixedArray(destinationClasses),
+      outcomeClasses: FixedArray(outcomeClasses), routeIndex: FixedArray(routeIndex), intervals: FixedArray(intervals),
+      routes: FixedArray(routes), endings: FixedArray(endings))
   }
 
   /// Routes that are compared with one another.
@@ -189,14 +205,22 @@ struct VerdictTables {
   /// The verdict on what began within a time, both ends inclusive; `hidden` or `divided` where there is none.
   @inline(__always)
   func verdict(source: Int64, destination: Int64, outcome: Int64, from: Int64, through: Int64) -> Int {
-    guard source >= 0, source < sourceClasses.count, destination >= 0, destination < destinationClasses.count else {
-      return VerdictTables.hidden
-    }
+    guard let sourceClass = fixed.sourceClasses.element(at: source),
+      let destinationClass = fixed.destinationClasses.element(at: destination)
+    else { return VerdictTables.hidden }
     return verdict(
-      sourceClass: sourceClasses[Int(source)], destinationClass: destinationClasses[Int(destination)],
-      outcomeClass: outcome >= 0 && outcome < outcomeClasses.count ? outcomeClasses[Int(outcome)] : 0, from: from,
+      sourceClass: sourceClass, destinationClass: destinationClass, outcomeClass: outcomeClass(of: outcome), from: from,
       through: through)
   }
+
+  /// The classes of row ids: -2 for ids without a row.
+  @inline(__always)
+  func sourceClass(of id: Int64) -> Int32 { fixed.sourceClasses.element(at: id) ?? -2 }
+  @inline(__always)
+  func destinationClass(of id: Int64) -> Int32 { fixed.destinationClasses.element(at: id) ?? -2 }
+  @inline(__always)
+  func outcomeClass(of id: Int64) -> Int32 { fixed.outcomeClasses.element(at: id) ?? 0 }
+  var sourceClassCount: Int { Int(sourceClasses.max() ?? -1) + 1 }
 
   /// - Parameter sourceClass: as `sourceClasses` has them, and the others alike.
   @inline(__always)
@@ -207,8 +231,9 @@ struct VerdictTables {
     var route = 0
     if sourceClass >= 0, destinationClass >= 0 {
       let place = Int(sourceClass) * destinationClassCount + Int(destinationClass)
-      for interval in intervals {
-        if interval.fromMs <= from, from < interval.untilMs { route = Int(routeIndex[interval.base + place]) }
+      for index in 0..<fixed.intervals.count {
+        let interval = fixed.intervals[index]
+        if interval.fromMs <= from, from < interval.untilMs { route = Int(fixed.routeIndex[interval.base + place]) }
         if VerdictTables.divides(interval.fromMs, from, through)
           || VerdictTables.divides(interval.untilMs, from, through)
         {
@@ -216,8 +241,8 @@ struct VerdictTables {
         }
       }
     }
-    let way = routes[route]
-    let ending = way.contextBase >= 0 ? endings[way.contextBase + Int(outcomeClass)] : .none
+    let way = fixed.routes[route]
+    let ending = way.contextBase >= 0 ? fixed.endings[way.contextBase + Int(outcomeClass)] : .none
     var isCounted = true
     if ending.isDuplicateView {
       isCounted = false
@@ -230,6 +255,12 @@ struct VerdictTables {
       }
     }
     return (route * outcomeClassCount + Int(outcomeClass)) * 2 + (isCounted ? 1 : 0)
+  }
+
+  /// Whether nothing that begins within a time, both ends inclusive, can have another verdict because it begins at another
+  /// moment of it.
+  func isSteady(from: Int64, through: Int64) -> Bool {
+    !borders.contains { VerdictTables.divides($0, from, through) }
   }
 
   /// The verdict on flows that nobody can look at one by one. Where a border divides their time, it is the one that stands
@@ -261,7 +292,7 @@ struct VerdictTables {
   func settled(_ kind: Int, _ verdict: Int, source: Int64, _ flow: FlowRecord?) -> Int? {
     let before = kind & JourneyPlaces.beforeMask
     if before == 0 || before == JourneyPlaces.proven { return kind }
-    let way = routes[verdict / 2 / outcomeClassCount]
+    let way = fixed.routes[verdict / 2 / outcomeClassCount]
     if before == JourneyPlaces.claimed { return way.hasOpenClaim && way.needsGateway ? kind : kind & 1 }
     guard way.hasOpenClaim, ownLogs.mayProveAbsence(of: source) else { return kind & 1 }
     guard let flow else { return nil }

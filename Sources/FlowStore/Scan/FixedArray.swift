@@ -1,0 +1,34 @@
+/// Numbers that many threads look up and none changes: an array without the counting of references that goes with each look at
+/// one that a class holds, which costs more than the look-up.
+///
+/// `@unchecked Sendable`: nothing changes after it is made.
+struct FixedArray<Element: BitwiseCopyable>: @unchecked Sendable {
+  /// Frees the memory with the last copy.
+  private final class Owner {
+    let elements: UnsafeMutableBufferPointer<Element>
+    init(_ elements: UnsafeMutableBufferPointer<Element>) { self.elements = elements }
+    deinit { elements.deallocate() }
+  }
+
+  private let owner: Owner
+  private let base: UnsafeMutablePointer<Element>
+  let count: Int
+
+  init(_ elements: [Element]) {
+    let copy = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(elements.count, 1))
+    _ = copy.initialize(from: elements)
+    owner = Owner(copy)
+    base = copy.baseAddress!
+    count = elements.count
+  }
+
+  @inline(__always)
+  subscript(index: Int) -> Element {
+    precondition(index >= 0 && index < count)
+    return base[index]
+  }
+
+  /// The element of a row id; nil beyond the ends.
+  @inline(__always)
+  func element(at id: Int64) -> Element? { id >= 0 && id < count ? base[Int(id)] : nil }
+}
