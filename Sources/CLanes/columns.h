@@ -6,16 +6,33 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lanes.h"
+
 /* A stretch of a line; `Slice` in Swift. */
 typedef struct {
   const uint8_t *start, *end;
 } lanes_slice;
 
 /* What a column holds. */
-enum { lanes_text, lanes_number, lanes_protocol };
+enum { lanes_text, lanes_number, lanes_protocol, lanes_thousandths, lanes_time };
 
-/* A column and the literal that must follow it: free text, which ends at the first of two bytes; a number without sign or
-   fraction, or `-`; or the name of a protocol, or `-`. */
+/* A time that was read, as far as the next ones are like it: all but the digits of its seconds, and of their thousandths if it
+   has these. */
+typedef struct {
+  uint8_t text[32];
+  /* A bit for each byte that must be the same. */
+  uint32_t fixed;
+  /* 0 while no time is known. */
+  uint8_t length;
+  /* Where two digits of seconds stand, what they are at most, and where the three digits behind the point do, if any. */
+  uint8_t second_at, most_seconds, thousandths_at, has_thousandths;
+  /* Unix milliseconds without them. */
+  int64_t base;
+} lanes_moment;
+
+/* A column and the literal that must follow it, or the line's end: free text, which ends at the first of two bytes; a number
+   without sign or fraction, or `-`; a number with three digits behind its point, or `-`; a time like the one before; or the
+   name of a protocol, or `-`. */
 typedef struct {
   uint64_t literal, literal_mask;
   uint8_t literal_count;
@@ -24,6 +41,10 @@ typedef struct {
   uint8_t ends[2];
   uint8_t kind;
   uint8_t slot;
+  /* Spaces may stand before a number. */
+  uint8_t is_padded;
+  /* Of a time. */
+  const lanes_moment *moment;
 } lanes_column;
 
 /* The lines of a group, and where their columns go: those of the next line `slots` behind. */
@@ -69,6 +90,44 @@ static inline __attribute__((always_inline)) const uint8_t *lanes_read_number(co
   return p + (bits >> 3);
 }
 
+/* `lanes_read_number` of one to four digits, a point and three more, in thousandths. */
+static inline __attribute__((always_inline)) const uint8_t *lanes_read_thousandths(const uint8_t *p, int64_t *number) {
+  uint64_t x = lanes_word(p) ^ UINT64_C(0x3030303030303030);
+  const uint64_t others = ((x + UINT64_C(0x7676767676767676)) | x) & UINT64_C(0x8080808080808080);
+  const uint32_t bits = (uint32_t)__builtin_ctzll(others | UINT64_C(1) << 63) & 0x38;
+  if (bits == 0) {
+    if (*p != '-' || (uint8_t)(p[1] - '0') <= 9) return 0;
+    *number = LANES_MISSING;
+    return p + 1;
+  }
+  /* The point, and no other byte but digits behind it. */
+  if (bits > 32 || p[bits >> 3] != '.' || ((others >> bits) & UINT64_C(0x80808000)) != 0) return 0;
+  const uint64_t whole = (UINT64_C(1) << bits) - 1;
+  x = ((x & whole) | ((x >> 8) & ~whole)) << (40 - bits);
+  x = x * 10 + (x >> 8);
+  *number = (int64_t)(((x & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x000F424000000064) +
+                       ((x >> 16) & UINT64_C(0x000000FF000000FF)) * UINT64_C(0x0000271000000001)) >> 32);
+  return p + (bits >> 3) + 4;
+}
+
+/* A time that is like `moment`, in Unix milliseconds; null for anything else. */
+static inline __attribute__((always_inline)) const uint8_t *lanes_read_time(
+  const uint8_t *p, const lanes_moment *moment, int64_t *number) {
+  if (moment->length == 0 || (~lanes_equal(p, moment->text) & moment->fixed) != 0) return 0;
+  uint16_t two;
+  uint32_t three;
+  memcpy(&two, p + moment->second_at, 2);
+  memcpy(&three, p + moment->thousandths_at, 4);
+  const uint32_t s = two ^ UINT32_C(0x3030);
+  const uint32_t t = moment->has_thousandths ? (three ^ UINT32_C(0x303030)) & UINT32_C(0xFFFFFF) : 0;
+  const uint32_t seconds = (s & 0xFF) * 10 + (s >> 8);
+  if (((((s + UINT32_C(0x7676)) | s) & UINT32_C(0x8080)) | (((t + UINT32_C(0x767676)) | t) & UINT32_C(0x808080))) != 0 ||
+      seconds > moment->most_seconds)
+    return 0;
+  *number = moment->base + (int64_t)(seconds * 1000 + (t & 0xFF) * 100 + (t >> 8 & 0xFF) * 10 + (t >> 16));
+  return p + moment->length;
+}
+
 /* Length of the commonest protocol names, of `-`; 0 for anything else. */
 static inline __attribute__((always_inline)) uint32_t lanes_protocol_count(const uint8_t *p) {
   const uint64_t word = lanes_word(p);
@@ -77,27 +136,67 @@ static inline __attribute__((always_inline)) uint32_t lanes_protocol_count(const
   return *p == '-';
 }
 
+/* What follows a column that ends at `p` is as it must be. */
+static inline __attribute__((always_inline)) int lanes_goes_on(
+  const uint8_t *p, const uint8_t *end, uint64_t literal, uint64_t mask, int is_last) {
+  return is_last ? p == end : lanes_has_literal(p, end, literal, mask);
+}
+
 /* Numbers of all lines; as `LANES_COLUMNS`. */
 static inline __attribute__((always_inline)) uint32_t lanes_take_numbers(
   const lanes_column *c, const lanes_group *group, uint32_t n, uint32_t *left) {
   const uint64_t literal = c->literal, mask = c->literal_mask, count = c->literal_count, slots = group->slots;
+  const int is_last = count == 0, is_padded = c->is_padded;
   const lanes_slice *line = group->lines;
   const uint8_t **at = group->places;
   lanes_slice *into = group->slices + c->slot;
   int64_t *number = group->numbers + c->slot;
   for (uint32_t lane = 0; lane < n; lane++, line++, at++, into += slots, number += slots) {
-    const uint8_t *const start = *at, *const p = lanes_read_number(start, number);
+    const uint8_t *start = *at;
+    if (is_padded) {
+      /* Of eight or more spaces nothing is left to read here. */
+      const uint64_t x = lanes_word(start) ^ UINT64_C(0x2020202020202020);
+      start += x == 0 ? 0 : __builtin_ctzll(x) >> 3;
+    }
+    const uint8_t *const p = lanes_read_number(start, number);
     if (__builtin_expect(!p, 0)) {
       *left |= UINT32_C(1) << lane;
       continue;
     }
-    if (!lanes_has_literal(p, line->end, literal, mask)) return lane;
+    if (!lanes_goes_on(p, line->end, literal, mask, is_last)) return lane;
     into->start = start;
     into->end = p;
     *at = p + count;
   }
   return n;
 }
+
+/* Numbers in thousandths, or times, of all lines; as `LANES_COLUMNS`. More digits than these may belong to them: what does not
+   go on as it must is left. */
+#define LANES_TAKE(name, read)                                                                                            \
+  static inline __attribute__((always_inline)) uint32_t name(                                                             \
+    const lanes_column *c, const lanes_group *group, uint32_t n, uint32_t *left) {                                        \
+    const uint64_t literal = c->literal, mask = c->literal_mask, count = c->literal_count, slots = group->slots;          \
+    const int is_last = count == 0;                                                                                       \
+    const lanes_slice *line = group->lines;                                                                               \
+    const uint8_t **at = group->places;                                                                                   \
+    lanes_slice *into = group->slices + c->slot;                                                                          \
+    int64_t *number = group->numbers + c->slot;                                                                           \
+    for (uint32_t lane = 0; lane < n; lane++, line++, at++, into += slots, number += slots) {                             \
+      const uint8_t *const start = *at, *const p = read;                                                                  \
+      if (__builtin_expect(!p || !lanes_goes_on(p, line->end, literal, mask, is_last), 0)) {                              \
+        *left |= UINT32_C(1) << lane;                                                                                     \
+        continue;                                                                                                         \
+      }                                                                                                                   \
+      into->start = start;                                                                                                \
+      into->end = p;                                                                                                      \
+      *at = p + count;                                                                                                    \
+    }                                                                                                                     \
+    return n;                                                                                                             \
+  }
+
+LANES_TAKE(lanes_take_thousandths, lanes_read_thousandths(start, number))
+LANES_TAKE(lanes_take_times, lanes_read_time(start, c->moment, number))
 
 /* Protocol names of all lines; as `LANES_COLUMNS`. */
 static inline __attribute__((always_inline)) uint32_t lanes_take_protocols(
@@ -137,6 +236,14 @@ static inline __attribute__((always_inline)) uint32_t lanes_take_protocols(
       }                                                                                                                   \
       if (c->kind == lanes_protocol) {                                                                                    \
         n = lanes_take_protocols(c, group, n, &others);                                                                   \
+        continue;                                                                                                         \
+      }                                                                                                                   \
+      if (c->kind == lanes_thousandths) {                                                                                 \
+        n = lanes_take_thousandths(c, group, n, &others);                                                                 \
+        continue;                                                                                                         \
+      }                                                                                                                   \
+      if (c->kind == lanes_time) {                                                                                        \
+        n = lanes_take_times(c, group, n, &others);                                                                       \
         continue;                                                                                                         \
       }                                                                                                                   \
       vectors;                                                                                                            \

@@ -20,6 +20,33 @@ static inline __attribute__((always_inline)) uint32_t lanes_first_of_either(cons
   return (uint32_t)__builtin_ctzll((uint64_t)l | (uint64_t)h << 16 | UINT64_C(1) << 32);
 }
 
+/* Offset of the first of the 32 bytes at `p` that is one of `0123456789:;<=>?#`; 32 when none is. */
+static inline __attribute__((always_inline)) uint32_t lanes_first_mark(const uint8_t *p) {
+  const __m128i high_bits = _mm_set1_epi8((char)0xF0), digits = _mm_set1_epi8(0x30), hash = _mm_set1_epi8(0x23);
+  const __m128i low = _mm_loadu_si128((const __m128i *)p), high = _mm_loadu_si128((const __m128i *)(p + 16));
+  const uint32_t l = (uint32_t)_mm_movemask_epi8(
+    _mm_or_si128(_mm_cmpeq_epi8(_mm_and_si128(low, high_bits), digits), _mm_cmpeq_epi8(low, hash)));
+  const uint32_t h = (uint32_t)_mm_movemask_epi8(
+    _mm_or_si128(_mm_cmpeq_epi8(_mm_and_si128(high, high_bits), digits), _mm_cmpeq_epi8(high, hash)));
+  return (uint32_t)__builtin_ctzll((uint64_t)l | (uint64_t)h << 16 | UINT64_C(1) << 32);
+}
+
+/* Which of the 16 bytes are of the `count` ones from `first` on. */
+static inline __attribute__((always_inline)) uint32_t lanes_within(__m128i bytes, uint8_t first, uint8_t count) {
+  const __m128i at = _mm_sub_epi8(bytes, _mm_set1_epi8((char)first));
+  return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(at, _mm_set1_epi8((char)(count - 1))), at));
+}
+
+/* Which of the 32 bytes at `p` are digits, a bit for each, and above these bits which are letters from a to f or A to F. */
+static inline __attribute__((always_inline)) uint64_t lanes_hexadecimals(const uint8_t *p) {
+  const __m128i small = _mm_set1_epi8(0x20);
+  const __m128i low = _mm_loadu_si128((const __m128i *)p), high = _mm_loadu_si128((const __m128i *)(p + 16));
+  const uint64_t digits = lanes_within(low, '0', 10) | lanes_within(high, '0', 10) << 16;
+  const uint64_t letters =
+    lanes_within(_mm_or_si128(low, small), 'a', 6) | lanes_within(_mm_or_si128(high, small), 'a', 6) << 16;
+  return digits | letters << 32;
+}
+
 /* Which of the 32 bytes at `a` and `b` are equal: a bit for each. */
 static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t *a, const uint8_t *b) {
   const __m128i low = _mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)a), _mm_loadu_si128((const __m128i *)b));
@@ -42,6 +69,21 @@ static inline __attribute__((always_inline)) uint32_t lanes_first_of_either(cons
   return 32;
 }
 
+static inline __attribute__((always_inline)) uint32_t lanes_first_mark(const uint8_t *p) {
+  for (uint32_t i = 0; i < 32; i++) {
+    if ((p[i] & 0xF0) == 0x30 || p[i] == 0x23) return i;
+  }
+  return 32;
+}
+
+static inline __attribute__((always_inline)) uint64_t lanes_hexadecimals(const uint8_t *p) {
+  uint64_t marks = 0;
+  for (uint32_t i = 0; i < 32; i++) {
+    marks |= (uint64_t)((uint8_t)(p[i] - '0') < 10) << i | (uint64_t)((uint8_t)((p[i] | 0x20) - 'a') < 6) << (32 + i);
+  }
+  return marks;
+}
+
 static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t *a, const uint8_t *b) {
   uint32_t equal = 0;
   for (uint32_t i = 0; i < 32; i++) equal |= (uint32_t)(a[i] == b[i]) << i;
@@ -49,6 +91,12 @@ static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t 
 }
 
 #endif
+
+/* What a column that is not there points to: bytes that can be read as far as any. */
+static inline __attribute__((always_inline)) const uint8_t *lanes_nothing(void) {
+  static const uint8_t zeros[64];
+  return zeros;
+}
 
 /* The bits of `x`, those that fall off on the left added on the right. (Written as two shifts behind a multiplication it becomes
    a second multiplication.) */

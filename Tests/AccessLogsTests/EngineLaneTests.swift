@@ -94,6 +94,108 @@ struct EngineLaneTests {
     #expect(taken > 500 && refused > 100, "\(taken) \(refused)")
   }
 
+  /// Times, durations and whole numbers as proxies print them, and some that are none or not of this shape.
+  private static func shapes(_ random: inout SplitMix) -> [(plan: FormatPlan, lines: [[UInt8]])] {
+    let plans = [
+      try! FormatPlan.envoy("[%START_TIME%] %DURATION%"),
+      try! FormatPlan.nginx("$time_local] $session_time $bytes_sent", http: false),
+      try! FormatPlan.nginx("$time_iso8601 $bytes_sent $session_time", http: false),
+      try! FormatPlan.nginx("$msec $session_time $bytes_sent", http: false),
+      try! FormatPlan.squid("%ts.%03tu %6tr %<st"), try! FormatPlan.squid("%ts%03tu %6tr"),
+      try! FormatPlan.squid("%6tr %tl"),
+    ]
+    let times: [[String]] = [
+      ["[2020-08-28T06:32:%S.%T" + "Z]", "[2020-08-28T06:33:%S.%T+00:00]", "[2020-02-30T06:32:%S.%TZ]"],
+      ["28/Aug/2020:06:32:%S +0000]", "28/Aug/2020:06:33:%S +0200]", "28/Aux/2020:06:33:%S +0200]"],
+      ["2020-08-28T06:32:%S+00:00", "2020-08-28T06:32:%SZ", "2020-08-28T25:32:%SZ"],
+      ["15985963%S.%T", "15985964%S.%T", "1598596%S.%T"], ["15985963%S.%T", "15985963%S7.%T", "1598596%S.%T"],
+      ["15985963%S%T", "15985963%S%T5", "1598596%S%T"],
+      ["28/Aug/2020:06:32:%S +0000", "28/Aug/2020:06:33:%S +02000", "28/Aug/2020:06:33:%S +02:00"],
+    ]
+    let numbers = ["0", "7", "1234567", "12345678", "-", "-5", "", "x", "   12", "          3", "99999999999999999999"]
+    let decimals = [
+      "0.015", "12.500", "1234.999", "12345.678", "0.1", "0.0155", "3", "-", "-0.250", ".5", "1.", "1.2x3",
+    ]
+    func one(_ of: [String], _ odd: Int) -> String {
+      Int.random(in: 0..<odd, using: &random) == 0 ? of.randomElement(using: &random)! : of[0]
+    }
+    func time(_ shapes: [String]) -> String {
+      let second = String(Int.random(in: 0..<1000, using: &random) < 980 ? Int.random(in: 10...60, using: &random) : 77)
+      let thousandths = one(["\(Int.random(in: 100...999, using: &random))", "5x1", "12"], 60)
+      return one(shapes, 20).replacing("%S", with: second).replacing("%T", with: thousandths)
+    }
+    return zip(plans, times).enumerated().map { (index, shape) in
+      let lines = (0..<600).map { _ in
+        let (number, decimal) = (one(numbers, 12), one(decimals, 6))
+        let at = time(shape.1)
+        let text =
+          switch index {
+          case 0, 5: "\(at) \(number)"
+          case 1, 3: "\(at) \(decimal) \(number)"
+          case 2: "\(at) \(number) \(decimal)"
+          case 4: "\(at) \(number) \(one(numbers, 12))"
+          default: "\(number) \(at)"
+          }
+        return Array((text + one(["", " ", "0", "]"], 80)).utf8)
+      }
+      return (shape.0, lines)
+    }
+  }
+
+  @Test(
+    "times like the one before, and numbers with three digits behind the point, are what readers of single lines say")
+  func timesAndNumbers() {
+    for (seed, kernels) in LineParser.kernels.enumerated() {
+      var random = SplitMix(state: UInt64(seed) &+ 71)
+      for (plan, all) in Self.shapes(&random) {
+        guard case .text(let text) = LinePlan(plan, index: 0) else { continue }
+        var (taken, refused) = (0, 0)
+        var rest = all[...]
+        while !rest.isEmpty {
+          let lines = rest.prefix(Int.random(in: 1...LineParser.group, using: &random))
+          let group = Group(lines)
+          for lane in 0..<lines.count { text.prepare(group.lanes.fields[lane]) }
+          let understood = text.forward.match(group.group, lines.count, into: group.lanes.fields, kernels)
+          for (lane, line) in lines.prefix(understood + 1).enumerated() {
+            let expected = Self.isTaken(text, line)
+            let found = lane < understood ? group.lanes.values(lane, text.roles) : nil
+            #expect(found == expected, "\(plan.source): \(String(decoding: line, as: UTF8.self))")
+            if expected == nil { refused += 1 } else { taken += 1 }
+          }
+          rest = rest.dropFirst(understood + (understood < lines.count ? 1 : 0))
+        }
+        #expect(taken > 400 && refused > 10, "\(plan.source): \(taken) \(refused)")
+      }
+    }
+  }
+
+  @Test("of a log whose times follow one another the lanes read each but the first of a minute")
+  func moments() {
+    for (format, text) in [
+      (TimeFormat.iso8601Milliseconds, "2020-08-28T06:32:07.250Z"), (.commonLog, "28/Aug/2020:06:32:07 +0200"),
+      (.iso8601Seconds, "2020-08-28T06:32:07+00:00"), (.epochSeconds, "1598596327"),
+      (.epoch(fraction: 3), "1598596327.250"), (TimeFormat(parts: [.epochMilliseconds]), "1598596327250"),
+    ] {
+      var moment = lanes_moment()
+      var (own, later) = (Int64(0), Int64(0))
+      withSlice(Array(text.utf8)) { slice in
+        var reader = TimeReader(format)
+        var p = slice.start
+        let value = reader.read(&p, to: slice.end)
+        reader.show(slice, value ?? 0, in: &moment)
+        #expect(lanes_read_time(slice.start, &moment, &own) == slice.end)
+        #expect(own == value)
+      }
+      let isEpoch = text.hasPrefix("15")
+      let next = isEpoch ? text.replacing("27", with: "59", maxReplacements: 1) : text.replacing(":07", with: ":59")
+      withSlice(Array(next.utf8)) { _ = lanes_read_time($0.start, &moment, &later) }
+      #expect(later - own == (isEpoch ? 32_000 : 52_000))
+    }
+    // A day, or a year, that has to come from elsewhere is another one for another line.
+    #expect(TimeShape(TimeFormat(parts: [.hour2, .minute2, .second2])) == nil)
+    #expect(TimeShape(TimeFormat(parts: [.monthName, .dayPadded, .hour2, .minute2, .second2])) == nil)
+  }
+
   /// Objects of Istio's keys, now and then with something that only the reader of single lines understands.
   private static func objects(_ random: inout SplitMix, _ count: Int) -> [[UInt8]] {
     let values = [

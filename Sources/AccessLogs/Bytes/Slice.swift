@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Glibc
 
 typealias Bytes = UnsafePointer<UInt8>
@@ -16,11 +17,7 @@ struct Slice {
   }
 
   /// What an absent column holds: an empty slice of static memory.
-  nonisolated(unsafe) static let absent: Slice = {
-    let memory = UnsafeMutablePointer<UInt8>.allocate(capacity: 64)
-    memory.initialize(repeating: 0, count: 64)
-    return Slice(UnsafePointer(memory), UnsafePointer(memory))
-  }()
+  @inline(__always) static var absent: Slice { Slice(lanes_nothing(), lanes_nothing()) }
 
   @inline(__always) var count: Int { end - start }
   @inline(__always) var isEmpty: Bool { start == end }

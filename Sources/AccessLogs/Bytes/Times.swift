@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Glibc
 
 /// Calendar arithmetic in UTC, proleptic Gregorian.
@@ -50,9 +51,12 @@ struct TimeReader {
   }
   /// Every value ends where the same bytes ended before: true unless the format ends in a word (`UTC`).
   private let isRepeatable: Bool
+  /// nil when the lanes cannot tell by its bytes what a value is.
+  private let shape: TimeShape?
 
   init(_ format: TimeFormat) {
     self.format = format
+    shape = TimeShape(format)
     isISO8601Milliseconds = format == .iso8601Milliseconds
     isRepeatable = !format.parts.contains(.zoneName)
     hasFraction = format.parts.contains {
@@ -65,6 +69,11 @@ struct TimeReader {
   @inline(__always) mutating func read(_ p: inout Bytes, to end: Bytes) -> Int64? {
     if isISO8601Milliseconds, let value = readISO(&p, to: end) { return value }
     return readGeneral(&p, to: end)
+  }
+
+  /// Lets the lanes read what is like `text`, which is `value`, except for its seconds.
+  func show(_ text: Slice, _ value: Int64, in moment: UnsafeMutablePointer<lanes_moment>) {
+    if let known = shape?.moment(text, value) { moment.pointee = known }
   }
 
   /// `2016-04-15T20:17:00.310Z`

@@ -17,13 +17,13 @@ extension RowBuilder {
   func lookAhead(
     _ fields: borrowing Fields, _ layout: RowLayout, lane: Int, into ahead: UnsafeMutablePointer<EnvoyAhead>
   ) {
-    ahead.pointee.hop.read(fields, layout)
+    let (client, proxy) = ahead.pointee.hop.read(fields, layout)
     let isHTTP = !fields[.method].isMissing
     let isTunnel = isHTTP && fields[.method].count == 7 && fields[.method].equals("CONNECT")
     ahead.pointee.isHTTP = isHTTP
     ahead.pointee.isTunnel = isTunnel
-    fields[.client] = ahead.pointee.hop.client.ip
-    fields[.proxy] = ahead.pointee.hop.proxyIP
+    fields[.client] = client
+    fields[.proxy] = proxy
     begin(
       fields, lane: lane, source: ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32
@@ -94,8 +94,9 @@ struct EnvoyHop {
 
   @inline(__always) var tag: UInt64 { UInt64(shapeCode) | (clientIsForwarded ? 1 << 8 : 0) }
 
+  /// - Returns: the addresses of client and proxy, which need not wait for what is written to memory here.
   @inline(__always)
-  mutating func read(_ fields: borrowing Fields, _ layout: RowLayout) {
+  mutating func read(_ fields: borrowing Fields, _ layout: RowLayout) -> (client: Slice, proxy: Slice) {
     if !layout.hasWholeAddresses || !readWhole(fields) { readAny(fields) }
 
     let cluster = fields[.upstreamCluster]
@@ -121,12 +122,15 @@ struct EnvoyHop {
     } else {
       shape = .other
     }
-    switch shape {
-    case .gateway, .gatewayToLoopback, .inbound, .waypoint: proxyIP = dialled.ip
-    case .outbound, .outboundForwarded, .other: proxyIP = local.ip
-    default: proxyIP = .absent
-    }
+    let proxy =
+      switch shape {
+      case .gateway, .gatewayToLoopback, .inbound, .waypoint: dialled.ip
+      case .outbound, .outboundForwarded, .other: local.ip
+      default: Slice.absent
+      }
+    proxyIP = proxy
     shapeCode = Self.code(shape)
+    return (client.ip, proxy)
   }
 
   /// The common case of `readAny`: three columns of address and port, and no more; false for anything else.

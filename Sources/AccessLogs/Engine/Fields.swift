@@ -67,6 +67,7 @@ struct Fields: ~Copyable {
   /// The number of a column: milliseconds, bytes, or plain; `Numbers.missing` when there is none.
   @inline(__always) func number(_ role: FieldRole) -> Int64 { numbers[Int(role.rawValue)] }
 
+  @inline(__always) func number(_ slot: Int) -> Int64 { numbers[slot] }
   @inline(__always) func setNumber(_ value: Int64, _ slot: Int) { numbers[slot] = value }
   @inline(__always) func setSlice(_ slice: Slice, _ slot: Int) { slices[slot] = slice }
   @inline(__always) func slice(_ slot: Int) -> Slice { slices[slot] }

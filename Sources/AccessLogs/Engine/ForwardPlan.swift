@@ -15,6 +15,7 @@ struct ForwardPlan {
   let prefix: UnsafeMutablePointer<UInt8>
   let prefixCount: Int
   let times: UnsafeMutablePointer<TimeReader>
+  let moments: UnsafeMutablePointer<lanes_moment>
   let plan: Unmanaged<TextPlan>
 
   /// The fast path (see `TextPlan`) for one line.
@@ -97,8 +98,13 @@ struct ForwardPlan {
   @inline(never)
   private func readAlone(_ i: Int, _ p: inout Bytes, _ end: Bytes, into target: borrowing Fields) -> Bool {
     let step = steps + i
+    let start = p
     let isRead =
       step.pointee.kind == .integer ? integer(step, i, &p, end, target) : other(step, i, &p, end, target)
+    if isRead, step.pointee.kind == .time {
+      let index = Int(step.pointee.timeIndex)
+      times[index].show(Slice(start, p), target.number(Int(step.pointee.slot)), in: moments + index)
+    }
     return isRead && literal(step, i, &p, end)
   }
 

@@ -1,3 +1,5 @@
+internal import CLanes
+
 /// Turns a request path into its template: the query goes, and what looks like an identifier becomes `*`.
 ///
 /// One third of real paths carry an id; storing them raw costs more than all other columns together, and no report asks for
@@ -30,6 +32,9 @@ struct PathTemplate: ~Copyable {
     static let dash: UInt8 = 5
   }
 
+  /// Known to each parser, for asking whether a global was made yet takes as long as the rest.
+  private let classes = PathTemplate.classes
+
   private nonisolated(unsafe) static let classes: UnsafePointer<UInt8> = {
     let table = UnsafeMutablePointer<UInt8>.allocate(capacity: 256)
     for byte in 0..<256 {
@@ -57,23 +62,17 @@ struct PathTemplate: ~Copyable {
     return rewrite(path, from: first, into: buffer + lane * Self.room)
   }
 
-  /// The next digit, `?` or `#`, or one of `:;<=>` (which stand between them in ASCII), eight bytes a step as in `Scan.find`.
+  /// The next digit, `?` or `#`, or one of `:;<=>` (which stand between them in ASCII), 32 bytes a step.
   ///
-  /// Reads up to seven bytes past `end` (slack, see `Slice`).
+  /// Reads up to 31 bytes past `end` (slack, see `Slice`).
   @inline(__always) private static func nextMark(from start: Bytes, to end: Bytes) -> Bytes {
     var p = start
     while p < end {
-      let word = Scan.load(p)
-      let thirties = (word & 0xF0F0_F0F0_F0F0_F0F0) ^ 0x3030_3030_3030_3030
-      let hashes = word ^ 0x2323_2323_2323_2323
-      let marks = ((thirties &- Scan.ones) & ~thirties | (hashes &- Scan.ones) & ~hashes) & Scan.highs
-      if marks != 0 {
-        let found = p + (marks.trailingZeroBitCount >> 3)
-        return found < end ? found : end
-      }
-      p += 8
+      let offset = Int(lanes_first_mark(p))
+      p += offset
+      if offset < 32 { break }
     }
-    return end
+    return p < end ? p : end
   }
 
   /// From mark to mark: what lies between holds no digit, so no identifier begins there but in the hexadecimal letters
@@ -81,7 +80,6 @@ struct PathTemplate: ~Copyable {
   @inline(never) private func rewrite(_ path: Slice, from first: Bytes, into buffer: UnsafeMutablePointer<UInt8>)
     -> Slice
   {
-    let classes = Self.classes
     let end = path.end
     var out = buffer
     let limit = buffer + Self.maxLength
@@ -113,18 +111,15 @@ struct PathTemplate: ~Copyable {
       while run > p, classes[Int(run[-1])] == Class.hexLetter { run -= 1 }
       copy(to: run)
       if p < run || out >= limit { break }
-      let length = identifier(run, end, classes, startsSegment: run == path.start || run[-1] == ASCII.slash)
+      let (length, count) = identifier(
+        run, end, classes, startsSegment: run == path.start || run[-1] == ASCII.slash)
       if length > 0 {
         out.pointee = ASCII.star
         out += 1
         p += length
       } else {
         // No identifier: copy the whole run, so that its tail is not taken for a run of its own.
-        var tail = run
-        while tail < end, classes[Int(tail.pointee)] == Class.digit || classes[Int(tail.pointee)] == Class.hexLetter {
-          tail += 1
-        }
-        copy(to: tail)
+        copy(to: run + count)
       }
       mark = Self.nextMark(from: p, to: end)
     }
@@ -138,37 +133,53 @@ struct PathTemplate: ~Copyable {
     return Slice(UnsafePointer(buffer), UnsafePointer(out))
   }
 
-  /// Length of the identifier that begins at `start`, or 0.
-  private func identifier(_ start: Bytes, _ end: Bytes, _ classes: Bytes, startsSegment: Bool) -> Int {
+  /// Length of the identifier that begins at `start`, or 0, and how many digits and hexadecimal letters stand there.
+  @inline(__always) private func identifier(_ start: Bytes, _ end: Bytes, _ classes: Bytes, startsSegment: Bool)
+    -> (length: Int, run: Int)
+  {
+    let (run, digits) = Self.run(start, end, classes)
+    let p = start + run
+    let letters = run &- digits
+    let endsSegment = p == end || classes[Int(p.pointee)] == Class.slash || classes[Int(p.pointee)] == Class.end
+    // Letters of words are hexadecimal too ("facade1"): eight or more with a digit are taken for an id.
+    let isID = letters == 0 ? digits >= 5 || digits > 0 && startsSegment && endsSegment : digits > 0 && run >= 8
+    // Digits first, then a word: "2a" is no identifier.
+    return (isID ? dashed(p, end, classes) - start : 0, run)
+  }
+
+  /// How many digits and hexadecimal letters stand at `start`, and how many of them are digits.
+  ///
+  /// Reads up to 31 bytes past `end` (slack, see `Slice`).
+  @inline(__always) private static func run(_ start: Bytes, _ end: Bytes, _ classes: Bytes) -> (
+    count: Int, digits: Int
+  ) {
+    let marks = lanes_hexadecimals(start)
+    let digits = UInt32(truncatingIfNeeded: marks)
+    let count = min((~(digits | UInt32(truncatingIfNeeded: marks >> 32))).trailingZeroBitCount, end - start)
+    if count == 32 { return longRun(start, end, classes) }
+    return (count, (digits & (1 &<< UInt32(truncatingIfNeeded: count) &- 1)).nonzeroBitCount)
+  }
+
+  @inline(never) private static func longRun(_ start: Bytes, _ end: Bytes, _ classes: Bytes) -> (
+    count: Int, digits: Int
+  ) {
     var p = start
     var digits = 0
-    var letters = 0
     while p < end {
       let kind = classes[Int(p.pointee)]
-      if kind == Class.digit { digits += 1 } else if kind == Class.hexLetter { letters += 1 } else { break }
+      if kind == Class.digit { digits += 1 } else if kind != Class.hexLetter { break }
       p += 1
     }
-    let endsSegment = p == end || classes[Int(p.pointee)] == Class.slash || classes[Int(p.pointee)] == Class.end
-    if digits > 0, letters == 0, digits >= 5 || (startsSegment && endsSegment) {
-      return dashed(p, end, classes) - start
-    }
-    if digits > 0, digits + letters >= 8 {
-      // Letters of words are hexadecimal too ("facade1"): eight or more with a digit are taken for an id.
-      return dashed(p, end, classes) - start
-    }
-    if letters == 0 || digits == 0 { return 0 }
-    // Digits first, then a word: "12345abc" was caught above; "2a" is no identifier.
-    return 0
+    return (p - start, digits)
   }
 
   /// Past further dash-joined hexadecimal runs of four or more (the rest of a UUID).
   private func dashed(_ from: Bytes, _ end: Bytes, _ classes: Bytes) -> Bytes {
     var p = from
     while p < end, p.pointee == ASCII.minus {
-      var q = p + 1
-      while q < end, classes[Int(q.pointee)] == Class.digit || classes[Int(q.pointee)] == Class.hexLetter { q += 1 }
-      if q - p - 1 < 4 { break }
-      p = q
+      let count = Self.run(p + 1, end, classes).count
+      if count < 4 { break }
+      p += 1 + count
     }
     return p
   }

@@ -86,7 +86,28 @@ struct SquidTarget {
       path = url
       return
     }
-    // The colon of the scheme is within its first bytes.
+    // `http://` or `https://`, as nearly all have it.
+    let start = Scan.load(url.start)
+    var host = url.start
+    if start & 0x00FF_FFFF_FFFF_FFFF == Self.http, url.count >= 7 {
+      host += 7
+    } else if start == Self.https, url.count >= 8 {
+      host += 8
+    } else {
+      split(url)
+      return
+    }
+    let slash = Scan.findEither(Self.hostEnds, from: host, to: url.end)
+    guard slash == url.end || slash.pointee == ASCII.slash else {
+      split(url)
+      return
+    }
+    origin = Slice(url.start, slash)
+    path = Slice(slash, url.end)
+  }
+
+  /// Any scheme, and a query right behind the host or not: the slow twin of what `init` does where it can.
+  @inline(never) private mutating func split(_ url: Slice) {
     let colon = Scan.find(ASCII.colon, from: url.start, to: url.end)
     if url.end - colon >= 3, colon[1] == ASCII.slash, colon[2] == ASCII.slash {
       let slash = Scan.find(ASCII.slash, from: colon + 3, to: url.end)
@@ -97,6 +118,10 @@ struct SquidTarget {
       origin = url
     }
   }
+
+  private static let http: UInt64 = 0x002F_2F3A_7074_7468
+  private static let https: UInt64 = 0x2F2F_3A73_7074_7468
+  private static let hostEnds = (SIMD16<UInt8>(repeating: ASCII.slash), SIMD16<UInt8>(repeating: ASCII.question))
 }
 
 enum SquidFacts {

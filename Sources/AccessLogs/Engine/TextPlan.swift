@@ -73,6 +73,8 @@ final class TextPlan {
   let columns: UnsafeMutablePointer<lanes_column>
   let times: UnsafeMutablePointer<TimeReader>
   let timeCount: Int
+  /// The times that were read last, as the lanes know them; by `timeIndex`.
+  let moments: UnsafeMutablePointer<lanes_moment>
   /// The same as `prefix`, in memory that needs no array around it.
   private let prefixBytes: UnsafeMutablePointer<UInt8>
   /// Slots from first to last whose columns stand side by side and belong to one dictionary key.
@@ -107,6 +109,8 @@ final class TextPlan {
     columns = .allocate(capacity: max(1, fields.count))
     columns.initialize(repeating: lanes_column(), count: max(1, fields.count))
     times = .allocate(capacity: max(1, fields.count))
+    moments = .allocate(capacity: max(1, fields.count))
+    moments.initialize(repeating: lanes_moment(), count: max(1, fields.count))
     var timeCount = 0
     var seen: Set<FieldRole> = []
     for (i, field) in fields.enumerated() {
@@ -163,13 +167,16 @@ final class TextPlan {
       let kind = Self.plainKind(steps[i], literals[i])
       let isPlain =
         kind != nil && !literals[i].contains(where: { $0 == ASCII.newline || $0 == ASCII.carriageReturn })
-        && !steps[i].padded && !steps[i].paddedAtEnd && !steps[i].isRepeat && more.isEmpty
-        && (1...8 ~= literals[i].count || literals[i].isEmpty && i == stepCount - 1 && kind == UInt8(lanes_text))
+        && (!steps[i].padded || kind == UInt8(lanes_number)) && !steps[i].paddedAtEnd && !steps[i].isRepeat
+        && more.isEmpty
+        && (1...8 ~= literals[i].count || literals[i].isEmpty && i == stepCount - 1 && kind != UInt8(lanes_protocol))
       steps[i].plainCount = isPlain ? 1 : 0
       columns[i] = lanes_column(
         literal: steps[i].literal, literal_mask: steps[i].literalMask,
         literal_count: UInt8(truncatingIfNeeded: steps[i].literalCount), least: steps[i].mayBeEmpty ? 0 : 1,
-        ends: (steps[i].ends.0[0], steps[i].ends.1[0]), kind: kind ?? 0, slot: steps[i].slot)
+        ends: (steps[i].ends.0[0], steps[i].ends.1[0]), kind: kind ?? 0, slot: steps[i].slot,
+        is_padded: steps[i].padded ? 1 : 0,
+        moment: steps[i].timeIndex < 0 ? nil : UnsafePointer(moments + Int(steps[i].timeIndex)))
       steps[i].moreForbiddenCount = UInt8(more.count)
       for (j, byte) in more.enumerated() { steps[i].moreForbidden |= UInt64(byte) << UInt64(8 * j) }
     }
@@ -188,6 +195,7 @@ final class TextPlan {
     columns.deallocate()
     times.deinitialize(count: timeCount)
     times.deallocate()
+    moments.deallocate()
   }
 
   /// What the lanes call columns of this kind; nil for those that they do not read.
@@ -197,7 +205,9 @@ final class TextPlan {
     // A longer number would end where the literal begins.
     case .integer: literal.first.map(ASCII.isDigit) == true ? nil : UInt8(lanes_number)
     case .protocol: literal.first.map(isProtocolByte) == true ? nil : UInt8(lanes_protocol)
-    default: nil
+    case .decimal: step.scale == 1000 && step.divisor == 1 ? UInt8(lanes_thousandths) : nil
+    case .time: UInt8(lanes_time)
+    case .escapedText: nil
     }
   }
 
@@ -289,7 +299,7 @@ final class TextPlan {
   var forward: ForwardPlan {
     ForwardPlan(
       steps: steps, stepCount: stepCount, columns: columns, prefix: prefixBytes, prefixCount: prefix.count,
-      times: times,
+      times: times, moments: moments,
       plan: Unmanaged.passUnretained(self))
   }
 
