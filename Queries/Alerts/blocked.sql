@@ -9,9 +9,11 @@
 -- column: flows       count  flows
 -- column: first_seen  first  earliest start
 -- column: last_seen   last   latest start
+-- column: sender      text   who sent it, where the source is a proxy that handed it on
 with refused as materialized (
   select
     source_id,
+    sender_id,
     destination_id,
     count(*) as flows,
     min(started_at_ms) as first_seen,
@@ -19,7 +21,7 @@ with refused as materialized (
   from blocked_flow
   -- A limit that is always there, so that rows that were looked at are passed over.
   where id > coalesce(:after, 0)
-  group by source_id, destination_id
+  group by source_id, sender_id, destination_id
 )
 select
   'blocked' as kind,
@@ -29,9 +31,11 @@ select
   d.port,
   sum(r.flows) as flows,
   min(r.first_seen) as first_seen,
-  max(r.last_seen) as last_seen
+  max(r.last_seen) as last_seen,
+  coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?') as sender
 from refused r
 join source s on s.id = r.source_id
+join sender o on o.id = r.sender_id
 join destination d on d.id = r.destination_id
-group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
-order by source, host, d.port;
+group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port, coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+order by source, host, d.port, sender;

@@ -12,6 +12,7 @@
 -- column: last_seen   last   latest start
 -- column: around      text   which hop it went around: gateway or sidecar
 -- column: reason      text   what proves it where the line alone does not
+-- column: sender      text   who sent it, where the source is a proxy that handed it on
 with route as materialized (
   select
     bypass,
@@ -19,6 +20,7 @@ with route as materialized (
     bypass_reason,
     max(case severity when 'critical' then 2 when 'warning' then 1 else 0 end) as weight,
     source_id,
+    sender_id,
     destination_id,
     count(*) as flows,
     min(started_at_ms) as first_seen,
@@ -27,7 +29,7 @@ with route as materialized (
   where allowed = 0
     -- A limit that is always there, so that rows that were looked at are passed over.
     and id > coalesce(:after, 0)
-  group by bypass, around, bypass_reason, source_id, destination_id
+  group by bypass, around, bypass_reason, source_id, sender_id, destination_id
 )
 select
   r.bypass as kind,
@@ -39,9 +41,11 @@ select
   min(r.first_seen) as first_seen,
   max(r.last_seen) as last_seen,
   r.around,
-  r.bypass_reason as reason
+  r.bypass_reason as reason,
+  coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?') as sender
 from route r
 join source s on s.id = r.source_id
+join sender o on o.id = r.sender_id
 join destination d on d.id = r.destination_id
-group by r.bypass, r.around, r.bypass_reason, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
-order by kind, source, host, d.port, r.around, r.bypass_reason;
+group by r.bypass, r.around, r.bypass_reason, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port, coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+order by kind, source, host, d.port, r.around, r.bypass_reason, sender;

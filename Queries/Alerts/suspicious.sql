@@ -9,10 +9,12 @@
 -- column: flows       count  flows
 -- column: first_seen  first  earliest start
 -- column: last_seen   last   latest start
+-- column: sender      text   who sent it, where the source is a proxy that handed it on
 with seen as materialized (
   select
     kind,
     source_id,
+    sender_id,
     destination_id,
     count(*) as flows,
     min(started_at_ms) as first_seen,
@@ -21,7 +23,7 @@ with seen as materialized (
   -- A limit that is always there, so that rows that were looked at are passed over.
   where id > coalesce(:after, 0)
     and confidence <> 'hint'
-  group by kind, source_id, destination_id
+  group by kind, source_id, sender_id, destination_id
 )
 select
   e.kind,
@@ -31,9 +33,11 @@ select
   d.port,
   sum(e.flows) as flows,
   min(e.first_seen) as first_seen,
-  max(e.last_seen) as last_seen
+  max(e.last_seen) as last_seen,
+  coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?') as sender
 from seen e
 join source s on s.id = e.source_id
+join sender o on o.id = e.sender_id
 join destination d on d.id = e.destination_id
-group by e.kind, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port
-order by e.kind, source, host, d.port;
+group by e.kind, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port, coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+order by e.kind, source, host, d.port, sender;

@@ -17,84 +17,23 @@
 -- column: flows      count  flows
 -- column: first_seen first  earliest start
 -- column: last_seen  last   latest start
-with relay as materialized (
-  select id
-  from relay_source
-),
-plain as materialized (
+with route as materialized (
   select
-    b.reason,
-    b.role,
-    b.source_id,
-    b.destination_id,
+    reason,
+    role,
+    sender_id,
+    destination_id,
     count(*) as flows,
-    min(b.started_at_ms) as first_seen,
-    max(b.started_at_ms) as last_seen
+    min(started_at_ms) as first_seen,
+    max(started_at_ms) as last_seen
   from blocked_flow b
   where (:since_ms is null or b.started_at_ms >= :since_ms)
     and (:until_ms is null or b.started_at_ms < :until_ms)
     and (:host is null or b.destination_id in (select id from destination where host glob :host))
+    and (:sources is null or b.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',none,') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
-    and (:sources is null or b.source_id in (select value from json_each(:sources)))
-    and b.source_id not in (select id from relay)
-  group by b.reason, b.role, b.source_id, b.destination_id
-),
--- What another proxy handed on: who sent it, the first hop of its way says.
-relayed as materialized (
-  select
-    b.reason,
-    b.role,
-    b.source_id,
-    b.destination_id,
-    b.started_at_ms,
-    b.journey
-  from blocked_flow b
-  where (:since_ms is null or b.started_at_ms >= :since_ms)
-    and (:until_ms is null or b.started_at_ms < :until_ms)
-    and (:host is null or b.destination_id in (select id from destination where host glob :host))
-    and (:path is null or instr(',' || :path || ',', ',none,') > 0)
-    and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
-    and b.source_id in (select id from relay)
-),
-near as materialized (
-  select distinct m.minute
-  from relayed r
-  join flow_minute m on m.minute between r.started_at_ms / 60000 - 3 and r.started_at_ms / 60000 + 3
-  where r.journey is not null
-),
-hop as materialized (
-  select
-    h.journey,
-    h.way_rank,
-    h.source_id,
-    h.is_claimed
-  from near n
-  cross join flow_minute m on m.minute = n.minute
-  cross join journey_hop h on h.id between m.first_flow and m.last_flow
-  where h.started_at_ms >= m.minute * 60000
-    and h.started_at_ms < m.minute * 60000 + 60000
-    and h.journey in (select r.journey from relayed r)
-),
-origin as materialized (
-  select
-    journey,
-    max(case when way_rank = 0 then source_id end) as source_id
-  from hop
-  group by journey
-  -- What a request id alone joins proves no source.
-  having max(is_claimed) = 0
-),
-found as (
-  select reason, role, source_id, destination_id, flows, first_seen, last_seen
-  from plain
-  union all
-  select r.reason, r.role, coalesce(o.source_id, r.source_id), r.destination_id, 1, r.started_at_ms, r.started_at_ms
-  from relayed r
-  left join origin o on o.journey = r.journey
-  where :sources is null
-    or r.source_id in (select value from json_each(:sources))
-    or o.source_id in (select value from json_each(:sources))
+  group by reason, role, sender_id, destination_id
 )
 select
   r.reason,
@@ -105,8 +44,8 @@ select
   sum(r.flows) as flows,
   min(r.first_seen) as first_seen,
   max(r.last_seen) as last_seen
-from found r
-join source s on s.id = r.source_id
+from route r
+join sender s on s.id = r.sender_id
 join destination d on d.id = r.destination_id
 group by r.reason, d.host, d.port, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), r.role
 order by sum(r.flows) desc, r.reason, d.host, d.port, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), r.role;

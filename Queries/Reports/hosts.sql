@@ -1,11 +1,11 @@
 -- title: Where traffic went
 -- about: One line per host, each flow counted once, at the hop closest to the destination: so the host of a tunnel and its
---    end are Squid's or the SNI proxy's word. Sources are who came to that hop, which may be another proxy. Traffic inside
---    the mesh is left out unless --path internal asks for it.
+--    end are Squid's or the SNI proxy's word. Sources are who sent it, where the connections of all hops show that, else who
+--    came to that hop. Traffic inside the mesh is left out unless --path internal asks for it.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case
--- parameter: sources   JSON list of source ids
+-- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
 -- column: host       text   the destination
@@ -24,7 +24,7 @@
 -- column: other      count  client gone, challenges, noise
 with route as materialized (
   select
-    source_id,
+    sender_id,
     destination_id,
     outcome_id,
     path,
@@ -38,11 +38,11 @@ with route as materialized (
   where (:since_ms is null or c.started_at_ms >= :since_ms)
     and (:until_ms is null or c.started_at_ms < :until_ms)
     and (:host is null or c.destination_id in (select id from destination where host glob :host))
-    and (:sources is null or c.source_id in (select value from json_each(:sources)))
+    and (:sources is null or c.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)
     and (:path is not null or c.path <> 'internal')
-  group by source_id, destination_id, outcome_id, path, outcome
+  group by sender_id, destination_id, outcome_id, path, outcome
 )
 select
   d.host,
@@ -60,7 +60,7 @@ select
   sum(case when r.outcome in ('failed', 'timeout', 'mesh-fault') then r.flows else 0 end) as failed,
   sum(case when r.outcome not in ('ok', 'blocked', 'failed', 'timeout', 'mesh-fault') then r.flows else 0 end) as other
 from route r
-join source s on s.id = r.source_id
+join sender s on s.id = r.sender_id
 join destination d on d.id = r.destination_id
 join outcome o on o.id = r.outcome_id
 group by d.host

@@ -1,12 +1,12 @@
 -- title: Who sent traffic
--- about: One line per workload, pod or address, each flow counted once, at the hop closest to the destination, under who came
---    there. So a gateway or proxy stands here for what it handed on: 127.0.0.1 where both are in one pod. Who sent what was
---    refused or failed there is in gatewatch report blocked and failed, of each way in journeys. Traffic inside the mesh is
---    left out unless --path internal asks for it.
+-- about: One line per workload, pod or address, each flow counted once, at the hop closest to the destination, under who sent
+--    it, where the connections of all hops show that, else under who came to that hop: a gateway or proxy, or 127.0.0.1
+--    where both are in one pod, stands for what it handed on of which no earlier line was read, or none fits for certain.
+--    Traffic inside the mesh is left out unless --path internal asks for it.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case
--- parameter: sources   JSON list of source ids
+-- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
 -- column: source     text   workload, pod or address
@@ -22,7 +22,7 @@
 -- column: seen_by    text   roles of the proxies that logged it
 with route as materialized (
   select
-    source_id,
+    sender_id,
     destination_id,
     role,
     outcome,
@@ -36,11 +36,11 @@ with route as materialized (
   where (:since_ms is null or c.started_at_ms >= :since_ms)
     and (:until_ms is null or c.started_at_ms < :until_ms)
     and (:host is null or c.destination_id in (select id from destination where host glob :host))
-    and (:sources is null or c.source_id in (select value from json_each(:sources)))
+    and (:sources is null or c.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)
     and (:path is not null or c.path <> 'internal')
-  group by source_id, destination_id, role, outcome, is_bypass
+  group by sender_id, destination_id, role, outcome, is_bypass
 )
 select
   coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
@@ -55,7 +55,7 @@ select
   max(r.last_seen) as last_seen,
   group_concat(distinct r.role) as seen_by
 from route r
-join source s on s.id = r.source_id
+join sender s on s.id = r.sender_id
 join destination d on d.id = r.destination_id
 group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
 order by sum(r.flows) desc, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?');

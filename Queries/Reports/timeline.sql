@@ -5,7 +5,7 @@
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, lower case
--- parameter: sources   JSON list of source ids
+-- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
 -- parameter: by        day, hour (unless given) or minute
@@ -38,7 +38,7 @@ cross join step
 where (:since_ms is null or c.started_at_ms >= :since_ms)
   and (:until_ms is null or c.started_at_ms < :until_ms)
   and (:host is null or c.destination_id in (select id from destination where host glob :host))
-  and (:sources is null or c.source_id in (select value from json_each(:sources)))
+  and (:sources is null or c.sender_id in (select value from json_each(:sources)))
   and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
   and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)
 group by starts

@@ -11,6 +11,8 @@ select
   f.started_at_ms,
   f.duration_ms,
   f.source as source_id,
+  -- The source with who sent it, where another proxy stands between; the view sender names both.
+  coalesce((select rf.source from relayed_flow rf where rf.flow = f.id), f.source) as sender_id,
   f.destination as destination_id,
   f.outcome as outcome_id,
   f.path_template as path_template_id,

@@ -8,6 +8,7 @@ select
   j.started_at_ms / 1000 as started_at_epoch,
   j.duration_ms,
   j.source_id,
+  j.sender_id,
   j.destination_id,
   j.outcome_id,
   j.path_template_id,

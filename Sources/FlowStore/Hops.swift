@@ -107,9 +107,11 @@ extension FlowStore {
     guard !decided.isEmpty else { return }
     try write("hops") { db throws(StoreError) in
       let blocks = try HopBlockWriter(db)
+      let senders = try SenderWriter(db)
       var next = 0
       for span in decided {
         var first = span.lowerBound
+        let begin = next
         while first <= span.upperBound {
           let last = min(span.upperBound, (first / HopBlocks.flows + 1) * HopBlocks.flows - 1)
           var end = next
@@ -117,9 +119,11 @@ extension FlowStore {
           try blocks.set(first...last, joined[next..<end])
           (next, first) = (end, last + 1)
         }
+        try senders.set(span, joined[begin..<next])
       }
       precondition(next == joined.count, "a joined flow is not among those that were decided")
       try blocks.finish()
+      try senders.finish()
     }
   }
 

@@ -37,6 +37,9 @@ extension FlowStore {
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
       try HopBlocks.clearGone(blocks: blocks, db)
+      try db.run("delete from relayed_flow where flow not in (select id from flow)")
+      // Of sources with senders, those that some flow is left of; a sender stays with them.
+      try db.run("delete from source where sender is not null and id not in (select source from relayed_flow)")
       try db.statement("delete from flow_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
       try db.statement("delete from open_minute where minute < ?").run(.integer(FlowStore.minute(of: startedAtMs)))
       try db.statement("delete from tallied_minute where minute < ?").run(
@@ -55,6 +58,7 @@ extension FlowStore {
           delete from \(table)
           where id not in (select \(column) from flow where \(column) is not null)
             and id not in (select id from temp.tallied_id where kind = \(kind))
+            \(table == "source" ? SenderWriter.keptSources : "")
           """)
         try db.run("delete from dictionary_key where kind = \(kind) and id not in (select id from \(table))")
       }

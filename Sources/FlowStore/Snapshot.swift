@@ -32,7 +32,8 @@ extension FlowReader {
   public func info() throws -> StoreInfo {
     let names = [
       "(select count(*) from log)", "(select coalesce(sum(stored - pruned), 0) from log)",
-      "(select count(*) from source)", "(select count(*) from destination)", "(select count(*) from outcome)",
+      "(select count(*) from source where sender is null)", "(select count(*) from destination)",
+      "(select count(*) from outcome)",
       "(select coalesce(sum(rejected), 0) from log)", "(select min(first_ms) from log)",
       "(select max(last_ms) from log)", "(select value from meta where key = 'policy_file')",
       "(select value from meta where key = 'judged')", "sqlite_version()",
@@ -127,6 +128,17 @@ extension FlowReader {
       where s.id is null or d.id is null or o.id is null or l.id is null
       having count(*) > 0
       """, { "\($0[0]) flows refer to a source, destination, outcome or log that is not there" }
+    ),
+    (
+      """
+      select count(*)
+      from relayed_flow r
+      left join flow f on f.id = r.flow
+      left join source s on s.id = r.source and s.received_as = f.source
+      left join source o on o.id = s.sender
+      where o.id is null
+      having count(*) > 0
+      """, { "\($0[0]) flows have a sender that is not there" }
     ),
   ]
 

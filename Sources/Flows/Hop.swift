@@ -70,10 +70,14 @@ public struct JoinedHop: Hashable, Sendable {
   /// Made of the first hop's own content: the same whenever and in whatever order the logs were read; 0 for a single hop.
   public var journey: UInt64
   public var place: JourneyPlace
+  /// The source of the first hop, where another proxy handed this one on and the connections of all hops between prove it;
+  /// 0 where the hop's own source is who sent it, as far as is known.
+  public var sender: Int32
 
-  public init(flow: Int64, journey: UInt64, place: JourneyPlace) {
+  public init(flow: Int64, journey: UInt64, place: JourneyPlace, sender: Int32 = 0) {
     self.flow = flow
     self.journey = journey
     self.place = place
+    self.sender = sender
   }
 }

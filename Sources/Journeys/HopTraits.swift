@@ -17,6 +17,7 @@ public struct HopTraits: Sendable {
     var local: Int32 = 0
     var client: Int32 = 0
     var isClientForwarded = false
+    var isClientLoopback = false
     /// The proxy's own address; 0 when not logged.
     var own: Int32 = 0
     var pod: Int32 = 0
@@ -141,6 +142,9 @@ public struct HopTraits: Sendable {
     }
   }
 
+  /// The client is in the pod of the proxy that wrote the line.
+  func isLoopback(_ hop: Hop) -> Bool { sources[Int(hop.source)].isClientLoopback }
+
   /// The texts of numbers, where something is to be shown.
   func texts() -> [Int32: String] { Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) }) }
 
@@ -178,6 +182,8 @@ public struct HopTraits: Sendable {
     traits.local = source.shape == .gatewayToLoopback ? 0 : traits.own
     traits.client = number(source.clientIP)
     traits.isClientForwarded = source.clientIsForwarded
+    traits.isClientLoopback =
+      !source.clientIsForwarded && source.clientIP.map { $0.hasPrefix("127.") || $0 == "::1" } ?? false
     traits.pod = number(source.pod.map { "\(source.namespace ?? "")/\($0)" })
     traits.log = source.log
     var digest = Mixer()

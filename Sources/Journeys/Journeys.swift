@@ -45,9 +45,26 @@ struct Journeys {
       if mark.contains(.hasLater) { place.insert(.hasLater) }
       if mark.contains(.isRepeated) { place.insert(.isRepeated) }
       if digests[first] == 0 { digests[first] = digest(hops[first]) }
-      joined.append(JoinedHop(flow: hop.flow, journey: digests[first], place: place))
+      joined.append(
+        JoinedHop(
+          flow: hop.flow, journey: digests[first], place: place, sender: first == index ? 0 : sender(index, first)))
     }
     return joined
+  }
+
+  /// The source of `first`, where a proxy stands between it and `index`; 0 where none does, or where a request id alone joins
+  /// two of the hops, which a client can write.
+  private func sender(_ index: Int, _ first: Int) -> Int32 {
+    let source = hops[first].source
+    let before = traits.sources[Int(hops[Int(links.earlier[index])].source)]
+    guard before.receives || traits.isLoopback(hops[index]), source != hops[index].source else { return 0 }
+    var hop = index
+    while hop != first {
+      // nginx logs no request ids: there it is the connection.
+      if links.marks[hop].contains(.isClaimed), traits.sources[Int(hops[hop].source)].proxy != .nginxStream { return 0 }
+      hop = Int(links.earlier[hop])
+    }
+    return source
   }
 
   /// The hop is one of several, or what stands before it was found to be missing.

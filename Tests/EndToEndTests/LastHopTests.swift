@@ -142,6 +142,47 @@ import Testing
     #expect(try lines(session, "blocked --host 'secret.*'", "host", "source") == ["secret.wild.example 10.80.3.11"])
   }
 
+  @Test("hosts, sources and timeline name who sent it, and not the proxy that handed it on", arguments: [false, true])
+  func sent(hasPorts: Bool) throws {
+    let session = try filled(hasPorts)
+    defer { session.remove() }
+    #expect(
+      try lines(session, "sources", "source", "flows", "hosts", "blocked", "failed", "seen_by") == [
+        "10.80.3.11 10 9 3 3 forward-proxy,sni-proxy"
+      ])
+    #expect(Set(try lines(session, "hosts", "sources")) == ["1"])
+    #expect(try lines(session, "hosts --source 10.80.3.11", "host").count == 9)
+    #expect(try lines(session, "timeline --source 10.80.3.11", "flows") == ["10"])
+    // Who came is still to be found: five ways came out of the gateway's pod.
+    #expect(try lines(session, "timeline --source 127.0.0.1", "flows") == ["5"])
+    #expect(try lines(session, "flows --source 127.0.0.1", "id").count == 5)
+    #expect(try lines(session, "timeline --source 10.80.3.12", "flows") == [])
+    let alert = try session.run("gatewatch alert --blocked-threshold 1 --format json || true")
+    #expect(
+      alert.contains(#""host":"secret.wild.example","port":null,"sources":["127.0.0.1"],"senders":["10.80.3.11"]"#),
+      "\(alert)")
+  }
+
+  @Test("where the log of the hop before was not read, who came is named, until it is read")
+  func notSent() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let scene = Scene(hasPorts: true)
+    for (text, file) in [
+      (Self.policy, "p.yaml"), (Self.nginx, "nginx.conf"), (scene.sidecar, "sidecar.log"),
+      (scene.gateway, "gateway.log"), (scene.sniProxy, "sni-proxy.log"),
+    ] { try session.write(text, to: file) }
+    func sources(after file: String, _ format: String = "") throws -> [String] {
+      _ = try session.run("gatewatch ingest --policy p.yaml \(format) \(file)")
+      return try lines(session, "sources --host '*.wild.example'", "source", "flows", "seen_by")
+    }
+    #expect(try sources(after: "sni-proxy.log", "--log-format @nginx.conf") == ["127.0.0.1 5 sni-proxy"])
+    // The sidecar's log alone does not reach the SNI proxy's.
+    #expect(try sources(after: "sidecar.log").contains("127.0.0.1 5 sni-proxy"))
+    #expect(try sources(after: "gateway.log") == ["10.80.3.11 5 sni-proxy"])
+    #expect(try session.run("gatewatch db check").contains("no damage found"))
+  }
+
   @Test("each way is counted once, at its last hop, in every sum", arguments: [false, true])
   func once(hasPorts: Bool) throws {
     let session = try filled(hasPorts)

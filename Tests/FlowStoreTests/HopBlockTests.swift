@@ -126,12 +126,18 @@ struct HopBlockTests {
         "drop table rollup_part", "drop table log_sign", "drop table bypass_reason",
         "drop table own_log", "drop table tally_run", "drop table tally_part", "drop table line_print",
         "drop table tallied_minute", "drop table met_destination", "drop table clock_hour", "drop table doubtful_clock",
+        "drop table relayed_flow",
         "pragma user_version = 4",
       ] { try db.run(sql) }
       for (table, columns) in [
         ("route_verdict", ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway"]),
         ("log", ["tallied", "kept"]),
-        ("source", ["first_end_ms", "last_end_ms", "logs_success", "first_joined_ms", "last_joined_ms"]),
+        (
+          "source",
+          [
+            "first_end_ms", "last_end_ms", "logs_success", "first_joined_ms", "last_joined_ms", "received_as", "sender",
+          ]
+        ),
       ] {
         // Views stand in the way of taking columns out; they are made anew.
         let views = try db.statement("select name from sqlite_schema where type = 'view'")

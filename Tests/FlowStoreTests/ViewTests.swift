@@ -315,15 +315,15 @@ struct ViewTests {
         "SEARCH ov USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH hp USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH br USING INTEGER PRIMARY KEY (rowid=?)",
         // Of the few flows that could be a bypass their client's own log alone proves.
-        "CORRELATED SCALAR SUBQUERY 5", "SEARCH o USING PRIMARY KEY (client_ip=? AND from_ms<?)",
-        "CORRELATED SCALAR SUBQUERY 6", "SEARCH c USING PRIMARY KEY (log=? AND proxy_ip=? AND from_ms<?)",
-        "CORRELATED SCALAR SUBQUERY 7", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "CORRELATED SCALAR SUBQUERY 6", "SEARCH o USING PRIMARY KEY (client_ip=? AND from_ms<?)",
+        "CORRELATED SCALAR SUBQUERY 7", "SEARCH c USING PRIMARY KEY (log=? AND proxy_ip=? AND from_ms<?)",
+        "CORRELATED SCALAR SUBQUERY 8", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
       ])
     let views = Schema.views.compactMap { $0.name.split(separator: "-").last?.dropLast(4) }
     // Signs of spoofing compare destinations with each other, pauses the lines of a log, missing hops two logs, ways their hops.
     let comparing = [
       "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
-      "relay_source", "unlogged_source", "hop_log",
+      "sender", "unlogged_source", "hop_log",
     ]
     for view in views where !comparing.contains(String(view)) {
       for step in try plan("select * from \(view)") {
@@ -338,7 +338,7 @@ struct ViewTests {
       }
     }
     // Pods and sources are no flows.
-    for view in ["opted_out_pod", "relay_source", "unlogged_source", "hop_log"] {
+    for view in ["opted_out_pod", "sender", "unlogged_source", "hop_log"] {
       #expect(try !plan("select * from \(view)").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })
     }
     #expect(try plan("select * from journey_flow").count { $0 == "SCAN f" } == 1)

@@ -18,8 +18,10 @@ import Testing
     try scene.texts(
       """
       select l.path || '|' || f.line || '|' || coalesce(hex(j.journey), '-') || '|' || coalesce(w.warnings, '-') || '|' ||
-        j.counted || '|' || coalesce(j.journey_place, 0)
+        j.counted || '|' || case when j.sender_id <> j.source_id then coalesce(o.client_ip, '?') || ' ' else '' end ||
+        coalesce(j.journey_place, 0)
       from judged_flow j
+      join sender o on o.id = j.sender_id
       join flows w on w.id = j.id
       join flow f on f.id = j.id
       join log l on l.id = j.log_id
@@ -47,6 +49,8 @@ import Testing
       first = first ?? flows
     }
     #expect((first ?? []).count { !$0.hasSuffix("|0") } > 100)
+    // What the gateway handed on to the SNI proxy in its pod is told under the pod that sent it.
+    #expect((first ?? []).count { $0.split(separator: "|").last?.hasPrefix("10.80.3.") ?? false } > 5)
   }
 
   @Test("a tunnel of a day is joined and proven whichever of its lines comes first, each in a run of its own")

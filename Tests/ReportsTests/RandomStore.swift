@@ -36,7 +36,7 @@ final class RandomStore {
       try store.update(log: log)
     }
     try store.apply(RandomStore.judgement(try store.facts(), isWhollyJudged, isByHours ? .hours : .anywhere))
-    if !isByHours { try RandomStore.join(flows, store) }
+    if !isByHours { try RandomStore.join(flows, hasRelays, store) }
     if isSettled { try store.access { db throws(StoreError) in try db.run("delete from open_minute") } }
     try store.commit()
     if hasRollups {
@@ -48,11 +48,13 @@ final class RandomStore {
     store.close()
   }
 
-  private static func join(_ flows: Int, _ store: FlowStore) throws {
-    // Every place that a flow can have in a journey, and two flows of three in none.
+  private static func join(_ flows: Int, _ hasRelays: Bool, _ store: FlowStore) throws {
+    // Every place that a flow can have in a journey, and two flows of three in none. Some have a sender of their own.
     try store.write(
       joined: stride(from: 3, through: Int64(flows), by: 3).map {
-        JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 / 3 % 64)))
+        JoinedHop(
+          flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 / 3 % 64)),
+          sender: hasRelays && $0 % 4 != 0 ? Int32($0 / 12 % 14 + 1) : 0)
       }, of: [1...Int64(flows)])
     // Some clients' own logs are whole, for a part of the time, and in some minutes lines may have come since.
     try store.access { db throws(StoreError) in

@@ -90,9 +90,10 @@ struct TallyTests {
 
   @Test(
     "hosts are counted alike where every flow has an ending; only the order in lists of words is another",
-    arguments: [false, true])
-  func hosts(hasRollups: Bool) throws {
-    let store = try RandomStore(flows: 12_000, isWhollyJudged: true, hasRollups: hasRollups)
+    arguments: [false, true], [false, true])
+  func hosts(hasRollups: Bool, hasRelays: Bool) throws {
+    let store = try RandomStore(
+      flows: 12_000, isWhollyJudged: true, hasRollups: hasRollups, hasRelays: hasRelays)
     let reader = try FlowReader(path: store.path)
     let query = try QueryCatalogue().report(named: "hosts")
     for (title, set) in Self.filters {
@@ -141,11 +142,16 @@ struct TallyTests {
   func relays(hasRollups: Bool) throws {
     let store = try RandomStore(flows: 12_000, hasRollups: hasRollups, hasRelays: true)
     let reader = try FlowReader(path: store.path)
-    for name in ["blocked", "failed"] {
+    #expect(try reader.value("select count(*) > 2000 and count(distinct source) > 100 from relayed_flow") == 1)
+    #expect(try reader.check() == [])
+    for name in [
+      "summary", "bypass", "blocked", "failed", "latency", "sources", "unproven", "unlogged", "timeline",
+    ] {
       let query = try QueryCatalogue().report(named: name)
       for (title, set) in Self.filters {
         var filters = Filters()
         try set(&filters)
+        guard query.takes("path") || filters.paths.isEmpty && filters.outcomes.isEmpty else { continue }
         for limit in [nil, 7] {
           let slow = try rows(query, filters, limit, tallied: false, reader)
           let fast = try rows(query, filters, limit, tallied: true, reader)
@@ -159,7 +165,7 @@ struct TallyTests {
 
   @Test("an alert sees the same in all flows from a tally as from its SQL", arguments: [false, true])
   func alerts(hasRollups: Bool) throws {
-    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups)
+    let store = try RandomStore(flows: 12_000, hasRollups: hasRollups, hasRelays: true)
     let reader = try FlowReader(path: store.path)
     // What the topology alone shows is no matter of flows.
     let ofFlows = QueryCatalogue().alerts.filter { $0.takes("after") }
@@ -174,9 +180,13 @@ struct TallyTests {
         var run = AlertRun(queries: [query], rules: .init(now: noon))
         run.usesTallies = usingTallies
         let seen = try run.observations(in: reader, after: nil)
-        return AlertLedger.step(known: [], seen: seen, isComplete: true, rules: .init(now: noon)).changed
+        let step = AlertLedger.step(known: [], seen: seen, isComplete: true, rules: .init(now: noon))
+        senders.append(step.told.map { "\($0.finding.key) \($0.senders.sorted())" })
+        return step.changed
       }
+      var senders: [[String]] = []
       #expect(try changed(usingTallies: true) == changed(usingTallies: false), "\(query.name)")
+      #expect(senders[0] == senders[1])
     }
   }
 

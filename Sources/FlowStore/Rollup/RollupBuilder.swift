@@ -55,6 +55,7 @@ final class RollupBuilder: @unchecked Sendable {
     try db.run("begin")
     defer { try? db.execute(sql: "rollback") }
     guard let pages = try pages(db), let places = try JourneyPlaces(of: [range], db) else { return nil }
+    let relayed = try RelayedFlows(of: [range], db)
     let parts = stride(from: range.lowerBound, through: range.upperBound, by: Int64.Stride(sizes.slice)).map {
       $0...min($0 + sizes.slice - 1, range.upperBound)
     }
@@ -67,7 +68,11 @@ final class RollupBuilder: @unchecked Sendable {
         guard let part = made.next() else { return }
         var isRead = true
         for stretch in pages.stretches(of: parts[part], leaves: 1 << 20) where isRead {
-          isRead = pages.forEach(in: stretch, buffer) { self.slices[thread].take($0, kind: places.kind(of: $0.id)) }
+          isRead = pages.forEach(in: stretch, buffer) { flow in
+            var flow = flow
+            flow.source = relayed.source(of: flow.id, flow.source)
+            self.slices[thread].take(flow, kind: places.kind(of: flow.id))
+          }
         }
         let rows = self.slices[thread].count
         let slice = self.slices[thread].close(ids: parts[part])

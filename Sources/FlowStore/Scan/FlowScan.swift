@@ -14,6 +14,7 @@ final class FlowScan: @unchecked Sendable {
   private let stretches: [FlowPages.Stretch]
   private let tables: VerdictTables
   private let places: JourneyPlaces
+  private let relayed: RelayedFlows
   private let verdicts: VerdictGroups
   private let lock = DispatchSemaphore(value: 1)
   private var next = 0
@@ -40,7 +41,7 @@ final class FlowScan: @unchecked Sendable {
   /// - Parameter ranges: of row ids, ascending, without overlap.
   init(
     _ request: TallyRequest, _ pages: FlowPages?, _ ranges: [ClosedRange<Int64>], _ tables: VerdictTables,
-    _ places: JourneyPlaces, _ verdicts: VerdictGroups, _ totals: VerdictTotals?
+    _ places: JourneyPlaces, _ relayed: RelayedFlows, _ verdicts: VerdictGroups, _ totals: VerdictTotals?
   ) {
     self.request = request
     self.pages = pages
@@ -51,6 +52,7 @@ final class FlowScan: @unchecked Sendable {
       } ?? []
     self.tables = tables
     self.places = places
+    self.relayed = relayed
     self.verdicts = verdicts
     self.totals = totals
     noTotals = totals
@@ -178,8 +180,9 @@ final class FlowScan: @unchecked Sendable {
     if request.measuresDurations && flow.durationMs < 0 { return nil }
     var source: Int32 = 0
     if let groups = request.sourceGroups {
-      guard flow.source >= 0, flow.source < groups.count else { return nil }
-      source = groups[Int(flow.source)]
+      let sent = relayed.source(of: flow.id, flow.source)
+      guard sent >= 0, sent < groups.count else { return nil }
+      source = groups[Int(sent)]
       if source < 0 { return nil }
     }
     var destination: Int32 = 0

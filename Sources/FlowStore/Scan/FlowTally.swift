@@ -212,7 +212,8 @@ extension FlowReader {
       let counted = try RollupTally(request, runs + tallied, tables, verdicts, totals, db)
       let ranges = RollupRun.ranges(without: runs)
       guard let places = try JourneyPlaces(of: ranges, db) else { throw NotToBeTallied() }
-      let scan = FlowScan(request, pages, ranges, tables, places, verdicts, totals)
+      let scan = FlowScan(
+        request, pages, ranges, tables, places, try RelayedFlows(of: ranges, db), verdicts, totals)
       var scanned = pages == nil ? nil : try scan.run()
       if scanned == nil, !tallied.isEmpty { scanned = try scan.run(db) }
       guard let scanned else { throw NotToBeTallied() }

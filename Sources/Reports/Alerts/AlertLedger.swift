@@ -10,10 +10,13 @@ public struct Observation: Sendable, Equatable {
   public var lastSeenMs: Int64?
   /// What was bypassed and what proves it; empty for what is no bypass.
   public var ways: Set<BypassedWay>
+  /// Who sent it, where the source of the key is a proxy that handed it on. They are told, and are not what makes a finding:
+  /// who that was is known only once all hops are joined, and one thing would become two.
+  public var senders: Set<String>
 
   public init(
     key: StoredFinding.Key, severity: Severity, flows: Int64, firstSeenMs: Int64? = nil, lastSeenMs: Int64? = nil,
-    ways: Set<BypassedWay> = []
+    ways: Set<BypassedWay> = [], sender: String? = nil
   ) {
     self.key = key
     self.severity = severity
@@ -21,6 +24,7 @@ public struct Observation: Sendable, Equatable {
     self.firstSeenMs = firstSeenMs
     self.lastSeenMs = lastSeenMs
     self.ways = ways
+    senders = sender.map { [$0] } ?? []
   }
 }
 
@@ -79,6 +83,8 @@ public struct AlertLedger: Sendable {
     /// Flows that were not told before.
     public var newFlows: Int64
     public var ways: Set<BypassedWay> = []
+    /// The finding's source, or those who sent what that proxy handed on.
+    public var senders: Set<String> = []
   }
 
   public struct Step: Sendable, Equatable {
@@ -129,7 +135,7 @@ public struct AlertLedger: Sendable {
         step.told.append(
           Told(
             finding: finding, cause: cause, newFlows: max(0, finding.count - finding.alertedCount),
-            ways: observation.ways))
+            ways: observation.ways, senders: observation.senders))
         finding.firstAlertedMs = finding.firstAlertedMs ?? rules.now
         finding.lastAlertedMs = rules.now
         // What comes back starts its cooldown anew.
@@ -221,6 +227,7 @@ public struct AlertLedger: Sendable {
       one.firstSeenMs = earlier(one.firstSeenMs, observation.firstSeenMs)
       one.lastSeenMs = later(one.lastSeenMs, observation.lastSeenMs)
       one.ways.formUnion(observation.ways)
+      one.senders.formUnion(observation.senders)
       merged[observation.key] = one
     }
     return merged.values.sorted { order($0.key, $1.key) }

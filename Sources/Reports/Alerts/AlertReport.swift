@@ -10,6 +10,8 @@ public struct AlertReport: Sendable, Equatable {
     public var host: String
     public var port: Int64
     public var sources: [String]
+    /// The same, with who sent what a proxy handed on in place of that proxy.
+    public var senders: [String] = []
     /// Flows that were not told before.
     public var newFlows: Int64
     public var flows: Int64
@@ -45,6 +47,7 @@ public struct AlertReport: Sendable, Equatable {
   mutating func add(_ told: [AlertLedger.Told], isFirstRun: Bool) {
     self.isFirstRun = isFirstRun
     var byCause: [StoredFinding.Key: Group] = [:]
+    var senders: [StoredFinding.Key: Set<String>] = [:]
     for one in told {
       let key = one.finding.key
       if key.kind == AlertLedger.newHost, isFirstRun {
@@ -60,13 +63,17 @@ public struct AlertReport: Sendable, Equatable {
           cause: one.cause)
       group.severity = max(group.severity, severity)
       group.ways.formUnion(one.ways)
-      if !key.source.isEmpty { group.sources.append(key.source) }
+      if !key.source.isEmpty {
+        group.sources.append(key.source)
+        senders[cause, default: []].formUnion(one.senders.isEmpty ? [key.source] : one.senders)
+      }
       group.newFlows = group.newFlows.addingReportingOverflow(one.newFlows).partialValue
       group.flows = group.flows.addingReportingOverflow(one.finding.count).partialValue
       group.firstSeenMs = [group.firstSeenMs, one.finding.firstSeenMs].compactMap { $0 }.min()
       group.lastSeenMs = [group.lastSeenMs, one.finding.lastSeenMs].compactMap { $0 }.max()
       byCause[cause] = group
     }
+    for key in byCause.keys { byCause[key]?.senders = (senders[key] ?? []).sorted() }
     // A new host that was reached around the gateway is told once, as what it is.
     let bypassHosts = Set(byCause.values.filter { Bypass(rawValue: $0.kind) != nil }.map(\.host))
     groups = byCause.values.filter { $0.kind != AlertLedger.newHost || !bypassHosts.contains($0.host) }
@@ -96,7 +103,7 @@ extension AlertReport {
       var details =
         group.kind == AlertLedger.optedOut
         ? "seen in the topology" : "\(Quantities.grouped(group.newFlows)) \(group.newFlows == 1 ? "flow" : "flows")"
-      if !group.sources.isEmpty { details += " from " + AlertReport.named(group.sources) }
+      if !group.senders.isEmpty { details += " from " + AlertReport.named(group.senders) }
       if let first = group.firstSeenMs, let last = group.lastSeenMs {
         details +=
           ", \(Quantities.iso(first, showsMilliseconds: false)) to \(Quantities.iso(last, showsMilliseconds: false))"
@@ -140,6 +147,7 @@ extension AlertReport {
           {"kind":\(JSON.string(group.kind)),"severity":"\(group.severity.rawValue)","cause":"\(group.cause.rawValue)",\
       "host":\(JSON.string(group.host)),"port":\(group.port == 0 ? "null" : String(group.port)),\
       "sources":[\(group.sources.map(JSON.string).joined(separator: ","))],\
+      "senders":[\(group.senders.map(JSON.string).joined(separator: ","))],\
       "around":\(AlertReport.list(group.ways.map(\.around))),"reasons":\(AlertReport.list(group.ways.map(\.reason))),\
       "new_flows":\(group.newFlows),"flows":\(group.flows),\
       "first_seen":\(AlertReport.time(group.firstSeenMs)),"last_seen":\(AlertReport.time(group.lastSeenMs))}

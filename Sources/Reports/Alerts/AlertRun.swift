@@ -33,8 +33,8 @@ public struct AlertRun: Sendable {
 
   /// Columns that every alert query answers with.
   static let columns = ["kind", "severity", "source", "host", "port", "flows", "first_seen", "last_seen"]
-  /// Columns that a query about bypasses may have beside these.
-  static let optionalColumns = ["around", "reason"]
+  /// Columns that a query may have beside these.
+  static let optionalColumns = ["around", "reason", "sender"]
   /// Problems of one sort that are named; the rest are counted.
   static let namedProblems = 5
 
@@ -129,7 +129,7 @@ public struct AlertRun: Sendable {
               severity: severity, flows: values[5].integer ?? 0, firstSeenMs: values[6].integer,
               lastSeenMs: values[7].integer,
               ways: BypassedWay(around: more[0].flatMap { row[$0].text }, reason: more[1].flatMap { row[$0].text })
-                .map { [$0] } ?? []))
+                .map { [$0] } ?? [], sender: more[2].flatMap { row[$0].text }))
         })
     }
     return seen

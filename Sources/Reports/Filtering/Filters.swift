@@ -58,8 +58,9 @@ public struct Filters: Sendable, Equatable {
     return arguments
   }
 
-  /// The sources whose workload, pod or address the pattern means. The pod of a sidecar is known by the proxy's own
-  /// address, which no client can write; the logged client address counts only where it was not taken from a header.
+  /// The sources whose workload, pod or address the pattern means, and those whose sender it means. The pod of a sidecar is
+  /// known by the proxy's own address, which no client can write; the logged client address counts only where it was not
+  /// taken from a header.
   static func ids(of pattern: SourcePattern, in store: FlowReader) throws -> [Int64] {
     let sql = """
       select
@@ -72,17 +73,22 @@ public struct Filters: Sendable, Equatable {
           or namespace || '/' || pod glob :glob
           or (client_forwarded = 0 and client_ip glob :glob)
           or ((shape like 'outbound%' or shape = 'not-sent') and proxy_ip glob :glob)
-        ) as is_named
+        ) as is_named,
+        sender
       from source
       order by id
       """
-    var ids: [Int64] = []
+    var ids: Set<Int64> = []
+    var sent: [(id: Int64, sender: Int64)] = []
     try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
+      guard let id = row[0].integer else { return }
+      if let sender = row[4].integer { sent.append((id, sender)) }
       let isMeant =
         pattern.isNetwork
         ? [row[1].text, row[2].text].contains { $0.map(pattern.contains) ?? false } : row[3].integer == 1
-      if isMeant, let id = row[0].integer { ids.append(id) }
+      if isMeant { ids.insert(id) }
     }
-    return ids
+    for (id, sender) in sent where ids.contains(sender) { ids.insert(id) }
+    return ids.sorted()
   }
 }

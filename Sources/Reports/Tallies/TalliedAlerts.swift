@@ -36,7 +36,7 @@ enum TalliedAlerts {
       }
     guard !words.isEmpty else { return nil }
     let isByHost = query.name == "new-host"
-    let sources = isByHost ? nil : try ShownAlike.sources([:], in: store)
+    let sources = isByHost ? nil : try ShownAlike.sourcesAndSenders(in: store)
     let destinations = try ShownAlike.destinations(by: isByHost ? ["host"] : ["host", "port"], [:], in: store)
     var request = TallyRequest()
     request.sourceGroups = sources?.groups
@@ -55,7 +55,8 @@ enum TalliedAlerts {
           kind: verdict[0].text ?? query.name, source: sources?.values[group.source][0].text ?? "",
           host: place[0].text ?? "", port: isByHost ? 0 : place[1].integer ?? 0),
         severity: severity, flows: group.flows, firstSeenMs: group.firstMs, lastSeenMs: group.lastMs,
-        ways: BypassedWay(around: verdict.dropFirst(2).first?.text, reason: verdict.last?.text).map { [$0] } ?? [])
+        ways: BypassedWay(around: verdict.dropFirst(2).first?.text, reason: verdict.last?.text).map { [$0] } ?? [],
+        sender: sources?.values[group.source][1].text)
     }
   }
 }

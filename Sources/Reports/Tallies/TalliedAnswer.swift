@@ -138,7 +138,7 @@ struct ShownAlike {
   /// A store with more is left to SQL; the tally sees to that.
   private static let maxID = 1 << 24
 
-  /// Sources by the name that reports show.
+  /// Sources by the name that reports show: who came to the proxy that logged it.
   static func sources(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
     try ShownAlike(
       """
@@ -146,9 +146,36 @@ struct ShownAlike {
         s.id,
         coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
       from source s
+      where :sources is null or coalesce(s.received_as, s.id) in (select value from json_each(:sources))
+      order by 2, s.id
+      """, ["sources": arguments["sources"] ?? .null], in: store)
+  }
+
+  /// Sources by the name of who sent it, as far as is known: `judged_flow.sender_id` and the view `sender`.
+  static func senders(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
+    try ShownAlike(
+      """
+      select
+        s.id,
+        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
+      from sender s
       where :sources is null or s.id in (select value from json_each(:sources))
       order by 2, s.id
       """, ["sources": arguments["sources"] ?? .null], in: store)
+  }
+
+  /// Sources by who came to the proxy, and by who sent it.
+  static func sourcesAndSenders(in store: FlowReader) throws -> ShownAlike {
+    try ShownAlike(
+      """
+      select
+        s.id,
+        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'),
+        coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+      from source s
+      join sender o on o.id = s.id
+      order by 2, 3, s.id
+      """, [:], in: store)
   }
 
   /// Destinations by columns of theirs.
@@ -168,15 +195,6 @@ struct ShownAlike {
   func keeping(_ isWanted: ([Value]) -> Bool) -> [Int32] {
     let wanted = values.map(isWanted)
     return groups.map { $0 >= 0 && wanted[Int($0)] ? $0 : -1 }
-  }
-
-  /// Group numbers with some row ids as a group of their own, numbered behind all others.
-  func groups(apart: [Int64]) -> [Int32] {
-    guard let last = apart.last, last < Int64(ShownAlike.maxID) else { return groups }
-    var groups = groups
-    if groups.count <= Int(last) { groups += repeatElement(-1, count: Int(last) + 1 - groups.count) }
-    for id in apart where id >= 0 { groups[Int(id)] = Int32(values.count) }
-    return groups
   }
 
   /// The first row id of each group.

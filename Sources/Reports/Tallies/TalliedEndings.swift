@@ -22,21 +22,10 @@ extension TalliedAnswer {
     order by f.id
     """
 
-  /// Flows that a proxy received from another one are told by who sent them, which only their ways show: where there are
-  /// such, the query itself looks at them, and finds all others in its common table `plain`.
   static func endings(
     _ query: Query, _ words: String, _ arguments: [String: Value], _ limit: Int?, _ store: FlowReader
   ) throws -> TalliedAnswer? {
-    var relays: [Int64] = []
-    // The query sees flows with rows only. Near those without, no hops are joined that could tell who sent something.
-    if try store.talliedFlows() == 0 {
-      try store.query("select id from relay_source order by id") { if let id = $0[0].integer { relays.append(id) } }
-    }
-    guard let found = try Places(words, arguments, apart: relays, store) else { return nil }
-    let relayed = found.sources.values.count
-    guard !found.tally.groups.contains(where: { $0.source == relayed }) else {
-      return try answer(query, arguments, with: [plain(query, found)], store)
-    }
+    guard let found = try Places(words, arguments, bySender: true, store) else { return nil }
     let verdicts = found.tally.verdicts
     let (shown, rest, sum) = first(limit, of: found.tally.groups) { one, other in
       if one.flows != other.flows { return one.flows > other.flows }
@@ -60,21 +49,5 @@ extension TalliedAnswer {
       columns: columns, rows: rows,
       others: rest == 0
         ? nil : (rest, empty + [.integer(sum.flows), .integer(sum.firstMs), .integer(sum.lastMs)]))
-  }
-
-  /// What no other proxy handed on, each group by one of its sources and destinations.
-  private static func plain(_ query: Query, _ found: Places) -> CommonTable {
-    let sources = found.sources.examples
-    let destinations = found.destinations.examples
-    let words = query.columns.map(\.name).prefix { $0 != "host" } + ["role"]
-    return CommonTable(
-      name: "plain",
-      columns: words + ["source_id", "destination_id", "flows", "first_seen", "last_seen"],
-      rows: found.tally.groups.filter { $0.source < sources.count }.map { group in
-        found.tally.verdicts[group.verdict] + [
-          .integer(sources[group.source]), .integer(destinations[group.destination]), .integer(group.flows),
-          .integer(group.firstMs), .integer(group.lastMs),
-        ]
-      })
   }
 }

@@ -83,16 +83,16 @@ extension TalliedAnswer {
     var tally: Tally
 
     /// - Parameters:
-    ///   - apart: row ids of sources, ascending, that are one group behind all others, whatever a filter says.
+    ///   - bySender: sources are who sent it, and not who came to the proxy.
     ///   - findings: whether these are counted too, which a filter holds for.
     init?(
-      _ words: String, _ arguments: [String: Value], apart: [Int64] = [], findings: Bool = false, _ store: FlowReader
+      _ words: String, _ arguments: [String: Value], bySender: Bool = false, findings: Bool = false,
+      _ store: FlowReader
     ) throws {
-      precondition(apart.isEmpty || !findings, "findings are within the filters")
-      sources = try .sources(arguments, in: store)
+      sources = try bySender ? .senders(arguments, in: store) : .sources(arguments, in: store)
       destinations = try .destinations(by: ["host", "port"], arguments, in: store)
       var request = TalliedAnswer.request(arguments)
-      request.sourceGroups = sources.groups(apart: apart)
+      request.sourceGroups = sources.groups
       request.destinationGroups = destinations.groups
       request.totals = findings ? TalliedFindings.words : nil
       guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))

@@ -19,7 +19,7 @@ extension TalliedAnswer {
         and (:path is not null or f.path <> 'internal')
       order by f.id
       """
-    let sources = try ShownAlike.sources(arguments, in: store)
+    let sources = try ShownAlike.senders(arguments, in: store)
     let destinations = try ShownAlike.destinations(by: ["host", "port"], arguments, in: store)
     var request = request(arguments)
     request.sourceGroups = sources.groups

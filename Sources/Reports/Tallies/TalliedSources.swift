@@ -12,7 +12,7 @@ extension TalliedAnswer {
         and (:path is not null or f.path <> 'internal')
       order by f.id
       """
-    let names = try ShownAlike.sources(arguments, in: store)
+    let names = try ShownAlike.senders(arguments, in: store)
     let hosts = try ShownAlike.destinations(by: ["host"], arguments, in: store)
     var request = request(arguments)
     request.sourceGroups = names.groups

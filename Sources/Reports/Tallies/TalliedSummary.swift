@@ -80,13 +80,17 @@ extension TalliedAnswer {
   }
 
   /// All flows within the filters of time, host and source, not told apart by place.
-  static func placeless(_ arguments: [String: Value], _ store: FlowReader) throws -> TallyRequest {
+  /// - Parameter bySender: the filter for sources means who sent it, and not who came to the proxy.
+  static func placeless(
+    _ arguments: [String: Value], bySender: Bool = false, _ store: FlowReader
+  ) throws -> TallyRequest {
     var request = request(arguments)
     if arguments["host"]?.isNull == false {
       request.destinationGroups = ShownAlike.only(try .destinations(by: ["host"], arguments, in: store))
     }
     if arguments["sources"]?.isNull == false {
-      request.sourceGroups = ShownAlike.only(try .sources(arguments, in: store))
+      request.sourceGroups = ShownAlike.only(
+        try bySender ? .senders(arguments, in: store) : .sources(arguments, in: store))
     }
     return request
   }

@@ -16,7 +16,7 @@ extension TalliedAnswer {
         and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
       order by f.id
       """
-    var request = try placeless(arguments, store)
+    var request = try placeless(arguments, bySender: true, store)
     request.stepMs = stepMs
     guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
 

@@ -15,7 +15,7 @@ extension TalliedAnswer {
       """
       select s.id, coalesce(s.name, s.client_ip, '?')
       from source s
-      where (:sources is null or s.id in (select value from json_each(:sources)))
+      where (:sources is null or coalesce(s.received_as, s.id) in (select value from json_each(:sources)))
         and s.id in (select id from unlogged_source)
       order by 2, s.id
       """, ["sources": arguments["sources"] ?? .null], in: store)

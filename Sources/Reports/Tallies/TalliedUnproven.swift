@@ -68,7 +68,7 @@ extension TalliedAnswer {
         s.client_forwarded,
         coalesce(s.client_ip, '')
       from source s
-      where :sources is null or s.id in (select value from json_each(:sources))
+      where :sources is null or coalesce(s.received_as, s.id) in (select value from json_each(:sources))
       order by 2, 3, 4, s.id
       """, ["sources": arguments["sources"] ?? .null], in: store)
     let addresses = try ShownAlike.destinations(by: ["host", "port", "upstream_ip"], arguments, in: store)
