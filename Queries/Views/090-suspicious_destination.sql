@@ -53,13 +53,7 @@ client_chosen as materialized (
     id,
     host,
     upstream_ip as address,
-    cluster glob 'outbound|*' as name_opens,
-    case
-      when upstream_ip glob '*:*' then substr(upstream_ip, 1, instr(upstream_ip, ':') + instr(substr(upstream_ip, instr(upstream_ip, ':') + 1), ':'))
-      else rtrim(rtrim(rtrim(upstream_ip, '0123456789'), '.'), '0123456789')
-    end as network,
-    -- The last two labels.
-    substr(host, length(rtrim(rtrim(rtrim(host, replace(host, '.', '')), '.'), replace(host, '.', ''))) + 1) as site
+    cluster glob 'outbound|*' as name_opens
   from place
   where host_origin in ('authority', 'sni')
     and upstream_ip = dialled_ip
@@ -145,7 +139,15 @@ odd_address as materialized (
     c.address,
     c.name_opens,
     exists (select 1 from chosen k where k.address = c.address)
-      or exists (select 1 from chosen k where k.host = c.host and k.network = c.network) as is_near,
+      or exists (
+        select 1
+        from chosen k
+        where k.host = c.host
+          and k.network = case
+            when c.address glob '*:*' then substr(c.address, 1, instr(c.address, ':') + instr(substr(c.address, instr(c.address, ':') + 1), ':'))
+            else rtrim(rtrim(rtrim(c.address, '0123456789'), '.'), '0123456789')
+          end
+      ) as is_near,
     n.networks,
     n.first_ms,
     n.last_ms,
@@ -178,12 +180,27 @@ solitary as materialized (
   having count(*) > 1
     and sum(n.names > 1) = 1
 ),
+-- Most addresses have fewer destinations than names are asked for below: then nobody looks at the names of all others.
+busy as materialized (
+  select address
+  from client_chosen
+  group by address
+  having count(*) >= 5
+),
 crowded as materialized (
   select
     c.address,
     count(distinct c.host) as hosts,
     count(distinct c.site) as sites
-  from client_chosen c
+  from (
+    select
+      host,
+      address,
+      -- The last two labels.
+      substr(host, length(rtrim(rtrim(rtrim(host, replace(host, '.', '')), '.'), replace(host, '.', ''))) + 1) as site
+    from client_chosen
+    where address in (select address from busy)
+  ) c
   -- A front end that proxies resolve names to, too, is none that clients made up.
   where c.address not in (select k.address from chosen k)
   group by c.address

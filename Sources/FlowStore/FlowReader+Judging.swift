@@ -1,9 +1,33 @@
+public import Flows
 internal import GRDB
 
 extension FlowReader {
   /// What a policy is asked about: for judging by another policy than the store was judged by.
   public func facts() throws -> StoredFacts {
     try access { db in try StoredFacts(db) }
+  }
+
+  /// One source, destination or outcome, as `facts` has them by row id; nil where there is none.
+  public func source(_ id: Int64) throws -> Source? {
+    try row(id, of: "source", Source.storedColumns) { Source($0, from: 0) }
+  }
+
+  public func destination(_ id: Int64) throws -> Destination? {
+    try row(id, of: "destination", Destination.storedColumns) { Destination($0, from: 0) }
+  }
+
+  public func outcome(_ id: Int64) throws -> Outcome? {
+    try row(id, of: "outcome", Outcome.storedColumns) { Outcome($0, from: 0) }
+  }
+
+  private func row<Fact>(
+    _ id: Int64, of table: String, _ columns: [String], _ read: (Statement) -> Fact?
+  ) throws -> Fact? {
+    try access { db in
+      let row = try db.statement("select \(columns.joined(separator: ", ")) from \(table) where id = ?")
+      row.bind(id, at: 1)
+      return try row.step() ? read(row) : nil
+    }
   }
 
   /// The policy the store was judged by last; nil for zero configuration.

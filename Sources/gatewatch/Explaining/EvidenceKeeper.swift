@@ -38,7 +38,7 @@ struct EvidenceKeeper {
       var seen: Set<Int64> = []
       let ids = (flows[key] ?? []).flatMap { id in [id] + (journeys[id]?.hops.map(\.flow.id) ?? []) }
       for id in ids where seen.insert(id).inserted {
-        guard let flow = try explainer.explanation(of: id) else { continue }
+        guard let flow = try explainer.line(of: id) else { continue }
         let place = (
           log: flow.evidence.logID, line: flow.evidence.line, startedAtMs: flow.integer("started_at_ms") ?? 0
         )

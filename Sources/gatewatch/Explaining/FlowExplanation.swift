@@ -68,8 +68,8 @@ struct FlowExplanation {
 final class FlowExplainer {
   let reader: FlowReader
   private let recall: LineRecall
-  private let facts: StoredFacts
-  private let grounds: Judge.GroundsFinder
+  /// Asks the policy about the whole store: not made where only lines are wanted.
+  private lazy var grounds = Result { try groundsFinder() }
   private var logs: [Int64: LogRecord] = [:]
   private var explained: [Int64: FlowExplanation] = [:]
   let policy: Policy?
@@ -78,11 +78,14 @@ final class FlowExplainer {
   init(reader: FlowReader, formats: [FormatPlan], folders: [String]) throws {
     self.reader = reader
     recall = LineRecall(formats: formats, folders: folders)
-    facts = try reader.facts()
     let stored = try reader.policy()
     policyFile = stored.map { $0.file ?? "stored policy" }
     policy = try stored.map { try Policy.load(yaml: $0.text, file: $0.file ?? "stored policy") }
-    grounds = Judge.GroundsFinder(
+  }
+
+  private func groundsFinder() throws -> Judge.GroundsFinder {
+    let facts = try reader.facts()
+    return Judge.GroundsFinder(
       Judge(
         policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
         logs: facts.logs, topology: facts.topology))
@@ -96,13 +99,23 @@ final class FlowExplainer {
     return explanation
   }
 
-  private func explain(_ id: Int64) throws -> FlowExplanation? {
+  /// The columns and the line of a flow: all of an explanation that asks nothing of the policy.
+  func line(of id: Int64) throws -> FlowExplanation? { try explained[id] ?? read(id)?.explanation }
+
+  /// What rows the flow points at.
+  private struct Rows {
+    var log, source, destination, outcome: Int64
+  }
+
+  private func read(_ id: Int64) throws -> (
+    explanation: FlowExplanation, rows: Rows, gap: (role: String, kind: String)?
+  )? {
     let (names, rows) = try reader.rows("select * from flows where id = :id", arguments: ["id": .integer(id)])
     guard let row = rows.first else { return nil }
     var verdict = FlowExplanation.Verdict(
       severity: "info", isDuplicateView: false, neverClears: false, isCounted: true)
     var gap: (role: String, kind: String)?
-    var ids = (log: Int64(0), source: Int64(0), destination: Int64(0), outcome: Int64(0))
+    var ids = Rows(log: 0, source: 0, destination: 0, outcome: 0)
     try reader.query(
       """
       select severity, rule, assumption, exception_id, duplicate_view, never_clears, counted, log_id, source_id,
@@ -119,17 +132,30 @@ final class FlowExplainer {
         verdict.claim = .init(reason: reason, around: around, shownBy: [])
       }
       if let role = row[13].text, let kind = row[14].text { gap = (role, kind) }
-      ids = (row[7].integer ?? 0, row[8].integer ?? 0, row[9].integer ?? 0, row[10].integer ?? 0)
+      ids = Rows(
+        log: row[7].integer ?? 0, source: row[8].integer ?? 0, destination: row[9].integer ?? 0,
+        outcome: row[10].integer ?? 0)
     }
     var explanation = FlowExplanation(
       id: id, columns: Array(zip(names, row)).map { ($0.0, $0.1) }, verdict: verdict,
       grounds: nil, evidence: .init(log: "", logID: 0, line: 0, answer: .gone(why: "its log is not known")))
+    explanation.evidence.log = explanation.text("log") ?? ""
+    explanation.evidence.logID = ids.log
+    explanation.evidence.line = explanation.integer("line") ?? 0
+    if let log = try log(ids.log), let flow = try wanted(explanation, ids) {
+      explanation.evidence.answer = try evidence(of: flow, id: id, in: log)
+    }
+    return (explanation, ids, gap)
+  }
+
+  private func explain(_ id: Int64) throws -> FlowExplanation? {
+    guard var (explanation, ids, gap) = try read(id) else { return nil }
     let startedAt = explanation.integer("started_at_ms") ?? 0
     let isOpen = explanation.text("warnings")?.split(separator: ",").contains("source-unproven") ?? false
-    explanation.grounds = grounds.grounds(
+    explanation.grounds = try grounds.get().grounds(
       source: ids.source, destination: ids.destination, outcome: ids.outcome, atMs: startedAt,
-      client: verdict.claim.map { .bypassed($0.reason) } ?? (isOpen ? .open : .proven))
-    if verdict.claim != nil {
+      client: explanation.verdict.claim.map { .bypassed($0.reason) } ?? (isOpen ? .open : .proven))
+    if explanation.verdict.claim != nil {
       let proof = try proof(of: explanation, source: ids.source)
       explanation.verdict.claim?.shownBy = proof
     }
@@ -137,21 +163,12 @@ final class FlowExplainer {
       explanation.nextHop = try nextHop(
         of: explanation, role: gap.role, gap: gap.kind, source: ids.source, destination: ids.destination)
     }
-    explanation.evidence.log = explanation.text("log") ?? ""
-    explanation.evidence.logID = ids.log
-    explanation.evidence.line = explanation.integer("line") ?? 0
-    if let log = try log(ids.log), let flow = wanted(explanation, ids.source, ids.destination, ids.outcome) {
-      explanation.evidence.answer = try evidence(of: flow, id: id, in: log)
-    }
     return explanation
   }
 
-  private func wanted(
-    _ flow: FlowExplanation, _ source: Int64, _ destination: Int64, _ outcome: Int64
-  ) -> LineRecall.Flow? {
-    guard let source = facts.sources.first(where: { $0.id == source })?.source,
-      let destination = facts.destinations.first(where: { $0.id == destination })?.destination,
-      let outcome = facts.outcomes.first(where: { $0.id == outcome })?.outcome
+  private func wanted(_ flow: FlowExplanation, _ rows: Rows) throws -> LineRecall.Flow? {
+    guard let source = try reader.source(rows.source), let destination = try reader.destination(rows.destination),
+      let outcome = try reader.outcome(rows.outcome)
     else { return nil }
     return LineRecall.Flow(
       line: flow.evidence.line, startedAtMs: flow.integer("started_at_ms") ?? 0,
