@@ -6,7 +6,8 @@
 --    line has no end yet; rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was
 --    not; earlier-run-missing, a container's log of before its restart was not read. Clocks compare the starts of joined
 --    hops, the way between them included: gatewatch report clocks.
---    Behind the logs stand those that are missing: of a gateway or proxy that others handed traffic on to (next-hop-not-read),
+--    Behind the logs stand those that are missing: of a gateway or proxy that others handed traffic on to (next-hop-not-read;
+--    127.0.0.1 is a proxy in the pod, or beside the log, that is named),
 --    and of a client that came to one (no-sidecar-log). The same sign at a log says that something was handed on to its proxy
 --    for which it begins too late or ends too early; next-hop-missing, that none of its lines is joined to something that was.
 --    gatewatch report missing-hops looks closer.
@@ -197,29 +198,35 @@ clock as (
   )
   group by log
 ),
--- What was handed on to a gateway or proxy, and is joined with no line of it.
+-- What was handed on to a gateway or proxy, and is joined with no line of it. Each pod has a loopback of its own, which only the
+-- log tells apart that speaks of it.
 unmet as materialized (
   select
     d.upstream_ip as address,
+    case when d.upstream_ip = '::1' or d.upstream_ip glob '127.*' then s.log end as beside,
+    case when d.upstream_ip = '::1' or d.upstream_ip glob '127.*' then coalesce(s.namespace, '') || '/' || s.pod end as pod,
     j.next_hop,
     j.next_hop_gap as kind,
     count(*) as flows,
     min(j.started_at_ms) as first_ms,
     max(j.started_at_ms) as last_ms
   from judged_flow j
+  join source s on s.id = j.source_id
   join destination d on d.id = j.destination_id
   where j.next_hop_gap is not null
     and (:since_ms is null or j.started_at_ms >= :since_ms)
     and (:until_ms is null or j.started_at_ms < :until_ms)
-  group by d.upstream_ip, j.next_hop, j.next_hop_gap
+  group by 1, 2, 3, j.next_hop, j.next_hop_gap
 ),
 next_log as materialized (
-  select distinct log, role, address
+  select distinct log, role, address, pod
   from hop_log
 ),
 unmet_at as materialized (
   select
     u.address,
+    u.beside,
+    u.pod,
     u.next_hop,
     u.kind,
     u.flows,
@@ -229,7 +236,10 @@ unmet_at as materialized (
       select max(h.log)
       from next_log h
       where h.role = u.next_hop
-        and (h.address is null or h.address = u.address or u.address = '::1' or u.address glob '127.*')
+        and case
+          when u.beside is null then h.address is null or h.address = u.address
+          else h.pod is null or u.pod is null or h.pod = u.pod
+        end
     ) as log
   from unmet u
 ),
@@ -338,7 +348,7 @@ log_row as (
 missing_log as (
   select
     2 as part,
-    'no log of ' || coalesce(u.address, 'a ' || u.next_hop) as log,
+    'no log of ' || coalesce(u.address, 'a ' || u.next_hop) || coalesce(' in ' || u.pod, ' beside ' || b.path, '') as log,
     u.next_hop as roles,
     u.first_ms,
     u.last_ms,
@@ -346,11 +356,13 @@ missing_log as (
     'next-hop-not-read' as signs,
     'what was handed on to it: gatewatch report missing-hops' as note
   from (
-    select next_hop, address, sum(flows) as flows, min(first_ms) as first_ms, max(last_ms) as last_ms
+    select next_hop, address, max(beside) as beside, pod, sum(flows) as flows, min(first_ms) as first_ms, max(last_ms) as last_ms
     from unmet_at
     where log is null
-    group by next_hop, address
+    -- The pod, where it is known: its log may have been rotated.
+    group by next_hop, address, coalesce(pod, beside)
   ) u
+  left join log b on b.id = u.beside
   union all
   select
     3,

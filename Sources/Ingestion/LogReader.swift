@@ -284,7 +284,9 @@ struct LogState {
     record.stored += Int64(batch.count)
     record.rejected += Int64(batch.rejectedCount)
     record.skipped += Int64(batch.skippedCount)
-    for name in batch.storedByFormat.keys.sorted() where !record.formats.contains(name) { record.formats.append(name) }
+    let met = batch.storedByFormat.keys.filter { !record.formats.contains($0) }
+    // In an order that does not tell into which batches the log was cut.
+    if !met.isEmpty { record.formats = (record.formats + met).sorted() }
     if batch.count > 0 {
       record.firstMs = min(record.firstMs ?? .max, batch.firstMs)
       record.lastMs = max(record.lastMs ?? .min, batch.lastMs)

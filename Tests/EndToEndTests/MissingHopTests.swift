@@ -217,6 +217,41 @@ import Testing
         "next-hop-not-read: it was handed on to the sni-proxy at 127.0.0.1"))
   }
 
+  @Test("coverage tells the loopback of one pod from that of another, by the pod or the log that speaks of it")
+  func loopbackCoverage() throws {
+    let session = try Session()
+    defer { session.remove() }
+    // The proxy of another pod was read, and those of three gateways were not.
+    try loopbackScene(session, proxyPods: ["egress-b"])
+    let first = try String(
+      contentsOf: session.folder.appending(path: "pods/istio-system_egress-a_1/istio-proxy/0.log"), encoding: .utf8)
+    try FileManager.default.createDirectory(
+      at: session.folder.appending(path: "pods/istio-system_egress-c_1/istio-proxy"), withIntermediateDirectories: true)
+    try session.write(
+      first.replacing("10.80.3.232", with: "10.80.3.233"), to: "pods/istio-system_egress-c_1/istio-proxy/0.log")
+    try session.write(first.replacing("10.80.3.232", with: "10.80.3.234"), to: "gateway.log")
+    let missing = try rows(
+      session.run(
+        """
+        gatewatch ingest --policy egress.yaml pods gateway.log > i.txt
+        gatewatch report coverage --format ndjson
+        """)
+    )
+    #expect(
+      missing.map { "\($0["log"] ?? "") \($0["unmet"] ?? "")" }.filter { $0.hasPrefix("no log of 127") }.sorted() == [
+        "no log of 127.0.0.1 in istio-system/egress-a 61", "no log of 127.0.0.1 in istio-system/egress-c 61",
+      ], "\(missing)")
+    // Where no pod is known, the log that speaks of a proxy tells it apart.
+    let alone = try session.run(
+      """
+      rm gatewatch.db; mv gateway.log a.log; sed 's/3[.]234/3.235/' a.log > b.log
+      gatewatch ingest --policy egress.yaml a.log b.log > i.txt
+      gatewatch report coverage --format csv
+      """)
+    #expect(alone.contains("no log of 127.0.0.1 beside a.log,sni-proxy"), "\(alone)")
+    #expect(alone.contains("no log of 127.0.0.1 beside b.log,sni-proxy"), "\(alone)")
+  }
+
   @Test("a client on loopback, and one whose own log was read, are none without a log; what they sent stays unproven")
   func loopbackClients() throws {
     let session = try Session()

@@ -16,7 +16,8 @@ struct ThreadTests {
     func record() -> String {
       number += 1
       switch Int.random(in: 0...9, using: &random) {
-      case 0...3: return String(Scene.line(number).dropLast())
+      case 0...1: return String(Scene.line(number).dropLast())
+      case 2...3: return json(number)
       case 4...6:
         return """
           127.0.0.\(number % 7) [28/Aug/2026:06:32:0\(number % 10) +0000] TCP [h\(number % 9).test]200 5491 \(number) 0.01\(number % 10)
@@ -49,6 +50,40 @@ struct ThreadTests {
       }
     }
     return bytes
+  }
+
+  /// A record as JSON: Envoy's, nginx's with a log_format of its own, Squid's with a logformat of its own. Keys in their usual
+  /// order or in another, numbers as numbers or as texts, a key missing, one more, an escape.
+  private static func json(_ number: Int) -> String {
+    let time = "2026-11-23T05:0\(number % 10):0\(number % 7).123Z"
+    let odd = number % 11 == 0 ? #", "more": {"a": [1, "x\u0041"]}"# : ""
+    switch number % 5 {
+    case 0:
+      return
+        #"{"authority": "h\#(number % 9).test", "bytes_received": \#(number), "bytes_sent": 512, "downstream_local_address": "203.0.113.9:443", "downstream_remote_address": "10.80.3.\#(number % 13):4\#(number % 1000)", "duration": \#(number % 40), "method": "GET", "path": "/a/\#(number)", "protocol": "HTTP/1.1", "request_id": "\#(number)", "requested_server_name": null, "response_code": 200, "response_flags": "-", "start_time": "\#(time)", "upstream_cluster": "PassthroughCluster", "upstream_host": "203.0.113.9:443", "upstream_local_address": "10.80.3.11:5\#(number % 1000)"\#(odd)}"#
+    case 1:
+      return
+        #"{"start_time":"\#(time)","response_code":"0","response_flags":"UH","bytes_sent":"0","bytes_received":"\#(number)","duration":"7","requested_server_name":"t\#(number % 3).test","upstream_cluster":"BlackHoleCluster","downstream_local_address":"203.0.113.7:443","downstream_remote_address":"10.80.3.12:4\#(number % 1000)"\#(odd)}"#
+    case 2:
+      return
+        #"{"n":"127.0.0.1","time":"2026-11-23T05:0\#(number % 10):00+00:00","sni":"h\#(number % 9).test\#(number % 4 == 0 ? #"\u002e"# : "")","status":"200","sent":"5491","received":"\#(number)","life":"0.01\#(number % 10)"}"#
+    case 3:
+      return
+        #"{"s":"10.80.3.\#(number % 13)","at":179361720\#(number % 10).00\#(number % 10),"ms":\#(number % 90),"tag":"TCP_TUNNEL","code":200,"size":\#(number),"method":"CONNECT","url":"far\#(number % 6).test:443"}"#
+    // Cut off, and no JSON at all.
+    default: return number % 2 == 0 ? #"{"start_time":"\#(time)","authority":"# : #"{"other": \#(number)}"#
+    }
+  }
+
+  private static func jsonFormats() throws -> [FormatPlan] {
+    [
+      try .nginx(
+        #"{"n":"$remote_addr","time":"$time_iso8601","sni":"$ssl_preread_server_name","status":"$status","sent":"$bytes_sent","received":"$bytes_received","life":"$session_time"}"#,
+        escape: .json, name: "nginx-json"),
+      try .squid(
+        #"{"s":"%>a","at":%ts.%03tu,"ms":%tr,"tag":"%Ss","code":%03>Hs,"size":%<st,"method":"%rm","url":"%ru"}"#,
+        name: "squid-json"),
+    ]
   }
 
   /// Everything in the store but what is drawn by lot.
@@ -87,6 +122,7 @@ struct ThreadTests {
     {
       try FormatPlan.envoy($0, name: "untimed-\($0.count)", about: "")
     }
+    scene.options.formats += try jsonFormats()
     scene.options.limits.chunkBytes = Int.random(in: 300...6000, using: &random)
     scene.options.limits.maxLineBytes = 5000
     scene.options.limits.batchRows = Int.random(in: 30...60, using: &random)
@@ -116,6 +152,9 @@ struct ThreadTests {
     }
     let one = try stored(1)
     #expect(one.dump.contains { $0.hasPrefix("flow ") } && one.dump.contains { $0.hasPrefix("rejected_line ") })
+    for format in ["istio-json", "nginx-json", "squid-json"] {
+      #expect(one.dump.contains { $0.hasPrefix("line_count ") && $0.contains(format) }, "no line of \(format)")
+    }
     for threads in 2...4 {
       let other = try stored(threads)
       #expect(other.summary == one.summary)

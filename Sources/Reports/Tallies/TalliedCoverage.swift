@@ -37,22 +37,38 @@ extension TalliedAnswer {
     return try answer(query, arguments, with: [tallied, usual, gap, unmet, seen], store)
   }
 
-  /// The common table `unmet`: what was handed on, and is joined with no line of the next hop.
+  /// What was handed on, and is joined with no line of the next hop.
+  private struct Unmet: Hashable {
+    var address, beside, pod, nextHop, kind: Value
+  }
+
+  /// The common table `unmet`. Who handed it on matters at a loopback address alone, of which each pod has its own.
   private static func unmet(_ arguments: [String: Value], _ store: FlowReader) throws -> CommonTable? {
     let addresses = try ShownAlike.destinations(by: ["upstream_ip"], [:], in: store)
+    let hops = try ShownAlike(
+      "select s.id, s.log, coalesce(s.namespace, '') || '/' || s.pod from source s order by 2, 3, s.id", [:], in: store)
     var request = request(arguments)
+    request.sourceGroups = hops.groups
     request.destinationGroups = addresses.groups
     let words =
       "select f.next_hop, f.next_hop_gap from judged_flow f where f.id = :example and f.next_hop_gap is not null order by f.id"
     guard let tally = try store.tally(request, words: words) else { return nil }
+    let isLoopback = addresses.values.map { $0[0].text.map { $0 == "::1" || $0.hasPrefix("127.") } ?? false }
+    var sums: [Unmet: TallySum] = [:]
+    for group in tally.groups {
+      let verdict = tally.verdicts[group.verdict]
+      let hop = isLoopback[group.destination] ? hops.values[group.source] : [.null, .null]
+      let key = Unmet(
+        address: addresses.values[group.destination][0], beside: hop[0], pod: hop[1], nextHop: verdict[0],
+        kind: verdict[1])
+      sums[key, default: TallySum()].add(group)
+    }
     return CommonTable(
-      name: "unmet", columns: ["address", "next_hop", "kind", "flows", "first_ms", "last_ms"],
-      rows: tally.groups.map { group in
-        let verdict = tally.verdicts[group.verdict]
-        return [
-          addresses.values[group.destination][0], verdict[0], verdict[1], .integer(group.flows),
-          .integer(group.firstMs),
-          .integer(group.lastMs),
+      name: "unmet", columns: ["address", "beside", "pod", "next_hop", "kind", "flows", "first_ms", "last_ms"],
+      rows: sums.map { unmet, sum in
+        [
+          unmet.address, unmet.beside, unmet.pod, unmet.nextHop, unmet.kind, .integer(sum.flows),
+          .integer(sum.firstMs), .integer(sum.lastMs),
         ]
       })
   }
