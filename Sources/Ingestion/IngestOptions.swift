@@ -18,7 +18,8 @@ public struct IngestOptions: Sendable {
   public var keep = Keep.all
   /// Path of the database, so that a folder that holds it is not read as its own log.
   public var database: String?
-  /// Threads that read, parse and store files; what is stored does not depend on their number.
+  /// Threads that read, parse and store files; what is stored does not depend on their number, until one of
+  /// them has met as many path templates as it keeps apart.
   public var threads = IngestOptions.usefulThreads
   public var limits = IngestLimits()
   /// Unix milliseconds; noted with each log. The library itself never reads a clock.
