@@ -138,13 +138,19 @@ enum ClockTrust {
     return bytes
   }
 
-  static func minutes(_ bytes: some RandomAccessCollection<UInt8>, hour: Int64) -> [Minute] {
-    stride(from: 0, to: bytes.count / 3 * 3, by: 3).map { offset in
-      let place = bytes.index(bytes.startIndex, offsetBy: offset)
-      return Minute(
-        minute: hour * 60 + Int64(bytes[place]), joined: Int(bytes[bytes.index(place, offsetBy: 1)]),
-        lone: Int(bytes[bytes.index(place, offsetBy: 2)]))
+  /// Adds what such a row holds.
+  static func add(_ bytes: UnsafeRawBufferPointer, hour: Int64, to minutes: inout [Minute]) {
+    for offset in stride(from: 0, to: bytes.count / 3 * 3, by: 3) {
+      minutes.append(
+        Minute(minute: hour * 60 + Int64(bytes[offset]), joined: Int(bytes[offset + 1]), lone: Int(bytes[offset + 2])))
     }
+  }
+
+  static func minutes(_ bytes: UnsafeRawBufferPointer, hour: Int64) -> [Minute] {
+    var minutes: [Minute] = []
+    minutes.reserveCapacity(bytes.count / 3)
+    add(bytes, hour: hour, to: &minutes)
+    return minutes
   }
 }
 

@@ -191,6 +191,14 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     }
   }
 
+  /// The same, but a store that is being filled stays without a WAL: all that was committed is in its file.
+  func settleIfLogged() {
+    queue.unsafeReentrantWrite { db in
+      guard isOpen, !db.isInsideTransaction, journal == .writeAhead else { return }
+      moveAll(db)
+    }
+  }
+
   private func moveAll(_ db: Database) {
     switch journal {
     case .undo: journal = (try? Journal.writeAheadIfPossible(db)) ?? .undo

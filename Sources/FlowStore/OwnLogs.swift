@@ -43,6 +43,38 @@ enum OwnLogs {
   }
 }
 
+/// For which times the clock of each address is right, a clock at a time: the minutes of all together grow with the store.
+private struct ProvenClocks {
+  private var stretches: [String: [ClosedRange<Int64>]] = [:]
+  /// The logs of each address, where it has more than one: their minutes have to be looked at together.
+  private var logs: [String: [Int64]] = [:]
+  private var onlyLog: [String: Int64] = [:]
+
+  /// - Parameter minutes: all that a log shows of an address, ascending.
+  mutating func add(_ minutes: [ClockTrust.Minute], of ip: String, in log: Int64) {
+    guard let first = onlyLog[ip] else {
+      onlyLog[ip] = log
+      stretches[ip] = ClockTrust.proven(minutes)
+      return
+    }
+    logs[ip, default: [first]].append(log)
+    stretches[ip] = nil
+  }
+
+  func proven(of ip: String, _ db: Database) throws(StoreError) -> [ClosedRange<Int64>] {
+    guard let logs = logs[ip] else { return stretches[ip] ?? [] }
+    let hours = try db.statement("select hour, minutes from clock_hour where log = ? and proxy_ip = ? order by hour")
+    var minutes: [ClockTrust.Minute] = []
+    for log in logs {
+      hours.bind(log, at: 1)
+      hours.bind(ip, at: 2)
+      while try hours.step() { hours.withBlob(1) { ClockTrust.add($0, hour: hours.int(0), to: &minutes) } }
+      hours.reset()
+    }
+    return ClockTrust.proven(ClockTrust.merged(minutes))
+  }
+}
+
 /// What the lines of one source show of the log that holds them.
 public struct SourceLines: Sendable, Equatable {
   /// Row id of the source.
@@ -87,12 +119,13 @@ extension FlowStore {
   /// for which a proxy's clock is in doubt.
   public func refreshOwnLogs() throws(StoreError) {
     try write("own logs") { db throws(StoreError) in
-      var minutes: [String: [ClockTrust.Minute]] = [:]
+      var clocks = ProvenClocks()
       var doubts: [[Value]] = []
       let hours = try db.statement("select log, proxy_ip, hour, minutes from clock_hour order by log, proxy_ip, hour")
       var present: (log: Int64, ip: String, minutes: [ClockTrust.Minute]) = (-1, "", [])
       func close() {
-        minutes[present.ip, default: []] += present.minutes
+        guard !present.minutes.isEmpty else { return }
+        clocks.add(present.minutes, of: present.ip, in: present.log)
         for stretch in ClockTrust.doubtful(present.minutes) {
           doubts.append(
             [.integer(present.log), .text(present.ip), .integer(stretch.lowerBound), .integer(stretch.upperBound)])
@@ -102,11 +135,13 @@ extension FlowStore {
         let (log, ip) = (hours.int(0), hours.text(1) ?? "")
         if log != present.log || ip != present.ip {
           close()
-          present = (log, ip, [])
+          (present.log, present.ip) = (log, ip)
+          present.minutes.removeAll(keepingCapacity: true)
         }
-        present.minutes += ClockTrust.minutes(hours.blob(3) ?? [], hour: hours.int(2))
+        hours.withBlob(3) { ClockTrust.add($0, hour: hours.int(2), to: &present.minutes) }
       }
       close()
+      present.minutes = []
       try FlowStore.replace(
         "doubtful_clock", ["log", "proxy_ip", "from_ms", "until_ms"], keyed: 3, by: doubts, db)
 
@@ -147,7 +182,7 @@ extension FlowStore {
       }
       var wanted: [[Value]] = []
       for pod in byPod {
-        let clock = ClockTrust.proven(ClockTrust.merged(minutes[pod.ip] ?? []))
+        let clock = try clocks.proven(of: pod.ip, db)
         for stretch in OwnLogs.whole(pod.stretches) {
           for proven in clock where stretch.fromMs <= proven.upperBound && proven.lowerBound <= stretch.untilMs {
             wanted.append([

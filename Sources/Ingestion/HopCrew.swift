@@ -13,13 +13,16 @@ struct HopCrew {
     var joined: [JoinedHop]
     var decided: [ClosedRange<Int64>]
     var clocks: ClockSkews
-    var clockMinutes: [ClockMinutes.Entry]
+    var clockMinutes: [ClockMinutes.Noted]
   }
 
   /// As many as the reading of logs has.
   static let handCount = 2
 
   private let hands: [Hand]
+  private let traits: HopTraits
+  private let store: FlowStore
+  let clockMinutes: ClockMinutes
 
   /// - Parameter noted: logs of whose clocks something was noted before.
   init(
@@ -27,6 +30,7 @@ struct HopCrew {
   ) {
     let alone = DispatchSemaphore(value: 1)
     let clockMinutes = ClockMinutes(traits, noted: noted)
+    (self.traits, self.store, self.clockMinutes) = (traits, store, clockMinutes)
     hands = (0..<HopCrew.handCount).map { _ in Hand(joiner, traits, clockMinutes, store, pages, alone) }
   }
 
@@ -37,30 +41,49 @@ struct HopCrew {
     return ends
   }
 
+  /// A stretch with what it asks for.
+  private struct Asked: Sendable {
+    var stretch: JoinHops.Stretch
+    var request: HopRequest
+  }
+
+  /// Stretches that each hand has been given at most: a request waits for the store, and a hand should not.
+  private static let ahead = 3
+
   /// Joins all stretches, and hands what was found to `take` on the caller's thread, one after the other.
   func join(
     _ stretches: [JoinHops.Stretch], _ take: (Found) throws(StoreError) -> Void
   ) throws(StoreError) {
     let group = DispatchGroup()
     let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
+    let asks = hands.map { _ in HandOver<Asked>(capacity: HopCrew.ahead) }
     // A hand is one stretch ahead of what was taken of it.
     let finds = hands.map { _ in HandOver<Result<Found, StoreError>>(capacity: 1) }
     for (number, hand) in hands.enumerated() {
-      let own = stride(from: number, to: stretches.count, by: hands.count).map { stretches[$0] }
-      let finds = finds[number]
+      let (asks, finds) = (asks[number], finds[number])
       queue.async(group: group) {
-        for stretch in own {
+        while let next = asks.receive() {
           let found: Result<Found, StoreError>
-          do throws(StoreError) { found = .success(try hand.join(stretch)) } catch { found = .failure(error) }
+          do throws(StoreError) { found = .success(try hand.join(next.stretch, next.request)) } catch {
+            found = .failure(error)
+          }
           guard finds.send(found) else { return }
         }
       }
     }
     defer {
+      for asks in asks { asks.close() }
       for finds in finds { finds.close() }
       group.wait()
     }
+    var asked = 0
     for index in stretches.indices {
+      while asked < min(stretches.count, index + HopCrew.ahead * hands.count) {
+        let stretch = stretches[asked]
+        // There is room: of its share, the hand has given back all but the last few.
+        _ = asks[asked % hands.count].send(Asked(stretch: stretch, request: try stretch.request(traits, store)))
+        asked += 1
+      }
       switch finds[index % hands.count].receive() {
       case .success(let found): try take(found)
       case .failure(let error): throw error
@@ -75,7 +98,6 @@ struct HopCrew {
 /// `@unchecked Sendable`: a hand is touched by its thread alone until the crew has waited for all of them.
 private final class Hand: @unchecked Sendable {
   private let joiner: JourneyJoiner
-  private let traits: HopTraits
   private let store: FlowStore
   private let pages: HopPages?
   /// Held by the one hand that has more in memory than is its share.
@@ -89,7 +111,6 @@ private final class Hand: @unchecked Sendable {
     _ alone: DispatchSemaphore
   ) {
     self.joiner = joiner
-    self.traits = traits
     self.store = store
     self.pages = pages
     self.alone = alone
@@ -97,19 +118,21 @@ private final class Hand: @unchecked Sendable {
     self.clockMinutes = clockMinutes
   }
 
-  func join(_ stretch: JoinHops.Stretch) throws(StoreError) -> HopCrew.Found {
-    guard stretch.flows > JoinHops.mostInMemory else { return try join(stretch, parts: 1) }
+  func join(_ stretch: JoinHops.Stretch, _ request: HopRequest) throws(StoreError) -> HopCrew.Found {
+    guard stretch.flows > JoinHops.mostInMemory else { return try join(stretch, request, parts: 1) }
     alone.wait()
     defer {
       self.stretch = HopStretch()
       alone.signal()
     }
-    return try join(stretch, parts: HopCrew.handCount)
+    let parts = max(HopCrew.handCount, Int((stretch.flows - 1) / JoinHops.mostTogether) + 1)
+    return try join(stretch, request, parts: parts)
   }
 
   /// - Parameter parts: threads that share the work.
-  private func join(_ stretch: JoinHops.Stretch, parts: Int) throws(StoreError) -> HopCrew.Found {
-    let request = try stretch.request(traits, store)
+  private func join(
+    _ stretch: JoinHops.Stretch, _ request: HopRequest, parts: Int
+  ) throws(StoreError) -> HopCrew.Found {
     try read(request, flows: Int(stretch.flows))
     let hops = self.stretch.hops
     let links = parts == 1 ? joiner.links(hops) : sharedLinks(hops, parts)
@@ -120,15 +143,16 @@ private final class Hand: @unchecked Sendable {
     defer { clockMinutes.removeAll() }
     return HopCrew.Found(
       joined: joined, decided: self.stretch.decided, clocks: links.clocks(from: from, until: until),
-      clockMinutes: clockMinutes.entries)
+      clockMinutes: clockMinutes.noted)
   }
 
+  /// A part is looked at by one thread; with more parts than threads, less is in memory at once.
   private func sharedLinks(_ hops: [Hop], _ parts: Int) -> JoinLinks {
-    let found = HandOver<JoinLinks>(capacity: parts)
-    DispatchQueue.concurrentPerform(iterations: parts) { [joiner] in
-      _ = found.send(joiner.links(hops, part: $0, of: parts))
+    let shared = SharedLinks(parts)
+    DispatchQueue.concurrentPerform(iterations: HopCrew.handCount) { [joiner] _ in
+      while let part = shared.next() { shared.add(joiner.links(hops, part: part, of: parts)) }
     }
-    return JoinLinks((0..<parts).compactMap { _ in found.receive() })
+    return shared.links
   }
 
   /// - Parameter flows: at most so many are there.
@@ -139,5 +163,28 @@ private final class Hand: @unchecked Sendable {
       stretch.reset(expecting: flows)
     }
     try store.read(request, into: &stretch)
+  }
+}
+
+/// What several threads have found of the parts of a stretch.
+///
+/// `@unchecked Sendable`: all but the last look happens under `lock`.
+private final class SharedLinks: @unchecked Sendable {
+  private let lock = DispatchSemaphore(value: 1)
+  private var rest: Range<Int>
+  private(set) var links = JoinLinks()
+
+  init(_ parts: Int) { rest = 0..<parts }
+
+  func next() -> Int? {
+    lock.wait()
+    defer { lock.signal() }
+    return rest.popFirst()
+  }
+
+  func add(_ part: JoinLinks) {
+    lock.wait()
+    links.add(part)
+    lock.signal()
   }
 }

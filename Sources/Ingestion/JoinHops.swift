@@ -11,16 +11,21 @@ internal import Journeys
 public enum JoinHops {
   /// Minutes around a flow that its coming can change, and that have to be seen to decide a flow.
   static let influence = JoinLimits.influenceMs / 60_000
-  /// Flows in the memory of a thread at once, at some 150 bytes each. With fewer, more of them are looked at twice; with
+  /// Flows in the memory of a thread at once, at some 300 bytes each. With fewer, more of them are looked at twice; with
   /// more, they leave the processor's cache.
-  static let mostInMemory: Int64 = 80_000
+  static let mostInMemory: Int64 = 60_000
   /// As many, by all threads together, where fewer would not be enough to decide `fewMinutes` at once; more only where a
   /// single minute and what lies within its influence hold more.
   static let mostTogether: Int64 = 200_000
   /// Twice the minutes around them that are looked at once more.
   static let fewMinutes = 4 * influence
-  /// A minute with more around it is left unjoined: at some 150 bytes each, the limit of memory.
+  /// A minute with more around it is left unjoined: at some 170 bytes each, the limit of memory.
   static let mostHops: Int64 = 3_000_000
+  /// Minutes of clocks that wait to be written, at 8 bytes each: every hour of a clock is a row, which is best written once.
+  public static let mostClockMinutes = 400_000
+  /// Flows of which the places are committed, and brought into the file, while others are still being joined. About 9 bytes
+  /// each.
+  public static let flowsPerCommit: Int64 = 2_000_000
   /// Flows from which on it is worth to bring everything into the file, where pages can be read.
   public static let worthPages: Int64 = 50_000
 
@@ -33,11 +38,12 @@ public enum JoinHops {
 
   /// - Parameters:
   ///   - known: the store's facts, where they were just read; they are let go as soon as they have been used.
-  ///   - worthPages: another limit, for tests of either way.
+  ///   - worthPages: another limit, for tests of either way, as the next two.
   /// - Returns: the minutes that hold too many flows to be joined.
   @discardableResult
   public static func run(
-    store: FlowStore, known: consuming StoredFacts? = nil, worthPages: Int64 = JoinHops.worthPages
+    store: FlowStore, known: consuming StoredFacts? = nil, worthPages: Int64 = JoinHops.worthPages,
+    flowsPerCommit: Int64 = JoinHops.flowsPerCommit, mostClockMinutes: Int = JoinHops.mostClockMinutes
   ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
@@ -58,7 +64,16 @@ public enum JoinHops {
       store.releaseMemory()
       malloc_trim(0)
     }
-    try join(stretches, traits, store, pages)
+    let steps = Steps(
+      flowsPerCommit: pages == nil ? .max : flowsPerCommit, mostClockMinutes: mostClockMinutes)
+    if pages == nil {
+      try join(stretches, traits, store, nil, steps)
+    } else {
+      // What is written is not read again.
+      try store.withSmallCache { () throws(StoreError) in try join(stretches, traits, store, pages, steps) }
+      // What joining took is free for the rollups.
+      malloc_trim(0)
+    }
     try store.closeMinutes()
     return tooDense
   }
@@ -144,17 +159,39 @@ public enum JoinHops {
     return stretches
   }
 
+  private struct Steps {
+    var flowsPerCommit: Int64
+    var mostClockMinutes: Int
+  }
+
   private static func join(
-    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?
+    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ steps: Steps
   ) throws(StoreError) {
     let joiner = JourneyJoiner(traits)
     let crew = HopCrew(joiner, traits, noted: try store.logsWithClockMinutes(), store, pages)
     var clocks = ClockSkews()
+    var minutes = ClockMinuteBuffer(crew.clockMinutes)
+    func noteMinutes() throws(StoreError) {
+      try minutes.removeAll { entries throws(StoreError) in try note(entries, store) }
+    }
+    var undone: Int64 = 0
     try crew.join(stretches) { found throws(StoreError) in
       try store.write(joined: found.joined, of: found.decided)
       clocks.add(found.clocks)
-      try note(found.clockMinutes, store)
+      if !minutes.add(found.clockMinutes) {
+        try noteMinutes()
+        if !minutes.add(found.clockMinutes) { try note(crew.clockMinutes.entries(found.clockMinutes), store) }
+      }
+      if minutes.count >= steps.mostClockMinutes { try noteMinutes() }
+      // The rows themselves are committed where pages can be read, and their minutes stay open until the end, so that this
+      // is no more than what a run that ends here has done.
+      undone += found.decided.reduce(0) { $0 + Int64($1.count) }
+      if undone >= steps.flowsPerCommit {
+        try store.commit()
+        undone = 0
+      }
     }
+    try noteMinutes()
     try store.write(clocks: joiner.named(clocks))
     try store.note(
       crew.ends.entries.map {

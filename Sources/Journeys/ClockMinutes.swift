@@ -21,6 +21,15 @@ public struct ClockMinutes: Sendable {
     public var lone: Int
   }
 
+  /// The same, by the number of the clock.
+  public struct Noted: Sendable {
+    var minute: Int64
+    /// Its number, by log and address.
+    var clock: Int32
+    var joined: Int32
+    var lone: Int32
+  }
+
   private struct Clock: Hashable {
     var log: Int64
     var own: Int32
@@ -40,14 +49,8 @@ public struct ClockMinutes: Sendable {
   private var tellsAll: [Bool] = []
   /// Of each source, its clock; -1 for none.
   private var clockOfSource: [Int32]
-  /// A run of lines of one clock in one minute; several runs may be of one minute.
-  private struct Run {
-    var minute: Int64
-    var clock: Int32
-    var joined: Int32 = 0
-    var lone: Int32 = 0
-  }
-  private var runs: [Run] = []
+  /// Runs of lines of one clock in one minute; several may be of one minute.
+  private var runs: [Noted] = []
   /// Of each clock, its latest run; -1 for none. Most lines of a clock follow each other, whosever lines lie between.
   private var latest: [Int32]
   private struct LoneClient: Comparable {
@@ -132,7 +135,7 @@ public struct ClockMinutes: Sendable {
     if run < 0 || runs[run].minute != minute {
       run = runs.count
       latest[Int(clock)] = Int32(truncatingIfNeeded: run)
-      runs.append(Run(minute: minute, clock: clock))
+      runs.append(Noted(minute: minute, clock: clock, joined: 0, lone: 0))
     }
     if isJoined { runs[run].joined += 1 }
     if isLone { runs[run].lone += 1 }
@@ -146,46 +149,59 @@ public struct ClockMinutes: Sendable {
 
   /// What was noted, by log, address and time, each minute once. A minute that shows nothing is told where something may be
   /// noted of the clock from before.
-  public var entries: [Entry] {
+  public var noted: [Noted] {
     guard !runs.isEmpty || !loneClients.isEmpty else { return [] }
     var all = runs
     var last: LoneClient?
     for lone in loneClients.sorted() where lone != last {
-      all.append(Run(minute: lone.minute, clock: lone.clock, lone: 1))
+      all.append(Noted(minute: lone.minute, clock: lone.clock, joined: 0, lone: 1))
       last = lone
     }
+    var noted: [Noted] = []
+    noted.reserveCapacity(all.count)
+    for next in ordered(all, { $0.clock }, { $0.minute }) {
+      if let last = noted.last, last.clock == next.clock, last.minute == next.minute {
+        noted[noted.count - 1].joined += next.joined
+        noted[noted.count - 1].lone += next.lone
+      } else {
+        noted.append(next)
+      }
+    }
+    return noted
+  }
+
+  /// By log, address and time.
+  @inline(__always)
+  func ordered<Note>(_ notes: [Note], _ clock: (Note) -> Int32, _ minute: (Note) -> Int64) -> [Note] {
     // Side by side by clock, as they came: mostly in the order of time.
     var ends = [Int](repeating: 0, count: clocks.count + 1)
-    for run in all { ends[Int(run.clock) + 1] += 1 }
+    for note in notes { ends[Int(clock(note)) + 1] += 1 }
     for clock in clocks.indices { ends[clock + 1] += ends[clock] }
-    var ordered = all
-    for run in all {
-      ordered[ends[Int(run.clock)]] = run
-      ends[Int(run.clock)] += 1
+    var ordered = notes
+    for note in notes {
+      ordered[ends[Int(clock(note))]] = note
+      ends[Int(clock(note))] += 1
     }
-    var entries: [Entry] = []
-    entries.reserveCapacity(ordered.count)
     var first = 0
     for clock in clocks.indices {
       // Each end has moved to where the next one began.
       let own = first..<ends[clock]
       first = own.upperBound
-      if own.isEmpty { continue }
-      if zip(own, own.dropFirst()).contains(where: { ordered[$0].minute > ordered[$1].minute }) {
-        ordered[own].sort { $0.minute < $1.minute }
-      }
-      let (log, ip) = clocks[clock]
-      var minute: Int64?
-      for run in ordered[own] {
-        if run.minute != minute {
-          minute = run.minute
-          entries.append(Entry(log: log, ip: ip, minute: run.minute, joined: 0, lone: 0))
-        }
-        entries[entries.count - 1].joined += Int(run.joined)
-        entries[entries.count - 1].lone += Int(run.lone)
+      if zip(own, own.dropFirst()).contains(where: { minute(ordered[$0]) > minute(ordered[$1]) }) {
+        ordered[own].sort { minute($0) < minute($1) }
       }
     }
-    return entries
+    return ordered
+  }
+
+  func entry(_ clock: Int32, minute: Int64, joined: Int, lone: Int) -> Entry {
+    let (log, ip) = clocks[Int(clock)]
+    return Entry(log: log, ip: ip, minute: minute, joined: joined, lone: lone)
+  }
+
+  /// What was noted, in full.
+  public func entries(_ noted: [Noted]) -> [Entry] {
+    noted.map { entry($0.clock, minute: $0.minute, joined: Int($0.joined), lone: Int($0.lone)) }
   }
 
   /// That something was heard of an address in a minute, as a number.

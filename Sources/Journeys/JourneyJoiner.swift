@@ -81,20 +81,22 @@ public struct JoinLinks: Sendable {
     marks = Array(window.marks)
   }
 
-  /// What all parts have found: of each hop, one has looked at what comes before it, and one at what comes after.
-  public init(_ parts: [JoinLinks]) {
-    for part in parts where !part.isEmpty {
-      minutes += part.minutes
-      signs.formUnion(part.signs)
-      tellsOfClocks = tellsOfClocks || part.tellsOfClocks
-      if isEmpty {
-        (earlier, marks) = (part.earlier, part.marks)
-        continue
-      }
-      for index in earlier.indices {
-        earlier[index] = max(earlier[index], part.earlier[index])
-        marks[index].formUnion(part.marks[index])
-      }
+  /// What all parts have found.
+  public init(_ parts: [JoinLinks]) { for part in parts { add(part) } }
+
+  /// Adds what another part has found: of each hop, one has looked at what comes before it, and one at what comes after.
+  public mutating func add(_ part: JoinLinks) {
+    guard !part.isEmpty else { return }
+    minutes += part.minutes
+    signs.formUnion(part.signs)
+    tellsOfClocks = tellsOfClocks || part.tellsOfClocks
+    if isEmpty {
+      (earlier, marks) = (part.earlier, part.marks)
+      return
+    }
+    for index in earlier.indices {
+      earlier[index] = max(earlier[index], part.earlier[index])
+      marks[index].formUnion(part.marks[index])
     }
   }
 

@@ -1,6 +1,6 @@
 /// Spreads keys over a table. What a client writes goes into keys, by functions that everybody can read; where a key lies
 /// depends on a number of this run's own, so that nobody can make many lie at one place.
-private enum Spread {
+enum Spread {
   static let seed = UInt64.random(in: .min ... .max) | 1
 
   @inline(__always) static func slot(of key: UInt64, _ seed: UInt64, _ mask: Int) -> Int {

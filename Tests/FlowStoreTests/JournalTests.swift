@@ -49,6 +49,39 @@ struct JournalTests {
     #expect(try FlowReader(path: folder.path()).value("select count(*) from flow") == 200)
   }
 
+  @Test("has its hops read from pages while what is found of them is written and committed, and stays without a log")
+  func hopsBeside() throws {
+    let store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 3000), into: &log)
+    let pages = try #require(try store.hopPages())
+    #expect(try store.setting("journal_mode") == "truncate")
+    let all = [Bool](repeating: true, count: 10_000)
+    let request = HopRequest(
+      spans: [1...3000], from: .min, until: .max, decidesFrom: .min, decidesUntil: .max, sources: all, outcomes: all)
+    var bySQL = HopStretch()
+    try store.read(request, into: &bySQL)
+    #expect(bySQL.hops.count == 3000 && bySQL.decided == [1...3000])
+    func check() throws {
+      var byPages = HopStretch()
+      try pages.read(request, into: &byPages)
+      #expect(byPages.decided == bySQL.decided)
+      #expect(byPages.hops.map { "\($0)" } == bySQL.hops.map { "\($0)" })
+    }
+    try check()
+    let joined = bySQL.hops.map { JoinedHop(flow: $0.flow, journey: 7, place: .hasLater) }
+    try store.write(joined: joined, of: [1...3000])
+    try check()
+    try store.commit()
+    try check()
+    // Of rows that were committed the journal keeps what they held.
+    try store.write(joined: [], of: [1...1500])
+    try check()
+    try store.commit()
+    try check()
+  }
+
   @Test("is read as the last commit left it, by SQL and by pages, while the next one grows")
   func readBeside() throws {
     let store = try FlowStore(path: folder.path(), fillsIfNew: true)

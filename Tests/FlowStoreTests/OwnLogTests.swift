@@ -43,6 +43,8 @@ import Testing
     /// Minutes.
     var length: Int64 = 60
     var others: [Source] = []
+    /// What another log shows of the same address.
+    var elsewhere: [Int64: (joined: Int, lone: Int)] = [:]
 
     func ownLogs() throws -> [[Int64]] {
       let folder = try ScratchFolder()
@@ -67,11 +69,13 @@ import Testing
       log.rejected = rejected
       log.read += rejected
       try store.update(log: log)
-      try store.note(
-        clock.map {
-          ClockMinuteRecord(
-            log: 1, ip: "10.80.3.11", minute: noon / minute + $0.key, joined: $0.value.joined, lone: $0.value.lone)
-        })
+      for (log, clock) in [(Int64(1), clock), (2, elsewhere)] {
+        try store.note(
+          clock.map {
+            ClockMinuteRecord(
+              log: log, ip: "10.80.3.11", minute: noon / minute + $0.key, joined: $0.value.joined, lone: $0.value.lone)
+          })
+      }
       try store.note([
         SourceLines(
           source: 1, firstEndMs: noon, lastEndMs: noon + length * minute, logsSuccess: logsSuccess)
@@ -109,6 +113,13 @@ import Testing
     #expect(try Scene(clock: [30: (1, 0), 40: (1, 0)]).ownLogs() == [[15, 56]])
   }
 
+  @Test("what several logs show of one clock is looked at together")
+  func clockInSeveralLogs() throws {
+    #expect(try Scene(clock: [30: (1, 0)], elsewhere: [40: (1, 0)]).ownLogs() == [[15, 56]])
+    #expect(try Scene(clock: [0: (9, 0), 60: (9, 0)], elsewhere: [30: (0, 9)]).ownLogs() == [])
+    #expect(try Scene(clock: [30: (1, 2), 40: (9, 0)], elsewhere: [30: (2, 0), 50: (1, 0)]).ownLogs() == [[15, 60]])
+  }
+
   @Test("lines that should be joined and are not speak against a clock: few of many are lost, more are a wrong clock")
   func refutedClock() throws {
     #expect(try Scene(clock: [0: (40, 2), 10: (1, 2), 60: (40, 3)]).ownLogs() == [[0, 60]])
@@ -141,7 +152,7 @@ import Testing
       ClockTrust.Minute(minute: 600, joined: 1_000, lone: 10), ClockTrust.Minute(minute: 659, joined: 3, lone: 0),
     ]
     #expect(
-      ClockTrust.minutes(ClockTrust.bytes(minutes), hour: 10) == [
+      ClockTrust.bytes(minutes).withUnsafeBytes { ClockTrust.minutes($0, hour: 10) } == [
         ClockTrust.Minute(minute: 600, joined: 250, lone: 2), minutes[1],
       ])
     let folder = try ScratchFolder()

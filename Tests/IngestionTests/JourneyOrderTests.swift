@@ -14,6 +14,19 @@ import Testing
     Array(try Data(contentsOf: URL(fileURLWithPath: folder + "/" + name)))
   }
 
+  static func clocks(_ scene: Scene) throws -> [String] {
+    try scene.texts(
+      "select proxy_ip || '|' || hour || '|' || hex(minutes) from clock_hour order by log, proxy_ip, hour")
+      + scene.texts(
+        """
+        select earlier_ip || '|' || later_ip || '|' || skew_ms || '|' || samples || '|' || least_ms || '|' || most_ms
+          || '|' || first_ms || '|' || last_ms
+        from clock_skew
+        order by 1
+        """)
+      + scene.texts("select client_ip || '|' || from_ms || '|' || until_ms from own_log order by 1")
+  }
+
   static func flows(_ scene: Scene) throws -> [String] {
     try scene.texts(
       """
@@ -86,8 +99,9 @@ import Testing
   }
 
   @Test(
-    "the journeys are the same whether hops are read from the file's pages or by SQL, and by stretches of any length")
-  func ways() throws {
+    "the journeys are the same whether hops are read from the file's pages or by SQL, written at once or in many steps",
+    arguments: [(Int64.max, Int.max), (1, 1), (7, 3)])
+  func ways(flowsPerCommit: Int64, mostClockMinutes: Int) throws {
     let whole = try Scene()
     for name in Self.logs { try whole.write(name, bytes: Self.content(name)) }
     try whole.ingest(Self.logs)
@@ -97,10 +111,14 @@ import Testing
     try scene.ingest(Self.logs)
     #expect(try Self.flows(scene) != Self.flows(whole))
     let store = try FlowStore(path: scene.database)
-    #expect(try JoinHops.run(store: store, worthPages: 0) == 0)
+    let tooDense = try JoinHops.run(
+      store: store, worthPages: 0, flowsPerCommit: flowsPerCommit, mostClockMinutes: mostClockMinutes)
+    #expect(tooDense == 0)
+    try store.refreshOwnLogs()
     try store.commit()
     store.close()
     #expect(try Self.flows(scene) == Self.flows(whole))
+    #expect(try Self.clocks(scene) == Self.clocks(whole))
   }
 
   @Test("stretches hold every minute once, with what lies around them within the bounds unless one minute has more")

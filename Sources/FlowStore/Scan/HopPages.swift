@@ -106,7 +106,8 @@ public struct HopRequest: Sendable {
 /// The hops of a store as pages of its file, for any thread; see `FlowPages` for when and why. `FlowStore.hops` gives the
 /// same by SQL.
 ///
-/// Right as long as the write transaction lasts in which it was made, for nobody else writes or moves pages in that time.
+/// Right as long as the store's writer neither adds nor takes away flows, whatever else it writes and commits: nobody else
+/// writes, so the pages of `flow` stay where they are and as they are.
 public final class HopPages: Sendable {
   /// The pages are not as expected: SQL has to answer.
   public struct Unusable: Error {}
@@ -190,11 +191,11 @@ private struct DecidedFlows {
 }
 
 extension FlowStore {
-  /// Commits, moves everything into the database file, and opens a write transaction in which its pages can be read; nil
+  /// Commits, has everything in the database file, and opens a write transaction in which its pages can be read; nil
   /// where that is not possible (a reader still needs an older state, say): the transaction is open all the same.
   public func hopPages() throws(StoreError) -> HopPages? {
     try commit()
-    settle()
+    settleIfLogged()
     return try write("hop pages") { db throws(StoreError) in
       do {
         return try FlowPages(db, path: self.path).map(HopPages.init)
