@@ -12,7 +12,7 @@ struct Absence {
   /// while it lives, nobody else in the pod can have its addresses and ports.
   private var isOnKnownConnection: [Bool]
   /// Requests that were joined with no earlier hop, by the client's address and port.
-  private var requests: [UInt64: [Dialling]] = [:]
+  private var requests = KeyIndex([])
   /// Lines of sidecars that were joined with no later hop, by address and port.
   private var openLines: [UInt64: [Dialling]] = [:]
   /// Lines of sidecars that were joined with their next hop, by address: what a client reaches where.
@@ -46,21 +46,25 @@ struct Absence {
     }
     byKey = KeyIndex([])
     guard !lone.isEmpty else { return }
+    let hasLines = Absence.addressesWithLines(window)
     var entries: [KeyIndex.Entry] = []
+    var requests: [KeyIndex.Entry] = []
     clients = Array(repeating: false, count: Int(lone.map { window.source(window.hops[Int($0)]).client }.max()!) + 1)
     for index in lone {
       let hop = window.hops[Int(index)]
       clients[Int(window.source(hop).client)] = true
       isDoubtful[Int(index)] = Absence.cannotTell(hop, window)
+      let client = window.source(hop).client
       if window.destination(hop).isHTTP, hop.sourcePort != 0 {
-        requests[Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort)), default: []].append(
-          Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.dialled(hop, window)))
+        requests.append(KeyIndex.Entry(key: Absence.key(1, client, UInt64(hop.sourcePort)), hop: index))
       }
-      for key in Absence.keys(of: hop, window.source(hop).client, window) {
-        entries.append(KeyIndex.Entry(key: key, hop: index))
-      }
+      // Nothing will be held against what comes from where no line tells of.
+      guard client > 0, Int(client) < hasLines.count, hasLines[Int(client)] else { continue }
+      Absence.forEachKey(of: hop, client, window) { entries.append(KeyIndex.Entry(key: $0, hop: index)) }
     }
+    self.requests = KeyIndex(requests)
     byKey = KeyIndex(entries)
+    guard !entries.isEmpty else { return }
     for out in window.outs {
       let (index, address) = (out.hop, out.address)
       let hop = window.hops[Int(index)]
@@ -82,7 +86,22 @@ struct Absence {
   }
 
   /// No proxy's line waits for an earlier hop.
-  var isEmpty: Bool { byKey.isEmpty }
+  var isEmpty: Bool { clients.isEmpty }
+
+  /// The addresses whose own lines may account for something.
+  private static func addressesWithLines(_ window: JoinWindow) -> [Bool] {
+    var hasLines: [Bool] = []
+    func note(_ address: Int32) {
+      guard address > 0 else { return }
+      if Int(address) >= hasLines.count {
+        hasLines += repeatElement(false, count: Int(address) + 1 - hasLines.count)
+      }
+      hasLines[Int(address)] = true
+    }
+    for out in window.outs { note(out.address) }
+    for end in window.ins where window.source(window.hops[Int(end.hop)]).isUnsent { note(end.address) }
+    return hasLines
+  }
 
   /// No line that was read could be the hop before.
   ///
@@ -92,16 +111,20 @@ struct Absence {
     let hop = window.hops[index]
     guard window.earlier[index] < 0, Absence.isAtProxy(hop, window), !isDoubtful[index] else { return false }
     let endpoint = Absence.dialled(hop, window)
-    return count(requests, Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort)), near: hop) {
-      $0.endpoint == endpoint
-    } < 2
+    return countRequests(near: hop, within: JoinLimits.absenceReachMs) { Absence.dialled($0, window) == endpoint } < 2
   }
 
-  private func count(
-    _ lines: [UInt64: [Dialling]], _ key: UInt64, near hop: Hop, within reachMs: Int64 = JoinLimits.absenceReachMs,
-    where holds: (Dialling) -> Bool = { _ in true }
-  ) -> Int {
-    lines[key]?.count { abs($0.startedAtMs &- hop.startedAtMs) <= reachMs && holds($0) } ?? 0
+  /// Requests from the client's address and port that wait for an earlier hop as `hop` does.
+  private func countRequests(near hop: Hop, within reachMs: Int64, where holds: (Hop) -> Bool = { _ in true }) -> Int {
+    let key = Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort))
+    var count = 0
+    requests.ask { requests in
+      requests.forEach(from: requests.chain(of: key)) { index in
+        let other = window.hops[Int(index)]
+        if abs(other.startedAtMs &- hop.startedAtMs) <= reachMs, holds(other) { count += 1 }
+      }
+    }
+    return count
   }
 
   private static func dialled(_ hop: Hop, _ window: JoinWindow) -> UInt64 {
@@ -138,12 +161,11 @@ struct Absence {
     return outcome.isFlagged || !(200..<300).contains(outcome.status) && !(400..<409).contains(outcome.status)
   }
 
-  private static func keys(of hop: Hop, _ address: Int32, _ window: JoinWindow) -> [UInt64] {
-    var keys = [key(1, address, UInt64(hop.sourcePort))]
-    guard window.destination(hop).isHTTP else { return keys }
-    if hop.requestHash != 0 { keys.append(key(2, address, hop.requestHash)) }
-    if mayBeRepeated(hop, window) { keys.append(key(3, address, request(hop, window))) }
-    return keys
+  private static func forEachKey(of hop: Hop, _ address: Int32, _ window: JoinWindow, _ take: (UInt64) -> Void) {
+    take(key(1, address, UInt64(hop.sourcePort)))
+    guard window.destination(hop).isHTTP else { return }
+    if hop.requestHash != 0 { take(key(2, address, hop.requestHash)) }
+    if mayBeRepeated(hop, window) { take(key(3, address, request(hop, window))) }
   }
 
   private static func key(_ kind: UInt64, _ address: Int32, _ value: UInt64) -> UInt64 {
@@ -229,8 +251,8 @@ struct Absence {
     }
     if earlier.requestHash != 0, earlier.requestHash == later.requestHash { return true }
     let key = Absence.key(1, window.source(later).client, UInt64(later.sourcePort))
-    return count(requests, key, near: later, within: JoinLimits.slotMs)
-      <= count(openLines, key, near: later, within: JoinLimits.slotMs)
+    let open = openLines[key]?.count { abs($0.startedAtMs &- later.startedAtMs) <= JoinLimits.slotMs } ?? 0
+    return countRequests(near: later, within: JoinLimits.slotMs) <= open
   }
 
   private func isAlive(_ earlier: Hop, whenBegan later: Hop) -> Bool {
