@@ -32,17 +32,23 @@ public struct JourneyJoiner: Sendable {
         let window = JoinWindow(hops, traits, part: part, of: parts)
         defer { window.deallocate() }
         guard !window.ins.isEmpty else { return JoinLinks() }
-        window.joinByConnection()
-        window.joinBySignature()
-        window.joinRepeated()
-        window.joinOpened()
-        window.joinWithoutPorts()
-        window.joinAtSquid()
+        // Where nothing dialled out, as in the log of a lone forward proxy, there are no pairs.
+        let hasPairs = !window.outs.isEmpty
+        if hasPairs { join(window) }
         window.markAbsence()
-        window.markClocks()
+        if hasPairs { window.markClocks() }
         return JoinLinks(window)
       }
     }
+  }
+
+  private func join(_ window: JoinWindow) {
+    window.joinByConnection()
+    window.joinBySignature()
+    window.joinRepeated()
+    window.joinOpened()
+    window.joinWithoutPorts()
+    window.joinAtSquid()
   }
 
   /// Those of `hops` that began at `from..<until` and belong to a journey, by what all parts have found.
