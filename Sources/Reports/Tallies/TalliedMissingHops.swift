@@ -27,7 +27,8 @@ extension TalliedAnswer {
       let verdict = tally.verdicts[group.verdict]
       return UnreadHop(role: verdict[0], nextHop: verdict[1], source: group.source, address: group.destination)
     }
-    let examples = try examples(of: Set(unread.map(hop)), sources, addresses, arguments, store)
+    let examples = try examples(
+      of: Set(unread.map(hop)), from: unread.map(\.firstMs).min() ?? 0, sources, addresses, arguments, store)
     let firstSources = sources.examples
     var tables = [
       CommonTable(
@@ -65,9 +66,10 @@ extension TalliedAnswer {
 
   private struct AllFound: Error {}
 
-  /// The first flow of each, as soon as all are found: most show up among the first flows.
+  /// The first flow of each, as soon as all are found: most show up among the first flows, and none lies before those of
+  /// the minute in which the earliest of them began.
   private static func examples(
-    of hops: Set<UnreadHop>, _ sources: ShownAlike, _ addresses: ShownAlike, _ arguments: [String: Value],
+    of hops: Set<UnreadHop>, from firstMs: Int64, _ sources: ShownAlike, _ addresses: ShownAlike, _ arguments: [String: Value],
     _ store: FlowReader
   ) throws -> [UnreadHop: Int64] {
     var examples: [UnreadHop: Int64] = [:]
@@ -75,13 +77,19 @@ extension TalliedAnswer {
     let sql = """
       select f.id, f.source_id, f.destination_id, f.role, f.next_hop
       from judged_flow f
-      where f.next_hop_gap = 'next-hop-not-read'
+      where f.id >= coalesce((select min(m.first_flow) from flow_minute m where m.minute >= :minute), 0)
+        and f.source_id in (select value from json_each(:handing_on))
+        and f.next_hop_gap = 'next-hop-not-read'
         and (:since_ms is null or f.started_at_ms >= :since_ms)
         and (:until_ms is null or f.started_at_ms < :until_ms)
       \(pathAndOutcome)
       order by f.id
       """
-    let wanted = arguments.filter { ["since_ms", "until_ms", "path", "outcome"].contains($0.key) }
+    var wanted = arguments.filter { ["since_ms", "until_ms", "path", "outcome"].contains($0.key) }
+    wanted["minute"] = .integer(FlowStore.minute(of: firstMs))
+    let groups = Set(hops.map { Int32($0.source) })
+    let handingOn = sources.groups.indices.filter { groups.contains(sources.groups[$0]) }
+    wanted["handing_on"] = .text("[\(handingOn.map(String.init).joined(separator: ","))]")
     do {
       try store.query(sql, arguments: wanted) { row in
         guard let id = row[0].integer, let source = group(of: row[1], in: sources),
