@@ -69,8 +69,8 @@ extension TalliedAnswer {
   /// The first flow of each, as soon as all are found: most show up among the first flows, and none lies before those of
   /// the minute in which the earliest of them began.
   private static func examples(
-    of hops: Set<UnreadHop>, from firstMs: Int64, _ sources: ShownAlike, _ addresses: ShownAlike, _ arguments: [String: Value],
-    _ store: FlowReader
+    of hops: Set<UnreadHop>, from firstMs: Int64, _ sources: ShownAlike, _ addresses: ShownAlike,
+    _ arguments: [String: Value], _ store: FlowReader
   ) throws -> [UnreadHop: Int64] {
     var examples: [UnreadHop: Int64] = [:]
     guard !hops.isEmpty else { return examples }
@@ -89,7 +89,8 @@ extension TalliedAnswer {
     wanted["minute"] = .integer(FlowStore.minute(of: firstMs))
     let groups = Set(hops.map { Int32($0.source) })
     let handingOn = sources.groups.indices.filter { groups.contains(sources.groups[$0]) }
-    wanted["handing_on"] = .text("[\(handingOn.map(String.init).joined(separator: ","))]")
+    let list = handingOn.map(String.init).joined(separator: ",")
+    wanted["handing_on"] = .text("[\(list)]")
     do {
       try store.query(sql, arguments: wanted) { row in
         guard let id = row[0].integer, let source = group(of: row[1], in: sources),
