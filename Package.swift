@@ -32,7 +32,7 @@ let package = Package(
     .target(
       name: "Ingestion",
       dependencies: [
-        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CMalloc", "CZlib",
+        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CZlib",
         .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "Reports", dependencies: ["FlowStore", "Flows"], plugins: ["EmbedQueries"]),

@@ -34,7 +34,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// WAL, written over and over, stays in the operating system's cache.
   static let walLimit: Int64 = 16 << 20
   /// Page cache in KiB: several times what lies between two commits, and the dictionaries' pages. A transaction larger
-  /// than this spills into the WAL early, which is only slower.
+  /// than this spills into the WAL early, which is only slower; without a WAL into the file, and readers wait for its end.
   static let cacheKiB = 32_768
   /// A flow row is some 40 bytes: larger pages mean fewer inner pages and a sixth less time per row than 4 KiB (measured).
   private static let pageSize = 16_384
@@ -58,6 +58,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       configuration.allowsUnsafeTransactions = true  // a transaction stays open over several calls
       configuration.foreignKeysEnabled = false
       configuration.label = "gatewatch.store"
+      // While it is opened; from then on it is the journal's.
+      configuration.busyMode = .timeout(Journal.openingSeconds)
       let queue = try DatabaseQueue(path: path, configuration: configuration)
       (journal, writer) = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)

@@ -13,5 +13,5 @@ public enum FreedMemory {
   }
 
   /// Gives back what no thread uses: each keeps what it has freed for itself, and with every piece of work a little more.
-  static func giveBack() { malloc_trim(0) }
+  public static func giveBack() { malloc_trim(0) }
 }

@@ -34,7 +34,7 @@ enum Journal {
         return .undo
       }
     }
-    wait(db, ms: 5_000)
+    wait(db, ms: Int32(openingSeconds) * 1_000)
     try db.execute(sql: "pragma synchronous = normal")
     return .writeAhead
   }
@@ -42,6 +42,9 @@ enum Journal {
   /// For how long a commit without a write-ahead log waits for readers, in milliseconds: who reads so long has left a query
   /// open. With one they hold up no commit.
   private static let patience: Int32 = 600_000
+
+  /// For how long a writer that opens a store waits for others who are about to, and later for readers of its log.
+  static let openingSeconds = 5.0
 
   private static func wait(_ db: Database, ms: Int32) {
     sqlite3_busy_timeout(db.sqliteConnection, ms)
@@ -54,7 +57,9 @@ extension FlowStore {
     do {
       let lock = try WriterLock(database: path, wait: .seconds(1))
       try withExtendedLifetime(lock) {
-        let queue = try DatabaseQueue(path: path)
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(Journal.openingSeconds)
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
         try queue.unsafeReentrantWrite { try $0.execute(sql: "select 1 from sqlite_schema limit 1") }
       }
     } catch StoreError.locked {

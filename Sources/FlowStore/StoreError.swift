@@ -61,6 +61,7 @@ extension StoreError: CustomStringConvertible {
       let place = sql.map { "; in: \($0)" } ?? ""
       let advice =
         switch code & 0xFF {
+        case 5: "; somebody has had it open for reading for minutes: end that query and run again, nothing is lost"
         case 10: "; is the disk failing, or at a quota? gatewatch db check tells whether the database is whole"
         case 11: "; gatewatch db check tells more; a copy of the database, or the logs read anew, replace it"
         case 13: "; what was stored before is intact: free some space and run again"

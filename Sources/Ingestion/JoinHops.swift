@@ -1,4 +1,3 @@
-internal import CMalloc
 public import FlowStore
 internal import Flows
 internal import Journeys
@@ -62,7 +61,7 @@ public enum JoinHops {
     if flows >= worthPages {
       // What reading the logs has left behind goes back to the system before joining takes as much.
       store.releaseMemory()
-      malloc_trim(0)
+      FreedMemory.giveBack()
     }
     let steps = Steps(
       flowsPerCommit: pages == nil ? .max : flowsPerCommit, mostClockMinutes: mostClockMinutes)
@@ -72,7 +71,7 @@ public enum JoinHops {
       // What is written is not read again.
       try store.withSmallCache { () throws(StoreError) in try join(stretches, traits, store, pages, steps) }
       // What joining took is free for the rollups.
-      malloc_trim(0)
+      FreedMemory.giveBack()
     }
     try store.closeMinutes()
     return tooDense

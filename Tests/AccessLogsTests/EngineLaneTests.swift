@@ -54,6 +54,29 @@ struct EngineLaneTests {
     }
   }
 
+  /// Splits lines in groups of any size, and holds each against what it is by itself.
+  /// - Returns: how many of them were understood, and how many not.
+  private static func compare(
+    _ text: TextPlan, _ all: [[UInt8]], _ kernels: lanes_kernels, _ name: String, _ random: inout SplitMix
+  ) -> (taken: Int, refused: Int) {
+    var (taken, refused) = (0, 0)
+    var rest = all[...]
+    while !rest.isEmpty {
+      let lines = rest.prefix(Int.random(in: 1...LineParser.group, using: &random))
+      let group = Group(lines)
+      for lane in 0..<lines.count { text.prepare(group.lanes.fields[lane]) }
+      let understood = text.forward.match(group.group, lines.count, into: group.lanes.fields, kernels)
+      for (lane, line) in lines.prefix(understood + 1).enumerated() {
+        let expected = isTaken(text, line)
+        let found = lane < understood ? group.lanes.values(lane, text.roles) : nil
+        #expect(found == expected, "\(name): \(String(decoding: line, as: UTF8.self))")
+        if expected == nil { refused += 1 } else { taken += 1 }
+      }
+      rest = rest.dropFirst(understood + (understood < lines.count ? 1 : 0))
+    }
+    return (taken, refused)
+  }
+
   @Test("columns that are split off side by side are those of each line by itself")
   func columns() {
     var random = SplitMix(state: 41)
@@ -75,20 +98,8 @@ struct EngineLaneTests {
         return line
       }
       for kernels in LineParser.kernels {
-        var rest = all[...]
-        while !rest.isEmpty {
-          let lines = rest.prefix(Int.random(in: 1...LineParser.group, using: &random))
-          let group = Group(lines)
-          for lane in 0..<lines.count { text.prepare(group.lanes.fields[lane]) }
-          let understood = text.forward.match(group.group, lines.count, into: group.lanes.fields, kernels)
-          for (lane, line) in lines.prefix(understood + 1).enumerated() {
-            let expected = Self.isTaken(text, line)
-            let found = lane < understood ? group.lanes.values(lane, text.roles) : nil
-            #expect(found == expected, "\(plan.name): \(String(decoding: line, as: UTF8.self))")
-            if expected == nil { refused += 1 } else { taken += 1 }
-          }
-          rest = rest.dropFirst(understood + (understood < lines.count ? 1 : 0))
-        }
+        let counts = Self.compare(text, all, kernels, plan.name, &random)
+        (taken, refused) = (taken + counts.taken, refused + counts.refused)
       }
     }
     #expect(taken > 500 && refused > 100, "\(taken) \(refused)")
@@ -149,21 +160,7 @@ struct EngineLaneTests {
       var random = SplitMix(state: UInt64(seed) &+ 71)
       for (plan, all) in Self.shapes(&random) {
         guard case .text(let text) = LinePlan(plan, index: 0) else { continue }
-        var (taken, refused) = (0, 0)
-        var rest = all[...]
-        while !rest.isEmpty {
-          let lines = rest.prefix(Int.random(in: 1...LineParser.group, using: &random))
-          let group = Group(lines)
-          for lane in 0..<lines.count { text.prepare(group.lanes.fields[lane]) }
-          let understood = text.forward.match(group.group, lines.count, into: group.lanes.fields, kernels)
-          for (lane, line) in lines.prefix(understood + 1).enumerated() {
-            let expected = Self.isTaken(text, line)
-            let found = lane < understood ? group.lanes.values(lane, text.roles) : nil
-            #expect(found == expected, "\(plan.source): \(String(decoding: line, as: UTF8.self))")
-            if expected == nil { refused += 1 } else { taken += 1 }
-          }
-          rest = rest.dropFirst(understood + (understood < lines.count ? 1 : 0))
-        }
+        let (taken, refused) = Self.compare(text, all, kernels, plan.source, &random)
         #expect(taken > 400 && refused > 10, "\(plan.source): \(taken) \(refused)")
       }
     }

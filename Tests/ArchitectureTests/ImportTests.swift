@@ -15,7 +15,7 @@ import Testing
     "FlowStore": ["Flows", "CMalloc", "GRDB", "GRDBSQLite", "Dispatch", "Glibc"],
     // Floor 3: these two never meet.
     "Ingestion": [
-      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CMalloc", "CZlib", "Yams",
+      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CZlib", "Yams",
       "Dispatch", "Foundation", "Glibc", "Synchronization",
     ],
     "Reports": ["FlowStore", "Flows", "Foundation", "Glibc"],

@@ -7,11 +7,7 @@ import Testing
 struct HopBlockTests {
   /// 2,100 flows, one per millisecond from noon; every seventh has an earlier hop, and a journey of its own number.
   private static func store(in folder: ScratchFolder) throws -> FlowStore {
-    let store = try FlowStore(path: folder.path())
-    var maker = BatchMaker()
-    var log = LogRecord(path: "a.log")
-    try store.store(maker.batch(count: 2_100), into: &log)
-    try store.apply(judgement(of: store.facts()))
+    let store = try FlowStore.judged(flows: 2_100, in: folder)
     try store.write(joined: joined(1...2_100), of: [1...2_100])
     try store.commit()
     return store

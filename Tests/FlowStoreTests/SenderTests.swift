@@ -5,16 +5,6 @@ import Testing
 
 @Suite("who sent what a proxy handed on")
 struct SenderTests {
-  /// 2,100 flows, one per millisecond from noon.
-  private static func store(in folder: ScratchFolder) throws -> FlowStore {
-    let store = try FlowStore(path: folder.path())
-    var maker = BatchMaker()
-    var log = LogRecord(path: "a.log")
-    try store.store(maker.batch(count: 2_100), into: &log)
-    try store.apply(judgement(of: store.facts()))
-    return store
-  }
-
   private static func joined(_ flows: ClosedRange<Int64>, every step: Int64, by sender: Int32) -> [JoinedHop] {
     flows.filter { $0 % step == 0 }.map { JoinedHop(flow: $0, journey: 5, place: .hasEarlier, sender: sender) }
   }
@@ -39,7 +29,7 @@ struct SenderTests {
   @Test("each flow has the sender that joining has found last, or none, and everything else as before")
   func written() throws {
     let folder = try ScratchFolder()
-    let store = try Self.store(in: folder)
+    let store = try FlowStore.judged(flows: 2_100, in: folder)
     let first = Self.joined(1...2_100, every: 7, by: 1)
     try store.write(joined: first, of: [1...2_100])
     try store.commit()
@@ -67,7 +57,7 @@ struct SenderTests {
   @Test("senders go with the flows that are pruned, and stay with those that are left")
   func pruned() throws {
     let folder = try ScratchFolder()
-    let store = try Self.store(in: folder)
+    let store = try FlowStore.judged(flows: 2_100, in: folder)
     let joined = Self.joined(1...1_000, every: 10, by: 1) + Self.joined(1_001...2_100, every: 10, by: 2)
     try store.write(joined: joined, of: [1...2_100])
     try store.commit()

@@ -87,6 +87,16 @@ struct BatchMaker {
 }
 
 extension FlowStore {
+  /// One log of so many flows, one per millisecond from noon, judged; in the open transaction.
+  static func judged(flows: Int, in folder: ScratchFolder) throws -> FlowStore {
+    let store = try FlowStore(path: folder.path())
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: flows), into: &log)
+    try store.apply(judgement(of: store.facts()))
+    return store
+  }
+
   func setting(_ pragma: String) throws -> String? {
     try access { db throws(StoreError) in
       let row = try db.statement("pragma \(pragma)")

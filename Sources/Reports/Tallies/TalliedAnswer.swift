@@ -140,26 +140,27 @@ struct ShownAlike {
 
   /// Sources by the name that reports show: who came to the proxy that logged it.
   static func sources(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
-    try ShownAlike(
-      """
-      select
-        s.id,
-        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
-      from source s
-      where :sources is null or coalesce(s.received_as, s.id) in (select value from json_each(:sources))
-      order by 2, s.id
-      """, ["sources": arguments["sources"] ?? .null], in: store)
+    try named(by: "source", where: "coalesce(s.received_as, s.id)", arguments, in: store)
   }
 
   /// Sources by the name of who sent it, as far as is known: `judged_flow.sender_id` and the view `sender`.
   static func senders(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
+    try named(by: "sender", where: "s.id", arguments, in: store)
+  }
+
+  /// - Parameters:
+  ///   - table: of sources by row id, with what names them.
+  ///   - filtered: what the argument `sources` lists.
+  private static func named(
+    by table: String, where filtered: String, _ arguments: [String: Value], in store: FlowReader
+  ) throws -> ShownAlike {
     try ShownAlike(
       """
       select
         s.id,
         coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
-      from sender s
-      where :sources is null or s.id in (select value from json_each(:sources))
+      from \(table) s
+      where :sources is null or \(filtered) in (select value from json_each(:sources))
       order by 2, s.id
       """, ["sources": arguments["sources"] ?? .null], in: store)
   }
