@@ -13,17 +13,30 @@ final class Inflater {
     case trailingGarbage(at: Int64)
   }
 
+  /// A member's header is read by zlib, which says where the data begins; they are inflated bare, because the checksum takes
+  /// time that another thread may have; the trailer is compared here.
+  private enum Part { case header, data, trailer, nothing }
+
   private var stream = z_stream()
-  private var isBetweenMembers = false
+  private var part = Part.header
   private var isOver = false
   private var garbageAt: Int64?
+  /// Of the member so far; it can be held back.
+  var checksum = MemberChecksum()
+  private var memberBytes: UInt32 = 0
+  /// The bytes of the trailer so far, the first one lowest.
+  private var trailer: UInt64 = 0
+  private var trailerCount = 0
   /// Compressed bytes taken in.
   private(set) var bytesIn: Int64 = 0
   /// Decompressed bytes given out.
   private(set) var bytesOut: Int64 = 0
 
-  /// 15: the largest window there is; 16: a gzip header and trailer, whose checksum and length zlib checks.
+  /// 15: the largest window there is; 16: a gzip header before the data; less than 0: nothing but the data.
   private static let gzipWindow: Int32 = 15 + 16
+  private static let bareWindow: Int32 = -15
+  /// In what zlib says of its place: a block ended, or the header did.
+  private static let boundary: Int32 = 128
 
   init() {
     let status = inflateInit2_(
@@ -41,47 +54,75 @@ final class Inflater {
   ) throws(ReadError) -> (taken: Int, given: Int) {
     var taken = 0
     var given = 0
-    while taken < input.count, given < output.count, !isOver {
-      if isBetweenMembers {
+    while taken < input.count, !isOver {
+      switch part {
+      case .trailer:
+        bytesIn += 1
+        takeTrailer(input[taken])
+        taken += 1
+        continue
+      case .nothing where given < output.count:
         switch nextMember(input[taken], at: bytesIn) {
         case .begins: break
         case .padding:
           taken += 1
           bytesIn += 1
-          continue
         case .garbage:
           isOver = true
-          continue
         }
+        continue
+      case .header, .data, .nothing: break
       }
+      guard given < output.count else { break }
       // In bounds: zlib is told what is left of both buffers. It does not write to its input.
       stream.next_in = UnsafeMutablePointer(
         mutating: input.baseAddress!.advanced(by: taken).assumingMemoryBound(to: UInt8.self))
       stream.avail_in = UInt32(clamping: input.count - taken)
-      stream.next_out = output.baseAddress!.advanced(by: given).assumingMemoryBound(to: UInt8.self)
+      let place = output.baseAddress!.advanced(by: given)
+      stream.next_out = place.assumingMemoryBound(to: UInt8.self)
       stream.avail_out = UInt32(clamping: output.count - given)
       let (offered, room) = (stream.avail_in, stream.avail_out)
-      let status = CZlib.inflate(&stream, Z_NO_FLUSH)
-      let (used, made) = (Int(offered - stream.avail_in), Int(room - stream.avail_out))
-      taken += used
-      given += made
+      let status = CZlib.inflate(&stream, part == .header ? Z_BLOCK : Z_NO_FLUSH)
+      let (used, made) = (offered - stream.avail_in, room - stream.avail_out)
+      taken += Int(used)
+      given += Int(made)
       bytesIn += Int64(used)
       bytesOut += Int64(made)
+      memberBytes &+= made
+      checksum.take(UnsafeRawBufferPointer(start: place, count: Int(made)))
       switch status {
       case Z_STREAM_END:
-        isBetweenMembers = true
-        inflateReset(&stream)
+        part = .trailer
+      case Z_OK where part == .header && stream.data_type & Inflater.boundary != 0:
+        part = .data
+        inflateReset2(&stream, Inflater.bareWindow)
       case Z_OK, Z_BUF_ERROR:
         if used == 0 && made == 0 { return (taken, given) }
       default:
-        isOver = true
-        let reason = stream.msg.map { String(cString: $0) } ?? "error \(status)"
-        // The member's data is out already when its checksum turns out wrong: give it, fail at the next call.
-        failure = ReadError(message: "damaged gzip data before byte \(bytesIn): \(reason)")
+        fail(stream.msg.map { String(cString: $0) } ?? "error \(status)")
       }
     }
     if given == 0, let failure { throw failure }
     return (taken, given)
+  }
+
+  /// Four bytes of checksum, four of the length; one that is wrong ends the reading right behind it, as in zlib.
+  private func takeTrailer(_ byte: UInt8) {
+    trailer |= UInt64(byte) << UInt64(8 * trailerCount)
+    trailerCount += 1
+    if trailerCount == 4, UInt32(trailer) != checksum.value() { return fail("incorrect data check") }
+    guard trailerCount == 8 else { return }
+    if UInt32(trailer >> 32) != memberBytes { return fail("incorrect length check") }
+    part = .nothing
+    inflateReset2(&stream, Inflater.gzipWindow)
+    checksum.reset()
+    (memberBytes, trailer, trailerCount) = (0, 0, 0)
+  }
+
+  /// The member's data is out already when its checksum turns out wrong: it is given, and the next call fails.
+  private func fail(_ reason: String) {
+    isOver = true
+    failure = ReadError(message: "damaged gzip data before byte \(bytesIn): \(reason)")
   }
 
   private var failure: ReadError?
@@ -95,7 +136,7 @@ final class Inflater {
   private func nextMember(_ byte: UInt8, at position: Int64) -> Next {
     switch byte {
     case 0x1F:
-      isBetweenMembers = false
+      part = .header
       return .begins
     case 0:
       // Tapes and some writers fill up the last block.
@@ -109,6 +150,6 @@ final class Inflater {
   /// How the data stands after all input was given.
   var end: End {
     if let garbageAt { return .trailingGarbage(at: garbageAt) }
-    return isBetweenMembers ? .complete : .incomplete
+    return part == .nothing ? .complete : .incomplete
   }
 }

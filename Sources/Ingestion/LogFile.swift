@@ -101,6 +101,17 @@ final class LogFile {
     return given
   }
 
+  /// As `read`, with a part of the checksum left to who gets the bytes: it is to be computed before they are written over.
+  func readUnchecked(
+    into buffer: UnsafeMutableRawBufferPointer
+  ) throws(ReadError) -> (count: Int, unchecked: MemberChecksum.Stretch?) {
+    guard let inflater else { return (try read(into: buffer), nil) }
+    inflater.checksum.holdsBack = true
+    defer { inflater.checksum.holdsBack = false }
+    let count = try read(into: buffer)
+    return (count, inflater.checksum.handOut())
+  }
+
   private func readPlain(into buffer: UnsafeMutableRawBufferPointer) throws(ReadError) -> Int {
     if rawStart < rawEnd {
       let count = min(buffer.count, rawEnd - rawStart)

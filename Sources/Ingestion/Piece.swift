@@ -44,6 +44,9 @@ final class Piece: @unchecked Sendable {
   /// What is known of the bytes up to the end of the piece, where who reads the file takes them in.
   var prefix: ConsumedPrefix?
 
+  /// What of a checksum was left to who parses the piece.
+  var unchecked: MemberChecksum.Stretch?
+
   // Set by who parses it.
   var stage = Stage.filled
   /// How often what was parsed ahead had turned out to be in vain.
@@ -91,6 +94,7 @@ final class Piece: @unchecked Sendable {
   ///
   /// - Parameter entry: how the lines before leave a parser, or probably do.
   func parse(with parser: LineParser, from entry: LineParser.Standing) {
+    check()
     reset()
     self.entry = entry
     parser.enter(entry, nextLine: 1)
@@ -109,6 +113,12 @@ final class Piece: @unchecked Sendable {
     exit = parser.standing
     // Where no flow is, the time is handed on.
     leansOnTime = parser.leansOnTime || !parts[..<partCount].contains { $0.batch.count > 0 }
+  }
+
+  /// Does what was left to do of a checksum.
+  func check() {
+    unchecked?.compute()
+    unchecked = nil
   }
 
   /// Counts a line of which only the beginning is kept.

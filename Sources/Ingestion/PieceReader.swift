@@ -62,7 +62,8 @@ final class PieceReader {
     } else {
       let wanted = piece.index == 0 ? min(pieceBytes, PieceReader.firstBytes) : pieceBytes
       do throws(ReadError) {
-        count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: piece.chunk[..<wanted]))
+        (count, piece.unchecked) = try file.readUnchecked(
+          into: UnsafeMutableRawBufferPointer(rebasing: piece.chunk[..<wanted]))
         piece.isLast = count == 0
         piece.isFinal = piece.isLast && isFinal
       } catch {
@@ -72,6 +73,7 @@ final class PieceReader {
     }
     let held = UnsafeRawBufferPointer(rebasing: rest[..<restCount])
     cut(piece.join(held, count), piece)
+    if !piece.holdsLines { piece.check() }
     piece.bytesRead = file.bytesRead
     guard prefix != nil else { return }
     prefix!.consume(piece)

@@ -18,7 +18,7 @@ struct GzipTests {
 
   @Test(
     "what is inflated ahead by another thread is what is inflated on the way",
-    arguments: ["whole", "cut", "damaged", "garbage", "checksum", "bomb"])
+    arguments: ["whole", "cut", "damaged", "garbage", "checksum", "members", "inner checksum", "length", "bomb"])
   func ahead(kind: String) throws {
     var random = Seeded(seed: 9)
     // More than the pieces that are under way between the threads.
@@ -28,6 +28,11 @@ struct GzipTests {
     case "damaged": for index in packed.count / 2..<packed.count / 2 + 40 { packed[index] = 0xFF }
     case "garbage": packed += Array("garbage\n".utf8)
     case "checksum": packed[packed.count - 6] ^= 0xFF
+    case "members": for part in 1...200 { packed += Gzip.compress(Scene.lines(part * 100_000...part * 100_000 + 60)) }
+    case "inner checksum":
+      packed[packed.count - 6] ^= 0xFF
+      packed += Gzip.compress(Scene.lines(1...10_000))
+    case "length": packed[packed.count - 2] ^= 0xFF
     case "bomb": packed += Gzip.compress([UInt8](repeating: 0x20, count: 300_000_000))
     default: break
     }
