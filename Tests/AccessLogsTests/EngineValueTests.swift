@@ -81,6 +81,43 @@ struct EngineValueTests {
     #expect(canonical(String(repeating: "1:", count: 40)) == nil)
   }
 
+  @Test("an address that is kept as it is written is the one that the system writes")
+  func plainAddresses() {
+    var random = SplitMix(state: 21)
+    let parts = [
+      "0", "1", "9", "10", "99", "127", "255", "256", "300", "00", "01", "007", "1000", "", "-1", "a", " ", ".",
+    ]
+    for _ in 0..<20_000 {
+      let count = Int.random(in: 0..<10, using: &random) == 0 ? Int.random(in: 1...6, using: &random) : 4
+      // Mostly addresses.
+      let most = Int.random(in: 0..<3, using: &random) == 0 ? parts.count : 7
+      var text = (0..<count).map { _ in parts[Int.random(in: 0..<most, using: &random)] }.joined(separator: ".")
+      if Int.random(in: 0..<20, using: &random) == 0 { text = "[\(text)]" }
+      let slowly = withSlice(text.utf8) { Addresses.canonicalSlowly($0) }
+      #expect(canonical(text) == slowly, "\(text.debugDescription)")
+    }
+  }
+
+  @Test("a host that is kept as it is written is the one that taking it apart gives")
+  func plainHosts() {
+    var random = SplitMix(state: 22)
+    let parts = [
+      "httpbin", "test", "svc-1", "a_b", "10", "255", "0", "1", ".", ".", ".", "..", "-", ":", ":443", "@", "[", "]",
+      "A",
+      "\u{E9}", "%", "*", " ", "fd00", "::1", "",
+    ]
+    for _ in 0..<20_000 {
+      let most = Int.random(in: 0..<2, using: &random) == 0 ? parts.count : 11
+      let text = (0..<Int.random(in: 0...6, using: &random)).map { _ in parts[Int.random(in: 0..<most, using: &random)]
+      }
+      .joined()
+      let (plain, apart) = (HostName(authority: text), HostName(slowly: text))
+      #expect(
+        plain.name == apart.name && plain.port == apart.port && plain.isAddress == apart.isAddress,
+        "\(text.debugDescription)")
+    }
+  }
+
   @Test("the port is what follows the last colon, if it is one")
   func ports() {
     #expect(split("10.0.0.1:443") == "10.0.0.1 443")

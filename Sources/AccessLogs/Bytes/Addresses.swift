@@ -48,7 +48,29 @@ enum Addresses {
   }
 
   /// Canonical text of an IPv4 or IPv6 address; nil when it is neither. IPv4-mapped addresses become IPv4, zones go.
-  static func canonical(_ slice: Slice) -> String? {
+  static func canonical(_ slice: Slice) -> String? { isDotted(slice) ? slice.string : canonicalSlowly(slice) }
+
+  /// An IPv4 address as everybody prints it, which is its canonical text: four numbers up to 255 without leading zeros.
+  private static func isDotted(_ slice: Slice) -> Bool {
+    guard slice.count >= 7, slice.count <= 15 else { return false }
+    var p = slice.start
+    for part in 0..<4 {
+      let first = p
+      var number = 0
+      while p < slice.end, ASCII.isDigit(p.pointee), p - first < 3 {
+        number = number &* 10 &+ Int(p.pointee &- ASCII.zero)
+        p += 1
+      }
+      guard p > first, number <= 255, p - first == 1 || first.pointee != ASCII.zero else { return false }
+      if part == 3 { return p == slice.end }
+      guard p < slice.end, p.pointee == ASCII.dot else { return false }
+      p += 1
+    }
+    return false
+  }
+
+  /// By the system's functions: the slow twin.
+  static func canonicalSlowly(_ slice: Slice) -> String? {
     guard slice.count >= 2, slice.count <= 64 else { return nil }
     var text = slice
     if text[0] == ASCII.openBracket, text.end[-1] == ASCII.closeBracket { text = Slice(text.start + 1, text.end - 1) }

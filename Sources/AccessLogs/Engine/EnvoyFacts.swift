@@ -53,7 +53,7 @@ enum EnvoyFacts {
 
     // Istio 1.23+ ends the stat name with a semicolon (`EnableDelimitedStatsTagRegex`).
     var cluster = fields.text(.upstreamCluster)
-    if cluster?.hasSuffix(";") == true { cluster?.removeLast() }
+    if cluster?.utf8.last == ASCII.semicolon { cluster?.unicodeScalars.removeLast() }
     destination.cluster = cluster.map(bounded)
     destination.routeName = fields.text(.routeName).map(bounded)
 

@@ -8,6 +8,29 @@ struct HostName {
 
   /// `HTTPBIN.test:80`, `user@host`, `[2001:db8::1]:443`, `httpbin.test.`
   init(authority: String) {
+    if Self.isBare(authority) { self.init(bare: authority) } else { self.init(slowly: authority) }
+  }
+
+  private init(bare name: String) { (self.name, port, isAddress) = (name, nil, false) }
+
+  /// A name and nothing else, to be kept as it is: no port, no user, no capitals, no trailing dot, and not four numbers.
+  private static func isBare(_ authority: String) -> Bool {
+    var text = authority
+    return text.withUTF8 { bytes in
+      var isName = false
+      for byte in bytes {
+        if ASCII.isLower(byte) || byte == ASCII.minus || byte == ASCII.underscore {
+          isName = true
+        } else if byte != ASCII.dot, !ASCII.isDigit(byte) {
+          return false
+        }
+      }
+      return isName && bytes.last != ASCII.dot
+    }
+  }
+
+  /// By taking it apart: the slow twin.
+  init(slowly authority: String) {
     var text = Array(authority.asciiLowercased.utf8)[...]
     if let at = text.lastIndex(of: ASCII.at) { text = text[(at + 1)...] }
     var port: UInt16?
@@ -88,6 +111,9 @@ struct HostName {
     _ warnings: inout Warnings
   ) {
     let sni = destination.sni.flatMap { name -> String? in
+      // Most names begin otherwise.
+      let first = name.utf8.first
+      guard first == 0x6F || first == 0x69 else { return HostName(authority: name).name }  // o, i
       if name.hasPrefix("outbound_.") || name.hasPrefix("inbound_.") || name.hasPrefix("outbound|")
         || name.hasPrefix("invalid:")
       {
@@ -97,14 +123,13 @@ struct HostName {
     }
     if let authority, authority.isAddress { warnings.insert(.hostIsAddress) }
     if let authority, let sni, !authority.isAddress, authority.name != sni { warnings.insert(.hostMismatch) }
-    let clusterHost = cluster.flatMap(registryHost(ofCluster:))
     if let authority, !authority.isAddress, !authority.name.isEmpty {
       destination.host = EnvoyFacts.bounded(authority.name)
       destination.hostOrigin = .authority
     } else if let sni, !sni.isEmpty {
       destination.host = EnvoyFacts.bounded(sni)
       destination.hostOrigin = .sni
-    } else if let clusterHost, !clusterHost.utf8.contains(ASCII.star) {
+    } else if let clusterHost = cluster.flatMap(registryHost(ofCluster:)), !clusterHost.utf8.contains(ASCII.star) {
       destination.host = EnvoyFacts.bounded(clusterHost)
       destination.hostOrigin = .cluster
     } else if let address {
