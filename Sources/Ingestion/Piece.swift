@@ -32,6 +32,8 @@ final class Piece: @unchecked Sendable {
   private let batchRows: Int
 
   // Set by who reads the file.
+  /// Which hand that is.
+  var reader = 0
   var content = Content.lines
   var bytes: UnsafeRawBufferPointer
   /// Which piece of the log it is.

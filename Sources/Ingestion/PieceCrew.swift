@@ -28,7 +28,7 @@ final class PieceCrew {
   init(writer: StoreWriter, options: IngestOptions) {
     self.writer = writer
     self.options = options
-    hands = (0..<max(options.threads, 1)).map { PieceHand(LineParser(formats: options.formats), number: $0) }
+    hands = (0..<max(options.threads, 1)).map { PieceHand(options.formats, number: $0) }
   }
 
   /// For what no crew reads.
@@ -65,13 +65,15 @@ final class PieceCrew {
 ///
 /// `@unchecked Sendable`: one thread at a time has it.
 final class PieceHand: @unchecked Sendable {
-  let parser: LineParser
+  /// Made by the thread that needs it.
+  private(set) lazy var parser = LineParser(formats: formats)
+  private let formats: [FormatPlan]
   let number: Int
   private var file = 0
   private var round = 0
 
-  init(_ parser: LineParser, number: Int) {
-    self.parser = parser
+  init(_ formats: [FormatPlan], number: Int) {
+    self.formats = formats
     self.number = number
   }
 
@@ -156,9 +158,9 @@ private final class PieceWork: @unchecked Sendable {
   func run(_ hand: PieceHand) {
     pthread_mutex_lock(mutex)
     while !isOver {
-      if inflates, read() { continue }
+      if inflates, read(hand) { continue }
       if deliver(hand) || parse(hand) { continue }
-      if !inflates, read() { continue }
+      if !inflates, read(hand) { continue }
       pthread_cond_wait(changed, mutex)
     }
     pthread_mutex_unlock(mutex)
@@ -173,17 +175,19 @@ private final class PieceWork: @unchecked Sendable {
 
   // MARK: What there may be to do; each is called under the lock, and false when it is not its turn
 
-  private func read() -> Bool {
+  private func read(_ hand: PieceHand) -> Bool {
     guard !isReading, !hasReadAll else { return false }
     let piece: Piece
-    if let known = free.popLast() {
-      piece = known
+    // One whose memory is in this processor's cache, if there is one.
+    if let place = free.lastIndex(where: { $0.reader == hand.number }) ?? free.indices.last {
+      piece = free.remove(at: place)
     } else {
       guard madePieces < mostPieces else { return false }
       madePieces += 1
       piece = Piece(
         chunkBytes: limits.chunkBytes, roomBytes: PieceReader.roomBytes(limits), batchRows: limits.batchRows)
     }
+    piece.reader = hand.number
     isReading = true
     unlocked { reader.read(piece) }
     isReading = false
@@ -194,6 +198,7 @@ private final class PieceWork: @unchecked Sendable {
   }
 
   private func parse(_ hand: PieceHand) -> Bool {
+    // The first one: what a hand meets that is new has to be stored before what it parses later.
     guard let place = pieces.firstIndex(where: { $0.stage == .filled }) else { return false }
     let piece = pieces[place]
     let entry: LineParser.Standing
