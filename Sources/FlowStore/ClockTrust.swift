@@ -1,22 +1,5 @@
+public import Flows
 internal import GRDB
-
-/// One clock in one minute, as joining has seen it: see table `clock_hour`.
-public struct ClockMinuteRecord: Sendable, Equatable {
-  public var log: Int64
-  public var ip: String
-  /// Unix time in minutes.
-  public var minute: Int64
-  public var joined: Int
-  public var lone: Int
-
-  public init(log: Int64, ip: String, minute: Int64, joined: Int, lone: Int) {
-    self.log = log
-    self.ip = ip
-    self.minute = minute
-    self.joined = joined
-    self.lone = lone
-  }
-}
 
 /// When a clock is proven to be right, or shown to be doubtful, by the lines of each minute that are joined or lone.
 enum ClockTrust {
@@ -146,6 +129,10 @@ enum ClockTrust {
     }
   }
 
+  static func minutes(of hour: ClockHour) -> [Minute] {
+    hour.minutes.map { Minute(minute: hour.hour * 60 + Int64($0.minute), joined: Int($0.joined), lone: Int($0.lone)) }
+  }
+
   static func minutes(_ bytes: UnsafeRawBufferPointer, hour: Int64) -> [Minute] {
     var minutes: [Minute] = []
     minutes.reserveCapacity(bytes.count / 3)
@@ -174,71 +161,68 @@ extension FlowStore {
 
   /// Writes what minutes show of clocks in place of what they showed before, inside the open transaction. Hours of which
   /// nothing is left have no row.
-  /// - Parameter minutes: fastest where those of a clock's hour stand side by side, ascending.
-  public func note(_ minutes: [ClockMinuteRecord]) throws(StoreError) {
-    // Times before 1970 belong to no clock that is worth a proof.
-    guard let begin = minutes.firstIndex(where: { $0.minute >= 0 }) else { return }
+  public func note(_ hours: [ClockHour]) throws(StoreError) {
+    guard !hours.isEmpty else { return }
     try write("clock minutes") { db throws(StoreError) in
-      let hours = try ClockHourWriter(db)
-      var first = begin
-      while first < minutes.count {
-        let record = minutes[first]
-        var end = first + 1
-        while end < minutes.count, minutes[end].minute / 60 == record.minute / 60, minutes[end].minute >= 0,
-          minutes[end].log == record.log, minutes[end].ip == record.ip
-        { end += 1 }
-        if record.minute >= 0 { try hours.write(minutes[first..<end]) }
-        first = end
-      }
+      let writer = try ClockHourWriter(db)
+      for hour in hours { try writer.write(hour) }
     }
   }
 }
 
-/// Brings minutes into their rows.
+/// Brings hours into their rows.
 private struct ClockHourWriter {
-  private let read, insert, delete: Statement
+  private let db: Database
+  private let insert, read, replace, delete: Statement
 
   init(_ db: Database) throws(StoreError) {
-    read = try db.statement("select minutes from clock_hour where log = ? and proxy_ip = ? and hour = ?")
+    self.db = db
     insert = try db.statement(
-      """
-      insert into clock_hour (log, proxy_ip, hour, minutes) values (?, ?, ?, ?)
-      on conflict do update set minutes = excluded.minutes
-      """)
+      "insert into clock_hour (log, proxy_ip, hour, minutes) values (?, ?, ?, ?) on conflict do nothing")
+    read = try db.statement("select minutes from clock_hour where log = ? and proxy_ip = ? and hour = ?")
+    replace = try db.statement("replace into clock_hour (log, proxy_ip, hour, minutes) values (?, ?, ?, ?)")
     delete = try db.statement("delete from clock_hour where log = ? and proxy_ip = ? and hour = ?")
   }
 
-  /// - Parameter records: of one clock in one hour; of several of a minute the last counts.
-  func write(_ records: ArraySlice<ClockMinuteRecord>) throws(StoreError) {
-    let key = records[records.startIndex]
-    let hour = key.minute / 60
-    func bind(_ statement: Statement) {
-      statement.bind(key.log, at: 1)
-      statement.bind(key.ip, at: 2)
-      statement.bind(hour, at: 3)
-    }
-    bind(read)
-    var stored: [ClockTrust.Minute]?
-    if try read.step() { stored = read.withBlob(0) { ClockTrust.minutes($0, hour: hour) } }
-    read.reset()
+  func write(_ hour: ClockHour) throws(StoreError) {
+    // Most hours have no row yet.
+    if hour.minutes.contains(where: { $0.joined > 0 || $0.lone > 0 }), try add(hour) { return }
+    try merge(hour)
+  }
+
+  private func bind(_ statement: Statement, _ hour: ClockHour) {
+    statement.bind(hour.log, at: 1)
+    statement.bind(hour.ip, at: 2)
+    statement.bind(hour.hour, at: 3)
+  }
+
+  private func add(_ hour: ClockHour) throws(StoreError) -> Bool {
+    bind(insert, hour)
+    insert.bind(ClockTrust.bytes(ClockTrust.minutes(of: hour)), at: 4)
+    while try insert.step() {}
+    return db.changesCount > 0
+  }
+
+  private func merge(_ hour: ClockHour) throws(StoreError) {
+    bind(read, hour)
+    defer { read.reset() }
+    guard try read.step() else { return }
     var minutes: [ClockTrust.Minute] = []
     minutes.reserveCapacity(60)
-    var rest = (stored ?? [])[...]
-    let isAscending = !zip(records, records.dropFirst()).contains { $0.minute >= $1.minute }
-    for record in isAscending ? records : records.sorted(by: { $0.minute < $1.minute })[...] {
-      if minutes.last?.minute == record.minute { minutes.removeLast() }
-      while let minute = rest.first, minute.minute < record.minute { minutes.append(rest.removeFirst()) }
-      if rest.first?.minute == record.minute { rest.removeFirst() }
-      minutes.append(ClockTrust.Minute(minute: record.minute, joined: record.joined, lone: record.lone))
+    var rest = read.withBlob(0) { ClockTrust.minutes($0, hour: hour.hour) }[...]
+    for new in ClockTrust.minutes(of: hour) {
+      while let minute = rest.first, minute.minute < new.minute { minutes.append(rest.removeFirst()) }
+      if rest.first?.minute == new.minute { rest.removeFirst() }
+      minutes.append(new)
     }
     let bytes = ClockTrust.bytes(minutes + rest)
-    if !bytes.isEmpty {
-      bind(insert)
-      insert.bind(bytes, at: 4)
-      while try insert.step() {}
-    } else if stored != nil {
-      bind(delete)
+    if bytes.isEmpty {
+      bind(delete, hour)
       while try delete.step() {}
+    } else {
+      bind(replace, hour)
+      replace.bind(bytes, at: 4)
+      while try replace.step() {}
     }
   }
 }

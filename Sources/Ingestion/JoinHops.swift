@@ -171,7 +171,7 @@ public enum JoinHops {
     var clocks = ClockSkews()
     var minutes = ClockMinuteBuffer(crew.clockMinutes)
     func noteMinutes() throws(StoreError) {
-      try minutes.removeAll { entries throws(StoreError) in try note(entries, store) }
+      try minutes.removeAll { hours throws(StoreError) in try store.note(hours) }
     }
     var undone: Int64 = 0
     try crew.join(stretches) { found throws(StoreError) in
@@ -179,7 +179,7 @@ public enum JoinHops {
       clocks.add(found.clocks)
       if !minutes.add(found.clockMinutes) {
         try noteMinutes()
-        if !minutes.add(found.clockMinutes) { try note(crew.clockMinutes.entries(found.clockMinutes), store) }
+        if !minutes.add(found.clockMinutes) { try store.note(crew.clockMinutes.hours(found.clockMinutes)) }
       }
       if minutes.count >= steps.mostClockMinutes { try noteMinutes() }
       // The rows themselves are committed where pages can be read, and their minutes stay open until the end, so that this
@@ -196,13 +196,6 @@ public enum JoinHops {
       crew.ends.entries.map {
         SourceLines(
           source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess)
-      })
-  }
-
-  private static func note(_ minutes: [ClockMinutes.Entry], _ store: FlowStore) throws(StoreError) {
-    try store.note(
-      minutes.map {
-        ClockMinuteRecord(log: $0.log, ip: $0.ip, minute: $0.minute, joined: $0.joined, lone: $0.lone)
       })
   }
 }

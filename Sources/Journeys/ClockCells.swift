@@ -9,9 +9,9 @@ struct Skew {
   /// Requests were joined by their ids: this gateway keeps them, at the port it was reached at (0 for any).
   private var keepsIDs = false
   private var portKeepingIDs: UInt16 = 0
-  /// The pairs that it was learned from, and one of them.
+  /// The pairs that it was learned from, and the hops of one of them.
   var samples: Int32 = 0
-  var example = JoinEdge(earlier: -1, later: -1)
+  var example: (earlier: Int32, later: Int32) = (-1, -1)
 
   mutating func noteKeptID(at port: UInt16) {
     portKeepingIDs = !keepsIDs || portKeepingIDs == port ? port : 0
@@ -34,10 +34,22 @@ struct ClockCells {
     return place
   }
 
-  /// The number of a cell, made where there is none.
-  @inline(__always) mutating func number(of key: UInt64) -> Int32 {
-    let place = place(of: key)
-    return places[place] >= 0 ? places[place] : add(key, at: place)
+  /// Gives each pair the number of its cell, made where there is none.
+  @inline(__always)
+  mutating func number(_ edges: inout [JoinEdge], _ key: (JoinEdge) -> UInt64) {
+    edges.withUnsafeMutableBufferPointer { edges in
+      for index in edges.indices {
+        let key = key(edges[index])
+        let place = place(of: key)
+        edges[index].clocks = places[place] >= 0 ? places[place] : add(key, at: place)
+      }
+    }
+  }
+
+  /// What is known of all cells, by their numbers.
+  @inline(__always)
+  mutating func withSkews(_ body: (UnsafeMutableBufferPointer<Skew>) -> Void) {
+    skews.withUnsafeMutableBufferPointer { body($0) }
   }
 
   @inline(never) private mutating func add(_ key: UInt64, at place: Int) -> Int32 {

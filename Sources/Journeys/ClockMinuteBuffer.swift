@@ -1,7 +1,9 @@
+public import Flows
+
 /// What was noted of clocks, narrow and until it is much: an hour of a clock is one row of the store, and each stretch of
 /// time tells of a part of an hour of every clock.
 public struct ClockMinuteBuffer {
-  /// Counts are stored in a byte each; see `fitting(_:_:)`.
+  /// See `Noted.fitting`.
   private struct Narrow {
     var clock: Int32
     /// Since `base`.
@@ -14,8 +16,8 @@ public struct ClockMinuteBuffer {
   private var narrow: [Narrow] = []
   private var base: Int64 = 0
 
-  /// Entries that are handed on at a time, at some 100 bytes each.
-  private static let handful = 4096
+  /// Hours that are handed on at a time, at some 300 bytes each.
+  private static let handful = 1024
 
   /// - Parameter clocks: whose numbers are used.
   public init(_ clocks: ClockMinutes) { self.clocks = clocks }
@@ -30,33 +32,57 @@ public struct ClockMinuteBuffer {
     if narrow.isEmpty { base = lowest }
     guard lowest >= base, noted.allSatisfy({ $0.minute - base <= Int64(UInt16.max) }) else { return false }
     for one in noted {
-      let (joined, lone) = ClockMinuteBuffer.fitting(one.joined, one.lone)
+      let (joined, lone) = one.fitting
       narrow.append(Narrow(clock: one.clock, minute: UInt16(one.minute - base), joined: joined, lone: lone))
     }
     return true
   }
 
-  /// Counts beyond a byte keep their ratio, as in the store's rows.
-  private static func fitting(_ joined: Int32, _ lone: Int32) -> (UInt8, UInt8) {
-    var (joined, lone) = (joined, lone)
-    while joined > 255 || lone > 255 { (joined, lone) = (joined >> 1, lone >> 1) }
-    return (UInt8(joined), UInt8(lone))
+  /// Hands on all that it holds, by log, address and time.
+  public mutating func removeAll<Failure>(_ take: ([ClockHour]) throws(Failure) -> Void) throws(Failure) {
+    defer { narrow.removeAll(keepingCapacity: true) }
+    var hours = ClockHours(clocks)
+    for one in clocks.ordered(narrow, { $0.clock }, { Int64($0.minute) }) {
+      hours.add(one.clock, base + Int64(one.minute), one.joined, one.lone)
+      if hours.finished.count >= ClockMinuteBuffer.handful { try take(hours.takeFinished()) }
+    }
+    hours.finish()
+    if !hours.finished.isEmpty { try take(hours.finished) }
+  }
+}
+
+/// Gathers minutes into hours.
+struct ClockHours {
+  private let clocks: ClockMinutes
+  private(set) var finished: [ClockHour] = []
+  private var clock: Int32 = -1
+  private var hour: Int64 = 0
+  private var minutes: [ClockHour.Minute] = []
+
+  init(_ clocks: ClockMinutes) { self.clocks = clocks }
+
+  /// - Parameter minute: Unix time in minutes; of one clock in ascending order.
+  mutating func add(_ clock: Int32, _ minute: Int64, _ joined: UInt8, _ lone: UInt8) {
+    // Times before 1970 belong to no clock that is worth a proof.
+    guard minute >= 0 else { return }
+    let (hour, rest) = minute.quotientAndRemainder(dividingBy: 60)
+    if clock != self.clock || hour != self.hour {
+      finish()
+      (self.clock, self.hour) = (clock, hour)
+      minutes.reserveCapacity(60)
+    }
+    minutes.append(ClockHour.Minute(minute: UInt8(rest), joined: joined, lone: lone))
   }
 
-  /// Hands on all that it holds, by log, address and time.
-  public mutating func removeAll<Failure>(
-    _ take: ([ClockMinutes.Entry]) throws(Failure) -> Void
-  ) throws(Failure) {
-    defer { narrow.removeAll(keepingCapacity: true) }
-    var entries: [ClockMinutes.Entry] = []
-    for one in clocks.ordered(narrow, { $0.clock }, { Int64($0.minute) }) {
-      if entries.count >= ClockMinuteBuffer.handful {
-        try take(entries)
-        entries.removeAll(keepingCapacity: true)
-      }
-      entries.append(
-        clocks.entry(one.clock, minute: base + Int64(one.minute), joined: Int(one.joined), lone: Int(one.lone)))
-    }
-    if !entries.isEmpty { try take(entries) }
+  mutating func finish() {
+    guard !minutes.isEmpty else { return }
+    let (log, ip) = clocks.name(clock)
+    finished.append(ClockHour(log: log, ip: ip, hour: hour, minutes: minutes))
+    minutes = []
+  }
+
+  mutating func takeFinished() -> [ClockHour] {
+    defer { finished.removeAll(keepingCapacity: true) }
+    return finished
   }
 }

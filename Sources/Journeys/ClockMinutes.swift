@@ -11,23 +11,19 @@ public import Flows
 ///   client's sidecar logged something in that minute. Of each client one counts, for a single one may skip its sidecar
 public struct ClockMinutes: Sendable {
   /// One clock in one minute.
-  public struct Entry: Sendable {
-    public var log: Int64
-    /// The proxy's own address; empty where it logs none.
-    public var ip: String
-    /// Unix time in minutes.
-    public var minute: Int64
-    public var joined: Int
-    public var lone: Int
-  }
-
-  /// The same, by the number of the clock.
   public struct Noted: Sendable {
     var minute: Int64
     /// Its number, by log and address.
     var clock: Int32
     var joined: Int32
     var lone: Int32
+
+    /// In a byte each, as they are stored: beyond that, they keep their ratio.
+    var fitting: (joined: UInt8, lone: UInt8) {
+      var (joined, lone) = (joined, lone)
+      while joined > 255 || lone > 255 { (joined, lone) = (joined >> 1, lone >> 1) }
+      return (UInt8(joined), UInt8(lone))
+    }
   }
 
   private struct Clock: Hashable {
@@ -194,14 +190,14 @@ public struct ClockMinutes: Sendable {
     return ordered
   }
 
-  func entry(_ clock: Int32, minute: Int64, joined: Int, lone: Int) -> Entry {
-    let (log, ip) = clocks[Int(clock)]
-    return Entry(log: log, ip: ip, minute: minute, joined: joined, lone: lone)
-  }
+  func name(_ clock: Int32) -> (log: Int64, ip: String) { clocks[Int(clock)] }
 
-  /// What was noted, in full.
-  public func entries(_ noted: [Noted]) -> [Entry] {
-    noted.map { entry($0.clock, minute: $0.minute, joined: Int($0.joined), lone: Int($0.lone)) }
+  /// What was noted, hour by hour.
+  public func hours(_ noted: [Noted]) -> [ClockHour] {
+    var hours = ClockHours(self)
+    for one in noted { hours.add(one.clock, one.minute, one.fitting.joined, one.fitting.lone) }
+    hours.finish()
+    return hours.finished
   }
 
   /// That something was heard of an address in a minute, as a number.

@@ -67,6 +67,7 @@ public struct HopTraits: Sendable {
   public private(set) var joinableSources: [Bool] = []
   public private(set) var joinableOutcomes: [Bool] = []
   private var numbers: [String: Int32] = [:]
+  private var hasProxies = false
 
   /// - Parameter secondViews: outcomes whose lines are second views of a flow; they join nothing.
   public init(
@@ -105,6 +106,7 @@ public struct HopTraits: Sendable {
     // Of every sidecar it is noted how far its log was read.
     joinableSources = sources.map { $0.hasLater || $0.hasEarlier || $0.isSidecar }
     joinableOutcomes = outcomes.map(\.isHop)
+    hasProxies = sources.contains { $0.hasEarlier && !Meetings.tellOf($0) }
   }
 
   /// The same for those who look at every hop, who check the ids of each first.
@@ -114,10 +116,17 @@ public struct HopTraits: Sendable {
     let outcomes: UnsafeBufferPointer<OutcomeTraits>
     /// How many texts have numbers, from 1 on.
     let numberCount: Int
+    /// Some source may have an earlier hop and is no sidecar's.
+    let hasProxies: Bool
 
     @inline(__always) func hold(_ hop: Hop) -> Bool {
       hop.source >= 0 && Int(hop.source) < sources.count && hop.destination >= 0
         && Int(hop.destination) < destinations.count && hop.outcome >= 0 && Int(hop.outcome) < outcomes.count
+    }
+
+    /// The source of a hop that may have another; nil for one that joins nothing.
+    @inline(__always) func source(of hop: Hop) -> UnsafePointer<SourceTraits>? {
+      hold(hop) && outcomes[Int(hop.outcome)].isHop ? sources.baseAddress! + Int(hop.source) : nil
     }
 
     /// The address a hop dialled out from; 0 when unknown.
@@ -136,7 +145,8 @@ public struct HopTraits: Sendable {
         outcomes.withUnsafeBufferPointer { outcomes in
           body(
             Tables(
-              sources: sources, destinations: destinations, outcomes: outcomes, numberCount: numbers.count))
+              sources: sources, destinations: destinations, outcomes: outcomes, numberCount: numbers.count,
+              hasProxies: hasProxies))
         }
       }
     }

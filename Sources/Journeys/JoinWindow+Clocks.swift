@@ -21,33 +21,40 @@ extension JoinWindow {
   func skew(_ earlier: Hop, _ later: Hop) -> Skew { cells.skew(of: JoinWindow.clocks(earlier, later, traits)) }
 
   /// Learns the skew of clocks from pairs that are beyond doubt, where it is not known already.
+  /// - Parameter edges: of which `noteOnly` has told.
   func learnSkew(from edges: [JoinEdge]) {
-    let only = onlyPairs(edges).filter { cells[$0.clocks].ms == Skew.none }
-    guard !only.isEmpty else { return }
-    // The differences of each cell side by side, in one array.
-    var ends = [Int32](repeating: 0, count: cells.skews.count + 1)
-    for edge in only { ends[Int(edge.clocks) + 1] += 1 }
-    for cell in 1..<ends.count { ends[cell] += ends[cell - 1] }
-    var differences = [Int32](repeating: 0, count: only.count)
-    for edge in only {
-      differences[Int(ends[Int(edge.clocks)])] = edge.differenceMs
-      ends[Int(edge.clocks)] += 1
-      if cells[edge.clocks].samples == 0 { cells[edge.clocks].example = edge }
-    }
-    var first = 0
-    for cell in 0..<ends.count - 1 {
-      // Each end has moved to where the next one began.
-      let end = Int(ends[cell])
-      defer { first = end }
-      if end == first { continue }
-      differences[first..<end].sort()
-      let count = end - first
-      if count >= JoinLimits.skewSamples {
-        cells[Int32(cell)].ms = differences[first + count / 2]
-      } else if Int64(differences[end - 1]) - Int64(differences[first]) <= JoinLimits.narrowMs {
-        cells[Int32(cell)].hint = differences[first]
+    learn { skews in
+      // The differences of each cell side by side, in one array.
+      var ends = [Int32](repeating: 0, count: skews.count + 1)
+      var total = 0
+      for edge in edges where edge.isOnly && skews[Int(edge.clocks)].ms == Skew.none {
+        ends[Int(edge.clocks) + 1] += 1
+        total += 1
       }
-      cells[Int32(cell)].samples = Int32(count)
+      guard total > 0 else { return }
+      for cell in skews.indices { ends[cell + 1] += ends[cell] }
+      withUnsafeTemporaryAllocation(of: Int32.self, capacity: total) { differences in
+        for edge in edges where edge.isOnly && skews[Int(edge.clocks)].ms == Skew.none {
+          let cell = Int(edge.clocks)
+          differences.initializeElement(at: Int(ends[cell]), to: edge.differenceMs)
+          ends[cell] += 1
+          if skews[cell].samples == 0 { skews[cell].example = (edge.earlier, edge.later) }
+        }
+        var first = 0
+        for cell in skews.indices {
+          // Each end has moved to where the next one began.
+          var own = UnsafeMutableBufferPointer(rebasing: differences[first..<Int(ends[cell])])
+          first += own.count
+          if own.isEmpty { continue }
+          own.sort()
+          if own.count >= JoinLimits.skewSamples {
+            skews[cell].ms = own[own.count / 2]
+          } else if Int64(own[own.count - 1]) - Int64(own[0]) <= JoinLimits.narrowMs {
+            skews[cell].hint = own[0]
+          }
+          skews[cell].samples = Int32(own.count)
+        }
+      }
     }
   }
 

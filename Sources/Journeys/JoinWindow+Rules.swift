@@ -62,17 +62,24 @@ extension JoinWindow {
           && (destination(earlier).isHTTP
             ? isSameRequest(earlier, later) : isEqual(destination(earlier).sni, destination(later).sni))
       })
-    let edges = take(found)
+    var edges = take(found)
+    noteOnly(&edges)
     learnSkew(from: edges)
-    let timely = edges.filter { isTimely($0) }
-    acceptOnlyPairs(timely)
-    let open = timely.filter(isOpen)
+    // Rivals that the clocks refuse are none.
+    if !edges.allSatisfy({ isTimely($0) }) {
+      edges.removeAll { !isTimely($0) }
+      noteOnly(&edges)
+    }
+    for edge in edges where edge.isOnly { accept(edge) }
+    let open = edges.filter { !$0.isOnly && isOpen($0) }
     if !open.isEmpty {
       acceptAttempts(open)
       settle(open, byClocks: true)
     }
-    for edge in edges where edge.isHTTP && later[Int(edge.earlier)] == edge.later {
-      cells[edge.clocks].noteKeptID(at: destination(hops[Int(edge.later)]).dialledPort)
+    learn { skews in
+      for edge in edges where edge.isHTTP && later[Int(edge.earlier)] == edge.later {
+        skews[Int(edge.clocks)].noteKeptID(at: destination(hops[Int(edge.later)]).dialledPort)
+      }
     }
     noteOpen()
   }
@@ -106,11 +113,11 @@ extension JoinWindow {
           && (source(earlier).isClientForwarded
             || !skew(earlier, later).keepsIDs(at: destination(later).dialledPort))
       })
-    let edges = take(found)
+    var edges = take(found)
+    noteOnly(&edges)
     learnSkew(from: edges)
     // Without clocks, only what has no rival at all.
-    let only = onlyPairs(edges)
-    settle(only.filter { isTimely($0) && !isClocked($0) }, byClocks: false)
+    settle(edges.filter { $0.isOnly && isTimely($0) && !isClocked($0) }, byClocks: false)
     settle(edges.filter { isTimely($0) && isClocked($0) }, byClocks: true)
   }
 
@@ -194,7 +201,9 @@ extension JoinWindow {
       { bytesKey($0, name: proxy($0) == .squid ? 0 : sni($0)) },
       fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isSameBytes($0, $1) && isSameLife($0, $1) })
     let edges = take(found)
-    learnSkew(from: edges.filter { source(hops[Int($0.later)]).proxy == .squid })
+    var atSquid = edges.filter { source(hops[Int($0.later)]).proxy == .squid }
+    noteOnly(&atSquid)
+    learnSkew(from: atSquid)
     acceptOnlyPairs(edges.filter { isExact($0) })
     settle(edges, byClocks: false)
     // A sidecar that passes on what no service claims looks for no server name.

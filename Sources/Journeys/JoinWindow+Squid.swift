@@ -15,7 +15,8 @@ extension JoinWindow {
       earlier: tunnels, { squidKey($0, received: hops[Int($0.hop)].received) }, later: requests,
       { squidKey($0, received: hops[Int($0.hop)].received) },
       fit: { isSameEndpoint($0, $1) && isSamePort($0, $1) && isSameLife($0, $1) })
-    let edges = take(answered)
+    var edges = take(answered)
+    noteOnly(&edges)
     learnSkew(from: edges)
     settle(edges, byClocks: false)
     let failed = requests.filter { isOpenLater($0.hop) && isFailedTunnel(hops[Int($0.hop)]) }

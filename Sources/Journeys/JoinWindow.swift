@@ -13,6 +13,8 @@ struct JoinEdge {
   var isHTTP = false
   /// nginx may write whole seconds: then its starts scatter over one.
   var isWholeSecond = false
+  /// Neither hop is in another pair of those that `JoinWindow.noteOnly` looked at.
+  var isOnly = false
 }
 
 /// A hop as one end of a pair: what most keys are made of, side by side for those who look at all hops.
@@ -60,7 +62,7 @@ struct JoinWindow {
   /// Of each hop, the one after it that gave the answer; -1 for none.
   let later: UnsafeMutableBufferPointer<Int32>
   let marks: UnsafeMutableBufferPointer<Mark>
-  /// Pairs of each hop, up to 2: all zero but inside `onlyPairs`.
+  /// Pairs of each hop, up to 2: all zero but inside `noteOnly`.
   private let earlierCounts: UnsafeMutableBufferPointer<UInt8>
   private let laterCounts: UnsafeMutableBufferPointer<UInt8>
   /// What grows. Behind a pointer, so that a copy of the window, of which the rules' closures make many, counts no
@@ -76,9 +78,9 @@ struct JoinWindow {
     var tellsOfClocks = false
   }
 
-  var cells: ClockCells {
-    _read { yield contents.pointee.cells }
-    nonmutating _modify { yield &contents.pointee.cells }
+  var cells: ClockCells { _read { yield contents.pointee.cells } }
+  @inline(__always) func learn(_ body: (UnsafeMutableBufferPointer<Skew>) -> Void) {
+    contents.pointee.cells.withSkews(body)
   }
   /// Hops that dialled out, and hops that were dialled, in their order, as far as any could have another hop.
   var outs: [HopEnd] { contents.pointee.outs }
@@ -97,18 +99,24 @@ struct JoinWindow {
     self.traits = traits
     contents = .allocate(capacity: 1)
     contents.initialize(to: Contents())
-    var ins: [HopEnd] = []
+    var (ins, outs): ([HopEnd], [HopEnd]) = ([], [])
+    // Where no hop before a proxy's line is asked for, later hops are few, and tell which earlier ones may belong to them.
+    let takesBoth = traits.hasProxies
+    if takesBoth {
+      // About half of them each, where two proxies logged the same.
+      ins.reserveCapacity(hops.count / parts / 2)
+      outs.reserveCapacity(hops.count / parts / 2)
+    }
     for index in hops.indices {
-      let hop = hops[index]
-      guard traits.hold(hop), traits.outcomes[Int(hop.outcome)].isHop else { continue }
-      let source = traits.sources[Int(hop.source)]
-      if source.hasEarlier, JoinWindow.part(of: source.client, parts) == part {
+      guard let source = traits.source(of: hops[index]) else { continue }
+      if source.pointee.hasEarlier, JoinWindow.part(of: source.pointee.client, parts) == part {
         ins.append(
           HopEnd(
-            requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: source.client,
-            port: hop.sourcePort, isHTTP: traits.destinations[Int(hop.destination)].isHTTP,
-            isForwarded: source.isClientForwarded))
+            requestHash: hops[index].requestHash, hop: Int32(truncatingIfNeeded: index), address: source.pointee.client,
+            port: hops[index].sourcePort, isHTTP: traits.destinations[Int(hops[index].destination)].isHTTP,
+            isForwarded: source.pointee.isClientForwarded))
       }
+      if takesBoth, let out = JoinWindow.out(hops[index], index, source, traits, part, parts) { outs.append(out) }
     }
     // Nothing can be joined then, and nothing is asked of the rest.
     let count = ins.isEmpty ? 0 : hops.count
@@ -123,33 +131,36 @@ struct JoinWindow {
     laterCounts = .allocate(capacity: count)
     laterCounts.initialize(repeating: 0)
     guard count > 0 else { return }
-    contents.pointee.ins = ins
     let meetings = Meetings(ins, hops, traits)
     contents.pointee.tellsOfClocks = meetings == nil
-    if let meetings { takeOuts(part, parts) { meetings.mayHold($0) } } else { takeOuts(part, parts) { _ in true } }
+    if takesBoth {
+      if let meetings { outs.removeAll { !meetings.mayHold($0) } }
+    } else {
+      for index in hops.indices {
+        guard let source = traits.source(of: hops[index]),
+          let out = JoinWindow.out(hops[index], index, source, traits, part, parts),
+          meetings?.mayHold(out) ?? true
+        else { continue }
+        outs.append(out)
+      }
+    }
+    (contents.pointee.ins, contents.pointee.outs) = (ins, outs)
   }
 
-  /// - Parameter mayMeet: another reason to leave a hop out.
+  /// A hop as one that dialled out, where it did.
   @inline(__always)
-  private func takeOuts(_ part: Int, _ parts: Int, _ mayMeet: (HopEnd) -> Bool) {
-    // As many as there are room for, most of the time.
-    var outs: [HopEnd] = []
-    if tellsOfClocks { outs.reserveCapacity(hops.count - ins.count) }
-    for index in hops.indices {
-      let hop = hops[index]
-      guard traits.hold(hop), traits.outcomes[Int(hop.outcome)].isHop else { continue }
-      let source = traits.sources[Int(hop.source)]
-      guard source.hasLater else { continue }
-      let destination = traits.destinations[Int(hop.destination)]
-      guard destination.upstream != 0 else { continue }
-      let address = traits.local(hop)
-      guard JoinWindow.part(of: address, parts) == part else { continue }
-      let out = HopEnd(
-        requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: address, port: hop.localPort,
-        isHTTP: destination.isHTTP, isForwarded: false)
-      if mayMeet(out) { outs.append(out) }
-    }
-    contents.pointee.outs = outs
+  private static func out(
+    _ hop: Hop, _ index: Int, _ source: UnsafePointer<HopTraits.SourceTraits>, _ traits: HopTraits.Tables, _ part: Int,
+    _ parts: Int
+  ) -> HopEnd? {
+    guard source.pointee.hasLater else { return nil }
+    let destination = traits.destinations.baseAddress! + Int(hop.destination)
+    guard destination.pointee.upstream != 0 else { return nil }
+    let address = traits.local(hop)
+    guard JoinWindow.part(of: address, parts) == part else { return nil }
+    return HopEnd(
+      requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: address, port: hop.localPort,
+      isHTTP: destination.pointee.isHTTP, isForwarded: false)
   }
 
   func deallocate() {
@@ -300,10 +311,7 @@ struct JoinWindow {
     var edges: [JoinEdge] = []
     // In place: a copy would be a second one.
     swap(&edges, &found.edges)
-    for index in edges.indices {
-      let (earlier, later) = (hops[Int(edges[index].earlier)], hops[Int(edges[index].later)])
-      edges[index].clocks = cells.number(of: JoinWindow.clocks(earlier, later, traits))
-    }
+    contents.pointee.cells.number(&edges) { JoinWindow.clocks(hops[Int($0.earlier)], hops[Int($0.later)], traits) }
     return edges
   }
 
@@ -348,16 +356,26 @@ struct JoinWindow {
 
   /// The pairs whose hops are in no other pair.
   func onlyPairs(_ edges: [JoinEdge]) -> [JoinEdge] {
-    guard !edges.isEmpty else { return [] }
-    for edge in edges {
-      if earlierCounts[Int(edge.earlier)] < 2 { earlierCounts[Int(edge.earlier)] += 1 }
-      if laterCounts[Int(edge.later)] < 2 { laterCounts[Int(edge.later)] += 1 }
+    var edges = edges
+    noteOnly(&edges)
+    return edges.filter(\.isOnly)
+  }
+
+  /// Says of each pair whether its hops are in another.
+  func noteOnly(_ edges: inout [JoinEdge]) {
+    edges.withUnsafeMutableBufferPointer { edges in
+      for edge in edges {
+        if earlierCounts[Int(edge.earlier)] < 2 { earlierCounts[Int(edge.earlier)] += 1 }
+        if laterCounts[Int(edge.later)] < 2 { laterCounts[Int(edge.later)] += 1 }
+      }
+      for index in edges.indices {
+        edges[index].isOnly =
+          earlierCounts[Int(edges[index].earlier)] == 1 && laterCounts[Int(edges[index].later)] == 1
+      }
+      for edge in edges {
+        earlierCounts[Int(edge.earlier)] = 0
+        laterCounts[Int(edge.later)] = 0
+      }
     }
-    let only = edges.filter { earlierCounts[Int($0.earlier)] == 1 && laterCounts[Int($0.later)] == 1 }
-    for edge in edges {
-      earlierCounts[Int(edge.earlier)] = 0
-      laterCounts[Int(edge.later)] = 0
-    }
-    return only
   }
 }

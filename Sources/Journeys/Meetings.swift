@@ -16,12 +16,14 @@ struct Meetings {
   init?(_ ins: [HopEnd], _ hops: UnsafeBufferPointer<Hop>, _ traits: HopTraits.Tables) {
     keys = KeyFilter(count: ins.count * 2 * Meetings.thinning)
     for end in ins {
-      let source = traits.sources[Int(hops[Int(end.hop)].source)]
-      guard source.proxy == .envoy, !source.isAtProxy else { return nil }
+      guard Meetings.tellOf(traits.sources[Int(hops[Int(end.hop)].source)]) else { return nil }
       if end.port != 0 { keys.add(Meetings.key(end.address, UInt64(end.port))) }
       if end.requestHash != 0 { keys.add(Meetings.key(end.address, end.requestHash)) }
     }
   }
+
+  /// All that such a hop is joined with shares something with it.
+  static func tellOf(_ source: HopTraits.SourceTraits) -> Bool { source.proxy == .envoy && !source.isAtProxy }
 
   @inline(__always) func mayHold(_ out: HopEnd) -> Bool {
     (out.port != 0 && keys.mayHold(Meetings.key(out.address, UInt64(out.port))))

@@ -72,7 +72,7 @@ import Testing
       for (log, clock) in [(Int64(1), clock), (2, elsewhere)] {
         try store.note(
           clock.map {
-            ClockMinuteRecord(
+            ClockHour(
               log: log, ip: "10.80.3.11", minute: noon / minute + $0.key, joined: $0.value.joined, lone: $0.value.lone)
           })
       }
@@ -158,7 +158,7 @@ import Testing
     let folder = try ScratchFolder()
     let store = try FlowStore(path: folder.path())
     func note(_ minute: Int64, _ joined: Int) throws {
-      try store.note([ClockMinuteRecord(log: 1, ip: "10.80.3.11", minute: minute, joined: joined, lone: 0)])
+      try store.note([ClockHour(log: 1, ip: "10.80.3.11", minute: minute, joined: joined, lone: 0)])
     }
     try note(600, 5)
     try note(659, 3)
@@ -191,5 +191,14 @@ import Testing
     let known = try FlowReader(path: folder.path()).rows(
       "select first_end_ms, last_end_ms, logs_success from source where id = 1")
     #expect(known.rows == [[40, 70, 1].map { Value.integer($0) }])
+  }
+}
+
+extension ClockHour {
+  /// One minute of a clock, Unix time in minutes.
+  fileprivate init(log: Int64, ip: String, minute: Int64, joined: Int, lone: Int) {
+    self.init(
+      log: log, ip: ip, hour: minute / 60,
+      minutes: [Minute(minute: UInt8(minute % 60), joined: UInt8(joined), lone: UInt8(lone))])
   }
 }
