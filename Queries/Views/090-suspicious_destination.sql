@@ -28,10 +28,21 @@ with place as materialized (
     upstream_port,
     dialled_ip,
     dialled_port,
-    authority not glob '*.*.*.*.*' and authority glob '[0-9]*.[0-9]*.[0-9]*.[0-9]*' and authority not glob '*[^0-9.]*'
-      or authority glob '*:*:*' and authority not glob '*[^0-9a-f:.]*' as authority_is_address,
-    rtrim(sni, '.') not glob '*.*.*.*.*' and sni glob '[0-9]*.[0-9]*.[0-9]*.[0-9]*' and sni not glob '*[^0-9.]*'
-      or sni glob '*:*:*' and sni not glob '*[^0-9a-f:.]*' as sni_is_address
+    -- The first letter tells most names from addresses, and to look for five labels takes long.
+    case
+      when authority glob '[0-9]*' then
+        authority glob '[0-9]*.[0-9]*.[0-9]*.[0-9]*' and authority not glob '*[^0-9.]*' and authority not glob '*.*.*.*.*'
+          or authority glob '*:*:*' and authority not glob '*[^0-9a-f:.]*'
+      when authority glob '[a-f:.]*' then authority glob '*:*:*' and authority not glob '*[^0-9a-f:.]*'
+      else 0
+    end as authority_is_address,
+    case
+      when sni glob '[0-9]*' then
+        sni glob '[0-9]*.[0-9]*.[0-9]*.[0-9]*' and sni not glob '*[^0-9.]*' and rtrim(sni, '.') not glob '*.*.*.*.*'
+          or sni glob '*:*:*' and sni not glob '*[^0-9a-f:.]*'
+      when sni glob '[a-f:.]*' then sni glob '*:*:*' and sni not glob '*[^0-9a-f:.]*'
+      else 0
+    end as sni_is_address
   from destination
 ),
 -- Clusters whose addresses the proxy resolves: what was dialled is not where it went. (A gateway's listener is no such place.)

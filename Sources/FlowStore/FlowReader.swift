@@ -172,7 +172,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     }
   }
 
-  private static func bind(_ arguments: [String: Value], to statement: Statement) throws(StoreError) {
+  static func bind(_ arguments: [String: Value], to statement: Statement) throws(StoreError) {
     let names = statement.parameters.map { String($0.dropFirst()) }
     for name in arguments.keys.sorted() where !names.contains(name) {
       throw .unknownArgument(name: name, available: names.filter { !$0.isEmpty }.sorted())

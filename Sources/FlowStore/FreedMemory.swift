@@ -5,11 +5,16 @@ public enum FreedMemory {
   /// The largest piece that malloc is told of without refusing.
   private static let largestPiece: Int32 = 32 << 20
 
+  /// Bytes that the system is asked for at a time, of which it costs nothing what nobody uses; one thread's memory grew by
+  /// pages, of which each cost a call.
+  private static let growth: Int32 = 1 << 20
+
   /// For a run that soon needs as much again and then ends: kept by the process, for the system would clear each page of it
   /// anew.
   public static func isKept() {
     mallopt(M_MMAP_THRESHOLD, largestPiece)
     mallopt(M_TRIM_THRESHOLD, .max)
+    mallopt(M_TOP_PAD, growth)
   }
 
   /// Gives back what no thread uses: each keeps what it has freed for itself, and with every piece of work a little more.

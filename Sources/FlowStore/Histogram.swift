@@ -37,13 +37,6 @@ public struct Histogram: Sendable, Equatable {
     return lower + width / 2
   }
 
-  /// How many values are in the bucket of one.
-  @inline(__always)
-  func count(near value: Int64) -> UInt64 {
-    let bucket = Histogram.bucket(of: Swift.min(Swift.max(value, 0), Histogram.maxValue))
-    return bucket < buckets.count ? buckets[bucket] : 0
-  }
-
   public mutating func add(_ value: Int64, times: UInt64 = 1) {
     guard times > 0 else { return }
     let value = Swift.min(Swift.max(value, 0), Histogram.maxValue)
@@ -56,6 +49,15 @@ public struct Histogram: Sendable, Equatable {
     sum &+= UInt64(value) &* times
     min = Swift.min(min, value)
     max = Swift.max(max, value)
+  }
+
+  /// Values of which all is known.
+  /// - Parameter counts: by bucket, at least to that of `max`.
+  init(buckets counts: UnsafeBufferPointer<UInt32>, sum: UInt64, min: Int64, max: Int64) {
+    guard max >= 0 else { return }
+    buckets = counts[...Histogram.bucket(of: max)].map { UInt64($0) }
+    count = buckets.reduce(0, &+)
+    (self.sum, self.min, self.max) = (sum, min, max)
   }
 
   /// Adds values of which the buckets are known, all below `bucketCount`, and the exact sum and ends.

@@ -203,7 +203,32 @@ final class RollupScene {
       let expected = described(try #require(rows))
       #expect(!expected.isEmpty || number > 8)
       #expect(described(try #require(runs)) == expected, "\(title), request \(number)")
+      guard request.sourceGroups != nil, let destinations = request.destinationGroups else { continue }
+      request.collectsSources = true
+      let apart = try #require(rows)
+      for usesRollups in [false, true] {
+        let collected = try #require(
+          try reader.tally(request, words: Self.words, arguments: [:], usingRollups: usesRollups))
+        #expect(collected.groups.allSatisfy { $0.source == 0 })
+        #expect(counts(collected) == counts(apart), "\(title), request \(number)")
+        let sets = try #require(collected.sources)
+        for destination in 0...Int(destinations.max()!) {
+          let met = Set(apart.groups.filter { $0.destination == destination }.map(\.source))
+          #expect(
+            Set((0..<sets[destination].count * 64).filter { sets[destination][$0 / 64] >> UInt64($0 % 64) & 1 == 1 })
+              == met)
+        }
+      }
     }
+  }
+
+  /// Flows by verdict and destination.
+  private func counts(_ tally: Tally) -> [String: Int64] {
+    var counts: [String: Int64] = [:]
+    for group in tally.groups {
+      counts["\(tally.verdicts[group.verdict]) \(group.destination)", default: 0] += group.flows
+    }
+    return counts
   }
 
   private func described(_ tally: Tally) -> [String] {

@@ -9,6 +9,8 @@ struct RollupCounter {
   private(set) var timed = GroupTable()
   /// What the request's second query told of; nil without one.
   private(set) var totals: VerdictTotals?
+  /// Where sources are collected and not told apart.
+  let met: SourceSets?
   private let sourceCount: Int
   /// By verdict, and in it by source: the number of the group, if that is not before `begin`.
   private var slots: [[Int32]] = []
@@ -42,6 +44,7 @@ struct RollupCounter {
     self.tables = tables
     self.verdicts = verdicts
     sourceCount = Int(max(request.sourceGroups?.max() ?? 0, 0)) + 1
+    met = SourceSets(request)
     known = [Known](repeating: Known(), count: tables.sourceClassCount + 1)
   }
 
@@ -59,7 +62,7 @@ struct RollupCounter {
 
   /// - Parameter histogram: nil where durations are not measured.
   mutating func add(_ other: Tally.Group, _ histogram: Histogram?) {
-    let slot = slot(Int32(other.verdict), Int32(other.source))
+    let slot = lookUp(Int32(other.verdict), Int32(other.source))
     groups[slot].add(other)
     guard let histogram else { return }
     while durations.count < groups.count { durations.append(Histogram()) }
@@ -68,6 +71,11 @@ struct RollupCounter {
 
   @inline(__always)
   private mutating func slot(_ verdict: Int32, _ source: Int32) -> Int {
+    var source = source
+    if let met {
+      met.add(source, max(group, 0))
+      source = 0
+    }
     // Entries come sorted, so that one often adds to what the one before did.
     if verdict == lastVerdict, source == lastSource, lastSlot >= begin { return lastSlot }
     (lastVerdict, lastSource) = (verdict, source)

@@ -19,6 +19,8 @@ final class RollupTally: @unchecked Sendable {
   private var counted: [(groups: GroupBuffer, durations: [Histogram])] = []
   /// Where times tell groups apart, or are told of them.
   private var timed = GroupTable()
+  /// Where sources are collected, what all threads met.
+  private let sources: SourceSets?
   private var isWhole = true
   private var scanned = ScannedGroups(GroupSums())
   /// What the request's second query told of; each thread begins with none of it.
@@ -56,6 +58,7 @@ final class RollupTally: @unchecked Sendable {
     guard !telling.isEmpty else { return nil }
     self.request = request
     sourceGroups = request.sourceGroups.map { FixedArray($0) }
+    sources = SourceSets(request)
     self.tables = tables
     self.verdicts = verdicts
     self.totals = totals
@@ -143,11 +146,15 @@ final class RollupTally: @unchecked Sendable {
     }
     counted.append(counter.take())
     // Where durations are measured, each group has some.
-    let sums = GroupSums(groups: GroupBuffer.joined(counted.map(\.groups)), durations: counted.flatMap(\.durations))
-    guard !isWhole else { return sums }
-    var whole = GroupTable()
-    whole.add(sums)
-    return whole.sums
+    var sums = GroupSums(groups: GroupBuffer.joined(counted.map(\.groups)), durations: counted.flatMap(\.durations))
+    if !isWhole {
+      var whole = GroupTable()
+      whole.add(sums)
+      sums = whole.sums
+    }
+    if let met = rows.sources { sources?.add(met) }
+    sums.sources = sources
+    return sums
   }
 
   /// Whole groups, unless one alone is larger than a share should be.
@@ -200,6 +207,7 @@ final class RollupTally: @unchecked Sendable {
     counted.append(counter.take())
     timed.add(counter.timed)
     if let more = counter.totals { totals = totals?.adding(more) }
+    if let met = counter.met { sources?.add(met) }
     lock.signal()
   }
 }

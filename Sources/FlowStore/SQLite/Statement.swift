@@ -151,6 +151,9 @@ final class Statement {
     (0..<columnCount).map { sqlite3_column_name(handle, $0).map { String(cString: $0) } ?? "" }
   }
 
+  /// SQLite's code of the value's storage class; before the value is asked for.
+  func type(_ column: Int32) -> Int32 { sqlite3_column_type(handle, column) }
+
   func int(_ column: Int32) -> Int64 { sqlite3_column_int64(handle, column) }
 
   func optionalInt(_ column: Int32) -> Int64? {

@@ -123,21 +123,32 @@ final class FlowPages: Sendable {
     }
   }
 
-  /// Room for what `forEach` reads at a time, for the caller to deallocate.
-  func makeBuffer() -> UnsafeMutableRawBufferPointer {
-    let buffer = UnsafeMutableRawBufferPointer.allocate(
+  /// Room for what `forEach` reads at a time, and what one thread knows of rows.
+  struct Buffer {
+    fileprivate let bytes: UnsafeMutableRawBufferPointer
+    fileprivate let layouts = RowLayouts()
+
+    func deallocate() {
+      bytes.deallocate()
+      layouts.deallocate()
+    }
+  }
+
+  /// For the caller to deallocate.
+  func makeBuffer() -> Buffer {
+    let bytes = UnsafeMutableRawBufferPointer.allocate(
       byteCount: FlowPages.pagesPerRead * pageSize + FlowPages.slack, alignment: 16)
-    buffer.initializeMemory(as: UInt8.self, repeating: 0)
-    return buffer
+    bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    return Buffer(bytes: bytes)
   }
 
   /// Calls `body` for each row of a stretch; false when something is not as the store writes it.
   @inline(__always)
   func forEach(
-    in stretch: Stretch, _ buffer: UnsafeMutableRawBufferPointer, _ body: (FlowRecord) -> Void
+    in stretch: Stretch, _ buffer: Buffer, _ body: (FlowRecord) -> Void
   ) -> Bool {
     forEachPage(in: stretch, buffer) { page in
-      FlowRecord.forEach(in: page, usableSize: usableSize) { flow in
+      FlowRecord.forEach(in: page, usableSize: usableSize, buffer.layouts) { flow in
         if flow.id >= stretch.ids.lowerBound, flow.id <= stretch.ids.upperBound { body(flow) }
       }
     }
@@ -146,15 +157,15 @@ final class FlowPages: Sendable {
   /// Calls `body` for each leaf of a stretch until it says false; false then, and where a page cannot be read.
   @inline(__always)
   func forEachPage(
-    in stretch: Stretch, _ buffer: UnsafeMutableRawBufferPointer, _ body: (UnsafeRawPointer) -> Bool
+    in stretch: Stretch, _ buffer: Buffer, _ body: (UnsafeRawPointer) -> Bool
   ) -> Bool {
     do throws(Unusable) {
       var leaf = stretch.leaves.lowerBound
       while leaf < stretch.leaves.upperBound {
         let count = run(from: leaf, below: stretch.leaves.upperBound)
-        try file.read(leaves[leaf], count: count, into: buffer)
+        try file.read(leaves[leaf], count: count, into: buffer.bytes)
         for page in 0..<count {
-          guard body(UnsafeRawPointer(buffer.baseAddress! + page * pageSize)) else { return false }
+          guard body(UnsafeRawPointer(buffer.bytes.baseAddress! + page * pageSize)) else { return false }
         }
         leaf += count
       }

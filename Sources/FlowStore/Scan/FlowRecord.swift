@@ -16,13 +16,11 @@ struct FlowRecord {
   var hasSent = false
   var hasReceived = false
 
-  private static let columnCount = 12
-
   /// Calls `body` for each row of a leaf; false when something is not as the store writes it.
   /// - Parameter page: `usableSize` bytes of page, and `FlowPages.slack` more that can be read.
   @inline(__always)
   static func forEach(
-    in page: UnsafeRawPointer, usableSize: Int, _ body: (FlowRecord) throws -> Void
+    in page: UnsafeRawPointer, usableSize: Int, _ layouts: RowLayouts, _ body: (FlowRecord) throws -> Void
   ) rethrows -> Bool {
     guard page.load(as: UInt8.self) == 0x0D else { return false }
     let count = Int(UInt16(bigEndian: page.loadUnaligned(fromByteOffset: 3, as: UInt16.self)))
@@ -31,15 +29,15 @@ struct FlowRecord {
     for index in 0..<count {
       let offset = Int(UInt16(bigEndian: page.loadUnaligned(fromByteOffset: 8 + 2 * index, as: UInt16.self)))
       // The shortest cell: two numbers of a byte and the header.
-      guard offset + 2 + columnCount + 1 <= usableSize else { return false }
-      guard record.read(page + offset, room: usableSize - offset) else { return false }
+      guard offset + 2 + RowLayouts.columnCount + 1 <= usableSize else { return false }
+      guard record.read(page + offset, room: usableSize - offset, layouts) else { return false }
       try body(record)
     }
     return true
   }
 
   @inline(__always)
-  private mutating func read(_ cell: UnsafeRawPointer, room: Int) -> Bool {
+  private mutating func read(_ cell: UnsafeRawPointer, room: Int, _ layouts: RowLayouts) -> Bool {
     // A row of integers has less than 128 bytes, so its length is one byte.
     let length = Int(cell.load(as: UInt8.self))
     guard length < 128 else { return false }
@@ -56,36 +54,20 @@ struct FlowRecord {
       id = id << 7 | UInt64(byte & 0x7F)
       if byte < 0x80 { break }
     }
-    guard at + length <= room, length > FlowRecord.columnCount else { return false }
+    guard at + length <= room, length > RowLayouts.columnCount else { return false }
+    let payload = cell + at
+    // In bounds: a layout's values lie within the row, whose end is followed by the page's or by its slack.
+    guard let layout = layouts.layout(of: payload), Int(layout.pointee.length) <= length else { return false }
     self.id = Int64(bitPattern: id)
-    let types = cell + at
-    guard types.load(as: UInt8.self) == UInt8(FlowRecord.columnCount + 1) else { return false }
-    let end = types + length
-    var value = types + FlowRecord.columnCount + 1
-    // Column 0 is the row id, which a record keeps as NULL.
-    guard types.load(fromByteOffset: 1, as: UInt8.self) == 0 else { return false }
-
-    func type(_ column: Int) -> UInt8 { types.load(fromByteOffset: 1 + column, as: UInt8.self) }
-    let started = FlowRecord.number(type(1), &value)
-    let duration = FlowRecord.number(type(2), &value)
-    let source = FlowRecord.number(type(3), &value)
-    let destination = FlowRecord.number(type(4), &value)
-    let outcome = FlowRecord.number(type(5), &value)
-    value += FlowRecord.length(type(6)) + FlowRecord.length(type(7))
-    let sent = FlowRecord.number(type(8), &value)
-    let received = FlowRecord.number(type(9), &value)
-    value += FlowRecord.length(type(10)) + FlowRecord.length(type(11))
-    // Types of text, blobs and reals have a length of 255 here, which leads beyond the end; and NULL is none of these.
-    guard value <= end, type(1) != 0, type(3) != 0, type(4) != 0, type(5) != 0 else { return false }
-    startedAtMs = started
-    durationMs = type(2) == 0 ? -1 : duration
-    self.source = source
-    self.destination = destination
-    self.outcome = outcome
-    self.sent = sent
-    self.received = received
-    hasSent = type(8) != 0
-    hasReceived = type(9) != 0
+    startedAtMs = layout.pointee.startedAtMs.value(in: payload)
+    durationMs = layout.pointee.durationMs.value(in: payload)
+    source = layout.pointee.source.value(in: payload)
+    destination = layout.pointee.destination.value(in: payload)
+    outcome = layout.pointee.outcome.value(in: payload)
+    sent = layout.pointee.sent.value(in: payload)
+    received = layout.pointee.received.value(in: payload)
+    hasSent = layout.pointee.hasSent
+    hasReceived = layout.pointee.hasReceived
     return true
   }
 

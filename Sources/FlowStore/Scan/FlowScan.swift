@@ -24,12 +24,14 @@ final class FlowScan: @unchecked Sendable {
   /// What the request's second query told of; each thread begins with none of it.
   private(set) var totals: VerdictTotals?
   private let noTotals: VerdictTotals?
+  /// Where sources are collected, what all threads met.
+  private let sources: SourceSets?
 
   /// Verdicts, and groups of one kind, that a key has room for.
   private static let maxVerdicts = 1 << 22
   private static let maxGroups = Int32(Tally.Group.placeMask)
   /// More processors would wait for the file.
-  private static let maxThreads = 8
+  static let maxThreads = 8
   /// Leaves handed to a thread at a time: enough that asking costs nothing, few enough that all end together.
   private static let leavesPerShare = 16
 
@@ -56,6 +58,7 @@ final class FlowScan: @unchecked Sendable {
     self.verdicts = verdicts
     self.totals = totals
     noTotals = totals
+    sources = SourceSets(request)
   }
 
   /// Told apart by destination, there may be more groups than fit a processor's cache.
@@ -69,24 +72,18 @@ final class FlowScan: @unchecked Sendable {
 
   /// nil when a page is not as the store writes it.
   func run() throws -> GroupSums? {
-    guard !stretches.isEmpty else { return GroupSums() }
+    guard !stretches.isEmpty else { return adding(sources, to: GroupSums()) }
     DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: stretches.count)) { _ in
       if hasManyGroups { noteShares() } else { countShares() }
     }
     if let failure { throw failure }
-    return isUnusable ? nil : hasManyGroups ? joinedParts() : total.sums
+    return isUnusable ? nil : adding(sources, to: hasManyGroups ? GroupParts.joined(parts) : total.sums)
   }
 
-  /// The groups of each part, which several threads may have found.
-  private func joinedParts() -> GroupSums {
-    let parts = parts
-    guard let first = parts.first else { return GroupSums() }
-    if parts.count > 1 {
-      DispatchQueue.concurrentPerform(iterations: GroupParts.count) { part in
-        for other in parts.dropFirst() { first.add(part, of: other) }
-      }
-    }
-    return first.sums
+  private func adding(_ sources: SourceSets?, to sums: GroupSums) -> GroupSums {
+    var sums = sums
+    sums.sources = sources
+    return sums
   }
 
   /// The same through SQL, one row after the other: for stores that SQL alone cannot answer for.
@@ -112,11 +109,11 @@ final class FlowScan: @unchecked Sendable {
         (flow.source, flow.destination, flow.outcome) = (row.int(3), row.int(4), row.int(5))
         (flow.sent, flow.hasSent) = (row.int(6), row.optionalInt(6) != nil)
         (flow.received, flow.hasReceived) = (row.int(7), row.optionalInt(7) != nil)
-        count(flow, into: &table, &times, &totals)
+        count(flow, into: &table, &times, &totals, sources)
       }
     }
     if let failure { throw failure }
-    return times.isInRange ? table.sums : nil
+    return times.isInRange ? adding(sources, to: table.sums) : nil
   }
 
   private func nextShare() -> FlowPages.Stretch? {
@@ -131,8 +128,10 @@ final class FlowScan: @unchecked Sendable {
     var table = GroupTable()
     var times = FlowTimes(stepMs: request.stepMs)
     var totals = noTotals
-    let isGood = forEach { count($0, into: &table, &times, &totals) } && times.isInRange
+    let met = SourceSets(request)
+    let isGood = forEach { count($0, into: &table, &times, &totals, met) } && times.isInRange
     lock.wait()
+    if let met { sources?.add(met) }
     if isGood { total.add(table) } else { isUnusable = true }
     add(totals)
     lock.signal()
@@ -141,12 +140,14 @@ final class FlowScan: @unchecked Sendable {
   private func noteShares() {
     let groups = GroupParts(measuringDurations: request.measuresDurations)
     var totals = noTotals
-    let isGood = forEach { flow in
-      guard let (verdict, source, destination) = place(of: flow, &totals) else { return }
+    let met = SourceSets(request)
+    let isRead = forEach { flow in
+      guard let (verdict, source, destination) = place(of: flow, &totals, met) else { return }
       groups.note(flow, Tally.Group.key(verdict: verdict, source: source, destination: destination))
     }
-    groups.close()
+    let isGood = groups.close() && isRead
     lock.wait()
+    if let met { sources?.add(met) }
     if isGood { parts.append(groups) } else { isUnusable = true }
     add(totals)
     lock.signal()
@@ -172,7 +173,7 @@ final class FlowScan: @unchecked Sendable {
   /// Under which verdict, source and destination a flow is counted; nil where the request leaves it out.
   @inline(__always)
   private func place(
-    of flow: FlowRecord, _ totals: inout VerdictTotals?
+    of flow: FlowRecord, _ totals: inout VerdictTotals?, _ met: SourceSets?
   ) -> (verdict: Int32, source: Int32, destination: Int32)? {
     guard flow.startedAtMs >= request.sinceMs ?? .min,
       request.untilMs == nil || flow.startedAtMs < request.untilMs.unsafelyUnwrapped
@@ -199,14 +200,18 @@ final class FlowScan: @unchecked Sendable {
     totals?.add(1, number, flow.id)
     var verdict = verdicts.groups[number]
     if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, flow.id) }
-    return verdict >= 0 ? (verdict, source, destination) : nil
+    guard verdict >= 0 else { return nil }
+    guard let met else { return (verdict, source, destination) }
+    met.add(source, destination)
+    return (verdict, 0, destination)
   }
 
   @inline(__always)
   private func count(
-    _ flow: FlowRecord, into table: inout GroupTable, _ times: inout FlowTimes, _ totals: inout VerdictTotals?
+    _ flow: FlowRecord, into table: inout GroupTable, _ times: inout FlowTimes, _ totals: inout VerdictTotals?,
+    _ met: SourceSets?
   ) {
-    guard let (verdict, source, destination) = place(of: flow, &totals) else { return }
+    guard let (verdict, source, destination) = place(of: flow, &totals, met) else { return }
     let slot = table.slot(
       of: request.stepMs == nil
         ? Tally.Group.key(verdict: verdict, source: source, destination: destination)

@@ -20,6 +20,9 @@ public struct TallyRequest: Sendable {
   /// Groups are told apart by `Tally.Group.step`, steps of this length above 0, and no longer by source and destination:
   /// those with a group below 0 are left out, as ever.
   public var stepMs: Int64?
+  /// Sources are not told apart in the groups; which of them each group of destinations was met with stands beside these.
+  /// Where they are too many, they are told apart after all.
+  public var collectsSources = false
   /// A second query over one flow, as the words of a tally, without other parameters: of how many flows each of its rows
   /// says what they have in common, wherever they came from and went. For what stands below a report, in the same pass.
   public var totals: String?
@@ -122,6 +125,9 @@ public struct Tally: Sendable {
   public var durations: [Histogram] = []
   /// Of each group the latest end of a flow in Unix milliseconds, where it is asked for.
   public var ends: [Int64] = []
+  /// Where sources are collected: those met with each group of destinations, a bit for each from the lowest of the first
+  /// word on. nil where the groups tell them apart.
+  public var sources: [[UInt64]]?
   /// The rows of the request's second query, and of how many flows each tells; in no order.
   public var totals: [(words: [Value], flows: Int64)] = []
 
@@ -130,6 +136,7 @@ public struct Tally: Sendable {
     groups = sums.groups
     durations = sums.durations
     ends = sums.ends
+    sources = sums.sources?.sets
     self.totals = totals?.rows ?? []
   }
 }

@@ -41,28 +41,6 @@ struct GroupTable {
   /// Fibonacci hashing: the product's high bits depend on all bits of the key.
   static let spread: UInt64 = 0x9E37_79B9_7F4A_7C15
 
-  /// Reads a little of what is known of some keys, none of which waits for another to come out of memory.
-  ///
-  /// - Parameter duration: also of where these are counted.
-  /// - Returns: something that depends on all of it.
-  @inline(__always)
-  func fetch(_ count: Int, key: (Int) -> UInt64, duration: ((Int) -> Int64)?) -> UInt64 {
-    let mask = places.count - 1
-    var sum: UInt64 = 0
-    withUnsafeTemporaryAllocation(of: Int32.self, capacity: count) { numbers in
-      for index in 0..<count { numbers[index] = places[GroupTable.place(of: key(index), mask)] }
-      for index in 0..<count where numbers[index] > 0 {
-        let entry = entries[Int(numbers[index]) - 1]
-        sum ^= entry.key ^ UInt64(bitPattern: entry.lastMs)
-      }
-      guard let duration else { return }
-      for index in 0..<count where numbers[index] > 0 && Int(numbers[index]) <= histograms.count {
-        sum ^= histograms[Int(numbers[index]) - 1].count(near: duration(index))
-      }
-    }
-    return sum
-  }
-
   @inline(never)
   private mutating func insert(_ key: UInt64, at place: Int) -> Int {
     entries.append(Tally.Group(key: key))
@@ -146,4 +124,6 @@ struct GroupSums {
   var durations: [Histogram] = []
   /// Of each group, where they are asked for.
   var ends: [Int64] = []
+  /// Where sources are collected.
+  var sources: SourceSets?
 }

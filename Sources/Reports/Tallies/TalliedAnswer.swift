@@ -25,7 +25,7 @@ struct TalliedAnswer {
       case "bypass": try TalliedAnswer.bypass(arguments, limit, findings, store)
       case "blocked": try TalliedAnswer.endings(query, TalliedAnswer.blockedWords, arguments, limit, store)
       case "failed": try TalliedAnswer.endings(query, TalliedAnswer.failedWords, arguments, limit, store)
-      case "latency": try TalliedAnswer.latency(arguments, store)
+      case "latency": try TalliedAnswer.latency(arguments, limit, store)
       case "summary": try TalliedAnswer.summary(arguments, findings, store)
       case "hosts": try TalliedAnswer.hosts(arguments, store)
       case "sources": try TalliedAnswer.sources(arguments, limit, store)
@@ -135,6 +135,11 @@ struct ShownAlike {
     self.values = values
   }
 
+  /// - Parameter sql: row ids and what is shown of them, in any order: for tables in which many rows are shown alike.
+  init(ordering sql: String, _ arguments: [String: Value], in store: FlowReader) throws {
+    (groups, values) = try store.alike(sql, arguments: arguments, mostIDs: Int64(ShownAlike.maxID))
+  }
+
   /// A store with more is left to SQL; the tally sees to that.
   private static let maxID = 1 << 24
 
@@ -184,12 +189,11 @@ struct ShownAlike {
     by columns: [String], _ arguments: [String: Value], in store: FlowReader
   ) throws -> ShownAlike {
     try ShownAlike(
-      """
-      select d.id, \(columns.map { "d.\($0)" }.joined(separator: ", "))
-      from destination d
-      where :host is null or d.host glob :host
-      order by \(columns.map { "d.\($0)" }.joined(separator: ", ")), d.id
-      """, ["host": arguments["host"] ?? .null], in: store)
+      ordering: """
+        select d.id, \(columns.map { "d.\($0)" }.joined(separator: ", "))
+        from destination d
+        where :host is null or d.host glob :host
+        """, ["host": arguments["host"] ?? .null], in: store)
   }
 
   /// Groups of which not all that is shown is wanted are left out.

@@ -24,6 +24,7 @@ extension TalliedAnswer {
     var request = request(arguments)
     request.sourceGroups = sources.groups
     request.destinationGroups = destinations.groups
+    request.collectsSources = true
     guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
     guard !tally.verdicts.contains(where: { $0[3].integer == 1 }) else { return nil }
 
@@ -35,7 +36,7 @@ extension TalliedAnswer {
     }
     var hosts = [Host](repeating: Host(sourceCount: sources.values.count), count: (hostOf.last ?? -1) + 1)
     let verdicts = Verdicts(tally.verdicts)
-    for group in tally.groups { hosts[hostOf[group.destination]].add(group, verdicts) }
+    for group in tally.groups { hosts[hostOf[group.destination]].add(group, verdicts, tally.sources) }
     let met = hosts.indices.filter { hosts[$0].flows > 0 }.sorted {
       hosts[$0].flows != hosts[$1].flows ? hosts[$0].flows > hosts[$1].flows : $0 < $1
     }
@@ -83,10 +84,17 @@ extension TalliedAnswer {
 
     init(sourceCount: Int) { self.sourceCount = sourceCount }
 
-    mutating func add(_ group: Tally.Group, _ said: Verdicts) {
-      if sources.isEmpty { sources = [UInt64](repeating: 0, count: (sourceCount + 63) / 64) }
-      let source = group.source
-      sources[source / 64] |= 1 << UInt64(source % 64)
+    /// - Parameter met: the sources of each place; nil where the groups tell them apart.
+    mutating func add(_ group: Tally.Group, _ said: Verdicts, _ met: [[UInt64]]?) {
+      if sources.isEmpty { sources = [UInt64](repeating: 0, count: sourceCount / 64 + 1) }
+      if let met {
+        if group.destination != lastPlace {
+          for (index, word) in met[group.destination].enumerated() { sources[index] |= word }
+        }
+      } else {
+        let source = group.source
+        sources[source / 64] |= 1 << UInt64(source % 64)
+      }
       flows &+= group.flows
       sum.add(group)
       let verdict = group.verdict

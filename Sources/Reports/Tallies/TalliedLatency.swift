@@ -2,7 +2,7 @@ internal import FlowStore
 
 extension TalliedAnswer {
   /// How long the destinations take: per kind of traffic, host and path, at the hop closest to the destination.
-  static func latency(_ arguments: [String: Value], _ store: FlowReader) throws -> TalliedAnswer? {
+  static func latency(_ arguments: [String: Value], _ limit: Int?, _ store: FlowReader) throws -> TalliedAnswer? {
     let words = """
       select f.path, f.vantage, f.vantage_rank, f.outcome = 'timeout' as is_timeout
       from latency_flow f
@@ -21,53 +21,102 @@ extension TalliedAnswer {
     guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
 
     // Timeouts are told apart to be counted, and measured with the rest.
-    struct Key: Hashable {
-      var host: Int
-      var path, vantage: Value
-      var rank: Int64
-    }
-    var measured: [Key: (durations: Histogram, timeouts: UInt64)] = [:]
+    let kinds = Kinds(tally.verdicts)
+    var places: [Int: Int] = [:]
+    var measured: [Measured] = []
     for (index, group) in tally.groups.enumerated() {
-      let verdict = tally.verdicts[group.verdict]
+      let kind = kinds.kinds[group.verdict]
+      let key = group.destination * kinds.words.count + kind
       let durations = tally.durations[index]
-      let key = Key(host: group.destination, path: verdict[0], vantage: verdict[1], rank: verdict[2].integer ?? 0)
-      measured[key, default: (Histogram(), 0)].durations.merge(durations)
-      if verdict[3].integer == 1 { measured[key, default: (Histogram(), 0)].timeouts += durations.count }
-    }
-    // One vantage per host and path: the highest rank, then the most flows.
-    struct Place: Hashable {
-      var host: Int
-      var path: Value
-    }
-    var chosen: [Place: Key] = [:]
-    for key in measured.keys {
-      let place = Place(host: key.host, path: key.path)
-      guard let rival = chosen[place] else {
-        chosen[place] = key
+      let timeouts = kinds.isTimeout[group.verdict] ? durations.count : 0
+      guard let place = places[key] else {
+        places[key] = measured.count
+        measured.append(Measured(host: group.destination, kind: kind, durations: durations, timeouts: timeouts))
         continue
       }
-      let (flows, rivalFlows) = (measured[key]!.durations.count, measured[rival]!.durations.count)
-      let isCloser =
-        key.rank != rival.rank
-        ? key.rank > rival.rank
-        : flows != rivalFlows ? flows > rivalFlows : precedesInSQL(key.vantage, rival.vantage)
-      if isCloser { chosen[place] = key }
+      measured[place].durations.merge(durations)
+      measured[place].timeouts += timeouts
+    }
+    // One vantage per host and path.
+    var chosen: [Int: Int] = [:]
+    for (index, one) in measured.enumerated() {
+      let place = one.host * kinds.words.count + kinds.paths[one.kind]
+      guard let rival = chosen[place], !kinds.isCloser(one, than: measured[rival]) else {
+        chosen[place] = index
+        continue
+      }
     }
     // Hosts are numbered by traffic, then by name.
-    let keys = chosen.values.sorted { one, other in
+    var (rest, flows, timeouts) = (0, Int64(0), Int64(0))
+    let shown = first(limit, of: Array(chosen.values)) { one, other in
+      let (one, other) = (measured[one], measured[other])
       let (traffic, otherTraffic) = (hosts.values[one.host][0], hosts.values[other.host][0])
       if traffic != otherTraffic { return precedesInSQL(traffic, otherTraffic) }
-      let (flows, otherFlows) = (measured[one]!.durations.count, measured[other]!.durations.count)
-      if flows != otherFlows { return flows > otherFlows }
-      return one.host != other.host ? one.host < other.host : precedesInSQL(one.path, other.path)
+      if one.durations.count != other.durations.count { return one.durations.count > other.durations.count }
+      return one.host != other.host ? one.host < other.host : kinds.precedes(one, other)
+    } others: {
+      rest += 1
+      flows = added(flows, Int64(clamping: measured[$0].durations.count)) ?? 0
+      timeouts = added(timeouts, Int64(clamping: measured[$0].timeouts)) ?? 0
     }
     return TalliedAnswer(
       columns: ["traffic", "host", "path", "vantage", "flows", "p50", "p90", "p95", "p99", "max", "timeouts"],
-      rows: keys.map { key in
-        let (durations, timeouts) = measured[key]!
-        return hosts.values[key.host] + [key.path, key.vantage, .integer(Int64(clamping: durations.count))]
-          + [50, 90, 95, 99].map { Value(durations.percentile($0)) }
-          + [.integer(durations.max), .integer(Int64(clamping: timeouts))]
-      })
+      rows: shown.map { index in
+        let one = measured[index]
+        return hosts.values[one.host] + kinds.words[one.kind].prefix(2)
+          + [.integer(Int64(clamping: one.durations.count))]
+          + [50, 90, 95, 99].map { Value(one.durations.percentile($0)) }
+          + [.integer(one.durations.max), .integer(Int64(clamping: one.timeouts))]
+      },
+      others: rest == 0
+        ? nil
+        : (
+          rest,
+          [
+            .null, .null, .null, .null, .integer(flows), .null, .null, .null, .null, .null, .integer(timeouts),
+          ]
+        ))
+  }
+
+  /// The flows of one host, path and vantage.
+  private struct Measured {
+    var host: Int
+    var kind: Int
+    var durations: Histogram
+    var timeouts: UInt64
+  }
+
+  /// What the verdicts say, asked once and not for each of thousands of groups.
+  private struct Kinds {
+    /// Path, vantage and its rank, each three once.
+    private(set) var words: [[Value]] = []
+    /// By verdict.
+    private(set) var kinds: [Int] = []
+    private(set) var isTimeout: [Bool] = []
+    /// Of each kind the first one with its path.
+    private(set) var paths: [Int] = []
+
+    init(_ verdicts: [[Value]]) {
+      for verdict in verdicts {
+        let said = Array(verdict.prefix(3))
+        let kind = words.firstIndex(of: said) ?? words.count
+        if kind == words.count { words.append(said) }
+        kinds.append(kind)
+        isTimeout.append(verdict[3].integer == 1)
+      }
+      paths = words.map { said in words.firstIndex { $0[0] == said[0] } ?? 0 }
+    }
+
+    /// The highest rank, then the most flows.
+    func isCloser(_ one: Measured, than other: Measured) -> Bool {
+      let (rank, otherRank) = (words[one.kind][2].integer ?? 0, words[other.kind][2].integer ?? 0)
+      if rank != otherRank { return rank > otherRank }
+      if one.durations.count != other.durations.count { return one.durations.count > other.durations.count }
+      return precedesInSQL(words[one.kind][1], words[other.kind][1])
+    }
+
+    func precedes(_ one: Measured, _ other: Measured) -> Bool {
+      precedesInSQL(words[one.kind][0], words[other.kind][0])
+    }
   }
 }
