@@ -155,11 +155,11 @@ extension FlowStore {
             and l.rejected = 0
             and l.tallied = 0
             and coalesce(l.declared_role, 'sidecar') in ('sidecar', 'unknown')
-            and not exists (
-              select 1
+            -- Asked once for all logs: there may be thousands, with hundreds of sources each.
+            and l.id not in (
+              select o.log
               from source o
-              where o.log = l.id
-                and o.proxy = 'envoy'
+              where o.proxy = 'envoy'
                 and o.shape in ('unaddressed', 'internal-listener', 'waypoint', 'other')
             ) as whole,
           l.note is not null
