@@ -45,19 +45,24 @@ public final class IngestPipeline {
     registry = LogRegistry(try store?.logs() ?? [])
     let lastTally = try store?.lastTally() ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
-    let crew = PieceCrew(writer: writer, options: options)
-    let reader = Reader(
-      writer: writer, crew: crew,
-      streams: LogReader(parser: crew.parser, writer: writer, options: options, overlap: overlapFilter(writer)))
-    for file in discovery.found {
-      if StopRequest.signal != nil || !read(file, with: reader) { break }
-    }
+    read(discovery.found, into: writer)
     summary.stoppedBy = StopRequest.signal
     try writer.finish()
     try store?.closeTally()
     try judge(writer, policy: policy, lastTally: lastTally)
     summary.seconds = options.seconds() - began
     return summary
+  }
+
+  /// What only reading needs is gone afterwards: judging, joining and summing up need the memory.
+  private func read(_ files: [Discovery.Found], into writer: StoreWriter) {
+    let crew = PieceCrew(writer: writer, options: options)
+    let reader = Reader(
+      writer: writer, crew: crew,
+      streams: LogReader(parser: crew.parser, writer: writer, options: options, overlap: overlapFilter(writer)))
+    for file in files {
+      if StopRequest.signal != nil || !read(file, with: reader) { break }
+    }
   }
 
   /// What a file goes through.

@@ -8,10 +8,13 @@ struct RollupSizes: Sendable {
   var threshold: Int64 = 1 << 20
   /// The newest rows are left alone: hops that are read soon after them may still change their places.
   var margin: Int64 = 1 << 17
-  /// Rows summed up at a time by one thread.
-  var slice: Int64 = Int64(RollupSlice.rows)
+  /// Rows read at a time by one thread.
+  var slice: Int64 = 1 << 17
   /// Slices of a run.
   var slices = 8
+  /// Bits of the number of stacks that destinations are divided into, where they are not very many: with fewer stacks, the
+  /// rows of one leave the processor's cache; with more, too many blocks of rows are half empty.
+  var stackBits = 11
   /// Runs of about one size that become one.
   var fanIn = 4
 }
@@ -40,13 +43,14 @@ extension FlowStore {
       settle()
     }
     guard !plan.ranges.isEmpty else { return false }
-    // Room for the slices instead of pages.
+    // Room for the rows instead of pages.
     try access { db throws(StoreError) in
       try db.run("pragma cache_size = -\(RollupPlan.cacheKiB)")
       try db.run("pragma shrink_memory")
     }
+    FreedMemory.giveBack()
     defer { try? access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.cacheKiB)") } }
-    let builder = RollupBuilder(path: path, plan.groups, plan.sizes)
+    let builder = RollupBuilder(path: path, plan.groups, plan.keys, plan.sizes)
     var hasDropped = false
     for range in plan.ranges {
       guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { break }
@@ -117,6 +121,7 @@ struct RollupPlan {
   var stale: [RollupRun] = []
   let groups: RollupGroups
   let sizes: RollupSizes
+  let keys: RollupKeys
 
   /// Of SQLite's cache while runs are made.
   static let cacheKiB = 8192
@@ -133,6 +138,8 @@ struct RollupPlan {
     guard !runs.isEmpty || end - first >= sizes.threshold else { return nil }
     guard let tables = try VerdictTables(db) else { return nil }
     groups = RollupGroups(tables)
+    guard let keys = try RollupKeys(groups, stackBits: sizes.stackBits, db) else { return nil }
+    self.keys = keys
     self.sizes = sizes
     stale = runs.filter { !RollupMerge.hasCurrentOutcomes($0, groups) }
     let kept = runs.filter { RollupMerge.hasCurrentOutcomes($0, groups) }

@@ -68,6 +68,42 @@ final class RadixSorter {
     (self.keys, self.places, self.otherKeys, self.otherPlaces) = (keys, places, otherKeys, otherPlaces)
   }
 
+  /// The same, by places that are filled in as well, and by the low `bits` alone, which are all that differ; equal keys stay in
+  /// their order.
+  func sort(_ count: Int, bits: Int) {
+    precondition(count <= capacity)
+    if count <= RadixSorter.few { return insertionSort(count) }
+    // Fewer passes where the counting is little beside the moving.
+    let most = count < RadixSorter.many ? 8 : 11
+    let passes = (bits + most - 1) / most
+    guard passes > 0 else { return }
+    let width = (bits + passes - 1) / passes
+    withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 1 << width) { begins in
+      for pass in 0..<passes { move(count, by: UInt64(pass * width), width, begins) }
+    }
+  }
+
+  private static let many = 4096
+
+  private func move(_ count: Int, by shift: UInt64, _ width: Int, _ begins: UnsafeMutableBufferPointer<UInt32>) {
+    let (keys, places, otherKeys, otherPlaces) = (keys, places, otherKeys, otherPlaces)
+    let begins = begins.baseAddress!
+    let mask = UInt64(1) << UInt64(width) - 1
+    begins.update(repeating: 0, count: 1 << width)
+    for index in 0..<count { begins[Int(keys[index] >> shift & mask)] &+= 1 }
+    var sum: UInt32 = 0
+    for digit in 0..<1 << width { (begins[digit], sum) = (sum, sum &+ begins[digit]) }
+    for index in 0..<count {
+      let digit = Int(keys[index] >> shift & mask)
+      let place = Int(begins[digit])
+      otherKeys[place] = keys[index]
+      otherPlaces[place] = places[index]
+      begins[digit] &+= 1
+    }
+    swap(&self.keys, &self.otherKeys)
+    swap(&self.places, &self.otherPlaces)
+  }
+
   private func insertionSort(_ count: Int) {
     let (keys, places) = (keys, places)
     for index in 1..<max(count, 1) {

@@ -1,22 +1,29 @@
 internal import Dispatch
 internal import GRDB
 
-/// Makes runs: of rows slice by slice, of runs chunk by chunk, on two threads.
+/// Makes runs: of rows stack by stack of destinations, of runs chunk by chunk, on two threads.
 ///
-/// `@unchecked Sendable`: each thread has a slice of its own, and what they made goes through `Made`.
+/// `@unchecked Sendable`: each thread has a pile and sums of its own, and what they made goes through `Made`.
 final class RollupBuilder: @unchecked Sendable {
   private let path: String
   private let groups: RollupGroups
   private let sizes: RollupSizes
-  /// Only while rows are summed up, for they are large.
-  private var slices: [RollupSlice] = []
+  // One for each thread.
+  private let piles: [RollupPile]
+  private var sums: [RollupSums] = []
+  private let rows: RollupRows
+  private let keys: RollupKeys
 
   /// More would take too much memory.
   private static let threads = 2
 
-  init(path: String, _ groups: RollupGroups, _ sizes: RollupSizes) {
+  init(path: String, _ groups: RollupGroups, _ keys: RollupKeys, _ sizes: RollupSizes) {
     self.path = path
+    self.keys = keys
+    rows = RollupRows(
+      Int(sizes.slice) * sizes.slices, stacks: RollupBuilder.threads * keys.stackCount, piles: RollupBuilder.threads)
     self.groups = groups
+    piles = (0..<RollupBuilder.threads).map { [rows] _ in RollupPile(keys, groups, rows) }
     self.sizes = sizes
   }
 
@@ -56,50 +63,74 @@ final class RollupBuilder: @unchecked Sendable {
     defer { try? db.execute(sql: "rollback") }
     guard let pages = try pages(db), let places = try JourneyPlaces(of: [range], db) else { return nil }
     let relayed = try RelayedFlows(of: [range], db)
+    if sums.isEmpty { sums = (0..<RollupBuilder.threads).map { _ in RollupSums(rows) } }
+    guard read(range, pages, places, relayed), let run = run(of: range) else { return nil }
+    return (run, content(of: run, from: range.lowerBound))
+  }
+
+  /// Lays the rows aside; false when they cannot be read.
+  private func read(
+    _ range: ClosedRange<Int64>, _ pages: FlowPages, _ places: JourneyPlaces, _ relayed: RelayedFlows
+  ) -> Bool {
     let parts = stride(from: range.lowerBound, through: range.upperBound, by: Int64.Stride(sizes.slice)).map {
       $0...min($0 + sizes.slice - 1, range.upperBound)
     }
-    let made = Made<(RollupRun, RollupContent)?>(parts.map { _ in nil })
-    slices = (0..<RollupBuilder.threads).map { _ in RollupSlice(groups) }
+    let made = Made<Void>(parts.map { _ in })
     DispatchQueue.concurrentPerform(iterations: RollupBuilder.threads) { thread in
+      let pile = piles[thread]
+      pile.begin(range)
       let buffer = pages.makeBuffer()
       defer { buffer.deallocate() }
-      while true {
-        guard let part = made.next() else { return }
+      while let part = made.next() {
         var isRead = true
         for stretch in pages.stretches(of: parts[part], leaves: 1 << 20) where isRead {
           isRead = pages.forEach(in: stretch, buffer) { flow in
-            var flow = flow
-            flow.source = relayed.source(of: flow.id, flow.source)
-            self.slices[thread].take(flow, kind: places.kind(of: flow.id))
+            pile.take(flow, source: relayed.source(of: flow.id, flow.source), kind: places.kind(of: flow.id))
           }
         }
-        let rows = self.slices[thread].count
-        let slice = self.slices[thread].close(ids: parts[part])
-        made.set(part, slice, isGood: isRead && (slice != nil || rows == 0))
+        made.set(part, (), isGood: isRead)
       }
     }
-    slices = []
-    // Parts without rows, as pruning leaves them, need no run.
-    let found = made.values.compactMap { $0 }
-    guard made.isGood, !found.isEmpty else { return nil }
-    if found.count == 1 { return found[0] }
+    return made.isGood && !piles.contains { $0.isUnfit }
+  }
+
+  /// What is known of the rows as a whole; nil where there are none.
+  private func run(of range: ClosedRange<Int64>) -> RollupRun? {
+    guard piles.contains(where: { $0.count > 0 }) else { return nil }
+    let (first, last) = (piles.map(\.firstID).min()!, piles.map(\.lastID).max()!)
+    // Slices without rows at the ends, as pruning leaves them, need no run.
+    func slice(_ id: Int64) -> Int64 { (id - range.lowerBound) / sizes.slice }
+    var run = RollupRun(
+      firstFlow: range.lowerBound + slice(first) * sizes.slice,
+      lastFlow: min(range.lowerBound + (slice(last) + 1) * sizes.slice - 1, range.upperBound),
+      flows: piles.reduce(0) { $0 + Int64($1.count) }, firstMs: piles.map(\.firstMs).min()!,
+      lastMs: piles.map(\.lastMs).max()!)
+    run.outcomes = Set(piles.flatMap(\.outcomes)).sorted().map { ($0, groups.outcome($0)) }
+    run.sources = Set(piles.flatMap(\.sources)).sorted().map { ($0, groups.source($0)) }
+    return run
+  }
+
+  /// Sums up what was laid aside.
+  private func content(of run: RollupRun, from firstID: Int64) -> RollupContent {
+    let plan = RollupSums.Plan(run, from: firstID, keys, groups)
+    let made = Made<(thread: Int, blocks: [RollupSums.Blocks?])>((0..<keys.stackCount).map { _ in (0, [nil, nil]) })
+    DispatchQueue.concurrentPerform(iterations: RollupBuilder.threads) { thread in
+      sums[thread].begin()
+      while let stack = made.next() { made.set(stack, (thread, sums[thread].add(stack, piles, plan)), isGood: true) }
+    }
+    // The content takes as much memory as they leave.
+    for pile in piles { pile.giveBack() }
+    rows.giveBack()
     var content = RollupContent()
-    let run = try merge(
-      found.map { slice in
-        (
-          slice.0,
-          { kind, chunk in
-            (kind == 0 ? slice.1.counts : slice.1.durations)[chunk].flatMap {
-              $0.bytes.withUnsafeBytes { RollupChunk(chunk, $0) }
-            }
-          }, Set(slice.1.counts.keys).union(slice.1.durations.keys)
-        )
+    for kind in 0..<2 {
+      var chunks = RollupContent.Blocks()
+      for made in made.values {
+        if let blocks = made.blocks[kind] { chunks.append(blocks, of: sums[made.thread].bytes[kind]) }
       }
-    ) { kind, chunk, bytes in
-      if kind == 0 { content.counts[chunk] = bytes } else { content.durations[chunk] = bytes }
+      chunks.close()
+      if kind == 0 { content.counts = chunks.chunks } else { content.durations = chunks.chunks }
     }
-    return run.map { ($0, content) }
+    return content
   }
 
   func isCurrent(_ run: RollupRun) -> Bool { RollupMerge.isCurrent(run, groups) }
@@ -128,6 +159,8 @@ final class RollupBuilder: @unchecked Sendable {
     }
     guard var run = RollupMerge(inputs, groups)?.run else { return nil }
     run.id = id
+    // Room for the chunks instead of what building needs.
+    sums = []
     let isWhole = try merge(parts) { kind, chunk, bytes throws(StoreError) in
       // First, so that the new chunk takes their pages.
       for input in inputs { try input.delete(kind, chunk, db) }

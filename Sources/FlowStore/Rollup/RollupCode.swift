@@ -100,13 +100,29 @@ struct RollupBytes: Sendable {
 
   var bytes: [UInt8] { Array(room[..<count]) }
 
+  init() {}
+
+  /// - Parameter count: room for so many from the beginning.
+  init(capacity count: Int) {
+    // What is not in use is never read: memory that nothing is written to costs nothing.
+    room = [UInt8](unsafeUninitializedCapacity: count) { $1 = count }
+  }
+
+  func withBytes<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    room.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+  }
+
   @inline(__always)
   private mutating func makeRoom(_ more: Int) {
     if room.count - count < more { grow(more) }
   }
 
   @inline(never)
-  private mutating func grow(_ more: Int) { room += repeatElement(0, count: max(room.count, more, 64)) }
+  private mutating func grow(_ more: Int) {
+    var larger = RollupBytes(capacity: room.count + max(room.count, more, 64))
+    larger.append(self)
+    self = larger
+  }
 
   @inline(__always)
   mutating func varint(_ number: UInt64) {
@@ -141,13 +157,62 @@ struct RollupBytes: Sendable {
     count += 1
   }
 
-  mutating func append(_ other: RollupBytes) {
-    makeRoom(other.count)
-    room.replaceSubrange(count..<count + other.count, with: other.room[..<other.count])
-    count += other.count
+  mutating func append(_ other: RollupBytes) { append(other, 0..<other.count) }
+
+  mutating func append(_ other: RollupBytes, _ range: Range<Int>) {
+    precondition(range.upperBound <= other.count)
+    makeRoom(range.count)
+    let begin = count
+    // In bounds: there is room for them here, and the range is in use there.
+    room.withUnsafeMutableBytes { room in
+      other.room.withUnsafeBytes {
+        UnsafeMutableRawBufferPointer(rebasing: room[begin...]).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: $0[range]))
+      }
+    }
+    count += range.count
+  }
+
+  /// Appends what `body` writes, which moves the place it is given: at most `most` bytes, of which the last may be followed by
+  /// seven that do not count.
+  @inline(__always)
+  mutating func write(atMost most: Int, _ body: (inout UnsafeMutableRawPointer) -> Void) {
+    makeRoom(most + 8)
+    let begin = count
+    count = room.withUnsafeMutableBytes {
+      var place = $0.baseAddress! + begin
+      body(&place)
+      return place - $0.baseAddress!
+    }
   }
 
   mutating func removeAll() { count = 0 }
+}
+
+/// The pieces of an entry, each written at a place that then stands behind it; who writes has made room.
+extension UnsafeMutableRawPointer {
+  @inline(__always)
+  mutating func put(byte: UInt8) {
+    storeBytes(of: byte, as: UInt8.self)
+    self += 1
+  }
+
+  @inline(__always)
+  mutating func put(varint number: UInt64) {
+    var rest = number
+    while rest >= 0x80 {
+      put(byte: UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    put(byte: UInt8(truncatingIfNeeded: rest))
+  }
+
+  /// Writes eight bytes, of which only some count.
+  @inline(__always)
+  mutating func put(_ number: Int64, _ bytes: Int) {
+    storeBytes(of: number.littleEndian, as: Int64.self)
+    self += bytes
+  }
 }
 
 /// Writes the counts of one destination.
@@ -171,22 +236,25 @@ struct RollupCountWriter {
     let sentCode = RollupCountWriter.code(entry.hasSent, entry.sent)
     let receivedCode = RollupCountWriter.code(entry.hasReceived, entry.received)
     let isSingle = entry.flows == 1
-    bytes.byte(
-      (isSingle ? RollupCode.Tag.single : 0) | (turns ? RollupCode.Tag.turns : 0)
-        | UInt8(sentCode) << RollupCode.Tag.sentShift | UInt8(receivedCode) << RollupCode.Tag.receivedShift)
-    if turns {
-      bytes.varint(entry.outcome)
-      bytes.byte(entry.kind)
-      (outcome, kind, source) = (entry.outcome, entry.kind, 0)
+    let before = turns ? 0 : source
+    // A tag, a kind, three varints and five numbers.
+    bytes.write(atMost: 2 + 3 * 10 + 5 * 8) { place in
+      place.put(
+        byte: (isSingle ? RollupCode.Tag.single : 0) | (turns ? RollupCode.Tag.turns : 0)
+          | UInt8(sentCode) << RollupCode.Tag.sentShift | UInt8(receivedCode) << RollupCode.Tag.receivedShift)
+      if turns {
+        place.put(varint: UInt64(bitPattern: entry.outcome))
+        place.put(byte: entry.kind)
+      }
+      place.put(varint: UInt64(bitPattern: entry.source &- before))
+      if !isSingle { place.put(varint: UInt64(bitPattern: entry.flows)) }
+      place.put(entry.sent, sentCode == 7 ? 8 : sentCode)
+      place.put(entry.received, receivedCode == 7 ? 8 : receivedCode)
+      place.put(entry.firstMs &- scale.firstMs, scale.timeBytes)
+      if !isSingle { place.put(entry.lastMs &- scale.firstMs, scale.timeBytes) }
+      place.put(entry.example &- scale.firstFlow, scale.flowBytes)
     }
-    bytes.varint(entry.source &- source)
-    source = entry.source
-    if !isSingle { bytes.varint(entry.flows) }
-    bytes.fixed(UInt64(bitPattern: entry.sent), RollupCode.sumBytes[sentCode])
-    bytes.fixed(UInt64(bitPattern: entry.received), RollupCode.sumBytes[receivedCode])
-    bytes.fixed(UInt64(bitPattern: entry.firstMs &- scale.firstMs), scale.timeBytes)
-    if !isSingle { bytes.fixed(UInt64(bitPattern: entry.lastMs &- scale.firstMs), scale.timeBytes) }
-    bytes.fixed(UInt64(bitPattern: entry.example &- scale.firstFlow), scale.flowBytes)
+    (outcome, kind, source) = (entry.outcome, entry.kind, entry.source)
   }
 
   private static func code(_ isThere: Bool, _ sum: Int64) -> Int {

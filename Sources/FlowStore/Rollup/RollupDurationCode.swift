@@ -7,42 +7,51 @@ struct RollupDurationWriter {
 
   mutating func begin() { bytes.removeAll() }
 
-  private mutating func head(_ entry: RollupDurations, count: UInt64) {
-    bytes.varint(entry.outcome)
-    bytes.byte(entry.kind)
-    bytes.varint(entry.source)
-    bytes.varint(count)
-    bytes.fixed(UInt64(bitPattern: entry.firstMs &- scale.firstMs), scale.timeBytes)
-    if count > 1 { bytes.fixed(UInt64(bitPattern: entry.lastMs &- scale.firstMs), scale.timeBytes) }
-    bytes.fixed(UInt64(bitPattern: entry.example &- scale.firstFlow), scale.flowBytes)
+  /// Three varints, a kind and three numbers.
+  private static let mostOfHead = 3 * 10 + 1 + 3 * 8
+
+  @inline(__always)
+  private static func put(
+    _ entry: RollupDurations, count: UInt64, _ scale: RollupScale, at place: inout UnsafeMutableRawPointer
+  ) {
+    place.put(varint: UInt64(bitPattern: entry.outcome))
+    place.put(byte: entry.kind)
+    place.put(varint: UInt64(bitPattern: entry.source))
+    place.put(varint: count)
+    place.put(entry.firstMs &- scale.firstMs, scale.timeBytes)
+    if count > 1 { place.put(entry.lastMs &- scale.firstMs, scale.timeBytes) }
+    place.put(entry.example &- scale.firstFlow, scale.flowBytes)
   }
 
   /// The same of a single duration.
   mutating func append(_ entry: RollupDurations, single duration: Int64) {
-    head(entry, count: 1)
-    bytes.varint(min(max(duration, 0), Histogram.maxValue))
+    bytes.write(atMost: RollupDurationWriter.mostOfHead + 10) { place in
+      RollupDurationWriter.put(entry, count: 1, scale, at: &place)
+      place.put(varint: UInt64(min(max(duration, 0), Histogram.maxValue)))
+    }
   }
 
   mutating func append(_ entry: RollupDurations, _ durations: RollupHistogram) {
-    head(entry, count: durations.count)
-    if let values = durations.values {
+    let scale = scale
+    bytes.write(atMost: RollupDurationWriter.mostOfHead + 10 * RollupCode.mostValues) { place in
+      RollupDurationWriter.put(entry, count: durations.count, scale, at: &place)
       var before: Int64 = 0
-      for value in values {
-        bytes.varint(value - before)
+      durations.forEachValue { value in
+        place.put(varint: UInt64(value - before))
         before = value
       }
-      return
     }
+    guard durations.hasBuckets else { return }
     bytes.varint(durations.sum)
     bytes.varint(durations.min)
     bytes.varint(durations.max - durations.min)
     var before = Histogram.bucket(of: durations.min)
-    var seen: UInt64 = 0
     durations.forEachBucket { bucket, count in
-      bytes.varint(Int64(bucket - before))
-      bytes.varint(count)
+      bytes.write(atMost: 2 * 10) { place in
+        place.put(varint: UInt64(bucket - before))
+        place.put(varint: count)
+      }
       before = bucket
-      seen += count
     }
   }
 }
@@ -53,42 +62,52 @@ struct RollupHistogram {
   private(set) var sum: UInt64 = 0
   private(set) var min: Int64 = .max
   private(set) var max: Int64 = -1
-  private var few: [Int64] = []
-  private var hasBuckets = false
+  /// Sorted, as long as there are no buckets.
+  private var few = [Int64](repeating: 0, count: RollupCode.mostValues)
+  private(set) var hasBuckets = false
   private var buckets = [UInt64](repeating: 0, count: Histogram.bucketCount)
-
-  /// Sorted; nil when only buckets are known.
-  var values: [Int64]? { hasBuckets || count > RollupCode.mostValues ? nil : few }
 
   mutating func removeAll() {
     if hasBuckets, max >= min {
       for bucket in Histogram.bucket(of: min)...Histogram.bucket(of: max) { buckets[bucket] = 0 }
     }
-    few.removeAll(keepingCapacity: true)
     hasBuckets = false
     (count, sum, min, max) = (0, 0, .max, -1)
   }
 
+  @inline(__always)
   mutating func add(_ duration: Int64) {
     let value = Swift.min(Swift.max(duration, 0), Histogram.maxValue)
-    count += 1
     sum &+= UInt64(value)
     min = Swift.min(min, value)
     max = Swift.max(max, value)
     if !hasBuckets {
-      if few.count < RollupCode.mostValues {
-        few.insert(value, at: few.firstIndex { $0 > value } ?? few.count)
-        return
-      }
+      if count < UInt64(RollupCode.mostValues) { return insert(value) }
       spread()
     }
+    count += 1
     buckets[Histogram.bucket(of: value)] += 1
   }
 
+  private mutating func insert(_ value: Int64) {
+    var place = Int(count)
+    while place > 0, few[place - 1] > value {
+      few[place] = few[place - 1]
+      place -= 1
+    }
+    few[place] = value
+    count += 1
+  }
+
   private mutating func spread() {
-    for value in few { buckets[Histogram.bucket(of: value)] += 1 }
-    few.removeAll(keepingCapacity: true)
+    for value in few[..<Int(count)] { buckets[Histogram.bucket(of: value)] += 1 }
     hasBuckets = true
+  }
+
+  /// From the least on; none where there are buckets.
+  func forEachValue(_ body: (Int64) -> Void) {
+    guard !hasBuckets else { return }
+    for value in few[..<Int(count)] { body(value) }
   }
 
   func forEachBucket(_ body: (Int, UInt64) -> Void) {
@@ -178,6 +197,11 @@ struct RollupDurationReader {
       return (Int(bucket), amount)
     }
     return isGood && left == 0
+  }
+
+  /// Reads on over the entry's durations; false where the bytes make no sense.
+  mutating func skip() -> Bool {
+    forEach(value: { _ in }) { _, _, _, pairs in while pairs() != nil {} }
   }
 
   /// Adds the entry's durations.

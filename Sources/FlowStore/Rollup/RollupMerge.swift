@@ -49,7 +49,7 @@ struct RollupMerge {
     let sorter = RadixSorter(capacity: 1024)
     var entries: [RollupCount] = []
     var isBroken = false
-    for destination in RollupMerge.destinations(chunks) {
+    for destination in RollupMerge.destinations(chunk, chunks) {
       entries.removeAll(keepingCapacity: true)
       for (input, chunk) in zip(inputs, chunks) {
         guard let block = chunk?.block(of: destination) else { continue }
@@ -90,16 +90,14 @@ struct RollupMerge {
     let sorter = RadixSorter(capacity: 1024)
     var readers: [RollupDurationReader] = []
     var histogram = RollupHistogram()
-    var skipped = RollupHistogram()
-    for destination in RollupMerge.destinations(chunks) {
+    for destination in RollupMerge.destinations(chunk, chunks) {
       readers.removeAll(keepingCapacity: true)
       for (input, chunk) in zip(inputs, chunks) {
         guard let block = chunk?.block(of: destination) else { continue }
         var reader = RollupDurationReader(block, input.scale)
         while reader.next() {
           readers.append(reader)
-          skipped.removeAll()
-          guard skipped.add(&reader) else { return nil }
+          guard reader.skip() else { return nil }
         }
         if reader.isBroken { return nil }
       }
@@ -134,8 +132,12 @@ struct RollupMerge {
     return blocks.chunks[chunk] ?? RollupBytes()
   }
 
-  private static func destinations(_ chunks: [RollupChunk?]) -> [Int64] {
-    Set(chunks.flatMap { $0?.destinations ?? [] }).sorted()
+  /// Those of a chunk that any of the inputs tells of, ascending.
+  private static func destinations(_ chunk: Int64, _ chunks: [RollupChunk?]) -> [Int64] {
+    let inputs = chunks.compactMap { $0 }
+    return (0..<RollupChunk.destinationCount).compactMap { index in
+      inputs.contains { $0.blocks[index] != nil } ? chunk << RollupCode.chunkBits + Int64(index) : nil
+    }
   }
 
   /// In the order in which entries are written, and the segment below it.

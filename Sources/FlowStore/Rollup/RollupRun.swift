@@ -94,8 +94,18 @@ struct RollupRun: Sendable {
     guard bytes.count > 0 else { return }
     let insert = try db.statement("insert into \(shelf.rawValue)_part (id, content) values (?, ?)")
     insert.bind(part(kind, chunk), at: 1)
-    insert.bind(bytes.bytes, at: 2)
-    while try insert.step() {}
+    // Not copied: they stay where they are until the row is written.
+    let failure: StoreError? = bytes.withBytes { bytes in
+      defer { insert.bind(Int64?.none, at: 2) }
+      insert.bind(unmoved: bytes, at: 2)
+      do throws(StoreError) {
+        while try insert.step() {}
+        return nil
+      } catch {
+        return error
+      }
+    }
+    if let failure { throw failure }
   }
 
   func delete(_ kind: Int, _ chunk: Int64, _ db: Database) throws(StoreError) {
@@ -199,21 +209,35 @@ struct RollupContent: Sendable {
 
     mutating func append(_ destination: Int64, _ block: RollupBytes) {
       guard block.count > 0 else { return }
-      let chunk = destination >> RollupCode.chunkBits
-      if chunk != present {
-        close()
-        present = chunk
-        before = chunk << RollupCode.chunkBits
-      }
+      turn(to: destination >> RollupCode.chunkBits)
       bytes.varint(destination - before)
       before = destination
       bytes.varint(UInt64(block.count))
       bytes.append(block)
     }
 
+    /// - Parameter blocks: of several destinations of one chunk, which are in `made`.
+    mutating func append(_ blocks: RollupSums.Blocks, of made: RollupBytes) {
+      turn(to: blocks.first >> RollupCode.chunkBits)
+      bytes.varint(blocks.first - before)
+      before = blocks.last
+      bytes.append(made, blocks.bytes)
+    }
+
+    private mutating func turn(to chunk: Int64) {
+      guard chunk != present else { return }
+      close()
+      present = chunk
+      before = chunk << RollupCode.chunkBits
+    }
+
+    /// The room stays for the next chunk.
     mutating func close() {
-      if bytes.count > 0 { chunks[present] = bytes }
-      bytes = RollupBytes()
+      guard bytes.count > 0 else { return }
+      var chunk = RollupBytes(capacity: bytes.count)
+      chunk.append(bytes)
+      chunks[present] = chunk
+      bytes.removeAll()
     }
   }
 }

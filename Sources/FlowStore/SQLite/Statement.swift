@@ -109,6 +109,11 @@ final class Statement {
     }
   }
 
+  /// - Parameter value: not empty, and where it is until something else is bound.
+  func bind(unmoved value: UnsafeRawBufferPointer, at index: Int32) {
+    sqlite3_bind_blob64(handle, index, value.baseAddress, UInt64(value.count), nil)
+  }
+
   func bind(_ value: Value, at index: Int32) {
     switch value {
     case .null: sqlite3_bind_null(handle, index)
