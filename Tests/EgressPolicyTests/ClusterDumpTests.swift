@@ -178,6 +178,35 @@ struct ClusterDumpTests {
     #expect(objects[5].trait("outbound-traffic-policy") == "REGISTRY_ONLY")
   }
 
+  @Test("EndpointSlices, Endpoints, WorkloadEntries, Sidecars and NetworkPolicies are read")
+  func meshKinds() throws {
+    let json = """
+      {"kind":"List","items":[
+       {"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice",
+        "metadata":{"name":"db-x7k2p","namespace":"n","labels":{"kubernetes.io/service-name":"db"}},
+        "endpoints":[{"addresses":["10.4.0.9"]},{"addresses":["10.80.3.7"],"targetRef":{"kind":"Pod","name":"p"}},
+         {"addresses":["2001:DB8:0::9"],"targetRef":null}]},
+       {"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"db","namespace":"n"},
+        "subsets":[{"addresses":[{"ip":"10.4.0.8"},{"ip":"10.80.3.8","targetRef":{"kind":"Pod","name":"q"}}]}]},
+       {"apiVersion":"networking.istio.io/v1","kind":"WorkloadEntry","metadata":{"name":"vm","namespace":"n"},
+        "spec":{"address":"10.9.0.1","labels":{"app":"old"}}},
+       {"apiVersion":"networking.istio.io/v1","kind":"Sidecar","metadata":{"name":"default","namespace":"n"},
+        "spec":{"egress":[{"hosts":["./*"]}],"outboundTrafficPolicy":{"mode":"REGISTRY_ONLY"}}},
+       {"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"deny","namespace":"n"},
+        "spec":{"podSelector":{},"policyTypes":["Egress"]}}]}
+      """
+    let found = try dump(json)
+    let objects = found.objects
+    #expect(objects.map(\.kind) == [.endpoints, .endpoints, .workloadEntry, .sidecar, .networkPolicy])
+    // What is a pod's says its own object.
+    #expect(objects[0].addresses == ["10.4.0.9", "2001:db8::9"] && objects[0].workload == "db")
+    #expect(objects[1].addresses == ["10.4.0.8"])
+    #expect(objects[2].addresses == ["10.9.0.1"])
+    #expect(objects[3].trait("outbound-traffic-policy") == "REGISTRY_ONLY")
+    #expect(!objects[4].traits.isEmpty, "\(objects[4])")
+    #expect(found.kinds["EndpointSlice"] == 1 && found.kinds["NetworkPolicy"] == 1)
+  }
+
   @Test("the newest time is one that the cluster wrote, and not later than the present")
   func newest() throws {
     let json = """
