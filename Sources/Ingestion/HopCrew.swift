@@ -48,7 +48,7 @@ struct HopCrew {
   }
 
   /// Stretches that each hand has been given at most: a request waits for the store, and a hand should not.
-  private static let ahead = 4
+  private static let ahead = 3
 
   /// Joins all stretches, and hands what was found to `take` on the caller's thread, one after the other.
   func join(
@@ -57,8 +57,8 @@ struct HopCrew {
     let group = DispatchGroup()
     let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
     let asks = hands.map { _ in HandOver<Asked>(capacity: HopCrew.ahead) }
-    // A hand is two stretches ahead of what was taken of it: now and then much is written at once.
-    let finds = hands.map { _ in HandOver<Result<Found, StoreError>>(capacity: 2) }
+    // A hand is one stretch ahead of what was taken of it.
+    let finds = hands.map { _ in HandOver<Result<Found, StoreError>>(capacity: 1) }
     for (number, hand) in hands.enumerated() {
       let (asks, finds) = (asks[number], finds[number])
       queue.async(group: group) {

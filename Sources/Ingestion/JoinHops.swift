@@ -1,3 +1,4 @@
+internal import Dispatch
 public import FlowStore
 internal import Flows
 internal import Journeys
@@ -24,7 +25,7 @@ public enum JoinHops {
   public static let mostClockMinutes = 400_000
   /// Flows of which the places are committed, and brought into the file, while others are still being joined. About 9 bytes
   /// each.
-  public static let flowsPerCommit: Int64 = 2_000_000
+  public static let flowsPerCommit: Int64 = 5_000_000
   /// Flows from which on it is worth to bring everything into the file, where pages can be read.
   public static let worthPages: Int64 = 50_000
 
@@ -47,8 +48,9 @@ public enum JoinHops {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
     let secondViews = try store.secondViews()
-    let traits =
-      if let known { traits(of: known, secondViews) } else { traits(of: try store.facts(), secondViews) }
+    // Made while the store brings what was read into its file.
+    let made = HandOver<HopTraits>(capacity: 1)
+    if let known { make(made, of: known, secondViews) } else { make(made, of: try store.facts(), secondViews) }
     var tooDense = 0
     var stretches: [Stretch] = []
     for (from, until) in apart(from: try store.talliedMinutes(), reach(of: open)) {
@@ -63,6 +65,7 @@ public enum JoinHops {
       store.releaseMemory()
       FreedMemory.giveBack()
     }
+    guard let traits = made.receive() else { preconditionFailure("only the caller closes what traits come through") }
     let steps = Steps(
       flowsPerCommit: pages == nil ? .max : flowsPerCommit, mostClockMinutes: mostClockMinutes)
     if pages == nil {
@@ -77,10 +80,14 @@ public enum JoinHops {
     return tooDense
   }
 
-  private static func traits(of facts: consuming StoredFacts, _ secondViews: Set<Int64>) -> HopTraits {
-    HopTraits(
-      sources: facts.sources.map { ($0.id, $0.source) }, destinations: facts.destinations, outcomes: facts.outcomes,
-      secondViews: secondViews)
+  private static func make(_ made: HandOver<HopTraits>, of facts: consuming StoredFacts, _ secondViews: Set<Int64>) {
+    let (sources, destinations, outcomes) = (facts.sources, facts.destinations, facts.outcomes)
+    DispatchQueue.global(qos: .userInitiated).async {
+      _ = made.send(
+        HopTraits(
+          sources: sources.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes,
+          secondViews: secondViews))
+    }
   }
 
   /// The minutes in which something may change, as stretches.

@@ -2,6 +2,7 @@ public import Flows
 
 /// What joining needs of the sources, destinations and outcomes of a store, by row id, with texts as numbers.
 public struct HopTraits: Sendable {
+  /// Flags side by side, and digests apart: those who look at every hop need many of these in the processor's cache.
   struct SourceTraits {
     /// What a line of this source can be in a join.
     var dialsOut = false
@@ -12,24 +13,23 @@ public struct HopTraits: Sendable {
     var isUnsent = false
     /// A sidecar wrote the line, and it shows whose.
     var isSidecar = false
+    var isClientForwarded = false
+    var isClientLoopback = false
+    /// Some source of the store was reached from where this one dials out; and the other way round.
+    var hasLater = false
+    var hasEarlier = false
     var proxy = ProxyKind.envoy
     /// The address dialled out from (UL); 0 when unknown.
     var local: Int32 = 0
     var client: Int32 = 0
-    var isClientForwarded = false
-    var isClientLoopback = false
     /// The proxy's own address; 0 when not logged.
     var own: Int32 = 0
     var pod: Int32 = 0
     var log: Int64 = 0
-    var digest: UInt64 = 0
     /// A gateway, an SNI proxy or a forward proxy wrote the line, and it shows who connected.
     var isAtProxy: Bool {
       receives && client != 0 && !isClientForwarded && (isGateway || proxy != .envoy)
     }
-    /// Some source of the store was reached from where this one dials out; and the other way round.
-    var hasLater = false
-    var hasEarlier = false
   }
 
   struct DestinationTraits {
@@ -47,7 +47,6 @@ public struct HopTraits: Sendable {
     var isShadow = false
     /// An upstream of the registry was reached.
     var isDeclared = false
-    var digest: UInt64 = 0
   }
 
   struct OutcomeTraits {
@@ -63,6 +62,9 @@ public struct HopTraits: Sendable {
   private(set) var sources: [SourceTraits] = []
   private(set) var destinations: [DestinationTraits] = []
   private(set) var outcomes: [OutcomeTraits] = []
+  /// By row id: hashes of what sources and destinations are, the same in every store.
+  private(set) var sourceDigests: [UInt64] = []
+  private(set) var destinationDigests: [UInt64] = []
   /// By row id: flows of this source, and of this outcome, may have another hop. All others join nothing, unseen.
   public private(set) var joinableSources: [Bool] = []
   public private(set) var joinableOutcomes: [Bool] = []
@@ -78,6 +80,10 @@ public struct HopTraits: Sendable {
     self.sources = Array(repeating: SourceTraits(), count: Int(sources.map(\.id).max() ?? 0) + 1)
     self.destinations = Array(repeating: DestinationTraits(), count: Int(destinations.map(\.id).max() ?? 0) + 1)
     self.outcomes = Array(repeating: OutcomeTraits(), count: Int(outcomes.map(\.id).max() ?? 0) + 1)
+    sourceDigests = Array(repeating: 0, count: self.sources.count)
+    destinationDigests = Array(repeating: 0, count: self.destinations.count)
+    for (id, destination) in destinations { destinationDigests[Int(id)] = HopTraits.digest(of: destination) }
+    for (id, source) in sources { sourceDigests[Int(id)] = HopTraits.digest(of: source) }
     // A gateway that feeds a proxy in its own pod dials from a loopback address that its source does not hold.
     for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
     for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
@@ -196,12 +202,15 @@ public struct HopTraits: Sendable {
       !source.clientIsForwarded && source.clientIP.map { $0.hasPrefix("127.") || $0 == "::1" } ?? false
     traits.pod = number(source.pod.map { "\(source.namespace ?? "")/\($0)" })
     traits.log = source.log
+    return traits
+  }
+
+  private static func digest(of source: Source) -> UInt64 {
     var digest = Mixer()
     digest.add(source.proxy.rawValue)
     digest.add(source.shape.rawValue)
     for text in [source.clientIP, source.proxyIP, source.namespace, source.pod, source.container] { digest.add(text) }
-    traits.digest = digest.value
-    return traits
+    return digest.value
   }
 
   private mutating func traits(of destination: Destination) -> DestinationTraits {
@@ -218,6 +227,10 @@ public struct HopTraits: Sendable {
     traits.isUpstreamLoopback = destination.upstream.map { $0.ip.hasPrefix("127.") || $0.ip == "::1" } ?? false
     traits.dialled = number(destination.dialled?.ip)
     traits.dialledPort = destination.dialled?.port ?? 0
+    return traits
+  }
+
+  private static func digest(of destination: Destination) -> UInt64 {
     var digest = Mixer()
     digest.add(destination.traffic.rawValue)
     for text in [destination.authority, destination.sni, destination.cluster, destination.host] { digest.add(text) }
@@ -225,8 +238,7 @@ public struct HopTraits: Sendable {
       digest.add(endpoint?.ip)
       digest.add(UInt64(endpoint?.port ?? 0))
     }
-    traits.digest = digest.value
-    return traits
+    return digest.value
   }
 
   private mutating func traits(of outcome: Outcome, isHop: Bool) -> OutcomeTraits {

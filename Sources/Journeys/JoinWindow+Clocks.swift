@@ -9,13 +9,12 @@ extension JoinWindow {
 
   /// The two clocks and the stretch of time: a merged log holds lines of many clocks, one per address.
   @inline(__always)
-  static func clocks(_ earlier: Hop, _ later: Hop, _ traits: HopTraits.Tables) -> UInt64 {
+  static func clocks(_ earlier: Hop, _ later: Hop, _ traits: HopTraits.Tables) -> ClockCells.Key {
     let (from, to) = (traits.sources[Int(earlier.source)], traits.sources[Int(later.source)])
     var mixer = Mixer()
     mixer.add(from.log ^ to.log << 32)
     mixer.add(UInt64(UInt32(bitPattern: traits.local(earlier))) << 32 | UInt64(UInt32(bitPattern: to.own)))
-    mixer.add(JoinWindow.minute(earlier))
-    return mixer.value
+    return ClockCells.Key(clocks: mixer.value, minute: JoinWindow.minute(earlier))
   }
 
   func skew(_ earlier: Hop, _ later: Hop) -> Skew { cells.skew(of: JoinWindow.clocks(earlier, later, traits)) }

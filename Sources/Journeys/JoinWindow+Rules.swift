@@ -143,8 +143,12 @@ extension JoinWindow {
   func joinRepeated() {
     let requests = openIns.filter { $0.requestHash != 0 && $0.isHTTP && isOpenLater($0.hop) }
     guard !requests.isEmpty else { return }
+    // Of nearly all other lines the id alone tells that nobody asks for them.
+    var ids = KeyFilter(count: 2 * requests.count)
+    for request in requests { ids.add(request.requestHash) }
     let found = candidates(
-      earlier: outs, { $0.requestHash != 0 && $0.isHTTP ? idKey($0) : 0 }, later: requests, { idKey($0) },
+      earlier: outs, { $0.requestHash != 0 && ids.mayHold($0.requestHash) && $0.isHTTP ? idKey($0) : 0 },
+      later: requests, { idKey($0) },
       fit: { isSameRequest($0, $1) })
     let edges = take(found)
     guard !edges.isEmpty else { return }

@@ -8,7 +8,8 @@ struct Journeys {
 
   func journeys(from: Int64, until: Int64) -> [JoinedHop] {
     var joined: [JoinedHop] = []
-    joined.reserveCapacity(hops.indices.count { isTold($0) })
+    // Room that is not written to takes no memory.
+    joined.reserveCapacity(hops.count)
     // Of each first hop, once it is known; 0 for unknown.
     var digests = [UInt64](repeating: 0, count: hops.count)
     for index in hops.indices {
@@ -74,8 +75,8 @@ struct Journeys {
 
   private func digest(_ hop: Hop) -> UInt64 {
     var mixer = Mixer()
-    mixer.add(traits.sources[Int(hop.source)].digest)
-    mixer.add(traits.destinations[Int(hop.destination)].digest)
+    mixer.add(traits.sourceDigests[Int(hop.source)])
+    mixer.add(traits.destinationDigests[Int(hop.destination)])
     mixer.add(hop.startedAtMs)
     mixer.add(hop.durationMs)
     mixer.add(hop.sent)

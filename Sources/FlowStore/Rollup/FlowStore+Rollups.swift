@@ -10,8 +10,8 @@ struct RollupSizes: Sendable {
   var margin: Int64 = 1 << 17
   /// Rows read at a time by one thread.
   var slice: Int64 = 1 << 17
-  /// Slices of a run.
-  var slices = 8
+  /// Slices of a run, whose rows are in memory together, at 40 bytes each.
+  var slices = 7
   /// Bits of the number of stacks that destinations are divided into, where they are not very many: with fewer stacks, the
   /// rows of one leave the processor's cache; with more, too many blocks of rows are half empty.
   var stackBits = 11

@@ -126,7 +126,7 @@ final class FlowPages: Sendable {
   /// Room for what `forEach` reads at a time, and what one thread knows of rows.
   struct Buffer {
     fileprivate let bytes: UnsafeMutableRawBufferPointer
-    fileprivate let layouts = RowLayouts()
+    let layouts = RowLayouts()
 
     func deallocate() {
       bytes.deallocate()

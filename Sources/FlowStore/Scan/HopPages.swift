@@ -129,7 +129,8 @@ public final class HopPages: Sendable {
             for leaves in pages.stretches(of: span, leaves: 1 << 32) {
               let isRead = pages.forEachPage(in: leaves, buffer) { page in
                 var fits = true
-                let isRead = HopRecord.forEach(in: page, usableSize: pages.usableSize, ids: span) { hop in
+                let isRead = HopRecord.forEach(in: page, usableSize: pages.usableSize, buffer.layouts, ids: span) {
+                  hop in
                   guard request.from <= hop.startedAtMs, hop.startedAtMs < request.until else { return }
                   if request.decidesFrom <= hop.startedAtMs, hop.startedAtMs < request.decidesUntil {
                     decided.add(hop.flow)

@@ -29,14 +29,20 @@ struct RowLayouts {
     var source = Place()
     var destination = Place()
     var outcome = Place()
+    var pathTemplate = Place()
+    var ports = Place()
     var sent = Place()
     var received = Place()
+    var requestHash = Place()
+    var line = Place()
     /// Bytes of the header and all values.
     var length: UInt8 = 0
     var hasSent = false
     var hasReceived = false
   }
 
+  /// Duration, path template, bytes sent and received, and the request's hash.
+  private static let nullable: Set<Int> = [2, 6, 8, 9, 10]
   /// Headers in use at a time; two of a kind take turns.
   private static let count = 512
   private let layouts: UnsafeMutablePointer<Layout>
@@ -80,22 +86,23 @@ struct RowLayouts {
         fixed: type == 9 ? 1 : 0)
       offset += length
       switch column {
-      case 1, 3, 4, 5:
-        guard type != 0 else { return nil }
-        switch column {
-        case 1: layout.startedAtMs = place
-        case 3: layout.source = place
-        case 4: layout.destination = place
-        default: layout.outcome = place
-        }
-      case 2:
-        layout.durationMs = place
-        if type == 0 { layout.durationMs.fixed = -1 }
+      case 1: layout.startedAtMs = place
+      case 2: layout.durationMs = place
+      case 3: layout.source = place
+      case 4: layout.destination = place
+      case 5: layout.outcome = place
+      case 6: layout.pathTemplate = place
+      case 7: layout.ports = place
       case 8: (layout.sent, layout.hasSent) = (place, type != 0)
       case 9: (layout.received, layout.hasReceived) = (place, type != 0)
-      default: break
+      case 10: layout.requestHash = place
+      default: layout.line = place
       }
+      guard type != 0 || nullable.contains(column) else { return nil }
     }
+    // What was not logged.
+    if header.load(fromByteOffset: 1 + 2, as: UInt8.self) == 0 { layout.durationMs.fixed = -1 }
+    if header.load(fromByteOffset: 1 + 6, as: UInt8.self) == 0 { layout.pathTemplate.fixed = -1 }
     layout.length = UInt8(offset)
     return layout
   }
