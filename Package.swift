@@ -1,6 +1,10 @@
 // swift-tools-version:6.1
 import PackageDescription
 
+/// Optimised in a debug build, too: tests put millions of lines and rows through these, and most of their time would go into what the
+/// program that is shipped does not do. Overflows and bounds are checked all the same.
+let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
 /// The house has four floors and arrows only point down; `Tests/ArchitectureTests` holds them.
 ///
 ///     floor 4   gatewatch
@@ -19,8 +23,8 @@ let package = Package(
   ],
   targets: [
     .target(name: "Flows"),
-    .target(name: "AccessLogs", dependencies: ["CLanes", "Flows"]),
-    .target(name: "Journeys", dependencies: ["Flows"]),
+    .target(name: "AccessLogs", dependencies: ["CLanes", "Flows"], swiftSettings: optimised),
+    .target(name: "Journeys", dependencies: ["Flows"], swiftSettings: optimised),
     .target(name: "EgressPolicy", dependencies: ["Flows", .product(name: "Yams", package: "Yams")]),
     .target(
       name: "FlowStore",
@@ -28,7 +32,7 @@ let package = Package(
         "Flows", "CMalloc", .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ],
-      plugins: ["EmbedQueries"]),
+      swiftSettings: optimised, plugins: ["EmbedQueries"]),
     .target(
       name: "Ingestion",
       dependencies: [

@@ -93,6 +93,18 @@ final class Sandbox {
   @discardableResult
   func shell(_ script: String) throws -> Outcome { try run(["/bin/sh", "-c", script]) }
 
+  /// How long a program takes here and now, to be killed somewhere on its way by `timeout`.
+  func seconds(of script: String) throws -> Double {
+    let start = ContinuousClock.now
+    #expect(try shell(script).status == 0)
+    return (ContinuousClock.now - start) / .seconds(1)
+  }
+
+  /// Kills a program at a part of the time that it takes.
+  func shell(_ program: String, killedAt part: Double, of seconds: Double) throws -> Outcome {
+    try shell("timeout -s KILL \(String(format: "%.4f", max(part * seconds, 0.001))) \(program)")
+  }
+
   private func run(
     _ arguments: [String], input: String = "/dev/null", environment: [String: String] = [:]
   ) throws -> Outcome {
