@@ -1,8 +1,8 @@
 // swift-tools-version:6.1
 import PackageDescription
 
-/// Optimised in a debug build, too: tests put millions of lines and rows through these, and most of their time would go into what the
-/// program that is shipped does not do. Overflows and bounds are checked all the same.
+/// Optimised in a debug build, too: tests put millions of lines and rows through these, and most of their time would go into
+/// what the program that is shipped does not do. Overflows and bounds are checked all the same.
 let optimised: [SwiftSetting] = [.unsafeFlags(["-O"], .when(configuration: .debug))]
 
 /// The house has four floors and arrows only point down; `Tests/ArchitectureTests` holds them.

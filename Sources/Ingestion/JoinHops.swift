@@ -25,7 +25,7 @@ public enum JoinHops {
   public static let mostClockMinutes = 400_000
   /// Flows of which the places are committed, and brought into the file, while others are still being joined. About 9 bytes
   /// each.
-  public static let flowsPerCommit: Int64 = 5_000_000
+  public static let flowsPerCommit: Int64 = 2_000_000
   /// Flows from which on it is worth to bring everything into the file, where pages can be read.
   public static let worthPages: Int64 = 50_000
 
