@@ -99,32 +99,9 @@ extension FlowStore {
     }
   }
 
-  /// Writes what joining has found, inside the open transaction: the flows of `decided` that are not in `joined` are
-  /// joined with no other.
-  /// - Parameters:
-  ///   - joined: ascending by flow, as `decided` is, which holds them all.
+  /// Writes what joining has found, inside the open transaction; see `JoinedWriter`.
   public func write(joined: [JoinedHop], of decided: [ClosedRange<Int64>]) throws(StoreError) {
-    guard !decided.isEmpty else { return }
-    try write("hops") { db throws(StoreError) in
-      let blocks = try HopBlockWriter(db)
-      let senders = try SenderWriter(db)
-      var next = 0
-      for span in decided {
-        var first = span.lowerBound
-        let begin = next
-        while first <= span.upperBound {
-          let last = min(span.upperBound, (first / HopBlocks.flows + 1) * HopBlocks.flows - 1)
-          var end = next
-          while end < joined.count, joined[end].flow <= last { end += 1 }
-          try blocks.set(first...last, joined[next..<end])
-          (next, first) = (end, last + 1)
-        }
-        try senders.set(span, joined[begin..<next])
-      }
-      precondition(next == joined.count, "a joined flow is not among those that were decided")
-      try blocks.finish()
-      try senders.finish()
-    }
+    try JoinedWriter(self).write(joined, of: decided)
   }
 
   /// Writes what was learned of clocks, inside the open transaction. The minute with most samples speaks for a pair.

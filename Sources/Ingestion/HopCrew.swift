@@ -47,8 +47,11 @@ struct HopCrew {
     var request: HopRequest
   }
 
-  /// Stretches that each hand has been given at most: a request waits for the store, and a hand should not.
-  private static let ahead = 3
+  /// Finds of each hand that wait to be taken: a commit takes as long as a hand has for several stretches. About 1.4 MB each.
+  private static let waiting = 3
+  /// Stretches that each hand has been given at most, those that wait, too: a request waits for the store, and a hand should
+  /// not.
+  private static let ahead = waiting + 2
 
   /// Joins all stretches, and hands what was found to `take` on the caller's thread, one after the other.
   func join(
@@ -57,8 +60,7 @@ struct HopCrew {
     let group = DispatchGroup()
     let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
     let asks = hands.map { _ in HandOver<Asked>(capacity: HopCrew.ahead) }
-    // A hand is one stretch ahead of what was taken of it.
-    let finds = hands.map { _ in HandOver<Result<Found, StoreError>>(capacity: 1) }
+    let finds = hands.map { _ in HandOver<Result<Found, StoreError>>(capacity: HopCrew.waiting) }
     for (number, hand) in hands.enumerated() {
       let (asks, finds) = (asks[number], finds[number])
       queue.async(group: group) {

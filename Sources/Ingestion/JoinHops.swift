@@ -175,6 +175,7 @@ public enum JoinHops {
   ) throws(StoreError) {
     let joiner = JourneyJoiner(traits)
     let crew = HopCrew(joiner, traits, noted: try store.logsWithClockMinutes(), store, pages)
+    let writer = try JoinedWriter(store)
     var clocks = ClockSkews()
     var minutes = ClockMinuteBuffer(crew.clockMinutes)
     func noteMinutes() throws(StoreError) {
@@ -182,7 +183,7 @@ public enum JoinHops {
     }
     var undone: Int64 = 0
     try crew.join(stretches) { found throws(StoreError) in
-      try store.write(joined: found.joined, of: found.decided)
+      try writer.write(found.joined, of: found.decided)
       clocks.add(found.clocks)
       if !minutes.add(found.clockMinutes) {
         try noteMinutes()

@@ -48,6 +48,7 @@ struct ClockCells {
   /// Gives each pair the number of its cell, made where there is none.
   @inline(__always)
   mutating func number(_ edges: inout [JoinEdge], _ key: (JoinEdge) -> Key) {
+    reserve(keys.count + min(edges.count, ClockCells.mostReserved))
     edges.withUnsafeMutableBufferPointer { edges in
       for index in edges.indices {
         let key = key(edges[index])
@@ -55,6 +56,24 @@ struct ClockCells {
         edges[index].clocks = places[place] >= 0 ? places[place] : add(key, at: place)
       }
     }
+  }
+
+  /// Pods are many, and what one asks for in a minute is little: often every second pair has a cell of its own.
+  private static let mostReserved = 1 << 15
+
+  /// Makes room for so many cells in all.
+  private mutating func reserve(_ count: Int) {
+    guard count * 2 > places.count else { return }
+    keys.reserveCapacity(count)
+    skews.reserveCapacity(count)
+    var size = places.count
+    while size < count * 2 { size *= 2 }
+    spread(over: size)
+  }
+
+  private mutating func spread(over size: Int) {
+    places = Array(repeating: -1, count: size)
+    for index in keys.indices { places[self.place(of: keys[index])] = Int32(truncatingIfNeeded: index) }
   }
 
   /// What is known of all cells, by their numbers.
@@ -69,10 +88,7 @@ struct ClockCells {
     skews.append(Skew())
     places[place] = number
     // At most half full, so that look-ups stay short.
-    if keys.count * 2 > places.count {
-      places = Array(repeating: -1, count: places.count * 2)
-      for index in keys.indices { places[self.place(of: keys[index])] = Int32(truncatingIfNeeded: index) }
-    }
+    if keys.count * 2 > places.count { spread(over: places.count * 2) }
     return number
   }
 

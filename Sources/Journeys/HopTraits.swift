@@ -49,6 +49,21 @@ public struct HopTraits: Sendable {
     var isDeclared = false
   }
 
+  /// What is asked first of the destination of every hop, in a byte: those of a large store stay in the processor's cache.
+  struct DestinationKind: OptionSet {
+    let rawValue: UInt8
+    static let isHTTP = DestinationKind(rawValue: 1)
+    static let hasUpstream = DestinationKind(rawValue: 2)
+
+    init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    init(_ destination: DestinationTraits) {
+      self = []
+      if destination.isHTTP { insert(.isHTTP) }
+      if destination.upstream != 0 { insert(.hasUpstream) }
+    }
+  }
+
   struct OutcomeTraits {
     /// No second view of a flow that another line tells of, and no line of doubtful columns.
     var isHop = false
@@ -61,6 +76,7 @@ public struct HopTraits: Sendable {
 
   private(set) var sources: [SourceTraits] = []
   private(set) var destinations: [DestinationTraits] = []
+  private(set) var destinationKinds: [DestinationKind] = []
   private(set) var outcomes: [OutcomeTraits] = []
   /// By row id: hashes of what sources and destinations are, the same in every store.
   private(set) var sourceDigests: [UInt64] = []
@@ -86,6 +102,7 @@ public struct HopTraits: Sendable {
     for (id, source) in sources { sourceDigests[Int(id)] = HopTraits.digest(of: source) }
     // A gateway that feeds a proxy in its own pod dials from a loopback address that its source does not hold.
     for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
+    destinationKinds = self.destinations.map { DestinationKind($0) }
     for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
     for (id, outcome) in outcomes {
       // Columns that can be read in more than one way prove nothing about another line.
@@ -119,6 +136,7 @@ public struct HopTraits: Sendable {
   struct Tables {
     let sources: UnsafeBufferPointer<SourceTraits>
     let destinations: UnsafeBufferPointer<DestinationTraits>
+    let destinationKinds: UnsafeBufferPointer<DestinationKind>
     let outcomes: UnsafeBufferPointer<OutcomeTraits>
     /// How many texts have numbers, from 1 on.
     let numberCount: Int
@@ -148,11 +166,13 @@ public struct HopTraits: Sendable {
   func withTables<Result>(_ body: (Tables) -> Result) -> Result {
     sources.withUnsafeBufferPointer { sources in
       destinations.withUnsafeBufferPointer { destinations in
-        outcomes.withUnsafeBufferPointer { outcomes in
-          body(
-            Tables(
-              sources: sources, destinations: destinations, outcomes: outcomes, numberCount: numbers.count,
-              hasProxies: hasProxies))
+        destinationKinds.withUnsafeBufferPointer { destinationKinds in
+          outcomes.withUnsafeBufferPointer { outcomes in
+            body(
+              Tables(
+                sources: sources, destinations: destinations, destinationKinds: destinationKinds, outcomes: outcomes,
+                numberCount: numbers.count, hasProxies: hasProxies))
+          }
         }
       }
     }

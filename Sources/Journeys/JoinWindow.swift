@@ -113,7 +113,8 @@ struct JoinWindow {
         ins.append(
           HopEnd(
             requestHash: hops[index].requestHash, hop: Int32(truncatingIfNeeded: index), address: source.pointee.client,
-            port: hops[index].sourcePort, isHTTP: traits.destinations[Int(hops[index].destination)].isHTTP,
+            port: hops[index].sourcePort,
+            isHTTP: traits.destinationKinds[Int(hops[index].destination)].contains(.isHTTP),
             isForwarded: source.pointee.isClientForwarded))
       }
       if takesBoth, let out = JoinWindow.out(hops[index], index, source, traits, part, parts) { outs.append(out) }
@@ -154,13 +155,13 @@ struct JoinWindow {
     _ parts: Int
   ) -> HopEnd? {
     guard source.pointee.hasLater else { return nil }
-    let destination = traits.destinations.baseAddress! + Int(hop.destination)
-    guard destination.pointee.upstream != 0 else { return nil }
+    let kind = traits.destinationKinds[Int(hop.destination)]
+    guard kind.contains(.hasUpstream) else { return nil }
     let address = traits.local(hop)
     guard JoinWindow.part(of: address, parts) == part else { return nil }
     return HopEnd(
       requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: address, port: hop.localPort,
-      isHTTP: destination.pointee.isHTTP, isForwarded: false)
+      isHTTP: kind.contains(.isHTTP), isForwarded: false)
   }
 
   func deallocate() {
