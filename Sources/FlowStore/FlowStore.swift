@@ -177,6 +177,19 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     }
   }
 
+  /// Runs `body` with few pages in SQLite's cache, and gives back those it has: for work that writes each page once, and needs
+  /// the memory itself.
+  public func withSmallCache<Result>(_ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
+    try access { db throws(StoreError) in
+      try db.run("pragma cache_size = -\(FlowStore.smallCacheKiB)")
+      try db.run("pragma shrink_memory")
+    }
+    defer { try? access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.cacheKiB)") } }
+    return try body()
+  }
+
+  private static let smallCacheKiB = 8192
+
   /// A reader may hold the WAL's end back; then the next commit tries again.
   private func checkpointIfLarge(_ db: Database) {
     var status = stat()

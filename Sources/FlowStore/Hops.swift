@@ -135,15 +135,6 @@ extension FlowStore {
     try? access { db throws(StoreError) in sqlite3_db_release_memory(db.sqliteConnection) }
   }
 
-  /// Runs `body` with few pages in SQLite's cache: for work that writes each once, and needs the memory itself.
-  public func withSmallCache<Result>(_ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
-    try access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.smallCacheKiB)") }
-    defer { try? access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.cacheKiB)") } }
-    return try body()
-  }
-
-  private static let smallCacheKiB = 8192
-
   /// Outcomes whose lines are second views of a flow by the present judgement.
   public func secondViews() throws(StoreError) -> Set<Int64> {
     try access { db throws(StoreError) in

@@ -44,12 +44,12 @@ extension FlowStore {
     }
     guard !plan.ranges.isEmpty else { return false }
     // Room for the rows instead of pages.
-    try access { db throws(StoreError) in
-      try db.run("pragma cache_size = -\(RollupPlan.cacheKiB)")
-      try db.run("pragma shrink_memory")
-    }
+    return try withSmallCache { () throws(StoreError) in try makeRuns(of: plan) }
+  }
+
+  /// - Returns: whether rows are left that had a run.
+  private func makeRuns(of plan: RollupPlan) throws(StoreError) -> Bool {
     FreedMemory.giveBack()
-    defer { try? access { db throws(StoreError) in try db.run("pragma cache_size = -\(FlowStore.cacheKiB)") } }
     let builder = RollupBuilder(path: path, plan.groups, plan.keys, plan.sizes)
     var hasDropped = false
     for range in plan.ranges {
@@ -122,9 +122,6 @@ struct RollupPlan {
   let groups: RollupGroups
   let sizes: RollupSizes
   let keys: RollupKeys
-
-  /// Of SQLite's cache while runs are made.
-  static let cacheKiB = 8192
 
   init?(_ db: Database, _ sizes: RollupSizes) throws(StoreError) {
     // Each by itself is a look-up; both together would be a look at every row.

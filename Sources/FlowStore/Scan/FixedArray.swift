@@ -3,21 +3,14 @@
 ///
 /// `@unchecked Sendable`: nothing changes after it is made.
 struct FixedArray<Element: BitwiseCopyable>: @unchecked Sendable {
-  /// Frees the memory with the last copy.
-  private final class Owner {
-    let elements: UnsafeMutableBufferPointer<Element>
-    init(_ elements: UnsafeMutableBufferPointer<Element>) { self.elements = elements }
-    deinit { elements.deallocate() }
-  }
-
-  private let owner: Owner
+  private let owner: OwnedMemory<Element>
   private let base: UnsafeMutablePointer<Element>
   let count: Int
 
   init(_ elements: [Element]) {
     let copy = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(elements.count, 1))
     _ = copy.initialize(from: elements)
-    owner = Owner(copy)
+    owner = OwnedMemory(copy)
     base = copy.baseAddress!
     count = elements.count
   }
@@ -31,4 +24,11 @@ struct FixedArray<Element: BitwiseCopyable>: @unchecked Sendable {
   /// The element of a row id; nil beyond the ends.
   @inline(__always)
   func element(at id: Int64) -> Element? { id >= 0 && id < count ? base[Int(id)] : nil }
+}
+
+/// Frees memory with the last copy of what it belongs to.
+final class OwnedMemory<Element: BitwiseCopyable> {
+  let elements: UnsafeMutableBufferPointer<Element>
+  init(_ elements: UnsafeMutableBufferPointer<Element>) { self.elements = elements }
+  deinit { elements.deallocate() }
 }

@@ -2,14 +2,7 @@
 ///
 /// `@unchecked Sendable`: one thread at a time has it. Copies are one.
 struct SourceSets: @unchecked Sendable {
-  /// Frees the memory with the last copy.
-  private final class Owner {
-    let words: UnsafeMutableBufferPointer<UInt64>
-    init(_ words: UnsafeMutableBufferPointer<UInt64>) { self.words = words }
-    deinit { words.deallocate() }
-  }
-
-  private let owner: Owner
+  private let owner: OwnedMemory<UInt64>
   private let base: UnsafeMutablePointer<UInt64>
   private let destinations: Int
   /// Of each set.
@@ -29,7 +22,7 @@ struct SourceSets: @unchecked Sendable {
     guard !isOver, count <= SourceSets.mostWords else { return nil }
     let words = UnsafeMutableBufferPointer<UInt64>.allocate(capacity: count)
     words.initialize(repeating: 0)
-    owner = Owner(words)
+    owner = OwnedMemory(words)
     base = words.baseAddress!
   }
 
@@ -42,8 +35,8 @@ struct SourceSets: @unchecked Sendable {
 
   /// - Parameter other: of the same request.
   func add(_ other: SourceSets) {
-    precondition(other.owner.words.count == owner.words.count)
-    for index in 0..<owner.words.count { base[index] |= other.base[index] }
+    precondition(other.owner.elements.count == owner.elements.count)
+    for index in 0..<owner.elements.count { base[index] |= other.base[index] }
   }
 
   /// By group of destinations.
