@@ -109,6 +109,13 @@ public struct CoverageRequirement: Sendable, Equatable {
     let name = ([role?.rawValue, log].compactMap { $0 } + ["log"]).joined(separator: " ")
     guard !logs.isEmpty else { return ["coverage: no \(name) was read"] }
     var problems: [String] = []
+    // Of a time of which nothing was read, nothing is known to be as it should.
+    let isRead = logs.contains {
+      $0.firstMs ?? .max < filters.untilMs ?? .max && $0.lastMs ?? .min >= filters.sinceMs ?? .min
+    }
+    if maxGapMs == nil, !isRead, filters.sinceMs != nil || filters.untilMs != nil {
+      problems.append("coverage: no \(name) holds a line of the time asked about")
+    }
     if let maxGapMs { problems += try gaps(over: maxGapMs, in: store, logs, filters, name) }
     if let maxSilenceMs {
       let last = logs.compactMap(\.lastMs).max()
@@ -178,6 +185,7 @@ public struct CoverageRequirement: Sendable, Equatable {
     var path: String
     var read: Int64
     var rejected: Int64
+    var firstMs: Int64?
     var lastMs: Int64?
   }
 
@@ -185,7 +193,7 @@ public struct CoverageRequirement: Sendable, Equatable {
     var logs: [Log] = []
     try store.query(
       """
-      select l.id, l.path, l.read, l.rejected, l.last_ms
+      select l.id, l.path, l.read, l.rejected, l.first_ms, l.last_ms
       from log l
       where (:log is null or lower(l.path) glob lower(:log) or lower(l.path) glob '*/' || lower(:log))
         and (
@@ -204,7 +212,7 @@ public struct CoverageRequirement: Sendable, Equatable {
       logs.append(
         Log(
           id: row[0].integer ?? 0, path: row[1].text ?? "", read: row[2].integer ?? 0, rejected: row[3].integer ?? 0,
-          lastMs: row[4].integer))
+          firstMs: row[4].integer, lastMs: row[5].integer))
     }
     return logs
   }

@@ -13,7 +13,7 @@ struct LogPauses {
   private(set) var gaps: [Pause] = []
 
   /// A pause is no gap up to this long, nor up to this many times the usual one.
-  private static let leastMs: Int64 = 900_000
+  static let leastMs: Int64 = 900_000
   private static let factor: Int64 = 10
 
   /// - Parameter minutes: ascending.

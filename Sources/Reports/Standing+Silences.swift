@@ -76,12 +76,16 @@ extension Standing {
       try countFindings(in: store, filters: Filters(), usingTallies: true)
       try findGaps(in: store)
     }
+    try findUnread(in: store, filters: Filters())
   }
 
   /// What was not read. A log may fall silent because nothing came, so that this alone takes no all-clear away; the
   /// all-clear names it.
   var silences: [String] {
-    var silences: [String] = []
+    var silences = unread.filter { !$0.isAll }.map { unread in
+      let span = "\(Quantities.iso(unread.fromMs)) until \(Quantities.iso(unread.untilMs))"
+      return "no line of \(unread.isOfSidecars ? "a sidecar's" : "any") log is of the time from \(span)"
+    }
     if gaps.logs > 0 {
       let among = gaps.among.map { " among the newest \(Quantities.grouped($0)) flows" } ?? ""
       silences.append(

@@ -29,6 +29,18 @@ public struct Standing: Sendable, Equatable {
   public private(set) var tails: Int64 = 0
   /// No log of a sidecar was read, as far as the roles of all logs are known.
   public private(set) var lacksSidecars = false
+  /// Flows within the limits of time, host and source, second views apart; only counted with the findings.
+  public private(set) var asked: Int64 = 0
+  /// Time asked about of which nothing was read; only looked for with the findings.
+  public internal(set) var unread: [Unread] = []
+  public struct Unread: Sendable, Equatable {
+    /// Of a sidecar, while something else was read; else of any log.
+    public var isOfSidecars: Bool
+    public var fromMs: Int64
+    public var untilMs: Int64
+    /// All of the time asked about.
+    public var isAll: Bool
+  }
   /// Flows handed on to a gateway or proxy whose log was not read for their time; only counted with the findings.
   public internal(set) var nextHopsNotRead: Int64 = 0
   /// Silences of logs that are much longer than usual; only looked for with the findings.
@@ -67,6 +79,7 @@ public struct Standing: Sendable, Equatable {
     var standing = try Standing(of: store, findings: false)
     guard isAsked(by: report.name) else { return standing }
     standing.uncounted = filters
+    try standing.findUnread(in: store, filters: filters)
     try standing.findGaps(in: store, filters: filters)
     return standing
   }
@@ -92,6 +105,7 @@ public struct Standing: Sendable, Equatable {
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     guard findings else { return }
+    try findUnread(in: store, filters: filters)
     try countFindings(in: store, filters: filters, usingTallies: usesTallies)
     try findGaps(in: store, filters: filters)
   }
@@ -133,7 +147,13 @@ public struct Standing: Sendable, Equatable {
   mutating func complete(with found: TalliedFindings?, in store: FlowReader) throws {
     guard let filters = uncounted else { return }
     uncounted = nil
-    if let found { take(found) } else { try countFindings(in: store, filters: filters, usingTallies: true) }
+    if let found {
+      var limits = filters
+      (limits.paths, limits.outcomes) = ([], [])
+      take(found, within: limits)
+    } else {
+      try countFindings(in: store, filters: filters, usingTallies: true)
+    }
   }
 
   mutating func countFindings(in store: FlowReader, filters: Filters, usingTallies: Bool) throws {
@@ -143,23 +163,28 @@ public struct Standing: Sendable, Equatable {
     limits.paths = []
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
-    if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found) }
-    take(TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }))
+    if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
+    take(
+      TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }),
+      within: limits)
   }
 
-  private mutating func take(_ found: TalliedFindings) {
+  private mutating func take(_ found: TalliedFindings, within filters: Filters) {
     var counts: [String: Int64] = [:]
+    asked = 0
     for (what, gap, flows) in found.rows {
+      asked += flows
       if let what { counts[what, default: 0] += flows }
       if gap == "next-hop-not-read" { nextHopsNotRead += flows }
     }
     bypassed = Bypassed(
       flows: counts.removeValue(forKey: "bypass") ?? 0, allowed: counts.removeValue(forKey: "allowed") ?? 0)
-    weigh(counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) })
+    weigh(counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, within: filters)
   }
 
-  private mutating func weigh(_ unproven: [(why: String, flows: Int64)]) {
+  private mutating func weigh(_ unproven: [(why: String, flows: Int64)], within filters: Filters) {
     if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
+    doubts += doubtsOfNothing(within: filters)
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
     for (why, flows) in unproven {
       let count = flows == 1 ? "1 flow" : "\(Quantities.grouped(flows)) flows"
@@ -214,7 +239,6 @@ public struct Standing: Sendable, Equatable {
     )
     select what, gap, count(*) as flows
     from proof
-    where coalesce(what, gap) is not null
     group by what, gap
     order by what, gap
     """
@@ -244,7 +268,7 @@ public struct Standing: Sendable, Equatable {
   /// What was read, for one who hears nothing else while no finding is new.
   var coverageOfSilence: String { lacksSidecars ? "\(coverage); \(Standing.withoutSidecars)" : coverage }
 
-  private static let withoutSidecars =
+  static let withoutSidecars =
     "no log of a sidecar was read: what pods send past the gateway stands in no other log"
 
   /// What speaks against whole logs: signs, no facts.

@@ -36,6 +36,14 @@ public struct WhatIf: Sendable {
     return changes
   }
 
+  /// Why nothing would change, in words: all verdicts stay, or there is no flow to have one.
+  public func unchanged(in store: FlowReader) throws -> String {
+    let query = try QueryHeader.parse(WhatIf.asked, file: "whatif")
+    let isAny = try store.value(query.sql, arguments: filters.arguments(for: query, in: store))?.integer == 1
+    if !isAny, filters != Filters() { return "nothing can be said: \(Standing.nothingRead(within: filters))" }
+    return "no verdict on the stored flows would be another one"
+  }
+
   /// The changes, grouped for people.
   public func report(limit: Int?, notes: [String]) throws(ReportError) -> Report {
     var report = Report(try QueryHeader.parse(WhatIf.listing, file: "whatif"), limit: limit)
@@ -127,7 +135,7 @@ public struct WhatIf: Sendable {
             else ''
           end
         end as after,
-        case when is_refused = 0 then exception_id end as exception_id
+        case when is_refused = 0 and after_allowed = 1 then exception_id end as exception_id
       from compared
     )
     select
@@ -144,6 +152,27 @@ public struct WhatIf: Sendable {
     where change is not null
     group by change, before, after, exception_id, source_id, destination_id
     order by change
+    """
+
+  private static let asked = """
+    -- title: Whether there is any flow to judge
+    -- parameter: since_ms      first millisecond to include (Unix time)
+    -- parameter: until_ms      first millisecond no longer included
+    -- parameter: host          glob over the host, lower case
+    -- parameter: sources       JSON list of source ids
+    -- parameter: path          comma list of paths, by the present verdicts
+    -- parameter: outcome       comma list of outcomes, by the present verdicts
+    select exists (
+      select 1
+      from main.judged_flow p
+      where p.duplicate_view = 0
+        and (:since_ms is null or p.started_at_ms >= :since_ms)
+        and (:until_ms is null or p.started_at_ms < :until_ms)
+        and (:host is null or p.destination_id in (select id from temp.destination where host glob :host))
+        and (:sources is null or p.source_id in (select value from json_each(:sources)))
+        and (:path is null or instr(',' || :path || ',', ',' || p.path || ',') > 0)
+        and (:outcome is null or instr(',' || :outcome || ',', ',' || p.outcome || ',') > 0)
+    )
     """
 
   private static let named =

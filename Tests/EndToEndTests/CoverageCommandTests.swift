@@ -82,6 +82,13 @@ import Testing
     #expect(try run("log=*squid*,max-rejected=0%").hasPrefix("exit code 0\n"))
     #expect(try run("clients=logged").contains("1 client at a gateway or proxy without a log of its own"))
     #expect(try run("max-silence=1h").hasPrefix("exit code 3\n"))
+    // Of a time of which nothing was read, nothing is known to be as it should.
+    for requirement in ["role=forward-proxy", "clients=logged", "next-hops=read", "max-rejected=1%"] {
+      let later = try run(requirement, "--since 2026-11-05")
+      #expect(later.hasPrefix("exit code 3\n"), "\(later)")
+      #expect(later.contains("log holds a line of the time asked about"), "\(later)")
+    }
+    #expect(try run("role=forward-proxy", "--since 2026-11-02T11:00:00Z").hasPrefix("exit code 0\n"))
   }
 
   @Test("alert cannot tell where the coverage is not met: exit 3, and never silence")

@@ -59,6 +59,66 @@ import Testing
     #expect(output.contains("no log of a sidecar was read"), "\(output)")
   }
 
+  @Test("an all-clear is not said of a time, a host or a source of which nothing was read")
+  func nothingRead() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(sidecar(20), to: "sidecar.log")
+    _ = try session.run("gatewatch ingest --policy egress.yaml sidecar.log > i.txt")
+    func report(_ options: String, _ name: String = "bypass") throws -> String {
+      try session.run("gatewatch report \(name) \(options)")
+    }
+    for name in ["bypass", "summary", "unproven"] {
+      for (options, what) in [
+        ("--since 2026-11-05", "time"), ("--until 2026-11-01", "time"),
+        ("--since 2026-11-02T10:00:00Z --until 2026-11-02T11:00:00Z", "time"), ("--host mistyped.example", "host"),
+        ("--source 10.80.3.99", "source"), ("--since 2026-11-02 --source 10.99.0.0/16", "time, source"),
+      ] {
+        let output = try report(options, name)
+        #expect(
+          output.contains(
+            "no bypass is proven, but this is no all-clear: no flow that was read is of the \(what) asked about"),
+          "\(name) \(options): \(output)")
+      }
+    }
+    // What is limited to a way or an end is still an answer about all that was read.
+    #expect(try report("--path passthrough").contains("no bypass found in what was read"))
+    // A time that was read in part names the part that was not.
+    let part = try report("--since 2026-11-02 --until 2026-11-02T09:00:10Z")
+    #expect(
+      part.contains("no line of any log is of the time from 2026-11-02T00:00:00.000Z until 2026-11-02T09:00:00.000Z;"),
+      "\(part)")
+    let behind = try report("--since 2026-11-02T09:00:00Z --until 2026-11-02")
+    #expect(
+      behind.contains(
+        "no line of any log is of the time from 2026-11-02T09:00:19.005Z until 2026-11-03T00:00:00.000Z;"), "\(behind)")
+  }
+
+  @Test("where the sidecars' logs end before the others, each answer says so, and is no all-clear for the time behind")
+  func sidecarsEndEarly() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(sidecar(20), to: "sidecar.log")
+    // Two hours later the gateway still writes what others send it.
+    let gateway =
+      "[2026-11-02T11:00:00.000Z] \"GET /healthz HTTP/1.1\" 200 - direct_response - \"-\" 0 0 0 - \"-\" \"probe\" \"-\" \"10.80.3.232:15021\" \"-\" - - 10.80.3.232:15021 10.80.0.1:50000 - -\n"
+    try session.write(gateway, to: "gateway.log")
+    let output = try session.run(
+      "gatewatch ingest --policy egress.yaml sidecar.log > i.txt; gatewatch ingest --role gateway gateway.log > i.txt; gatewatch report bypass"
+    )
+    #expect(
+      output.contains(
+        "no line of a sidecar's log is of the time from 2026-11-02T09:00:19.005Z until 2026-11-02T11:00:00.000Z"),
+      "\(output)")
+    let later = try session.run("gatewatch report bypass --since 2026-11-02T10:00:00Z")
+    #expect(
+      later.contains(
+        "this is no all-clear: no log of a sidecar was read for the time asked about: what pods send past the gateway stands in no other log"
+      ), "\(later)")
+  }
+
   @Test("the coverage line, with what speaks against a log, stands in every format and in the alert")
   func everywhere() throws {
     let session = try Session()

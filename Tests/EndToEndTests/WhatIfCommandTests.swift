@@ -94,6 +94,31 @@ import Testing
     #expect(rows.count == lines, "\(output)")
   }
 
+  @Test("of a time or a source of which nothing was read, nothing is said; an exception is named only where it allows")
+  func nothingRead() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      Self.fill + """
+        gatewatch whatif --registry-only --since 2026-11-20 | tail -n 1
+        gatewatch whatif --registry-only --source 10.99.0.1 | tail -n 1
+        gatewatch whatif --registry-only --source 10.80.3.12 | tail -n 1
+        """)
+    #expect(
+      output == """
+        nothing can be said: no flow that was read is of the time asked about
+        nothing can be said: no flow that was read is of the source asked about
+        no verdict on the stored flows would be another one
+
+        """, "\(output)")
+    try session.write(
+      Self.other.replacingOccurrences(of: "10.80.3.232", with: "10.80.3.231")
+        + "\n  - { name: any, host: \"*\", owner: o, reason: r, expires: 2099-01-31 }\n", to: "any.yaml")
+    let rows = try session.run("gatewatch whatif --policy any.yaml --format ndjson").split(separator: "\n")
+    #expect(rows.contains { $0.contains("\"change\":\"allowed\"") && !$0.contains("\"allowed_by\":null") })
+    #expect(rows.allSatisfy { $0.contains("\"change\":\"allowed\"") || $0.contains("\"allowed_by\":null") })
+  }
+
   @Test("without another policy there is nothing to suppose, and without a database nothing to ask")
   func refusals() throws {
     let session = try session()

@@ -50,7 +50,7 @@ struct WhatIfCommand: ParsableCommand {
       let changes = try whatIf.compare(in: reader)
       let format = output.format ?? .table
       let report = try whatIf.report(
-        limit: output.limit(for: format, unlimited: false), notes: try notes(changes, reader))
+        limit: output.limit(for: format, unlimited: false), notes: try notes(whatIf, changes, reader))
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
       let standing = try Standing(of: reader, filters: filters, findings: false)
@@ -63,13 +63,13 @@ struct WhatIfCommand: ParsableCommand {
     return try reader.policy().map { try Policy.load(yaml: $0.text, file: $0.file ?? "stored policy") }
   }
 
-  private func notes(_ changes: [WhatIf.Change], _ reader: FlowReader) throws -> [String] {
+  private func notes(_ whatIf: WhatIf, _ changes: [WhatIf.Change], _ reader: FlowReader) throws -> [String] {
     var notes = WhatIf.words.compactMap { word in
       changes.first { $0.word == word.word }.map { change in
         "\(Quantities.grouped(change.flows)) \(change.flows == 1 ? "flow" : "flows") \(word.text)"
       }
     }
-    if notes.isEmpty { notes.append("no verdict on the stored flows would be another one") }
+    if notes.isEmpty { notes.append(try whatIf.unchanged(in: reader)) }
     var pruned: Int64 = 0
     try reader.query("select coalesce(sum(pruned), 0) from log") { pruned = $0[0].integer ?? 0 }
     if pruned > 0 { notes.append("\(Quantities.grouped(pruned)) pruned flows are not among them") }

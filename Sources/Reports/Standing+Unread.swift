@@ -1,0 +1,84 @@
+internal import FlowStore
+internal import Flows
+
+// What was read of the time, the host and the source asked about.
+
+extension Standing {
+  /// The times at the ends of what is asked about of which no log holds a line, or no sidecar's log does though others do;
+  /// shorter ones than a gap are nothing to speak of. Without limits the time is that of all logs.
+  mutating func findUnread(in store: FlowReader, filters: Filters) throws {
+    unread = []
+    guard let firstMs, let lastMs else { return }
+    let from = filters.sinceMs ?? firstMs
+    // Behind the last line nobody says where "until now" ends.
+    let until = filters.untilMs ?? max(lastMs, from)
+    unread = Standing.ends(of: from...max(from, until), outside: firstMs...max(firstMs, lastMs), isOfSidecars: false)
+    guard !lacksSidecars, !unread.contains(where: \.isAll) else { return }
+    let read = max(from, firstMs)...max(from, firstMs, min(until, lastMs))
+    var sidecars: ClosedRange<Int64>?
+    var isKnown = true
+    try store.query(
+      """
+      select coalesce(l.declared_role, g.roles), l.first_ms, l.last_ms
+      from log l
+      left join log_sign g on g.log = l.id
+      where l.stored > 0
+        and l.first_ms is not null
+      order by l.id
+      """
+    ) { row in
+      guard let text = row[0].text, let first = row[1].integer, let last = row[2].integer else {
+        isKnown = false
+        return
+      }
+      let roles = text.split(separator: ",").compactMap { Role(rawValue: String($0)) }
+      guard roles.contains(.sidecar) || roles.contains(.unknown) else { return }
+      let span = first...max(first, last)
+      // Of several, those that reach into the time are what counts.
+      guard let known = sidecars, known.overlaps(read) == span.overlaps(read) else {
+        if sidecars == nil || span.overlaps(read) { sidecars = span }
+        return
+      }
+      sidecars = min(known.lowerBound, span.lowerBound)...max(known.upperBound, span.upperBound)
+    }
+    guard isKnown, let sidecars else { return }
+    unread += Standing.ends(of: read, outside: sidecars, isOfSidecars: true)
+  }
+
+  private static func ends(
+    of asked: ClosedRange<Int64>, outside read: ClosedRange<Int64>, isOfSidecars: Bool
+  ) -> [Unread] {
+    guard asked.overlaps(read) else {
+      return [Unread(isOfSidecars: isOfSidecars, fromMs: asked.lowerBound, untilMs: asked.upperBound, isAll: true)]
+    }
+    var ends: [Unread] = []
+    for (from, until) in [(asked.lowerBound, read.lowerBound), (read.upperBound, asked.upperBound)]
+    where until &- from > LogPauses.leastMs {
+      ends.append(Unread(isOfSidecars: isOfSidecars, fromMs: from, untilMs: until, isAll: false))
+    }
+    return ends
+  }
+
+  /// What stands against an all-clear of which nothing was read: whoever mistypes a name, or asks about a time that no log
+  /// reaches, must not hear that nothing was bypassed.
+  func doubtsOfNothing(within filters: Filters) -> [String] {
+    guard stored > 0 else { return [] }
+    if unread.contains(where: { $0.isAll && $0.isOfSidecars }) {
+      return [
+        "no log of a sidecar was read for the time asked about: what pods send past the gateway stands in no other log"
+      ]
+    }
+    guard asked == 0, filters != Filters() else { return [] }
+    return [Standing.nothingRead(within: filters)]
+  }
+
+  static func nothingRead(within filters: Filters) -> String {
+    var limits: [String] = []
+    if filters.sinceMs != nil || filters.untilMs != nil { limits.append("time") }
+    if filters.host != nil { limits.append("host") }
+    if filters.source != nil { limits.append("source") }
+    if !filters.paths.isEmpty { limits.append("path") }
+    if !filters.outcomes.isEmpty { limits.append("outcome") }
+    return "no flow that was read is of the \(limits.joined(separator: ", ")) asked about"
+  }
+}
