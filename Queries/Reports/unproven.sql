@@ -94,7 +94,7 @@ select
       where o.client_ip = p.client
         and o.from_ms <= p.first_seen - 60000
         and o.until_ms >= p.last_end + 60000
-    ) then 'declare ' || p.client || ' in the policy: its sidecar log was read, and leaves a doubt'
+    ) then 'its sidecar log was read, and leaves a doubt; if ' || p.client || ' has none, say so in the policy (pods, sidecar: false)'
     -- It was read, is whole, and proves nothing all the same: without ports, joined lines do not show that its clock is right.
     when p.path <> 'gateway'
       and exists (
@@ -108,13 +108,16 @@ select
           and s.last_end_ms >= p.last_end + 60000
           and l.rejected = 0
       )
-      then 'log the client''s port at the proxy: its own sidecar log was read, but nothing shows its clock; or declare ' || p.client
-        || ' in the policy'
+      then 'log the client''s port at the proxy: its own sidecar log was read, but nothing shows its clock; or, if '
+        || p.client || ' has none, say so in the policy (pods, sidecar: false)'
     else
       'read the ' || case when p.path = 'gateway' then 'sidecar log of ' else 'log of the proxy at ' end || p.client
         -- A minute later: see judged_flow.
         || coalesce(' past ' || strftime('%Y-%m-%dT%H:%M:%SZ', (p.last_end + 60999) / 1000, 'unixepoch'), '')
-        || ', or declare it in the policy'
+        || case
+          when p.path = 'gateway' then ', or, if it has none, say so in the policy (pods, sidecar: false)'
+          else ', or say in the policy what it is: a gateway, or a pod with sidecar: false'
+        end
   end as proof
 from place p
 order by p.flows desc, p.why, p.source, p.host, p.port, p.path, p.assumption;

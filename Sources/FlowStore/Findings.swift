@@ -95,18 +95,25 @@ extension FlowStore {
     }
   }
 
-  /// Of the findings with these keys, those that are known.
-  public func findings(among keys: Set<StoredFinding.Key>) throws(StoreError) -> [StoredFinding] {
+  /// Of the findings with these keys, those that are known; and all of some kinds.
+  public func findings(
+    among keys: Set<StoredFinding.Key>, andOf kinds: Set<String> = []
+  ) throws(StoreError) -> [StoredFinding] {
     try access { db throws(StoreError) in
       var findings: [StoredFinding] = []
       let row = try db.statement(
         "select \(StoredFinding.columns) from finding where kind = ? and source = ? and host = ? and port = ?")
-      for key in keys {
+      for key in keys where !kinds.contains(key.kind) {
         row.bind(key.kind, at: 1)
         row.bind(key.source, at: 2)
         row.bind(key.host, at: 3)
         row.bind(key.port, at: 4)
         while try row.step() { findings.append(StoredFinding(row)) }
+      }
+      let rows = try db.statement("select \(StoredFinding.columns) from finding where kind = ?")
+      for kind in kinds {
+        rows.bind(kind, at: 1)
+        while try rows.step() { findings.append(StoredFinding(rows)) }
       }
       return findings
     }

@@ -25,7 +25,7 @@ struct AlertLedgerTests {
       var rules = AlertLedger.Rules(now: noon + step.hours * hour)
       rules.blockedThreshold = threshold
       let result = AlertLedger.step(
-        known: Array(known.values), seen: step.seen, isComplete: step.isComplete, rules: rules)
+        known: Array(known.values), seen: step.seen, complete: step.isComplete ? .all : .newFlows, rules: rules)
       for finding in result.changed { known[finding.key] = finding }
       return result.told.map(\.cause)
     }
@@ -39,6 +39,25 @@ struct AlertLedgerTests {
         (0, [more], false), (1, [more], false), (23, [more], false), (24, [more], false), (48, [more], false),
         (71, [more], false), (72, [more], false), (73, [], false), (300, [], false),
       ]) == [[.new], [], [], [.ongoing], [], [], [.ongoing], [], []])
+  }
+
+  @Test(
+    "of claims all flows are looked at, of other kinds the new ones: counts of both are right, and what was refuted is closed"
+  )
+  func claims() {
+    let claim = seen(3, kind: "no-sidecar")
+    let first = AlertLedger.step(known: [], seen: [claim, seen(5)], complete: .all, rules: .init(now: noon))
+    let second = AlertLedger.step(
+      known: first.changed, seen: [seen(4, kind: "no-sidecar"), seen(4, kind: "squid-direct"), seen(2)],
+      complete: .claimsAndNewFlows, rules: .init(now: noon + hour))
+    #expect(second.told.map(\.finding.key.kind) == ["squid-direct"])
+    #expect(
+      second.changed.map { "\($0.key.kind) \($0.count)" } == ["no-sidecar 4", "passthrough 7", "squid-direct 4"])
+    let third = AlertLedger.step(
+      known: second.changed, seen: [seen(4, kind: "squid-direct")], complete: .claimsAndNewFlows,
+      rules: .init(now: noon + 2 * hour))
+    #expect(third.told.isEmpty)
+    #expect(third.changed.map { "\($0.key.kind) \($0.state)" } == ["no-sidecar closed"])
   }
 
   @Test("looking at everything again without more flows tells nothing")

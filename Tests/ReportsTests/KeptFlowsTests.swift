@@ -69,7 +69,7 @@ struct KeptFlowsTests {
       func seen(_ reader: FlowReader) throws -> [StoredFinding] {
         let run = AlertRun(queries: [query], rules: .init(now: noon))
         let seen = try run.observations(in: reader, after: nil)
-        return AlertLedger.step(known: [], seen: seen, isComplete: true, rules: .init(now: noon)).changed
+        return AlertLedger.step(known: [], seen: seen, complete: .all, rules: .init(now: noon)).changed
           .sorted { ($0.key.source, $0.key.host, $0.key.port) < ($1.key.source, $1.key.host, $1.key.port) }
       }
       #expect(try seen(other) == seen(reader), "\(query.name)")

@@ -180,7 +180,7 @@ struct TallyTests {
         var run = AlertRun(queries: [query], rules: .init(now: noon))
         run.usesTallies = usingTallies
         let seen = try run.observations(in: reader, after: nil)
-        let step = AlertLedger.step(known: [], seen: seen, isComplete: true, rules: .init(now: noon))
+        let step = AlertLedger.step(known: [], seen: seen, complete: .all, rules: .init(now: noon))
         senders.append(step.told.map { "\($0.finding.key) \($0.senders.sorted())" })
         return step.changed
       }
@@ -216,7 +216,7 @@ struct TallyTests {
       var alert = AlertReport()
       let seen = try run.observations(in: reader, after: nil)
       alert.add(
-        AlertLedger.step(known: [], seen: seen, isComplete: true, rules: .init(now: noon)).told, isFirstRun: true)
+        AlertLedger.step(known: [], seen: seen, complete: .all, rules: .init(now: noon)).told, isFirstRun: true)
       let kinds = alert.groups.flatMap { group in group.ways.map { [group.kind, $0.around, $0.reason] } }
       #expect(Set(kinds.filter { $0.last != "" }) == told)
       #expect(alert.text.contains("\n      around the sidecar: client-has-no-sidecar\n"))

@@ -106,19 +106,38 @@ public struct AlertLedger: Sendable {
     "one-address-many-names",
   ]
 
-  /// - Parameter isComplete: all flows were looked at, not only those since the last run; then counts replace what was
-  ///   known, and what was not seen is no finding any more.
+  /// Kinds of bypass that no line proves by itself: lines that are read later prove them, or refute them, so that they
+  /// come and go without a new flow of their own.
+  public static let claims: Set<String> = Set(
+    [Bypass.noSidecar, .sniProxyDirect, .squidDirect].map(\.rawValue))
+
+  /// What was looked at of a kind: all flows, or those since the last run.
+  public struct Completeness: Sendable {
+    /// nil: all kinds.
+    var kinds: Set<String>?
+
+    public static let all = Completeness(kinds: nil)
+    public static let newFlows = Completeness(kinds: [])
+    /// New flows, and all of those that other lines prove.
+    public static let claimsAndNewFlows = Completeness(kinds: claims)
+
+    func holds(_ kind: String) -> Bool { kinds?.contains(kind) ?? true }
+  }
+
+  /// - Parameter complete: of which kinds all flows were looked at; of these, counts replace what was known, and what was
+  ///   not seen is no finding any more.
   public static func step(
-    known: [StoredFinding], seen: [Observation], isComplete: Bool, rules: Rules
+    known: [StoredFinding], seen: [Observation], complete: Completeness, rules: Rules
   ) -> Step {
     let known = Dictionary(known.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
     var step = Step()
     var seenKeys: Set<StoredFinding.Key> = []
     let seen = merged(seen)
-    let refusals = newRefusals(known: known, seen: seen, isComplete: isComplete)
+    let refusals = newRefusals(known: known, seen: seen, isComplete: complete.holds(blocked))
 
     for observation in seen {
       seenKeys.insert(observation.key)
+      let isComplete = complete.holds(observation.key.kind)
       let before = known[observation.key]
       var finding = before ?? StoredFinding(key: observation.key, severity: Severity.info.rawValue)
       finding.count = isComplete ? observation.flows : saturated(finding.count, observation.flows)
@@ -148,8 +167,8 @@ public struct AlertLedger: Sendable {
       if finding != before { step.changed.append(finding) }
     }
 
-    guard isComplete else { return step }
-    for (key, before) in known where !seenKeys.contains(key) && before.state != .closed {
+    for (key, before) in known
+    where !seenKeys.contains(key) && before.state != .closed && complete.holds(key.kind) {
       // A host once met stays known, whatever became of its flows.
       guard key.kind != newHost else { continue }
       var finding = before

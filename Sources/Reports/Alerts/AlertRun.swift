@@ -60,12 +60,14 @@ public struct AlertRun: Sendable {
     let before = try store.alertMark()
     let mark = try store.presentAlertMark()
     let after = AlertRun.lowerBound(before: before, present: mark)
-    if after == nil { store.settle() }
-    let seen = try observations(in: reader, after: after)
+    let complete = try AlertRun.completeness(after: after, in: reader)
+    if complete.kinds != [] { store.settle() }
+    let seen = try observations(in: reader, after: after, complete: complete)
     // Where only new flows were looked at, only what they show can change.
-    let known = try after == nil ? store.findings() : store.findings(among: Set(seen.map(\.key)))
-    let step = AlertLedger.step(
-      known: known, seen: seen, isComplete: after == nil, rules: rules)
+    let known =
+      try after == nil
+      ? store.findings() : store.findings(among: Set(seen.map(\.key)), andOf: complete.kinds ?? [])
+    let step = AlertLedger.step(known: known, seen: seen, complete: complete, rules: rules)
     // What was never judged says nothing yet: neither that something is new nor that something is gone.
     guard standing.isJudged else {
       try tell(report)
@@ -92,46 +94,69 @@ public struct AlertRun: Sendable {
     return before.flow
   }
 
-  func observations(in reader: FlowReader, after: Int64?) throws -> [Observation] {
+  /// What is to be looked at whole: where a client of a gateway or a proxy may be called a bypass by lines that are read later,
+  /// flows that were looked at long ago become findings.
+  static func completeness(after: Int64?, in reader: FlowReader) throws -> AlertLedger.Completeness {
+    guard after != nil else { return .all }
+    let isAny = try reader.value("select exists (select 1 from route_verdict where claim is not null)")?.integer == 1
+    return isAny ? .claimsAndNewFlows : .newFlows
+  }
+
+  func observations(
+    in reader: FlowReader, after: Int64?, complete: AlertLedger.Completeness = .newFlows
+  ) throws -> [Observation] {
     var seen: [Observation] = []
     for query in queries {
-      if after == nil, usesTallies, let all = try TalliedAlerts.observations(of: query, in: reader) {
-        seen += all
+      guard after != nil else {
+        seen += try observations(of: query, in: reader)
         continue
       }
-      var order: [Int] = []
-      var more: [Int?] = []
-      try reader.query(
-        query.sql, arguments: query.takes("after") ? ["after": Value(after)] : [:],
-        columns: { names in
-          order = try AlertRun.columns.map { name in
-            guard let index = names.firstIndex(of: name) else {
-              throw ReportError(
-                file: query.file, "has no column \"\(name)\"",
-                help: "an alert query answers with \(AlertRun.columns.joined(separator: ", "))")
-            }
-            return index
-          }
-          more = AlertRun.optionalColumns.map { names.firstIndex(of: $0) }
-        },
-        row: { row in
-          let values = order.map { row[$0] }
-          guard let severity = Severity(rawValue: values[1].text ?? "") else {
-            throw ReportError(
-              file: query.file, "severity \"\(TerminalText.safe(values[1].text ?? "NULL"))\" is not known",
-              help: "answer with info, warning or critical")
-          }
-          seen.append(
-            Observation(
-              key: .init(
-                kind: values[0].text ?? query.name, source: values[2].text ?? "", host: values[3].text ?? "",
-                port: values[4].integer ?? 0),
-              severity: severity, flows: values[5].integer ?? 0, firstSeenMs: values[6].integer,
-              lastSeenMs: values[7].integer,
-              ways: BypassedWay(around: more[0].flatMap { row[$0].text }, reason: more[1].flatMap { row[$0].text })
-                .map { [$0] } ?? [], sender: more[2].flatMap { row[$0].text }))
-        })
+      let new = try observations(of: query, in: reader, after: after)
+      guard query.name == "bypass", complete.kinds != [] else {
+        seen += new
+        continue
+      }
+      seen += new.filter { !complete.holds($0.key.kind) }
+      seen += try observations(of: query, in: reader).filter { complete.holds($0.key.kind) }
     }
+    return seen
+  }
+
+  private func observations(of query: Query, in reader: FlowReader, after: Int64? = nil) throws -> [Observation] {
+    if after == nil, usesTallies, let all = try TalliedAlerts.observations(of: query, in: reader) { return all }
+    var seen: [Observation] = []
+    var order: [Int] = []
+    var more: [Int?] = []
+    try reader.query(
+      query.sql, arguments: query.takes("after") ? ["after": Value(after)] : [:],
+      columns: { names in
+        order = try AlertRun.columns.map { name in
+          guard let index = names.firstIndex(of: name) else {
+            throw ReportError(
+              file: query.file, "has no column \"\(name)\"",
+              help: "an alert query answers with \(AlertRun.columns.joined(separator: ", "))")
+          }
+          return index
+        }
+        more = AlertRun.optionalColumns.map { names.firstIndex(of: $0) }
+      },
+      row: { row in
+        let values = order.map { row[$0] }
+        guard let severity = Severity(rawValue: values[1].text ?? "") else {
+          throw ReportError(
+            file: query.file, "severity \"\(TerminalText.safe(values[1].text ?? "NULL"))\" is not known",
+            help: "answer with info, warning or critical")
+        }
+        seen.append(
+          Observation(
+            key: .init(
+              kind: values[0].text ?? query.name, source: values[2].text ?? "", host: values[3].text ?? "",
+              port: values[4].integer ?? 0),
+            severity: severity, flows: values[5].integer ?? 0, firstSeenMs: values[6].integer,
+            lastSeenMs: values[7].integer,
+            ways: BypassedWay(around: more[0].flatMap { row[$0].text }, reason: more[1].flatMap { row[$0].text })
+              .map { [$0] } ?? [], sender: more[2].flatMap { row[$0].text }))
+      })
     return seen
   }
 
