@@ -4,7 +4,7 @@
 --                      has a gap there: a gap of coverage
 --   next-hop-missing   it was, and does not tell of this flow: something failed there, or was lost on the way
 -- `confidence`: certain, where no log of that proxy was read at all for this time; likely, where a log shows that it is that
--- proxy's, and no line in it could be this flow; else hint. A flow whose connection is in the log of the next hop is not missing, though nobody can tell which line is its.
+-- proxy's, and no line in it could be this flow, also none whose client a header alone names; else hint. A flow whose connection is in the log of the next hop is not missing, though nobody can tell which line is its.
 -- Flows of which joining has not been done yet are left out. `gap` is what judged_flow says before logs are looked at.
 create view missing_hop_flow as
 with candidate as materialized (
@@ -48,7 +48,13 @@ gap as materialized (
 -- Lines that were received, and whose earlier hop is not known.
 lone as materialized (
   select
-    case when s.client_ip = '::1' or s.client_ip glob '127.*' then 'loopback' else s.client_ip end as client,
+    -- Whom a header names says nothing of who connected: it may have been anybody.
+    case
+      when s.client_forwarded = 1 then null
+      when s.client_ip = '::1' or s.client_ip glob '127.*' then 'loopback'
+      else s.client_ip
+    end as client,
+    nullif(nullif(s.proxy_ip, '0.0.0.0'), '::') as address,
     coalesce(s.namespace, '') || '/' || s.pod as pod,
     j.source_port,
     j.role,
@@ -121,7 +127,7 @@ found as materialized (
     exists (
       select 1
       from lone n
-      where (n.client = w.client or n.client = w.upstream_ip)
+      where (n.client = w.client or n.client = w.upstream_ip or n.client is null and coalesce(n.address, w.upstream_ip) = w.upstream_ip)
         and (w.client <> 'loopback' or n.pod is null or w.pod is null or n.pod = w.pod)
         and (n.source_port = 0 or c.local_port = 0)
         and n.role = c.next_hop

@@ -117,6 +117,28 @@ import Testing
       required.contains("  read: 1 log (1 sidecar), 121 lines read") && required.contains(sentence), "\(required)")
   }
 
+  @Test("a line whose client a header alone names may be the next hop: nothing is called lost on its account")
+  func forwardedClient() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try scene(session, lost: [600])
+    // The gateway believes X-Forwarded-For, and logs who that names in place of who connected.
+    let forwarded = gateway(600).replacingOccurrences(of: " 10.80.3.11:20600 - -", with: " 1.2.3.4:0 - -")
+    #expect(forwarded.contains("1.2.3.4:0"))
+    try session.write(forwarded, to: "forwarded.log")
+    let found = try rows(
+      session.run("gatewatch ingest --policy egress.yaml *.log > i.txt; gatewatch report missing-hops --format ndjson"))
+    let row = try #require(found.first)
+    #expect(row["confidence"] as? String == "hint", "\(row)")
+    #expect(
+      (row["evidence"] as? String)?.hasSuffix("one of its lines without an earlier hop may be it, none is shown to be")
+        == true, "\(row)")
+    let explained = try session.run("gatewatch explain sidecar.log:61")
+    #expect(
+      explained.contains("forwarded.log:1, of which no earlier hop is known, may be it: nothing shows that it is"),
+      "\(explained)")
+  }
+
   @Test("where the gateway's log ends early, or has a gap, what was handed on then was not read")
   func partlyRead() throws {
     let session = try Session()

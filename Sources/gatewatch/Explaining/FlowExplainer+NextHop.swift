@@ -100,7 +100,10 @@ extension FlowExplainer {
       hop.shownBy.append("\(log.path) holds lines\(near), and none that is joined to this one")
     }
     hop.gap = isMissing ? "next-hop-missing" : "next-hop-not-read"
-    if isMissing {
+    if isMissing, let line = try perhaps(flow, address, client, pod: pod, role: role, endedAt: ended) {
+      hop.shownBy.append("\(line), of which no earlier hop is known, may be it: nothing shows that it is")
+      hop.shownBy.append("else something failed there, or its line was lost on the way")
+    } else if isMissing {
       hop.shownBy.append("either something failed there, or its line was lost on the way")
     }
     return hop
@@ -175,6 +178,46 @@ extension FlowExplainer {
         and j.outcome <> 'noise'
         and j.started_at_ms between :from and :until
       order by j.started_at_ms, j.id
+      limit 1
+      """, arguments: arguments
+    ) { place = "\($0[0].text ?? ""):\($0[1].integer ?? 0)" }
+    return place
+  }
+
+  /// A line of the next hop that could be this flow, though nothing shows that it is.
+  private func perhaps(
+    _ flow: FlowExplanation, _ address: String?, _ client: String?, pod: String?, role: String, endedAt ended: Int64
+  ) throws -> String? {
+    guard let client else { return nil }
+    var arguments = minutes(ended - max(flow.duration ?? 0, 0), ended, around: 1)
+    arguments["flow"] = .integer(flow.id)
+    arguments["client"] = .text(client)
+    arguments["address"] = Value(address)
+    arguments["pod"] = Value(pod)
+    arguments["role"] = .text(role)
+    arguments["ended"] = .integer(ended)
+    arguments["slack"] = .integer(FlowExplainer.clockSlackMs)
+    var place: String?
+    try reader.query(
+      """
+      select l.path, j.line
+      from judged_flow j
+      join source s on s.id = j.source_id
+      join log l on l.id = j.log_id
+      where \(FlowExplainer.near("j.id"))
+        and j.role = :role
+        and case
+          when s.client_forwarded = 1 then coalesce(nullif(nullif(s.proxy_ip, '0.0.0.0'), '::'), :address) = :address
+          when :client <> 'loopback' then s.client_ip in (:client, :address)
+          else (s.client_ip = '::1' or s.client_ip glob '127.*')
+            and (s.pod is null or :pod is null or coalesce(s.namespace, '') || '/' || s.pod = :pod)
+        end
+        and (j.source_port = 0 or (select local_port from judged_flow where id = :flow) = 0)
+        and coalesce(j.journey_place, 0) & 9 = 0
+        and j.duplicate_view = 0
+        and j.outcome <> 'noise'
+        and j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) between :ended - :slack and :ended + :slack
+      order by abs(j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) - :ended), j.id
       limit 1
       """, arguments: arguments
     ) { place = "\($0[0].text ?? ""):\($0[1].integer ?? 0)" }
