@@ -238,12 +238,25 @@ struct TopologyEvidenceTests {
     record.look(at: [1_500, 3_500])
     for (span, expected) in [
       ((Int64(1_100), Int64(1_200)), "shop/web-1"), ((3_100, 9_000), "batch/job-1"),
-      ((1_100, 3_100), "batch/job-1 (ambiguous)"), ((100, 900), nil),
+      ((1_100, 3_100), "batch/job-1 or shop/web-1"), ((100, 900), nil),
     ] as [((Int64, Int64), String?)] {
       let facts = facts(record, log: span)
       facts.add(squid(client: "10.80.3.50"), to("203.0.113.5:443"))
       #expect(name(facts, 0) == expected)
     }
+  }
+
+  @Test("of an address that many workloads had, three are named and the others counted")
+  func namesOfMany() {
+    var record = ClusterRecord()
+    for (number, name) in ["a", "b", "c", "d", "e"].enumerated() {
+      let start = Int64(number + 1) * 1_000
+      record.add([.pod(name, in: "shop", "10.80.3.50", started: start)], from: start + 500, until: start + 500)
+      record.look(at: [start + 500])
+    }
+    let facts = facts(record, log: (1_100, 9_000))
+    facts.add(squid(client: "10.80.3.50"), to("203.0.113.5:443"))
+    #expect(name(facts, 0) == "shop/e or shop/d or shop/c or 2 others")
   }
 
   @Test("pods of one workload that follow each other are no ambiguity, and a node is a node")

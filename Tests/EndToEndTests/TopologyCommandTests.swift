@@ -135,6 +135,30 @@ import Testing
     #expect(output.contains("nothing imported matches"))
   }
 
+  @Test("who had an address at a time is shown as verdicts have it, also between two snapshots")
+  func showAt() throws {
+    let session = try Session()
+    defer { session.remove() }
+    func pod(_ name: String, started: String) -> String {
+      #"{"kind":"List","items":[{"kind":"Pod","apiVersion":"v1","metadata":{"name":"\#(name)","namespace":"shop","creationTimestamp":"\#(started)"},"spec":{"containers":[{"name":"app"}]},"status":{"phase":"Running","startTime":"\#(started)","podIP":"10.80.3.72"}}]}"#
+    }
+    try session.write(pod("one", started: "2026-11-02T08:00:00Z"), to: "one.json")
+    try session.write(pod("two", started: "2026-11-02T09:05:00Z"), to: "two.json")
+    _ = try session.run(
+      """
+      gatewatch topology import --at 2026-11-02T09:00:00Z one.json > t.txt
+      gatewatch topology import --at 2026-11-02T09:10:00Z two.json > t.txt
+      """)
+    for (time, name) in [
+      ("07:59:59", nil), ("08:30:00", "one"), ("09:01:00", "one"), ("09:04:59", "one"), ("09:05:00", "two"),
+      ("11:00:00", "two"),
+    ] {
+      let output = try session.run(
+        "gatewatch topology show --address 10.80.3.72 --at 2026-11-02T\(time)Z --format csv | cut -d, -f3 | tail -n +2")
+      #expect(output.split(whereSeparator: \.isNewline).map(String.init) == (name.map { [$0] } ?? []), "\(time)")
+    }
+  }
+
   @Test("a file that cannot be read is named with line and path, and the others are stored")
   func badFiles() throws {
     let session = try session()

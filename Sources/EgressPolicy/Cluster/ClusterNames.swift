@@ -2,11 +2,13 @@ internal import Flows
 
 /// Names for addresses, by the time of the log that holds the lines: `namespace/workload`, or `node/NAME`.
 ///
-/// A source of lines has one name. Where its address was of several workloads while its log was written, the latest one
-/// stands for all of them and `(ambiguous)` says so; several pods of one workload are no ambiguity. A log that says
-/// which pod wrote it needs no address.
+/// A source of lines has one name. Where its address was of several workloads while its log was written, the name is that of
+/// all of them, the latest one first: `shop/web or batch/job`. One alone would be blamed for what another did. Several pods
+/// of one workload are one. A log that says which pod wrote it needs no address.
 struct ClusterNames {
-  static let ambiguous = " (ambiguous)"
+  static let or = " or "
+  /// Workloads that are named; the others are counted.
+  static let named = 3
 
   private let history: ClusterHistory?
   private let spans: [Int64: LogSpan]
@@ -24,9 +26,14 @@ struct ClusterNames {
     }
     guard let address, let span = spans[log] else { return nil }
     let holders = history.holders(of: address, from: span.firstMs, until: span.lastMs)
-    guard let last = holders.last else { return history.nodes[address].map { "node/\($0)" } }
-    let names = Set(holders.map { ClusterHistory.name(of: history.objects[$0.object]) })
-    let name = ClusterHistory.name(of: history.objects[last.object])
-    return names.count == 1 ? name : name + ClusterNames.ambiguous
+    guard !holders.isEmpty else { return history.nodes[address].map { "node/\($0)" } }
+    var names: [String] = []
+    for holder in holders.reversed() {
+      let name = ClusterHistory.name(of: history.objects[holder.object])
+      if !names.contains(name) { names.append(name) }
+    }
+    guard names.count > ClusterNames.named else { return names.joined(separator: ClusterNames.or) }
+    let others = "\(names.count - ClusterNames.named) others"
+    return (names.prefix(ClusterNames.named) + [others]).joined(separator: ClusterNames.or)
   }
 }

@@ -69,6 +69,10 @@ public struct Filters: Sendable, Equatable {
         case when shape like 'outbound%' or shape = 'not-sent' then proxy_ip end as proxy,
         :glob is not null and (
           name glob :glob
+          -- One of several who had the address.
+          or name glob :glob || ' or *'
+          or name glob '* or ' || :glob
+          or name glob '* or ' || :glob || ' or *'
           or pod glob :glob
           or namespace || '/' || pod glob :glob
           or (client_forwarded = 0 and client_ip glob :glob)

@@ -219,8 +219,38 @@ struct TopologyShow: ParsableCommand {
     where (:kinds is null or instr(',' || :kinds || ',', ',' || o.kind || ',') > 0)
       and (:namespace is null or o.namespace = :namespace)
       and (:name is null or o.name glob :name or o.workload glob :name)
-      and (:at is null or (s.first_ms <= :at and s.last_ms >= :at)
-        or (o.started_ms <= :at and s.last_ms >= :at))
+      -- As verdicts have it: from its start until a snapshot does not hold it any more, or a later pod has its address.
+      and (
+        :at is null
+        or (
+          min(coalesce(o.started_ms, s.first_ms), s.first_ms) <= :at
+          and (o.ended_ms is null or o.ended_ms > :at)
+          and not exists (
+            select 1
+            from topology_moment m
+            where m.kind = o.kind
+              and (m.namespace is null or m.namespace = o.namespace)
+              and m.at_ms > s.last_ms
+              and m.at_ms <= :at
+          )
+          and not exists (
+            select 1
+            from topology_object n
+            join topology_sighting t on t.object = n.id
+            where o.kind = 'pod'
+              and n.kind = 'pod'
+              and n.id <> o.id
+              and n.host_network = 0
+              and coalesce(n.started_ms, t.first_ms) > coalesce(o.started_ms, s.first_ms)
+              and coalesce(n.started_ms, t.first_ms) <= :at
+              and exists (
+                select 1
+                from json_each(n.addresses) a
+                join json_each(o.addresses) b on b.value = a.value
+              )
+          )
+        )
+      )
       and (:address is null or exists (select 1 from json_each(o.addresses) where value = :address))
     order by o.kind, o.namespace, o.name, s.first_ms, o.id
     """
