@@ -1,6 +1,7 @@
 -- Flows to destinations with a sign of spoofing, one row for each sign: see suspicious_destination. A client's choice of an address
 -- counts where the sidecar sent traffic there itself. Left out are traffic inside the mesh, what a policy refused (it is in
--- blocked_flow), probes, second views of a flow, and lines that can be read in more than one way: those accuse nobody.
+-- blocked_flow), what a proxy answered itself and sent nowhere (as it does a probe of its own address), probes, second views
+-- of a flow, and lines that can be read in more than one way: those accuse nobody.
 create view suspicious_flow as
 with sign as materialized (
   select destination_id, kind, confidence, address, evidence, known_from_ms, known_until_ms
@@ -38,6 +39,7 @@ where j.destination_id in (select destination_id from sign)
   and j.never_clears = 0
   and j.path <> 'internal'
   and j.outcome not in ('blocked', 'noise')
+  and not (j.path = 'none' and j.outcome = 'ok')
   and (
     d.kind not in ('authority-address', 'one-address-many-names')
     or (j.role = 'sidecar' and j.path in ('direct', 'passthrough', 'unknown'))

@@ -41,6 +41,21 @@ import Testing
     }.sorted()
   }
 
+  @Test("what a proxy answers itself, as a probe of its own address, is no sign; the same name sent on is one")
+  func answeredItself() throws {
+    let session = try Session()
+    defer { session.remove() }
+    func line(_ upstream: String, _ details: String) -> String {
+      "[2026-11-02T09:00:00.000Z] \"GET /healthz HTTP/1.1\" 200 - \(details) - \"-\" 0 0 0 - \"-\" \"kube-probe/1.31\" \"-\" \"10.80.3.232:8080\" \"\(upstream)\" - \(upstream == "-" ? "-" : "10.80.3.232:40000") 10.80.3.232:8080 10.80.0.1:50000 - -\n"
+    }
+    #expect(try signs(session, line("-", "direct_response"), "--role gateway") == [])
+    try session.write("", to: "proxy.log")
+    #expect(
+      try signs(session, line("203.0.113.9:80", "via_upstream"), "--role gateway") == [
+        "ip-literal likely 203.0.113.9 203.0.113.9"
+      ])
+  }
+
   @Test("signs that real proxies logged are listed by kind and confidence; alert tells all but the hints, once")
   func realProxies() throws {
     let session = try Session()
