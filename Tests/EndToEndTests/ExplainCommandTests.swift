@@ -45,6 +45,18 @@ import Testing
     }
   }
 
+  @Test("a finding that the reports name without a port is found without one")
+  func findingWithoutPort() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let scenario = "SampleLogs/scenarios/no-sidecar-at-sni-proxy"
+    _ = try session.run("gatewatch ingest \(scenario)/*.log --policy \(scenario)/policy.yaml > ingest.txt")
+    for port in ["", ":", ":0"] {
+      let output = try session.run("gatewatch explain sni-proxy-direct:legacy:www.wild.example\(port)")
+      #expect(output.hasPrefix("finding sni-proxy-direct from legacy to www.wild.example\n"), "\(output)")
+    }
+  }
+
   @Test("the policy's entry behind a verdict is named by file and line, and the exception that allows a bypass")
   func policyEntries() throws {
     let session = try session()

@@ -168,7 +168,7 @@ struct ExplainLookup {
       throw ReportError(
         "no finding \(TerminalText.safe("\(kind):\(rest)"))",
         help:
-          "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them; SOURCE of new-host is empty"
+          "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them, without :PORT where they name none; SOURCE of new-host is empty"
       )
     }
   }
@@ -185,14 +185,21 @@ struct ExplainLookup {
     return nil
   }
 
-  /// Every way to take `SOURCE:HOST:PORT` apart: an IPv6 address has colons of its own.
+  /// Every way to take `SOURCE:HOST:PORT` apart: an IPv6 address has colons of its own, and where a proxy logs no port the
+  /// reports name none.
   static func keys(kind: String, rest: String) -> [StoredFinding.Key] {
-    guard let last = rest.lastIndex(of: ":"), let port = Int64(rest[rest.index(after: last)...]) else { return [] }
-    let names = rest[..<last]
-    return names.indices.filter { names[$0] == ":" }.map {
-      StoredFinding.Key(
-        kind: kind, source: String(names[..<$0]), host: String(names[names.index(after: $0)...]), port: port)
+    var keys: [StoredFinding.Key] = []
+    func split(_ names: Substring, port: Int64) {
+      keys += names.indices.filter { names[$0] == ":" }.map {
+        StoredFinding.Key(
+          kind: kind, source: String(names[..<$0]), host: String(names[names.index(after: $0)...]), port: port)
+      }
     }
+    if let last = rest.lastIndex(of: ":"), let port = Int64(rest[rest.index(after: last)...]) {
+      split(rest[..<last], port: port)
+    }
+    split(rest.hasSuffix(":") ? rest.dropLast() : rest[...], port: 0)
+    return keys
   }
 
   private func finding(_ key: StoredFinding.Key) throws -> FoundFinding {
