@@ -139,7 +139,8 @@ extension JoinWindow {
 
   // MARK: - 3. Repeated attempts
 
-  /// One line of the earlier hop, several of the later, one id: all but the last came over other connections.
+  /// One line of the earlier hop, several of the later, one id: all but the last came over other connections. What was
+  /// answered well was not tried again: such a line is another request, to which somebody gave the same id.
   func joinRepeated() {
     let requests = openIns.filter { $0.requestHash != 0 && $0.isHTTP && isOpenLater($0.hop) }
     guard !requests.isEmpty else { return }
@@ -162,7 +163,7 @@ extension JoinWindow {
       if answer >= 0 {
         // Both attempts stand in one log, so its clock alone decides.
         let last = hops[Int(answer)]
-        guard source(last).log == source(laterHop).log, laterHop.startedAtMs <= last.startedAtMs,
+        guard source(last).log == source(laterHop).log, laterHop.startedAtMs <= last.startedAtMs, !isSuccess(laterHop),
           laterHop.startedAtMs >= last.startedAtMs &- max(earlierHop.durationMs, 0) &- JoinLimits.knownSkewMs
         else { continue }
         earlier[Int(edge.later)] = edge.earlier
@@ -177,6 +178,11 @@ extension JoinWindow {
       accept(edge)
       marks[Int(edge.later)].insert(.isClaimed)
     }
+  }
+
+  private func isSuccess(_ hop: Hop) -> Bool {
+    let outcome = traits.outcomes[Int(hop.outcome)]
+    return !outcome.isFlagged && (200..<300).contains(outcome.status)
   }
 
   @inline(__always) private func idKey(_ end: HopEnd) -> UInt64 {

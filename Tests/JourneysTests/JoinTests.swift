@@ -103,6 +103,16 @@ import Testing
     #expect(way.place(4) == .hasEarlier)
   }
 
+  @Test("a line with the id of another request is no attempt of it where it was answered well: whoever came made it up")
+  func borrowedID() {
+    var way = Way()
+    way.sidecar(0, life: 700, id: 9)
+    way.gateway(300, life: 20, port: 41_001, id: 9)
+    way.gateway(600, life: 90, id: 9)
+    #expect(way.journeys == [[1, 3]])
+    #expect(way.place(2) == nil)
+  }
+
   @Test("a gateway that gives requests new ids is joined by what the request shows, when nothing else shows the same")
   func newIDs() {
     var way = Way()
