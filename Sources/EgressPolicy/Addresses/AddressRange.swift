@@ -24,6 +24,15 @@ public struct AddressRange: Hashable, Sendable {
   /// The range holds every address of its family.
   public var isEverything: Bool { prefixLength == 0 || (prefixLength == 96 && base.isIPv4) }
 
+  /// Wider than any network of one owner: shorter than `/8` of IPv4 or `/16` of IPv6.
+  public var isVast: Bool { prefixLength < (base.isIPv4 && prefixLength >= 96 ? 96 + 8 : 16) }
+
+  /// Some of its addresses are public ones, as far as its two ends show.
+  public var holdsPublicAddresses: Bool {
+    let last = IPAddress(high: base.high | ~maskHigh, low: base.low | ~maskLow)
+    return AddressKind(base) == .publicUse || AddressKind(last) == .publicUse
+  }
+
   /// Why a text is no range, for people.
   public enum Problem: Error, Equatable {
     case notAnAddress

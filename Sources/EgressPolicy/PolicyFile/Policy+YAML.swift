@@ -76,7 +76,7 @@ extension PolicyReader {
       guard item.mapping != nil else {
         var entry = try self.internal(item)
         entry.line = line(of: item)
-        warnIfEverything(entry.range, at: item)
+        warnOfOutside(entry.range, at: item)
         result.append(entry)
         continue
       }
@@ -84,7 +84,7 @@ extension PolicyReader {
       var both: [Policy.Internal] = []
       for address in try oneOrMore(of: entry["address"]?.value, "address") {
         let range = try range(address, "address")
-        warnIfEverything(range, at: address)
+        warnOfOutside(range, at: address)
         both.append(Policy.Internal(range: range, host: nil))
       }
       for host in try oneOrMore(of: entry["host"]?.value, "host") {
@@ -100,9 +100,17 @@ extension PolicyReader {
     return result
   }
 
-  private mutating func warnIfEverything(_ range: AddressRange?, at node: Node) {
-    guard let range, range.isEverything else { return }
-    warn(node, "this declares every address to be inside the mesh: nothing can be found to leave it")
+  private mutating func warnOfOutside(_ range: AddressRange?, at node: Node) {
+    guard let range else { return }
+    if range.isEverything {
+      warn(node, "this declares every address to be inside the mesh: nothing can be found to leave it")
+    } else if range.isVast {
+      warn(node, "this declares a large part of the Internet to be inside the mesh: nothing that goes there is found")
+    } else if range.base.isIPv4, range.holdsPublicAddresses {
+      // Of IPv6, pods have public addresses as a rule.
+      warn(
+        node, "this declares public addresses to be inside the mesh: nothing that goes there is found; are all yours?")
+    }
   }
 
   /// A host pattern when it holds a letter or a `*` and neither `:` nor `/`; else an address or a range.
@@ -147,6 +155,9 @@ extension PolicyReader {
       }
       for range in addresses where range.isEverything {
         warn(item, "`\(name)` covers every address: all traffic will seem to pass through it")
+      }
+      for range in addresses where range.isVast && !range.isEverything {
+        warn(item, "`\(name)` covers a large part of the Internet: all traffic there will seem to pass through it")
       }
       for host in hosts where host.pattern == "*" {
         warn(item, "`\(name)` covers every registry host: all ServiceEntry traffic will seem to pass through it")
