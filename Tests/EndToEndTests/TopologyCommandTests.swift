@@ -73,6 +73,21 @@ import Testing
     #expect(!expected.isEmpty && other == expected)
   }
 
+  @Test("a workload is asked for by the name that the reports give it")
+  func bySource() throws {
+    let session = try session()
+    defer { session.remove() }
+    let output = try session.run(
+      Self.fill + """
+        gatewatch topology import clusters/demo.json > t.txt
+        name=$(gatewatch report sources --format csv | cut -d, -f1 | grep / | head -n 1); echo "$name"
+        gatewatch report sources --source "$name" --format csv | cut -d, -f1 | tail -n +2 | sort -u | tr -d '\\r'
+        gatewatch report sources --source "${name%/*}/*" --format csv | cut -d, -f1 | grep -cxF "$name"
+        """)
+    let lines = output.split(whereSeparator: \.isNewline)
+    #expect(lines.count == 3 && lines[0].contains("/") && lines[0] == lines[1] && lines[2] == "1", "\(output)")
+  }
+
   @Test("pods that opted out are findings of their own, with what they do")
   func optedOut() throws {
     let session = try session()
@@ -81,6 +96,13 @@ import Testing
       Self.fill + "gatewatch topology import clusters/demo.json > t.txt; gatewatch report opted-out --format csv"
     ).split(whereSeparator: \.isNewline).dropFirst().map { $0.split(separator: ",").prefix(2).joined(separator: " ") }
     #expect(rows == ["warning shop/crawler", "warning batch/nightly", "info kube-system/node-exporter"])
+    // Explained by the name of the report, also before an alert told of it.
+    let how = try session.run(
+      "gatewatch query --format csv -e \"select how from opted_out_pod where workload = 'shop/crawler'\" | tail -1 | tr -d '\\r\\n\"'"
+    )
+    let named = try session.run("gatewatch explain 'opted-out:shop/crawler:\(how)'")
+    #expect(named.hasPrefix("finding opted-out from shop/crawler to \(how)\n"), "\(named)")
+    #expect(try session.run("gatewatch explain opted-out:shop/nobody:x 2>&1 || true").contains("no finding"))
     // Told once, and explained.
     let alert = try session.run("gatewatch alert; gatewatch alert --format json")
     #expect(

@@ -42,8 +42,15 @@ struct FilterTests {
     #expect(try SourcePattern("10.80.3.11/32").contains("10.80.3.11"))
     let v6 = try SourcePattern("fd00:80::/33")
     #expect(v6.contains("fd00:80:7fff::1") && !v6.contains("fd00:80:8000::1"))
-    for text in ["10.80.3.0/33", "10.80/8", "a/b", "10.80.3.0/"] {
+    for text in ["10.80.3.0/33", "10.80/8", "fd00::g/8", "10.80.3.0/"] {
       #expect(throws: ReportError.self, "\(text)") { try SourcePattern(text) }
+    }
+  }
+
+  @Test("a workload with its namespace is a pattern, and no network")
+  func workloads() throws {
+    for text in ["shop/web", "shop/*", "*/web", "node/worker-1", "a/24"] {
+      #expect(try !SourcePattern(text).isNetwork, "\(text)")
     }
   }
 

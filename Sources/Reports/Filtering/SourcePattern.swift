@@ -13,7 +13,8 @@ public struct SourcePattern: Sendable, Equatable {
 
   public init(_ text: String) throws(ReportError) {
     self.text = text
-    guard let slash = text.lastIndex(of: "/") else {
+    // No namespace holds a dot or a colon: `shop/web` is a workload, `10.80/8` a network with a mistake.
+    guard let slash = text.lastIndex(of: "/"), text[..<slash].contains(where: { $0 == "." || $0 == ":" }) else {
       meaning = .glob
       return
     }
@@ -23,7 +24,7 @@ public struct SourcePattern: Sendable, Equatable {
     else {
       throw ReportError(
         "\"\(TerminalText.safe(text))\" is neither a network nor a name",
-        help: "write 10.80.3.0/24, an address, or a pattern such as sleep-*")
+        help: "write 10.80.3.0/24, an address, or a pattern such as sleep-* or shop/sleep-*")
     }
     meaning = .network(address: address, bits: bits)
   }

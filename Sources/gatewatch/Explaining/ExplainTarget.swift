@@ -163,12 +163,12 @@ struct ExplainLookup {
     case .key(let kind, let rest):
       for key in ExplainLookup.keys(kind: kind, rest: rest) {
         let found = try finding(key)
-        if found.flows > 0 || found.recorded != nil { return found }
+        if found.flows > 0 || found.firstMs != nil || found.recorded != nil { return found }
       }
       throw ReportError(
         "no finding \(TerminalText.safe("\(kind):\(rest)"))",
         help:
-          "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them, without :PORT where they name none; SOURCE of new-host is empty"
+          "write KIND:SOURCE:HOST:PORT as gatewatch alert and gatewatch report bypass name them, without :PORT where they name none; SOURCE of new-host is empty, HOST of opted-out says how"
       )
     }
   }
@@ -239,6 +239,13 @@ struct ExplainLookup {
         "select distinct evidence from suspicious_flow where id in (select id from (\(flows))) and kind = :kind "
           + "order by evidence limit \(edge)", arguments: used
       ).rows.compactMap { $0[0].text }
+    }
+    if key.kind == AlertLedger.optedOut {
+      // No flow shows it: the topology does, also before an alert told of it.
+      try reader.query(
+        "select min(first_ms), max(last_ms) from opted_out_pod where workload = :source and how = :host",
+        arguments: ["source": .text(key.source), "host": .text(key.host)]
+      ) { (found.firstMs, found.lastMs) = ($0[0].integer, $0[1].integer) }
     }
     found.recorded = try recorded(key)
     return found

@@ -20,7 +20,8 @@ struct FilterOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Workload, pod or address with wildcards, or a network: 'sleep-*', 10.80.3.0/24.", valueName: "glob|cidr"))
+      "Workload, pod or address with wildcards, or a network: 'sleep-*', 'shop/*', 10.80.3.0/24.",
+      valueName: "glob|cidr"))
   var source: String?
 
   @Option(
