@@ -54,6 +54,9 @@ final class HopBlockWriter {
   /// Nothing is stored of the block, and nothing was set.
   private var isBlank = true
   private var changedBlocks: [Int64] = []
+  // Of blocks behind this one nothing is stored but what this writer has written: most blocks are new, and not asked for.
+  private let lastStored: Int64
+  private var written: Set<Int64> = []
   private let db: Database
   private let dropsRollups: Bool
 
@@ -66,6 +69,11 @@ final class HopBlockWriter {
     writeJourneys = try db.statement("insert or replace into hop_journey (block, journeys) values (?, ?)")
     dropPlaces = try db.statement("delete from hop_place where block = ?")
     dropJourneys = try db.statement("delete from hop_journey where block = ?")
+    let last = try db.statement(
+      "select max(coalesce((select max(block) from hop_place), -1), coalesce((select max(block) from hop_journey), -1))"
+    )
+    lastStored = try last.step() ? last.int(0) : .max
+    last.reset()
   }
 
   /// Place 0 and journey 0: joined with no other.
@@ -130,6 +138,7 @@ final class HopBlockWriter {
   private func turn(to next: Int64) throws(StoreError) {
     if isChanged {
       changedBlocks.append(block)
+      written.insert(block)
       if places == HopBlocks.emptyPlaces {
         try dropPlaces.run(.integer(block))
         try dropJourneys.run(.integer(block))
@@ -150,6 +159,10 @@ final class HopBlockWriter {
     isChanged = false
     block = next
     guard next >= 0 else { return }
+    guard next <= lastStored || written.contains(next) else {
+      (places, journeys, isBlank) = (HopBlocks.emptyPlaces, HopBlocks.emptyJourneys, true)
+      return
+    }
     places = try HopBlockWriter.stored(readPlaces, next, HopBlocks.emptyPlaces)
     journeys = try HopBlockWriter.stored(readJourneys, next, HopBlocks.emptyJourneys)
     isBlank = places == HopBlocks.emptyPlaces && journeys == HopBlocks.emptyJourneys

@@ -32,36 +32,31 @@ public struct HopTraits: Sendable {
     }
   }
 
+  /// 24 bytes: a large store has tens of thousands, and most pairs look at two.
   struct DestinationTraits {
-    var isHTTP = false
     var authority: Int32 = 0
     var sni: Int32 = 0
     var upstream: Int32 = 0
-    var upstreamPort: UInt16 = 0
-    var isUpstreamLoopback = false
     var dialled: Int32 = 0
+    var upstreamPort: UInt16 = 0
     var dialledPort: UInt16 = 0
-    /// The proxy ended TLS for a name outside of the mesh: the hop before saw a connection, not its requests.
-    var hasForeignSNI = false
-    /// A copy that a mesh's proxy made of a request (Envoy's `request_mirror_policies`).
-    var isShadow = false
-    /// An upstream of the registry was reached.
-    var isDeclared = false
+    var kind: DestinationKind = []
+    var isHTTP: Bool { kind.contains(.isHTTP) }
+    var isUpstreamLoopback: Bool { kind.contains(.isUpstreamLoopback) }
   }
 
-  /// What is asked first of the destination of every hop, in a byte: those of a large store stay in the processor's cache.
+  /// What can be said in a bit; the kinds of all destinations lie side by side, too, for those who ask of every hop.
   struct DestinationKind: OptionSet {
     let rawValue: UInt8
     static let isHTTP = DestinationKind(rawValue: 1)
     static let hasUpstream = DestinationKind(rawValue: 2)
-
-    init(rawValue: UInt8) { self.rawValue = rawValue }
-
-    init(_ destination: DestinationTraits) {
-      self = []
-      if destination.isHTTP { insert(.isHTTP) }
-      if destination.upstream != 0 { insert(.hasUpstream) }
-    }
+    static let isUpstreamLoopback = DestinationKind(rawValue: 4)
+    /// The proxy ended TLS for a name outside of the mesh: the hop before saw a connection, not its requests.
+    static let hasForeignSNI = DestinationKind(rawValue: 8)
+    /// A copy that a mesh's proxy made of a request (Envoy's `request_mirror_policies`).
+    static let isShadow = DestinationKind(rawValue: 16)
+    /// An upstream of the registry was reached.
+    static let isDeclared = DestinationKind(rawValue: 32)
   }
 
   struct OutcomeTraits {
@@ -102,7 +97,7 @@ public struct HopTraits: Sendable {
     for (id, source) in sources { sourceDigests[Int(id)] = HopTraits.digest(of: source) }
     // A gateway that feeds a proxy in its own pod dials from a loopback address that its source does not hold.
     for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
-    destinationKinds = self.destinations.map { DestinationKind($0) }
+    destinationKinds = self.destinations.map(\.kind)
     for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
     for (id, outcome) in outcomes {
       // Columns that can be read in more than one way prove nothing about another line.
@@ -235,18 +230,19 @@ public struct HopTraits: Sendable {
 
   private mutating func traits(of destination: Destination) -> DestinationTraits {
     var traits = DestinationTraits()
-    traits.isHTTP = destination.traffic == .http
     traits.authority = number(destination.authority)
     traits.sni = number(destination.sni)
-    traits.hasForeignSNI = destination.sni.map { !$0.hasPrefix("outbound_") } ?? false
-    traits.isDeclared =
-      destination.upstream != nil && destination.cluster.map { $0.hasPrefix("outbound|") } ?? false
-    traits.isShadow = destination.authority?.hasSuffix("-shadow") ?? false
     traits.upstream = number(destination.upstream?.ip)
     traits.upstreamPort = destination.upstream?.port ?? 0
-    traits.isUpstreamLoopback = destination.upstream.map { $0.ip.hasPrefix("127.") || $0.ip == "::1" } ?? false
     traits.dialled = number(destination.dialled?.ip)
     traits.dialledPort = destination.dialled?.port ?? 0
+    func note(_ kind: DestinationKind, _ holds: Bool?) { if holds ?? false { traits.kind.insert(kind) } }
+    note(.isHTTP, destination.traffic == .http)
+    note(.hasUpstream, traits.upstream != 0)
+    note(.isUpstreamLoopback, destination.upstream.map { $0.ip.hasPrefix("127.") || $0.ip == "::1" })
+    note(.hasForeignSNI, destination.sni.map { !$0.hasPrefix("outbound_") })
+    note(.isShadow, destination.authority?.hasSuffix("-shadow"))
+    note(.isDeclared, destination.upstream != nil && destination.cluster?.hasPrefix("outbound|") ?? false)
     return traits
   }
 

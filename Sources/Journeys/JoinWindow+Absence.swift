@@ -149,7 +149,7 @@ struct Absence {
   private static func cannotTell(_ hop: Hop, _ window: JoinWindow) -> Bool {
     let destination = window.destination(hop)
     switch window.source(hop).proxy {
-    case .envoy: return destination.isHTTP && (destination.hasForeignSNI || destination.isShadow)
+    case .envoy: return destination.isHTTP && !destination.kind.isDisjoint(with: [.hasForeignSNI, .isShadow])
     case .nginxStream: return false
     case .squid, .nginxHTTP: return !window.traits.outcomes[Int(hop.outcome)].isConnect
     }

@@ -51,7 +51,8 @@ public struct LineEnds: Sendable {
   /// Nothing failed, and the destination is declared: what filters for exceptions leave out.
   private static func isUnremarkable(_ hop: Hop, _ traits: HopTraits.Tables) -> Bool {
     let outcome = traits.outcomes[Int(hop.outcome)]
-    return traits.destinations[Int(hop.destination)].isDeclared && !outcome.isFlagged && outcome.status < 400
+    return traits.destinationKinds[Int(hop.destination)].contains(.isDeclared) && !outcome.isFlagged
+      && outcome.status < 400
   }
 
   /// What was noted, by source.

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Works measured in turn, round after round: what else the machine does falls on all of them alike, so that their
 /// ratios hold where single times do not.
 struct Rounds {
@@ -15,6 +17,8 @@ struct Rounds {
       // Every other round backwards, so that no work always follows the same one.
       for work in round % 2 == 0 ? works : works.reversed() {
         Progress.show("round \(round + 1) of \(count): \(work.name)")
+        // What the work before has left to be written is written by now, not while the next one is measured.
+        sync()
         costs[work.name, default: []].append(try work.run())
       }
     }
