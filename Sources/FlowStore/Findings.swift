@@ -100,10 +100,17 @@ extension FlowStore {
     among keys: Set<StoredFinding.Key>, andOf kinds: Set<String> = []
   ) throws(StoreError) -> [StoredFinding] {
     try access { db throws(StoreError) in
+      // As one transaction: each by itself would ask for the file's locks. In the order of the index, where neighbours lie on
+      // one page.
+      let isOne = !db.isInsideTransaction
+      if isOne { try db.run("begin") }
+      defer { if isOne { try? db.execute(sql: "commit") } }
       var findings: [StoredFinding] = []
       let row = try db.statement(
         "select \(StoredFinding.columns) from finding where kind = ? and source = ? and host = ? and port = ?")
-      for key in keys where !kinds.contains(key.kind) {
+      for key in keys.filter({ !kinds.contains($0.kind) }).sorted(by: {
+        ($0.kind, $0.source, $0.host, $0.port) < ($1.kind, $1.source, $1.host, $1.port)
+      }) {
         row.bind(key.kind, at: 1)
         row.bind(key.source, at: 2)
         row.bind(key.host, at: 3)

@@ -22,7 +22,10 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   private var lock: WriterLock?
   private var isOpen = true
   private var journal: Journal
+  var isLogged: Bool { journal == .writeAhead }
   var writer: BatchWriter
+  /// What `facts()` will find read already.
+  var ahead: DestinationsAhead?
 
   /// Called with a name before each write; a test throws from it to stand for a failing disk.
   var beforeWrite: ((String) throws(StoreError) -> Void)?
@@ -227,6 +230,9 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     queue.unsafeReentrantWrite { db in
       guard isOpen else { return }
       isOpen = false
+      // Its thread must not outlive the store.
+      _ = ahead?.take()
+      ahead = nil
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }
       writer.finalize()
       moveAll(db)

@@ -16,7 +16,8 @@ public struct StoredFacts: Sendable {
 }
 
 extension StoredFacts {
-  init(_ db: Database) throws(StoreError) {
+  /// - Parameter ahead: destinations that were read before, by row id: no others have lower ones, and none changes.
+  init(_ db: Database, ahead: [(id: Int64, destination: Destination)] = []) throws(StoreError) {
     self.init()
     let sources = try db.statement(
       """
@@ -32,12 +33,8 @@ extension StoredFacts {
           sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
         ))
     }
-    let destinations = try db.statement(
-      "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination order by id")
-    while try destinations.step() {
-      guard let destination = Destination(destinations, from: 1) else { continue }
-      self.destinations.append((destinations.int(0), destination))
-    }
+    destinations = ahead
+    destinations += try StoredFacts.destinations(db, after: ahead.last?.id ?? 0)
     let outcomes = try db.statement(
       "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
     while try outcomes.step() { self.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
@@ -45,6 +42,21 @@ extension StoredFacts {
       "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
     while try logs.step() { self.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
     topology = try ClusterRecord(db)
+  }
+
+  /// By row id, those behind one.
+  static func destinations(
+    _ db: Database, after id: Int64
+  ) throws(StoreError) -> [(id: Int64, destination: Destination)] {
+    let row = try db.statement(
+      "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination where id > ? order by id")
+    row.bind(id, at: 1)
+    var found: [(id: Int64, destination: Destination)] = []
+    while try row.step() {
+      guard let destination = Destination(row, from: 1) else { continue }
+      found.append((row.int(0), destination))
+    }
+    return found
   }
 }
 
@@ -94,7 +106,11 @@ extension FlowStore {
   }
 
   public func facts() throws(StoreError) -> StoredFacts {
-    try access { db throws(StoreError) in try StoredFacts(db) }
+    try access { db throws(StoreError) in
+      let ahead = self.ahead?.take() ?? []
+      self.ahead = nil
+      return try StoredFacts(db, ahead: ahead)
+    }
   }
 
   /// Writes a judgement inside the open transaction; from its commit on, the views show it.

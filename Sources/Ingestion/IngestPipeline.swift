@@ -43,6 +43,8 @@ public final class IngestPipeline {
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
+    let newBytes = registry.newBytes(in: discovery.found)
+    if newBytes > 0, newBytes <= IngestPipeline.fewBytes { try store?.readFactsAhead() }
     let lastTally = try store?.lastTally() ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
     read(discovery.found, into: writer)
@@ -53,6 +55,9 @@ public final class IngestPipeline {
     summary.seconds = options.seconds() - began
     return summary
   }
+
+  /// Bytes of new lines up to which reading them takes no longer than reading what is known.
+  private static let fewBytes: Int64 = 8 << 20
 
   /// What only reading needs is gone afterwards: judging, joining and summing up need the memory.
   private func read(_ files: [Discovery.Found], into writer: StoreWriter) {

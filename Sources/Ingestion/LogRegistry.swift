@@ -57,6 +57,14 @@ final class LogRegistry {
   /// The latest generation read from this inode.
   func log(at identity: FileIdentity) -> KnownLog? { byIdentity[identity] }
 
+  /// What was added to some files since they were read last, as far as their sizes tell.
+  func newBytes(in files: [Discovery.Found]) -> Int64 {
+    files.reduce(0) { sum, file in
+      let known = file.identity.flatMap { log(at: $0) }?.record.size ?? 0
+      return sum + max(0, Discovery.size(of: file.name.path) - known)
+    }
+  }
+
   /// The latest log read under this path.
   func log(named path: String) -> KnownLog? { byPath[path] }
 

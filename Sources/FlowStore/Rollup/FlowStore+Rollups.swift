@@ -34,9 +34,9 @@ extension FlowStore {
   /// - Returns: whether rows are left that had a run.
   private func rollUpOnce() throws(StoreError) -> Bool {
     guard isJudged, !isInTransaction else { return false }
-    settle()
     let plan = try access { db throws(StoreError) in try RollupPlan(db, self.rollupSizes) }
     guard let plan else { return false }
+    settle()
     if !plan.stale.isEmpty {
       try write("stale rollups") { db throws(StoreError) in for run in plan.stale { try run.delete(db) } }
       try commit()
@@ -123,6 +123,7 @@ struct RollupPlan {
   let sizes: RollupSizes
   let keys: RollupKeys
 
+  /// nil where nothing is to be done.
   init?(_ db: Database, _ sizes: RollupSizes) throws(StoreError) {
     // Each by itself is a look-up; both together would be a look at every row.
     let bounds = try db.statement("select (select min(id) from flow), (select max(id) from flow)")
@@ -133,18 +134,22 @@ struct RollupPlan {
     let runs = try RollupRun.all(db)
     let end = last - sizes.margin
     guard !runs.isEmpty || end - first >= sizes.threshold else { return nil }
-    guard let tables = try VerdictTables(db) else { return nil }
-    groups = RollupGroups(tables)
-    guard let keys = try RollupKeys(groups, stackBits: sizes.stackBits, db) else { return nil }
-    self.keys = keys
-    self.sizes = sizes
-    stale = runs.filter { !RollupMerge.hasCurrentOutcomes($0, groups) }
-    let kept = runs.filter { RollupMerge.hasCurrentOutcomes($0, groups) }
+    // That mostly nothing is to be done, outcomes alone can tell.
+    guard let classes = try VerdictTables.outcomeClasses(db) else { return nil }
+    let outcomes = RollupGroups.outcomes(classes)
+    stale = runs.filter { !RollupMerge.hasCurrentOutcomes($0, outcomes) }
+    let kept = runs.filter { RollupMerge.hasCurrentOutcomes($0, outcomes) }
     let free = RollupRun.ranges(without: kept).compactMap { range -> ClosedRange<Int64>? in
       let (low, high) = (max(range.lowerBound, first), min(range.upperBound, end))
       return low <= high ? low...high : nil
     }
-    guard free.reduce(0, { $0 + Int64($1.count) }) + sizes.margin >= sizes.threshold else { return }
+    let isWorthRuns = free.reduce(0) { $0 + Int64($1.count) } + sizes.margin >= sizes.threshold
+    guard !stale.isEmpty || isWorthRuns, let tables = try VerdictTables(db) else { return nil }
+    groups = RollupGroups(tables)
+    guard let keys = try RollupKeys(groups, stackBits: sizes.stackBits, db) else { return nil }
+    self.keys = keys
+    self.sizes = sizes
+    guard isWorthRuns else { return }
     let length = sizes.slice * Int64(sizes.slices)
     for range in free {
       for begin in stride(from: range.lowerBound, through: range.upperBound, by: Int64.Stride(length)) {

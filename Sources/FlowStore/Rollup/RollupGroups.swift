@@ -15,9 +15,15 @@ struct RollupGroups {
     isExact = true
   }
 
-  init(_ tables: VerdictTables) {
+  /// - Parameter classes: as `VerdictTables` has them.
+  /// - Returns: those of outcomes.
+  static func outcomes(_ classes: [Int32]) -> [Int32] {
     // What ends in no known way may have any protocol, and is summed up alone.
-    outcomes = RollupGroups.lowest(tables.outcomeClasses) { $0 != 0 }
+    lowest(classes) { $0 != 0 }
+  }
+
+  init(_ tables: VerdictTables) {
+    outcomes = RollupGroups.outcomes(tables.outcomeClasses)
     sources = RollupGroups.lowest(tables.sourceClasses) { $0 >= 0 }
     borders = tables.borders
   }
@@ -32,13 +38,13 @@ struct RollupGroups {
     }
   }
 
-  func outcome(_ id: Int64) -> Int64 {
-    id >= 0 && id < outcomes.count ? Int64(outcomes[Int(id)]) : id
+  func outcome(_ id: Int64) -> Int64 { RollupGroups.group(of: id, outcomes) }
+
+  static func group(of id: Int64, _ groups: [Int32]) -> Int64 {
+    id >= 0 && id < groups.count ? Int64(groups[Int(id)]) : id
   }
 
-  func source(_ id: Int64) -> Int64 {
-    id >= 0 && id < sources.count ? Int64(sources[Int(id)]) : id
-  }
+  func source(_ id: Int64) -> Int64 { RollupGroups.group(of: id, sources) }
 
   /// The borders that divide a time; none where there are too many to keep apart (then rows are looked at instead).
   func borders(from first: Int64, through last: Int64) -> [Int64] {

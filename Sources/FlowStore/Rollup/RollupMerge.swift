@@ -25,12 +25,15 @@ struct RollupMerge {
   }
 
   static func isCurrent(_ run: RollupRun, _ groups: RollupGroups) -> Bool {
-    hasCurrentOutcomes(run, groups)
+    hasCurrentOutcomes(run, groups.outcomes)
       && run.sources.allSatisfy { groups.source($0.member) == groups.source($0.group) }
   }
 
-  static func hasCurrentOutcomes(_ run: RollupRun, _ groups: RollupGroups) -> Bool {
-    run.outcomes.allSatisfy { groups.outcome($0.member) == groups.outcome($0.group) }
+  /// - Parameter outcomes: groups by row id.
+  static func hasCurrentOutcomes(_ run: RollupRun, _ outcomes: [Int32]) -> Bool {
+    run.outcomes.allSatisfy {
+      RollupGroups.group(of: $0.member, outcomes) == RollupGroups.group(of: $0.group, outcomes)
+    }
   }
 
   private func segment(_ first: Int64, _ last: Int64) -> UInt64 {

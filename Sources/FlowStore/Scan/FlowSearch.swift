@@ -6,7 +6,16 @@ extension FlowReader {
   /// `most`, or the file cannot be read page by page at the moment. Rows of rollups that have none of the pairs are passed
   /// over.
   public func flows(between pairs: [(source: Int64, destination: Int64)], atMost most: Int) throws -> [Int64]? {
-    let wanted = WantedPairs(pairs)
+    try flows(WantedFlows(pairs), atMost: most)
+  }
+
+  /// The same of all flows to some destinations.
+  public func flows(to destinations: [Int64], atMost most: Int) throws -> [Int64]? {
+    try flows(WantedFlows(destinations), atMost: most)
+  }
+
+  private func flows(_ wanted: WantedFlows, atMost most: Int) throws -> [Int64]? {
+    guard !wanted.isEmpty else { return [] }
     return try withPages { db, pages in
       var passed: [RollupRun] = []
       for run in try RollupRun.all(db) where try !wanted.areIn(run, db) { passed.append(run) }
@@ -15,18 +24,27 @@ extension FlowReader {
   }
 }
 
-private struct WantedPairs: Sendable {
-  /// Sources by destination.
-  private var sources: [Int64: Set<Int64>] = [:]
+private struct WantedFlows: Sendable {
+  /// Sources by destination; nil for all of them.
+  private var sources: [Int64: Set<Int64>?] = [:]
 
   init(_ pairs: [(source: Int64, destination: Int64)]) {
-    for pair in pairs { sources[pair.destination, default: []].insert(pair.source) }
+    for pair in pairs { sources[pair.destination] = ((sources[pair.destination] ?? []) ?? []).union([pair.source]) }
   }
 
-  @inline(__always)
-  func contains(_ flow: FlowRecord) -> Bool { sources[flow.destination]?.contains(flow.source) ?? false }
+  init(_ destinations: [Int64]) {
+    for destination in destinations { sources.updateValue(nil, forKey: destination) }
+  }
 
-  /// Whether a run has flows of a pair; true also where that cannot be told.
+  var isEmpty: Bool { sources.isEmpty }
+
+  @inline(__always)
+  func contains(_ flow: FlowRecord) -> Bool {
+    guard let wanted = sources[flow.destination] else { return false }
+    return wanted?.contains(flow.source) ?? true
+  }
+
+  /// Whether a run has any of them; true also where that cannot be told.
   func areIn(_ run: RollupRun, _ db: Database) throws(StoreError) -> Bool {
     let part = try db.statement("select content from rollup_part where id = ?")
     for (number, destinations) in Dictionary(grouping: sources.keys, by: { $0 >> RollupCode.chunkBits }) {
@@ -36,7 +54,8 @@ private struct WantedPairs: Sendable {
       part.reset()
       guard let chunk else { return true }
       for destination in destinations {
-        guard let block = chunk.block(of: destination), let wanted = sources[destination] else { continue }
+        guard let block = chunk.block(of: destination), let any = sources[destination] else { continue }
+        guard let wanted = any else { return true }
         var reader = RollupCountReader(block, run.scale)
         while reader.next() { if wanted.contains(reader.entry.source) { return true } }
         if reader.isBroken { return true }
@@ -48,7 +67,7 @@ private struct WantedPairs: Sendable {
 
 /// `@unchecked Sendable`: what is written while several threads run is under `lock`.
 private final class FlowSearch: @unchecked Sendable {
-  private let wanted: WantedPairs
+  private let wanted: WantedFlows
   private let pages: FlowPages
   private let stretches: [FlowPages.Stretch]
   private let most: Int
@@ -59,7 +78,7 @@ private final class FlowSearch: @unchecked Sendable {
 
   private static let leavesPerShare = 64
 
-  init(_ wanted: WantedPairs, _ pages: FlowPages, _ ranges: [ClosedRange<Int64>], _ most: Int) {
+  init(_ wanted: WantedFlows, _ pages: FlowPages, _ ranges: [ClosedRange<Int64>], _ most: Int) {
     self.wanted = wanted
     self.pages = pages
     self.most = most

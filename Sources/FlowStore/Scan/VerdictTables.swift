@@ -80,9 +80,11 @@ struct VerdictTables {
       intervals.append(
         Interval(fromMs: interval.int(1), untilMs: interval.int(2), base: intervals.count * perInterval))
     }
-    guard perInterval * max(intervals.count, 1) <= VerdictTables.maxEntries else { return nil }
+    guard perInterval * max(intervals.count, 1) <= VerdictTables.maxEntries,
+      let outcomes = try Outcomes(db)
+    else { return nil }
     routeIndex = [Int32](repeating: 0, count: perInterval * intervals.count)
-    guard try readEndings(db) else { return nil }
+    (outcomeClasses, outcomeClassCount, endings) = (outcomes.classes, outcomes.count, outcomes.endings)
 
     let route = try db.statement(
       """
@@ -130,53 +132,64 @@ struct VerdictTables {
   /// Routes that are compared with one another.
   private static let mostCompared = 1 << 13
 
-  /// False when there are more outcomes than an array should have.
-  private mutating func readEndings(_ db: Database) throws(StoreError) -> Bool {
-    let contexts = OutcomeContext.allCases.count
-    let row = try db.statement(
-      """
-      select v.key, v.left_hop, v.duplicate_view, v.never_clears, v.result, v.reason, o.protocol
-      from outcome_verdict v
-      left join outcome o on o.id = v.key & 1099511627775
-      order by v.key & 1099511627775, v.key
-      """)
-    struct Signature: Hashable {
-      /// Of the protocol, and of each context with what it makes of the outcome.
-      var words: [Value] = []
-      var endings: [Ending] = []
-    }
-    var known: [Signature: Int32] = [:]
-    var kinds: [[Ending]] = [[Ending](repeating: .none, count: contexts)]
-    var present: Int64 = -1
-    var signature = Signature()
-    func close() {
-      guard present >= 0 else { return }
-      let kind = known[signature] ?? Int32(kinds.count)
-      if known.updateValue(kind, forKey: signature) == nil { kinds.append(signature.endings) }
-      outcomeClasses += repeatElement(0, count: Int(present) - outcomeClasses.count)
-      outcomeClasses.append(kind)
-    }
-    while try row.step() {
-      let (context, outcome) = (Int(clamping: row.int(0) >> 40), row.int(0) & (1 << 40 - 1))
-      guard outcome < VerdictTables.maxEntries else { return false }
-      guard context >= 0, context < contexts else { continue }
-      if outcome != present {
-        close()
-        present = outcome
-        signature = Signature(words: [row.value(6)], endings: [Ending](repeating: .none, count: contexts))
+  /// The half of the tables that tells of outcomes alone.
+  private struct Outcomes {
+    var classes: [Int32] = []
+    var count = 1
+    var endings: [Ending] = []
+
+    /// nil when there are more outcomes than an array should have.
+    init?(_ db: Database) throws(StoreError) {
+      let contexts = OutcomeContext.allCases.count
+      let row = try db.statement(
+        """
+        select v.key, v.left_hop, v.duplicate_view, v.never_clears, v.result, v.reason, o.protocol
+        from outcome_verdict v
+        left join outcome o on o.id = v.key & 1099511627775
+        order by v.key & 1099511627775, v.key
+        """)
+      struct Signature: Hashable {
+        /// Of the protocol, and of each context with what it makes of the outcome.
+        var words: [Value] = []
+        var endings: [Ending] = []
       }
-      signature.words += [Value(context), row.value(1), row.value(2), row.value(3), row.value(4), row.value(5)]
-      signature.endings[context] = Ending(
-        isThere: true, isDuplicateView: row.int(2) == 1, standsAlone: row.int(1) == 0 || row.int(3) == 1)
+      var known: [Signature: Int32] = [:]
+      var kinds: [[Ending]] = [[Ending](repeating: .none, count: contexts)]
+      var present: Int64 = -1
+      var signature = Signature()
+      func close() {
+        guard present >= 0 else { return }
+        let kind = known[signature] ?? Int32(kinds.count)
+        if known.updateValue(kind, forKey: signature) == nil { kinds.append(signature.endings) }
+        classes += repeatElement(0, count: Int(present) - classes.count)
+        classes.append(kind)
+      }
+      while try row.step() {
+        let (context, outcome) = (Int(clamping: row.int(0) >> 40), row.int(0) & (1 << 40 - 1))
+        guard outcome < VerdictTables.maxEntries else { return nil }
+        guard context >= 0, context < contexts else { continue }
+        if outcome != present {
+          close()
+          present = outcome
+          signature = Signature(words: [row.value(6)], endings: [Ending](repeating: .none, count: contexts))
+        }
+        signature.words += [Value(context), row.value(1), row.value(2), row.value(3), row.value(4), row.value(5)]
+        signature.endings[context] = Ending(
+          isThere: true, isDuplicateView: row.int(2) == 1, standsAlone: row.int(1) == 0 || row.int(3) == 1)
+      }
+      close()
+      count = kinds.count
+      endings = (0..<contexts).flatMap { context in kinds.map { $0[context] } }
     }
-    close()
-    outcomeClassCount = kinds.count
-    endings = (0..<contexts).flatMap { context in kinds.map { $0[context] } }
-    return true
   }
 
+  /// `outcomeClasses`, for those who need no more.
+  static func outcomeClasses(_ db: Database) throws(StoreError) -> [Int32]? { try Outcomes(db)?.classes }
+
   private static func classes(_ table: String, on db: Database) throws(StoreError) -> [Int32]? {
-    let last = try db.statement("select coalesce(max(id), 0), coalesce(min(id), 0) from \(table)")
+    // Each by itself is a look-up; both together would be a look at every row.
+    let last = try db.statement(
+      "select coalesce((select max(id) from \(table)), 0), coalesce((select min(id) from \(table)), 0)")
     guard try last.step(), last.int(0) < maxEntries, last.int(1) >= 0 else { return nil }
     var classes = [Int32](repeating: -2, count: Int(last.int(0)) + 1)
     let row = try db.statement("select id, class from \(table) order by id")

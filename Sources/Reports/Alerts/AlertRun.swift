@@ -75,6 +75,8 @@ public struct AlertRun: Sendable {
     }
     report.add(step.told, isFirstRun: before == nil && standing.stored > 0)
     if !report.isSilent {
+      // What was judged last may not have reached the file yet, where silences are found page by page.
+      store.settle()
       try standing.lookForSilences(in: reader, after: after)
       report.coverage = standing.coverage
     }
@@ -107,10 +109,11 @@ public struct AlertRun: Sendable {
   ) throws -> [Observation] {
     var seen: [Observation] = []
     for query in queries {
-      guard after != nil else {
+      guard let after else {
         seen += try observations(of: query, in: reader)
         continue
       }
+      if usesTallies, try !SuspicionOutlook.isOpen(for: query, after: after, in: reader) { continue }
       let new = try observations(of: query, in: reader, after: after)
       guard query.name == "bypass", complete.kinds != [] else {
         seen += new

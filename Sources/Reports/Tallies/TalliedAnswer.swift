@@ -34,6 +34,7 @@ struct TalliedAnswer {
       case "unlogged": try TalliedAnswer.unlogged(arguments, limit, store)
       case "missing-hops": try TalliedAnswer.missingHops(query, arguments, store)
       case "coverage": try TalliedAnswer.coverage(query, arguments, store)
+      case "suspicious": try TalliedAnswer.suspicious(query, arguments, store)
       default: TalliedAnswer?.none
       }
     guard let answer else { return nil }

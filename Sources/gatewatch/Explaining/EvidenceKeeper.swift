@@ -63,90 +63,101 @@ extension ExplainLookup {
   /// The first, the last and the largest flows of several findings, in one pass over the flows of their kinds.
   func evidence(of keys: [StoredFinding.Key]) throws -> [StoredFinding.Key: [Int64]] {
     var found: [StoredFinding.Key: [Int64]] = [:]
-    guard !keys.isEmpty else { return found }
-    let asked = keys.map { key in
-      "{\"kind\":\(JSON.string(key.kind)),\"source\":\(JSON.string(key.source)),\"host\":\(JSON.string(key.host)),\"port\":\(key.port)}"
-    }
-    let askedJSON = Value.text("[" + asked.joined(separator: ",") + "]")
-    let candidates = try reader.flows(between: pairs(askedJSON), atMost: ExplainLookup.mostCompared)
+    let routes = try routes(of: keys)
+    guard !routes.isEmpty else { return found }
+    let candidates = try reader.flows(
+      between: routes.map { ($0.source, $0.destination) }, atMost: ExplainLookup.mostCompared)
     // In this order, or each flow there is would be compared with the candidates.
     func among(_ view: String) -> String {
       candidates == nil ? "\(view) b" : "json_each(:candidates) c cross join \(view) b on b.id = c.value"
     }
-    for view in [
-      """
+    let bypasses = """
       select b.id, b.started_at_ms, b.source_id, b.destination_id, b.bypass as kind,
         coalesce(b.bytes_sent, 0) + coalesce(b.bytes_received, 0) as bytes
       from \(among("bypass_flow"))
       where b.allowed = 0
-      """,
-      // What was refused moved nothing worth comparing.
       """
+    // What was refused moved nothing worth comparing.
+    let refusals = """
       select b.id, b.started_at_ms, b.source_id, b.destination_id, '\(AlertLedger.blocked)' as kind, 0 as bytes
       from \(among("blocked_flow"))
-      """,
-    ] {
-      var arguments = ["asked": askedJSON]
+      """
+    for (view, isOfIt) in [
+      (bypasses, { Bypass(rawValue: $0) != nil }), (refusals, { $0 == AlertLedger.blocked }),
+    ] as [(String, (String) -> Bool)] {
+      let asked = routes.filter { isOfIt(keys[$0.key].kind) }
+      guard !asked.isEmpty else { continue }
+      var arguments = [
+        "routes": Value.text(
+          "["
+            + asked.map { "[\($0.key),\(JSON.string(keys[$0.key].kind)),\($0.source),\($0.destination)]" }
+            .joined(separator: ",") + "]")
+      ]
       if let candidates {
         arguments["candidates"] = .text("[" + candidates.map(String.init).joined(separator: ",") + "]")
       }
       try reader.query(
         """
-        with asked as (
-          select value ->> 'kind' as kind, value ->> 'source' as source, value ->> 'host' as host,
-            value ->> 'port' as port
-          from json_each(:asked)
-        ),
-        route as materialized (
-          select a.kind, a.source, a.host, a.port, s.id as source_id, d.id as destination_id
-          from asked a
-          join source s on \(ExplainLookup.sourceName) = a.source
-          join destination d on coalesce(d.host, '') = a.host and d.port = a.port
+        with route as materialized (
+          select value ->> 0 as key, value ->> 1 as kind, value ->> 2 as source_id, value ->> 3 as destination_id
+          from json_each(:routes)
         ),
         placed as (
-          select r.kind, r.source, r.host, r.port, f.id, f.started_at_ms,
-            row_number() over (
-              partition by r.kind, r.source, r.host, r.port order by f.started_at_ms, f.id) as from_start,
-            row_number() over (
-              partition by r.kind, r.source, r.host, r.port order by f.started_at_ms desc, f.id desc) as from_end,
-            row_number() over (
-              partition by r.kind, r.source, r.host, r.port
-              order by f.bytes desc, f.started_at_ms, f.id) as from_largest
+          select r.key, f.id, f.started_at_ms,
+            row_number() over (partition by r.key order by f.started_at_ms, f.id) as from_start,
+            row_number() over (partition by r.key order by f.started_at_ms desc, f.id desc) as from_end,
+            row_number() over (partition by r.key order by f.bytes desc, f.started_at_ms, f.id) as from_largest
           from (\(view)) f
           join route r on r.kind = f.kind and r.source_id = f.source_id and r.destination_id = f.destination_id
         )
-        select kind, source, host, port, id
+        select key, id
         from placed
         where from_start <= \(FoundFinding.evidenceAtEachEnd)
           or from_end <= \(FoundFinding.evidenceAtEachEnd)
           or from_largest = 1
-        order by kind, source, host, port, started_at_ms, id
+        order by key, started_at_ms, id
         """, arguments: arguments
       ) { row in
-        let key = StoredFinding.Key(
-          kind: row[0].text ?? "", source: row[1].text ?? "", host: row[2].text ?? "", port: row[3].integer ?? 0)
-        if let id = row[4].integer { found[key, default: []].append(id) }
+        if let key = row[0].integer, let id = row[1].integer { found[keys[Int(key)], default: []].append(id) }
       }
     }
     return found
   }
 
-  /// Sources and destinations by row id that stand behind what is asked.
-  private func pairs(_ asked: Value) throws -> [(source: Int64, destination: Int64)] {
-    var pairs: [(source: Int64, destination: Int64)] = []
+  /// Sources and destinations by row id that stand behind each of some findings, which are numbered as they come. There are
+  /// many destinations, and so each is looked at once.
+  private func routes(
+    of keys: [StoredFinding.Key]
+  ) throws -> [(key: Int, source: Int64, destination: Int64)] {
+    let asked = keys.map { "[\(JSON.string($0.source)),\(JSON.string($0.host)),\($0.port)]" }
+    var routes: [(key: Int, source: Int64, destination: Int64)] = []
     try reader.query(
       """
-      with asked as (
-        select distinct value ->> 'source' as source, value ->> 'host' as host, value ->> 'port' as port
+      with asked as materialized (
+        select key, value ->> 0 as source, value ->> 1 as host, value ->> 2 as port
         from json_each(:asked)
+      ),
+      sent as materialized (
+        select s.id, \(ExplainLookup.sourceName) as name
+        from source s
+        where \(ExplainLookup.sourceName) in (select source from asked)
+      ),
+      reached as materialized (
+        select d.id, coalesce(d.host, '') as host, d.port
+        from destination d
+        where (coalesce(d.host, ''), d.port) in (select host, port from asked)
       )
-      select s.id, d.id
+      select a.key, s.id, d.id
       from asked a
-      join source s on \(ExplainLookup.sourceName) = a.source
-      join destination d on coalesce(d.host, '') = a.host and d.port = a.port
-      order by s.id, d.id
-      """, arguments: ["asked": asked]
-    ) { pairs.append(($0[0].integer ?? 0, $0[1].integer ?? 0)) }
-    return pairs
+      join sent s on s.name = a.source
+      join reached d on d.host = a.host and d.port = a.port
+      order by a.key, s.id, d.id
+      """, arguments: ["asked": .text("[" + asked.joined(separator: ",") + "]")]
+    ) { row in
+      if let key = row[0].integer, let source = row[1].integer, let destination = row[2].integer {
+        routes.append((Int(key), source, destination))
+      }
+    }
+    return routes
   }
 }
