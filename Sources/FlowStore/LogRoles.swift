@@ -57,7 +57,7 @@ public struct AddedRows: Sendable {
 
   func count(of log: Int64) -> Int64 { (stretches[log] ?? []).reduce(0) { $0 + Int64($1.count) } }
 
-  var count: Int64 { stretches.values.joined().reduce(0) { $0 + Int64($1.count) } }
+  public var count: Int64 { stretches.values.joined().reduce(0) { $0 + Int64($1.count) } }
 
   /// Row ids spread over the rows of each log, `count` of each, or all where it has fewer.
   func sample(_ count: Int64) -> [Int64] { stretches.values.flatMap { AddedRows.sample($0, count) } }

@@ -170,4 +170,9 @@ public struct Judgement: Sendable {
   public var exceptions: [(label: String, owner: String, reason: String, expiresMs: Int64?)] = []
 
   public init() {}
+
+  /// Outcomes whose lines are second views of a flow.
+  public var secondViews: Set<Int64> {
+    Set(endings.lazy.filter(\.verdict.isDuplicateView).map(\.outcome))
+  }
 }

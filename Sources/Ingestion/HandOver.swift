@@ -6,7 +6,9 @@ internal import Glibc
 final class HandOver<Parcel: Sendable>: @unchecked Sendable {
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let changed: UnsafeMutablePointer<pthread_cond_t>
-  private var waiting: [Parcel] = []
+  private var waiting: [(parcel: Parcel, weight: Int)] = []
+  /// Of all that wait.
+  private var weight = 0
   private var isClosed = false
   private let capacity: Int
 
@@ -27,12 +29,14 @@ final class HandOver<Parcel: Sendable>: @unchecked Sendable {
   }
 
   /// Waits while the queue is full. False when the other side has closed it: the parcel was not taken.
-  func send(_ parcel: Parcel) -> Bool {
+  /// - Parameter weight: how many ordinary ones it stands for; an empty queue takes any.
+  func send(_ parcel: Parcel, weight: Int = 1) -> Bool {
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
-    while waiting.count >= capacity && !isClosed { pthread_cond_wait(changed, mutex) }
+    while self.weight >= capacity && !isClosed { pthread_cond_wait(changed, mutex) }
     if isClosed { return false }
-    waiting.append(parcel)
+    waiting.append((parcel, weight))
+    self.weight += weight
     pthread_cond_broadcast(changed)
     return true
   }
@@ -43,7 +47,8 @@ final class HandOver<Parcel: Sendable>: @unchecked Sendable {
     defer { pthread_mutex_unlock(mutex) }
     while waiting.isEmpty && !isClosed { pthread_cond_wait(changed, mutex) }
     if waiting.isEmpty { return nil }
-    let parcel = waiting.removeFirst()
+    let (parcel, weight) = waiting.removeFirst()
+    self.weight -= weight
     pthread_cond_broadcast(changed)
     return parcel
   }

@@ -47,15 +47,20 @@ struct HopCrew {
     var request: HopRequest
   }
 
-  /// Finds of each hand that wait to be taken: a commit takes as long as a hand has for several stretches. About 1.4 MB each.
-  private static let waiting = 3
+  /// Finds of each hand that wait to be taken, while what was found is committed or verdicts are written: as many as nobody
+  /// should wait for where there is nothing to be taken, and three where all flows have a journey, of some 1.4 MB each.
+  private static let waiting = 8
+  /// Joined flows that weigh as much as a find without any.
+  private static let joinedOfWeight = 16_384
   /// Stretches that each hand has been given at most, those that wait, too: a request waits for the store, and a hand should
   /// not.
   private static let ahead = waiting + 2
 
   /// Joins all stretches, and hands what was found to `take` on the caller's thread, one after the other.
+  /// - Parameter meanwhile: what the caller's thread does before that, when the hands have begun.
   func join(
-    _ stretches: [JoinHops.Stretch], _ take: (Found) throws(StoreError) -> Void
+    _ stretches: [JoinHops.Stretch], meanwhile: () throws(StoreError) -> Void,
+    _ take: (Found) throws(StoreError) -> Void
   ) throws(StoreError) {
     let group = DispatchGroup()
     let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
@@ -69,7 +74,8 @@ struct HopCrew {
           do throws(StoreError) { found = .success(try hand.join(next.stretch, next.request)) } catch {
             found = .failure(error)
           }
-          guard finds.send(found) else { return }
+          let joined = (try? found.get())?.joined.count ?? 0
+          guard finds.send(found, weight: 1 + joined / HopCrew.joinedOfWeight) else { return }
         }
       }
     }
@@ -86,6 +92,7 @@ struct HopCrew {
         _ = asks[asked % hands.count].send(Asked(stretch: stretch, request: try stretch.request(traits, store)))
         asked += 1
       }
+      if index == 0 { try meanwhile() }
       switch finds[index % hands.count].receive() {
       case .success(let found): try take(found)
       case .failure(let error): throw error

@@ -101,14 +101,28 @@ public final class IngestPipeline {
       for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
       return
     }
-    var facts = try Rejudge.run(store: store, policy: policy)
-    let tooDense = options.joinsHops ? try JoinHops.run(store: store, known: facts.take()) : 0
+    var found: [Int64: LogLook]?
+    let tooDense: Int
+    // Few rows are committed with their verdicts.
+    if options.joinsHops, options.keep == .all, writer.addedRows.count >= options.limits.manyRows,
+      try Rejudge.isNeeded(store: store, policy: policy)
+    {
+      tooDense = try JoinHops.run(
+        store: store, beside: Verdicts(try store.facts(), policy), worthPages: options.limits.manyRows
+      ) { judgement throws(StoreError) in
+        try store.apply(judgement)
+        found = try store.looksByLog(among: writer.addedRows)
+      }
+    } else {
+      var facts = try Rejudge.run(store: store, policy: policy)
+      tooDense = options.joinsHops ? try JoinHops.run(store: store, known: facts.take()) : 0
+    }
     if options.joinsHops { try store.refreshOwnLogs() }
     if tooDense > 0 {
       summary.problems.append(
         .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
     }
-    var looks = try store.looksByLog(among: writer.addedRows)
+    var looks = if let found { found } else { try store.looksByLog(among: writer.addedRows) }
     let tallies = try store.look(atTalliesAfter: lastTally)
     looks.merge(tallies.looks) { $0.merged(with: $1) }
     if tallies.bypassed > 0 {

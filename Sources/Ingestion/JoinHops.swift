@@ -45,12 +45,52 @@ public enum JoinHops {
     store: FlowStore, known: consuming StoredFacts? = nil, worthPages: Int64 = JoinHops.worthPages,
     flowsPerCommit: Int64 = JoinHops.flowsPerCommit, mostClockMinutes: Int = JoinHops.mostClockMinutes
   ) throws(StoreError) -> Int {
+    let secondViews = try store.secondViews()
+    return try run(
+      store: store, known: known.take(), secondViews: { secondViews }, worthPages: worthPages,
+      flowsPerCommit: flowsPerCommit,
+      mostClockMinutes: mostClockMinutes
+    ) { () throws(StoreError) in }
+  }
+
+  /// The same, of a store that is being judged: what was read is committed meanwhile, and the verdicts are written while others
+  /// are being joined. A run that dies in between leaves what one leaves that dies while it reads: rows, and a store that says
+  /// that it is not judged.
+  ///
+  /// - Parameters:
+  ///   - write: writes the verdicts, and whatever else is to be done that does not need the journeys; called once.
+  static func run(
+    store: FlowStore, beside verdicts: Verdicts, worthPages: Int64 = JoinHops.worthPages,
+    write: (Judgement) throws(StoreError) -> Void
+  ) throws(StoreError) -> Int {
+    var isWritten = false
+    func writeOnce() throws(StoreError) {
+      if isWritten { return }
+      isWritten = true
+      try write(verdicts.judgement)
+    }
+    let tooDense = try run(
+      store: store, known: verdicts.takeFacts(), secondViews: { verdicts.judgement.secondViews },
+      worthPages: worthPages,
+      flowsPerCommit: JoinHops.flowsPerCommit, mostClockMinutes: JoinHops.mostClockMinutes, meanwhile: writeOnce)
+    // Where there is nothing to join.
+    try writeOnce()
+    return tooDense
+  }
+
+  /// - Parameters:
+  ///   - secondViews: asked for after what was read was committed.
+  ///   - meanwhile: called while others are joining, before anything that they find is written.
+  private static func run(
+    store: FlowStore, known: consuming StoredFacts?, secondViews: () -> Set<Int64>, worthPages: Int64,
+    flowsPerCommit: Int64,
+    mostClockMinutes: Int, meanwhile: () throws(StoreError) -> Void
+  ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
-    let secondViews = try store.secondViews()
     // Made while the store brings what was read into its file.
     let made = HandOver<HopTraits>(capacity: 1)
-    if let known { make(made, of: known, secondViews) } else { make(made, of: try store.facts(), secondViews) }
+    if let known { make(made, of: known) } else { make(made, of: try store.facts()) }
     var tooDense = 0
     var stretches: [Stretch] = []
     for (from, until) in apart(from: try store.talliedMinutes(), reach(of: open)) {
@@ -60,33 +100,32 @@ public enum JoinHops {
     }
     let flows = stretches.reduce(0) { $0 + $1.flows }
     let pages = flows >= worthPages ? try store.hopPages() : nil
+    guard var traits = made.receive() else { preconditionFailure("only the caller closes what traits come through") }
+    traits.leaveOut(secondViews())
     if flows >= worthPages {
-      // What reading the logs has left behind goes back to the system before joining takes as much.
+      // What reading the logs has left behind goes back to the system before joining takes as much; no other thread runs, which
+      // would have to be told of each page.
       store.releaseMemory()
       FreedMemory.giveBack()
     }
-    guard let traits = made.receive() else { preconditionFailure("only the caller closes what traits come through") }
     let steps = Steps(
       flowsPerCommit: pages == nil ? .max : flowsPerCommit, mostClockMinutes: mostClockMinutes)
     if pages == nil {
-      try join(stretches, traits, store, nil, steps)
+      try join(stretches, traits, store, nil, steps, meanwhile)
     } else {
       // What is written is not read again.
-      try store.withSmallCache { () throws(StoreError) in try join(stretches, traits, store, pages, steps) }
-      // What joining took is free for the rollups.
-      FreedMemory.giveBack()
+      try store.withSmallCache { () throws(StoreError) in try join(stretches, traits, store, pages, steps, meanwhile) }
     }
     try store.closeMinutes()
     return tooDense
   }
 
-  private static func make(_ made: HandOver<HopTraits>, of facts: consuming StoredFacts, _ secondViews: Set<Int64>) {
+  private static func make(_ made: HandOver<HopTraits>, of facts: consuming StoredFacts) {
     let (sources, destinations, outcomes) = (facts.sources, facts.destinations, facts.outcomes)
     DispatchQueue.global(qos: .userInitiated).async {
       _ = made.send(
         HopTraits(
-          sources: sources.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes,
-          secondViews: secondViews))
+          sources: sources.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes))
     }
   }
 
@@ -171,7 +210,8 @@ public enum JoinHops {
   }
 
   private static func join(
-    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ steps: Steps
+    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ steps: Steps,
+    _ meanwhile: () throws(StoreError) -> Void
   ) throws(StoreError) {
     let joiner = JourneyJoiner(traits)
     let crew = HopCrew(joiner, traits, noted: try store.logsWithClockMinutes(), store, pages)
@@ -182,7 +222,7 @@ public enum JoinHops {
       try minutes.removeAll { hours throws(StoreError) in try store.note(hours) }
     }
     var undone: Int64 = 0
-    try crew.join(stretches) { found throws(StoreError) in
+    try crew.join(stretches, meanwhile: meanwhile) { found throws(StoreError) in
       try writer.write(found.joined, of: found.decided)
       clocks.add(found.clocks)
       if !minutes.add(found.clockMinutes) {

@@ -1,3 +1,4 @@
+internal import Dispatch
 public import EgressPolicy
 public import FlowStore
 public import Flows
@@ -11,11 +12,15 @@ public enum Rejudge {
   /// - Returns: the facts that were judged, when this was needed.
   @discardableResult
   public static func run(store: FlowStore, policy: Policy?) throws(StoreError) -> StoredFacts? {
-    let hash = try store.judgedPolicyHash
-    if store.isJudged, hash == (policy?.hash ?? "") { return nil }
+    guard try isNeeded(store: store, policy: policy) else { return nil }
     let facts = try store.facts()
     try store.apply(judge(facts, policy: policy))
     return facts
+  }
+
+  static func isNeeded(store: FlowStore, policy: Policy?) throws(StoreError) -> Bool {
+    let hash = try store.judgedPolicyHash
+    return !store.isJudged || hash != (policy?.hash ?? "")
   }
 
   /// As `run`, for a store of which no new lines were read, and with what its logs look like by the new verdicts.
@@ -29,5 +34,31 @@ public enum Rejudge {
       policy: policy, sources: facts.sources, destinations: facts.destinations, outcomes: facts.outcomes,
       logs: facts.logs, topology: facts.topology
     ).judgement()
+  }
+}
+
+/// What a policy says of the facts of a store, found by a thread of its own: the store can do something else meanwhile.
+///
+/// `@unchecked Sendable`: what is found is looked at after it was waited for.
+final class Verdicts: @unchecked Sendable {
+  private var facts: StoredFacts?
+  private let group = DispatchGroup()
+  private var found: Judgement?
+
+  init(_ facts: StoredFacts, _ policy: Policy?) {
+    self.facts = facts
+    DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
+      found = Rejudge.judge(facts, policy: policy)
+    }
+  }
+
+  /// The facts, for who has use for them once more; they are let go as soon as all have used them.
+  func takeFacts() -> StoredFacts? { facts.take() }
+
+  /// Waits for it.
+  var judgement: Judgement {
+    group.wait()
+    guard let found else { preconditionFailure("waited for, and not found") }
+    return found
   }
 }

@@ -107,6 +107,14 @@ public struct HopTraits: Sendable {
     excludeLonely()
   }
 
+  /// The same as to have been made with these second views.
+  public mutating func leaveOut(_ secondViews: Set<Int64>) {
+    for id in secondViews where outcomes.indices.contains(Int(id)) {
+      outcomes[Int(id)].isHop = false
+      joinableOutcomes[Int(id)] = false
+    }
+  }
+
   /// All that joins needs one address at both ends: where the earlier hop dials out, the later one has its client.
   private mutating func excludeLonely() {
     let loopbacks = Set(destinations.lazy.filter(\.isUpstreamLoopback).map(\.upstream))

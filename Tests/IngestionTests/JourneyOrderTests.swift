@@ -1,5 +1,6 @@
 import FlowStore
 import Foundation
+import Glibc
 import Testing
 
 @testable import Ingestion
@@ -121,6 +122,40 @@ import Testing
     #expect(try Self.clocks(scene) == Self.clocks(whole))
   }
 
+  /// What the store holds of verdicts and signs, as text.
+  static func verdicts(_ scene: Scene) throws -> [String] {
+    try [
+      "select id || '|' || coalesce(class, '-') || '|' || coalesce(name, '-') from source order by id",
+      "select id || '|' || coalesce(class, '-') from destination order by id",
+      "select key || '|' || role || '|' || path || '|' || coalesce(bypass, '-') || '|' || rule from route_verdict order by key",
+      "select key || '|' || result || '|' || duplicate_view || '|' || left_hop from outcome_verdict order by key",
+      "select log || '|' || stored || '|' || coalesce(roles, '-') || '|' || has_success || '|' || is_tail from log_sign order by log",
+      "select key || '|' || value from meta where key in ('judged', 'judgement', 'log_signs') order by key",
+    ].flatMap { try scene.texts($0) }
+  }
+
+  @Test(
+    "verdicts, journeys and signs are the same whether a store is judged before what was read is committed, or meanwhile",
+    arguments: [1, 2])
+  func judgedMeanwhile(runs: Int) throws {
+    let scenes = [try Scene(), try Scene()]
+    for (scene, manyRows) in zip(scenes, [Int64.max, 0]) {
+      scene.options.limits.manyRows = manyRows
+      for run in 1...runs {
+        for name in Self.logs {
+          let lines = try Self.content(name).split(separator: 0x0A)
+          try scene.overwrite(name, lines[..<(lines.count * run / runs)])
+        }
+        let summary = try scene.ingest(Self.logs)
+        #expect(summary.files.allSatisfy { !$0.role.isEmpty && $0.role != "unknown" })
+      }
+    }
+    #expect(try Self.verdicts(scenes[1]) == Self.verdicts(scenes[0]))
+    #expect(try Self.flows(scenes[1]) == Self.flows(scenes[0]))
+    #expect(try Self.clocks(scenes[1]) == Self.clocks(scenes[0]))
+    #expect(try Self.verdicts(scenes[1]).contains("judged|1"))
+  }
+
   @Test("stretches hold every minute once, with what lies around them within the bounds unless one minute has more")
   func stretches() {
     // The same numbers in every run (Knuth's MMIX generator).
@@ -173,5 +208,12 @@ import Testing
       }
     }
     #expect(try Self.flows(scene) == Self.flows(whole))
+  }
+}
+
+extension Scene {
+  fileprivate func overwrite(_ name: String, _ lines: ArraySlice<ArraySlice<UInt8>>) throws {
+    let bytes = Array(lines.joined(separator: [0x0A])) + [0x0A]
+    if access(path(name), F_OK) == 0 { try overwrite(name, bytes: bytes) } else { try write(name, bytes: bytes) }
   }
 }

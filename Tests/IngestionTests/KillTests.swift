@@ -84,6 +84,42 @@ struct KillTests {
   }
 
   @Test(
+    "a run that fails while rows are committed before their verdicts: the store says so until all verdicts are there")
+  func failsBeforeVerdicts() throws {
+    scene.options.limits.manyRows = 0
+    try scene.write("one.log", 1...40)
+    let quiet = try Scene()
+    try quiet.write("one.log", 1...40)
+    try quiet.ingest("one.log")
+    var unjudged = 0
+    var goesOn = true
+    for failing in 1...200 where goesOn {
+      for suffix in ["", "-wal", "-shm", ".lock"] { scene.remove("store/flows.db" + suffix) }
+      var writes = 0
+      let store = try FlowStore(path: scene.database)
+      store.beforeWrite = { (name: String) throws(StoreError) in
+        writes += 1
+        if writes == failing { throw .sqlite(code: 13, message: "database or disk is full", sql: nil) }
+      }
+      do {
+        _ = try IngestPipeline(store: store, options: scene.options).run(paths: [scene.path("one.log")], policy: nil)
+        goesOn = false
+      } catch {
+        #expect(error.isFull)
+      }
+      store.close()
+      let isJudged = try scene.texts("select value from meta where key = 'judged'") == ["1"]
+      let rows = try scene.stored().count
+      let open = try scene.numbers("select count(*) from source where class is null")[0]
+      if isJudged { #expect(open == 0 && rows == 40) } else if rows > 0 { unjudged += 1 }
+      try scene.ingest("one.log")
+      #expect(try scene.stored() == Array(1...40))
+      #expect(try JourneyOrderTests.verdicts(scene) == JourneyOrderTests.verdicts(quiet), "after \(failing) writes")
+    }
+    #expect(!goesOn && unjudged > 0)
+  }
+
+  @Test(
     "random growth, rotation, compression, cuts and interrupted runs: every line that survived is stored once",
     arguments: 1...16)
   func model(seed: UInt64) throws {

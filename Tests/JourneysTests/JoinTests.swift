@@ -1,8 +1,24 @@
 import Flows
-import Journeys
 import Testing
 
+@testable import Journeys
+
 @Suite struct JoinTests {
+  @Test("traits from which second views are left out later are those that were made without them")
+  func secondViews() {
+    let outcomes = (1...4).map { (id: Int64($0), outcome: Outcome(status: 199 + $0)) }
+    func traits(_ secondViews: Set<Int64>) -> HopTraits {
+      HopTraits(sources: [], destinations: [], outcomes: outcomes, secondViews: secondViews)
+    }
+    // One that has no row any more is among them.
+    let views: Set<Int64> = [2, 4, 9]
+    var later = traits([])
+    later.leaveOut(views)
+    #expect(later.joinableOutcomes == traits(views).joinableOutcomes)
+    #expect(later.joinableOutcomes == [false, true, false, true, false])
+    #expect(later.outcomes.map(\.isHop) == traits(views).outcomes.map(\.isHop))
+  }
+
   @Test("nothing joins nothing") func nothing() {
     #expect(Way().journeys == [])
   }
