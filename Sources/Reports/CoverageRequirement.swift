@@ -6,6 +6,7 @@ public import Flows
 ///     role=gateway,max-gap=15m        lines of gateways without a silence of more than 15 minutes
 ///     log=*sidecar*,max-rejected=1%   at most one line in a hundred that nothing understood
 ///     clients=logged                  no client at a gateway or proxy without a log of its own
+///     sidecars=read                   no pod with a sidecar, by the imported topology, of which nothing was read
 ///     next-hops=read                  no flow handed on to a gateway or proxy whose log was not read for its time
 ///     next-hops=found                 ... or whose log was read and does not tell of it
 ///     role=gateway,max-gap=15m,within=1d   ... in the day before now
@@ -25,6 +26,7 @@ public struct CoverageRequirement: Sendable, Equatable {
   /// 0...1.
   public private(set) var maxRejectedShare: Double?
   public private(set) var needsLoggedClients = false
+  public private(set) var needsReadSidecars = false
   public private(set) var nextHops: NextHops?
   public enum NextHops: String, Sendable, CaseIterable { case read, found }
   /// Whether flows may be counted page by page; a test compares with and without.
@@ -64,6 +66,7 @@ public struct CoverageRequirement: Sendable, Equatable {
       case "max-silence": maxSilenceMs = try CoverageRequirement.duration(value)
       case "max-rejected": maxRejectedShare = try CoverageRequirement.share(value)
       case "clients" where value == "logged": needsLoggedClients = true
+      case "sidecars" where value == "read": needsReadSidecars = true
       case "next-hops" where NextHops(rawValue: value) != nil: nextHops = NextHops(rawValue: value)
       default:
         throw ReportError(
@@ -73,7 +76,7 @@ public struct CoverageRequirement: Sendable, Equatable {
   }
 
   private static let help =
-    "write role=ROLE, log=GLOB, max-gap=15m, within=1d, max-silence=1h, max-rejected=1%, clients=logged, next-hops=read, separated by commas"
+    "write role=ROLE, log=GLOB, max-gap=15m, within=1d, max-silence=1h, max-rejected=1%, clients=logged, sidecars=read, next-hops=read, separated by commas"
 
   /// `90s`, `15m`, `2h`, `1d`.
   private static func duration(_ text: String) throws(ReportError) -> Int64 {
@@ -135,6 +138,7 @@ public struct CoverageRequirement: Sendable, Equatable {
         })
     }
     if needsLoggedClients { problems += try unloggedClients(in: store, filters) }
+    if needsReadSidecars { problems += try unreadSidecars(in: store, filters) }
     if let nextHops { problems += try missingHops(nextHops, in: store, filters) }
     return problems
   }
@@ -289,6 +293,23 @@ public struct CoverageRequirement: Sendable, Equatable {
     let length = "\(Quantities.duration(Double(gap.until - gap.from))) (at most \(Quantities.duration(Double(limit))))"
     return gap.log.map { "coverage: \($0): no line \(time), \(length)" }
       ?? "coverage: no line of any \(name) \(time), \(length)"
+  }
+
+  private func unreadSidecars(in store: FlowReader, _ filters: Filters) throws -> [String] {
+    guard try store.value("select exists (select 1 from topology_object where kind = 'pod')")?.integer == 1 else {
+      return ["coverage: nothing tells which pods have a sidecar (see: gatewatch topology import)"]
+    }
+    let query = try QueryCatalogue().report(named: "unread")
+    var limits = Filters()
+    (limits.sinceMs, limits.untilMs) = (filters.sinceMs, filters.untilMs)
+    var workloads: [String] = []
+    try store.query(query.sql, arguments: limits.arguments(for: query, in: store)) { row in
+      let pods = row[1].integer ?? 0
+      workloads.append(
+        "coverage: nothing was read of \(Quantities.grouped(pods)) \(pods == 1 ? "pod" : "pods") of \(row[0].text ?? "") with a sidecar (see: gatewatch report unread)"
+      )
+    }
+    return named(workloads)
   }
 
   private func unloggedClients(in store: FlowReader, _ filters: Filters) throws -> [String] {

@@ -9,6 +9,7 @@ extension Standing {
   mutating func findUnread(in store: FlowReader, filters: Filters) throws {
     unread = []
     guard let firstMs, let lastMs else { return }
+    try findUnreadSidecars(in: store, filters: filters)
     let from = filters.sinceMs ?? firstMs
     // Behind the last line nobody says where "until now" ends.
     let until = filters.untilMs ?? max(lastMs, from)
@@ -80,5 +81,26 @@ extension Standing {
     if !filters.paths.isEmpty { limits.append("path") }
     if !filters.outcomes.isEmpty { limits.append("outcome") }
     return "no flow that was read is of the \(limits.joined(separator: ", ")) asked about"
+  }
+
+  /// Pods of the time asked about, whoever else is asked about: traffic to a host may have come from any of them.
+  mutating func findUnreadSidecars(in store: FlowReader, filters: Filters = Filters()) throws {
+    guard let from = filters.sinceMs ?? firstMs, let until = filters.untilMs ?? lastMs else { return }
+    unreadSidecars =
+      try store.value(
+        """
+        select count(*)
+        from unread_sidecar
+        where first_ms <= :until
+          and (until_ms is null or until_ms > :from)
+        """, arguments: ["from": .integer(from), "until": .integer(until)])?.integer ?? 0
+  }
+
+  /// In words.
+  var unreadPods: [String] {
+    guard unreadSidecars > 0 else { return [] }
+    return [
+      "nothing was read of \(Quantities.grouped(unreadSidecars)) \(unreadSidecars == 1 ? "pod" : "pods") with a sidecar (see: gatewatch report unread)"
+    ]
   }
 }

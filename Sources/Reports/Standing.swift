@@ -41,6 +41,8 @@ public struct Standing: Sendable, Equatable {
     /// All of the time asked about.
     public var isAll: Bool
   }
+  /// Pods with a sidecar, by the imported topology, of which nothing was read; only looked for with the findings.
+  public internal(set) var unreadSidecars: Int64 = 0
   /// Flows handed on to a gateway or proxy whose log was not read for their time; only counted with the findings.
   public internal(set) var nextHopsNotRead: Int64 = 0
   /// Silences of logs that are much longer than usual; only looked for with the findings.
@@ -198,7 +200,7 @@ public struct Standing: Sendable, Equatable {
       }
     }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }
-    doubts += signs
+    doubts += signs + unreadPods
     if rejected > 0 {
       doubts.append(
         "\(Quantities.grouped(rejected)) rejected \(rejected == 1 ? "line" : "lines") (see: gatewatch report rejected)")
@@ -261,7 +263,7 @@ public struct Standing: Sendable, Equatable {
       text += " (\(Quantities.grouped(tallied)) of the stored kept as sums alone, their hops not joined)"
     }
     if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
-    for sign in signs + silences { text += "; \(sign)" }
+    for sign in signs + silences + unreadPods { text += "; \(sign)" }
     return text
   }
 

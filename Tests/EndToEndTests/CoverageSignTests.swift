@@ -45,6 +45,58 @@ import Testing
     #expect(later.contains("no bypass found in what was read: 1 log (1 sidecar), 21 lines read"), "\(later)")
   }
 
+  @Test(
+    "pods with a sidecar of which nothing was read are named, and stand against an all-clear for the time they were there"
+  )
+  func unreadSidecars() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let clusters = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Clusters")
+    // Who started later could have sent nothing.
+    var cluster = try String(contentsOf: clusters.appending(path: "demo.json"), encoding: .utf8)
+    let catalog = try #require(cluster.range(of: "\"catalog-0\""))
+    let start = try #require(cluster.range(of: "2026-11-01T08:00:12Z", range: catalog.upperBound..<cluster.endIndex))
+    cluster.replaceSubrange(start, with: "2026-11-02T09:10:00Z")
+    try session.write(cluster, to: "cluster.json")
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(sidecar(20), to: "frontend.log")
+    let fill = "gatewatch ingest --policy egress.yaml *.log > i.txt; "
+    let unknown = try session.run(
+      fill + "gatewatch report bypass --require-coverage sidecars=read 2>&1; echo \"exit code $?\"")
+    #expect(
+      unknown.contains("nothing tells which pods have a sidecar") && unknown.hasSuffix("exit code 3\n"), "\(unknown)")
+    let ask = "gatewatch report bypass --require-coverage sidecars=read 2>&1; echo \"exit code $?\"; "
+    let some = try session.run(
+      "gatewatch topology import cluster.json > t.txt; " + ask + "gatewatch alert --status-line")
+    #expect(
+      some.contains("no all-clear: nothing was read of 2 pods with a sidecar (see: gatewatch report unread)"),
+      "\(some)")
+    #expect(some.contains("coverage: nothing was read of 1 pod of shop/checkout with a sidecar"), "\(some)")
+    #expect(some.contains("exit code 3\n"), "\(some)")
+    #expect(some.components(separatedBy: "nothing was read of 2 pods").count == 4, "\(some)")
+    let rows = try session.run("gatewatch report unread --format csv").split(whereSeparator: \.isNewline)
+    #expect(
+      rows.dropFirst().map { $0.split(separator: ",").prefix(4).joined(separator: " ") } == [
+        "shop/checkout 1 checkout-66b7d8f9c4-9kzlm 10.80.3.12", "shop/crawler 1 crawler-5c4b9d7f6-hh2wp 10.80.3.13",
+      ], "\(rows)")
+    // An empty file under the pod's name is no line of it.
+    try session.run(
+      """
+      mkdir -p pods/shop_checkout-66b7d8f9c4-9kzlm_1/istio-proxy; : > pods/shop_checkout-66b7d8f9c4-9kzlm_1/istio-proxy/0.log
+      gatewatch ingest pods > i.txt
+      """)
+    #expect(try session.run(ask).contains("of 1 pod of shop/checkout"))
+    // Neither are lines of another pod that had the address before.
+    let others =
+      sidecar(20).replacing("10.80.3.11:", with: "10.80.3.12:")
+      + sidecar(20).replacing("10.80.3.11:", with: "10.80.3.13:")
+    try session.write(others.replacing("2026-11-02T", with: "2026-10-02T"), to: "before.log")
+    #expect(try session.run("gatewatch ingest before.log > i.txt; " + ask).contains("of 1 pod of shop/checkout"))
+    try session.write(others, to: "others.log")
+    let all = try session.run("gatewatch ingest others.log > i.txt; " + ask)
+    #expect(all.contains("no bypass found in what was read") && all.hasSuffix("exit code 0\n"), "\(all)")
+  }
+
   @Test("without any sidecar's log there is no all-clear: the gateway does not see what went past it")
   func gatewayAlone() throws {
     let session = try Session()

@@ -54,6 +54,7 @@ public struct AlertRun: Sendable {
     defer { reader.close() }
     var report = AlertReport(problems: inputProblems)
     var standing = try Standing(of: reader, findings: false)
+    try standing.findUnreadSidecars(in: reader)
     report.coverage = standing.coverageOfSilence
     report.problems += try problems(standing, of: store, in: reader)
 

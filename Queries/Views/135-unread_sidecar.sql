@@ -1,0 +1,91 @@
+-- Pods that the imported topology shows to have a sidecar, of which nothing was read while they were there: no line that their
+-- sidecar wrote, by its address, or by the pod's name where the log tells it. What they sent past the gateway stands in no log at
+-- hand. An empty file under a pod's name proves nothing.
+-- `until_ms` is the first look at pods that does not show them any more, NULL where there was none.
+create view unread_sidecar as
+with pod as materialized (
+  select
+    o.namespace,
+    o.name,
+    max(coalesce(o.workload, o.name)) as workload,
+    min(min(coalesce(o.started_ms, s.first_ms), s.first_ms)) as first_ms,
+    max(s.last_ms) as seen_ms,
+    max(o.ended_ms) as ended_ms
+  from topology_object o
+  join topology_sighting s on s.object = o.id
+  where o.kind = 'pod'
+    and o.proxy = 'sidecar'
+  group by o.namespace, o.name
+),
+lived as materialized (
+  select
+    p.namespace,
+    p.name,
+    p.workload,
+    p.first_ms,
+    min(
+      coalesce(p.ended_ms, 9223372036854775807),
+      coalesce(
+        (
+          select min(m.at_ms)
+          from topology_moment m
+          where m.kind = 'pod'
+            and (m.namespace is null or m.namespace = p.namespace)
+            and m.at_ms > p.seen_ms
+        ),
+        9223372036854775807
+      )
+    ) as until_ms
+  from pod p
+),
+address as materialized (
+  select distinct o.namespace, o.name, a.value as address
+  from topology_object o
+  join json_each(o.addresses) a
+  where o.kind = 'pod'
+    and o.proxy = 'sidecar'
+    and o.host_network = 0
+),
+-- Who wrote lines, and until when, where joining has noted it. Clocks may differ by a minute.
+line as materialized (
+  select distinct
+    s.proxy_ip as address,
+    coalesce(s.first_end_ms, -9223372036854775807) as first_ms,
+    coalesce(s.last_end_ms, 9223372036854775806) as last_ms
+  from source s
+  where s.proxy = 'envoy'
+    and s.proxy_ip is not null
+),
+read as materialized (
+  select a.namespace, a.name
+  from lived p
+  join address a on a.namespace = p.namespace and a.name = p.name
+  join line l on l.address = a.address
+  where l.last_ms >= p.first_ms - 60000
+    and l.first_ms - 60000 <= p.until_ms
+  union
+  select namespace, pod
+  from log
+  where pod is not null
+    and stored > 0
+    and coalesce(container, 'istio-proxy') = 'istio-proxy'
+  union
+  select namespace, pod
+  from source
+  where pod is not null
+    and proxy = 'envoy'
+    and coalesce(container, 'istio-proxy') = 'istio-proxy'
+)
+select
+  p.namespace,
+  p.name,
+  p.namespace || '/' || p.workload as workload,
+  p.first_ms,
+  nullif(p.until_ms, 9223372036854775807) as until_ms,
+  (
+    select group_concat(address, ' ')
+    from (select address from address a where a.namespace = p.namespace and a.name = p.name order by address)
+  ) as addresses
+from lived p
+left join read r on r.namespace = p.namespace and r.name = p.name
+where r.name is null;
