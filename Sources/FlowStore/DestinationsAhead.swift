@@ -1,5 +1,5 @@
 internal import Dispatch
-public import Flows
+internal import Flows
 internal import GRDB
 
 /// The destinations of a store, read by a thread and a connection of their own while new lines are read: there may be many, and

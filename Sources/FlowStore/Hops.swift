@@ -132,7 +132,7 @@ extension FlowStore {
 
   /// Gives the memory of SQLite's page cache back, as far as the open transaction does not need it.
   public func releaseMemory() {
-    try? access { db throws(StoreError) in sqlite3_db_release_memory(db.sqliteConnection) }
+    _ = try? access { db throws(StoreError) in sqlite3_db_release_memory(db.sqliteConnection) }
   }
 
   /// Outcomes whose lines are second views of a flow by the present judgement.

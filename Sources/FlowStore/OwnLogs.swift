@@ -1,4 +1,4 @@
-public import Flows
+internal import Flows
 internal import GRDB
 
 /// For which times the logs of the pods' own sidecars can prove that something did not pass them: table `own_log`.

@@ -1,4 +1,4 @@
-public import Flows
+internal import Flows
 
 /// How far clocks are apart, pair by pair, over the minutes that were looked at. Adding is the same in any order.
 public struct ClockSkews: Sendable {

@@ -80,7 +80,7 @@ import Testing
         "shop/checkout 1 checkout-66b7d8f9c4-9kzlm 10.80.3.12", "shop/crawler 1 crawler-5c4b9d7f6-hh2wp 10.80.3.13",
       ], "\(rows)")
     // An empty file under the pod's name is no line of it.
-    try session.run(
+    _ = try session.run(
       """
       mkdir -p pods/shop_checkout-66b7d8f9c4-9kzlm_1/istio-proxy; : > pods/shop_checkout-66b7d8f9c4-9kzlm_1/istio-proxy/0.log
       gatewatch ingest pods > i.txt

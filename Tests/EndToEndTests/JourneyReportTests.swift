@@ -120,7 +120,7 @@ import Testing
   func hops() throws {
     let session = try Session()
     defer { session.remove() }
-    let ways = try rows(session, Self.fill + "gatewatch report journeys")
+    _ = try rows(session, Self.fill + "gatewatch report journeys")
     func lines(_ command: String) throws -> [String] {
       try session.run(command + " --format ndjson").split(separator: "\n").map(String.init)
     }

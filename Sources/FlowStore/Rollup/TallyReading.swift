@@ -1,4 +1,4 @@
-public import Flows
+internal import Flows
 internal import GRDB
 
 /// What tallies say, entry by entry, for those who look at all of them.

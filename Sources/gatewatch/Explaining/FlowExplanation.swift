@@ -149,7 +149,7 @@ final class FlowExplainer {
   }
 
   private func explain(_ id: Int64) throws -> FlowExplanation? {
-    guard var (explanation, ids, gap) = try read(id) else { return nil }
+    guard case (var explanation, let ids, let gap)? = try read(id) else { return nil }
     let startedAt = explanation.integer("started_at_ms") ?? 0
     let isOpen = explanation.text("warnings")?.split(separator: ",").contains("source-unproven") ?? false
     explanation.grounds = try grounds.get().grounds(
