@@ -193,11 +193,13 @@ private struct DecidedFlows {
 
 extension FlowStore {
   /// Commits, has everything in the database file, and opens a write transaction in which its pages can be read; nil
-  /// where that is not possible (a reader still needs an older state, say): the transaction is open all the same.
+  /// where that is not possible (a reader still needs an older state, or SQLite cannot read beside its own writing): the
+  /// transaction is open all the same.
   public func hopPages() throws(StoreError) -> HopPages? {
     try commit()
     settleIfLogged()
     return try write("hop pages") { db throws(StoreError) in
+      guard let connection = db.sqliteConnection, PageFile.readsByPlace(connection) else { return nil }
       do {
         return try FlowPages(db, path: self.path).map(HopPages.init)
       } catch let error as StoreError {

@@ -74,6 +74,17 @@ final class PageFile: @unchecked Sendable {
     lock.deallocate()
   }
 
+  /// Whether SQLite was built to read and write at a place (`pread`) rather than at the file's position: only then may pages be
+  /// read while the same connection writes to the file. Its VFS tells by naming the call (sqlite.org/c3ref/vfs.html).
+  static func readsByPlace(_ connection: OpaquePointer) -> Bool {
+    var vfs: UnsafeMutablePointer<sqlite3_vfs>?
+    guard sqlite3_file_control(connection, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) == SQLITE_OK, let vfs,
+      vfs.pointee.iVersion >= 3, let call = vfs.pointee.xGetSystemCall
+    else { return false }
+    func has(_ name: String) -> Bool { name.withCString { call(vfs, $0) != nil } }
+    return (has("pread") || has("pread64")) && (has("pwrite") || has("pwrite64"))
+  }
+
   private static func isEmpty(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 ? status.st_size == 0 : errno == ENOENT
