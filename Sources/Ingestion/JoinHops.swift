@@ -23,6 +23,8 @@ public enum JoinHops {
   static let mostHops: Int64 = 3_000_000
   /// Minutes of clocks that wait to be written, at 8 bytes each: every hour of a clock is a row, which is best written once.
   public static let mostClockMinutes = 400_000
+  /// So many stretches before the end, minutes of clocks are written while others still join: behind it nobody works beside.
+  static let lastStretches = 8
   /// Flows of which the places are committed, and brought into the file, while others are still being joined. About 9 bytes
   /// each.
   public static let flowsPerCommit: Int64 = 2_000_000
@@ -222,6 +224,7 @@ public enum JoinHops {
       try minutes.removeAll { hours throws(StoreError) in try store.note(hours) }
     }
     var undone: Int64 = 0
+    var left = stretches.count
     try crew.join(stretches, meanwhile: meanwhile) { found throws(StoreError) in
       try writer.write(found.joined, of: found.decided)
       clocks.add(found.clocks)
@@ -229,7 +232,8 @@ public enum JoinHops {
         try noteMinutes()
         if !minutes.add(found.clockMinutes) { try store.note(crew.clockMinutes.hours(found.clockMinutes)) }
       }
-      if minutes.count >= steps.mostClockMinutes { try noteMinutes() }
+      left -= 1
+      if minutes.count >= steps.mostClockMinutes || left == JoinHops.lastStretches { try noteMinutes() }
       // The rows themselves are committed where pages can be read, and their minutes stay open until the end, so that this
       // is no more than what a run that ends here has done.
       undone += found.decided.reduce(0) { $0 + Int64($1.count) }

@@ -13,7 +13,7 @@ internal import Glibc
 /// - Where all frames were in the file when it began, it holds the lock under which nobody writes to the file. Then the log may
 ///   be begun anew, which changes the salt; the file has all there is to see.
 ///
-/// `@unchecked Sendable`: all that changes is the files' positions, and reading happens under `lock`.
+/// `@unchecked Sendable`: all that changes is the files' positions, where SQLite reads at them, and then under `lock`.
 final class PageFile: @unchecked Sendable {
   /// Why the pages cannot be used; not an error, for SQL can still answer.
   struct Unusable: Error {}
@@ -23,7 +23,8 @@ final class PageFile: @unchecked Sendable {
   let usableSize: Int
   let pageCount: UInt32
   private let file: UnsafeMutablePointer<sqlite3_file>
-  private let lock: UnsafeMutablePointer<pthread_mutex_t>
+  /// nil where SQLite reads at a place: several threads may do so at once.
+  private let lock: UnsafeMutablePointer<pthread_mutex_t>?
   private let wal: WriteAheadLog?
 
   /// - Parameter look: the first look of the transaction at the file, which opens its snapshot; where the caller has had one
@@ -65,11 +66,12 @@ final class PageFile: @unchecked Sendable {
       wal = try WriteAheadLog(connection, index, before, pageSize: pageSize)
       pageCount = before.frames == 0 ? UInt32(clamping: size / Int64(pageSize)) : before.pages
     }
-    lock = .allocate(capacity: 1)
-    pthread_mutex_init(lock, nil)
+    lock = PageFile.readsByPlace(connection) ? nil : .allocate(capacity: 1)
+    if let lock { pthread_mutex_init(lock, nil) }
   }
 
   deinit {
+    guard let lock else { return }
     pthread_mutex_destroy(lock)
     lock.deallocate()
   }
@@ -100,8 +102,8 @@ final class PageFile: @unchecked Sendable {
     guard number >= 1, number <= pageCount, UInt64(number) + UInt64(count) - 1 <= UInt64(pageCount) else {
       throw Unusable()
     }
-    pthread_mutex_lock(lock)
-    defer { pthread_mutex_unlock(lock) }
+    if let lock { pthread_mutex_lock(lock) }
+    defer { if let lock { pthread_mutex_unlock(lock) } }
     if let wal, count == 1, let frame = wal.frame(of: number), wal.read(frame, pageSize, into: bytes) { return }
     // In bounds: the buffer holds `count` pages and more.
     let code = file.pointee.pMethods.pointee.xRead(
