@@ -17,6 +17,8 @@ public struct Standing: Sendable, Equatable {
   public private(set) var firstMs: Int64?
   public private(set) var lastMs: Int64?
   public private(set) var isJudged = false
+  /// Pods stand in an imported topology.
+  public private(set) var knowsPods = false
   /// Logs with flows, by the roles that wrote them; empty where that was not noted.
   public private(set) var logsByRole: [RoleCount] = []
   public struct RoleCount: Sendable, Equatable {
@@ -105,6 +107,7 @@ public struct Standing: Sendable, Equatable {
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
+    knowsPods = try store.value("select exists (select 1 from topology_object where kind = 'pod')")?.integer == 1
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     guard findings else { return }
     try findUnread(in: store, filters: filters)
@@ -307,6 +310,9 @@ public struct Standing: Sendable, Equatable {
     if !isJudged, logs > 0, statement == nil {
       notes.append("lines were stored after the last judging: run gatewatch ingest or gatewatch report again")
     }
+    if !knowsPods, Standing.needsTopology.contains(report) {
+      notes.append("no topology with pods was imported, so this says nothing (see: gatewatch topology import)")
+    }
     if let statement { notes.append(statement) }
     if let allowed = bypassed?.allowed, allowed > 0 {
       notes.append(
@@ -321,6 +327,9 @@ public struct Standing: Sendable, Equatable {
     }
     return notes
   }
+
+  /// Reports that know only what the cluster told.
+  static let needsTopology: Set<String> = ["unread", "opted-out"]
 
   /// Reports whose reader looks for bypass, and so must be told what stands against an all-clear.
   public static func isAsked(by report: String) -> Bool { ["summary", "bypass", "unproven"].contains(report) }

@@ -65,6 +65,10 @@ import Testing
       fill + "gatewatch report bypass --require-coverage sidecars=read 2>&1; echo \"exit code $?\"")
     #expect(
       unknown.contains("nothing tells which pods have a sidecar") && unknown.hasSuffix("exit code 3\n"), "\(unknown)")
+    for report in ["unread", "opted-out"] {
+      let empty = try session.run("gatewatch report \(report)")
+      #expect(empty.contains("no topology with pods was imported, so this says nothing"), "\(empty)")
+    }
     let ask = "gatewatch report bypass --require-coverage sidecars=read 2>&1; echo \"exit code $?\"; "
     let some = try session.run(
       "gatewatch topology import cluster.json > t.txt; " + ask + "gatewatch alert --status-line")
@@ -74,6 +78,7 @@ import Testing
     #expect(some.contains("coverage: nothing was read of 1 pod of shop/checkout with a sidecar"), "\(some)")
     #expect(some.contains("exit code 3\n"), "\(some)")
     #expect(some.components(separatedBy: "nothing was read of 2 pods").count == 4, "\(some)")
+    #expect(try !session.run("gatewatch report unread; gatewatch report opted-out").contains("no topology"))
     let rows = try session.run("gatewatch report unread --format csv").split(whereSeparator: \.isNewline)
     #expect(
       rows.dropFirst().map { $0.split(separator: ",").prefix(4).joined(separator: " ") } == [
