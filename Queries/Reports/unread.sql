@@ -11,7 +11,7 @@
 -- column: names      text   of these pods, the first ten
 -- column: addresses  text   theirs
 -- column: first_seen first  start of the first of them, or the first snapshot with it
--- column: last_seen  last   the first snapshot without the last of them; none where the latest still has it
+-- column: gone_by    last   the first snapshot without any of them; none where the latest still has one
 with pod as materialized (
   select namespace, name, workload, first_ms, until_ms, addresses
   from unread_sidecar
@@ -30,7 +30,7 @@ select
   f.names,
   f.addresses,
   min(p.first_ms) as first_seen,
-  case when count(p.until_ms) = count(*) then max(p.until_ms) end as last_seen
+  case when count(p.until_ms) = count(*) then max(p.until_ms) end as gone_by
 from pod p
 join first_ten f on f.workload = p.workload
 group by p.workload

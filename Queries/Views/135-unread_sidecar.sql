@@ -46,7 +46,8 @@ address as materialized (
     and o.proxy = 'sidecar'
     and o.host_network = 0
 ),
--- Who wrote lines, and until when, where joining has noted it. Clocks may differ by a minute.
+-- Who wrote lines, and until when, where joining has noted it. Clocks may differ by a minute. What another container than the
+-- sidecar's prints may look like anybody's line, and is none.
 line as materialized (
   select distinct
     s.proxy_ip as address,
@@ -55,6 +56,7 @@ line as materialized (
   from source s
   where s.proxy = 'envoy'
     and s.proxy_ip is not null
+    and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
 ),
 read as materialized (
   select a.namespace, a.name

@@ -296,7 +296,7 @@ public struct CoverageRequirement: Sendable, Equatable {
   }
 
   private func unreadSidecars(in store: FlowReader, _ filters: Filters) throws -> [String] {
-    guard try store.value("select exists (select 1 from topology_object where kind = 'pod')")?.integer == 1 else {
+    guard try Standing.knowsPods(store) else {
       return ["coverage: nothing tells which pods have a sidecar (see: gatewatch topology import)"]
     }
     let query = try QueryCatalogue().report(named: "unread")

@@ -107,12 +107,16 @@ public struct Standing: Sendable, Equatable {
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
-    knowsPods = try store.value("select exists (select 1 from topology_object where kind = 'pod')")?.integer == 1
+    knowsPods = try Standing.knowsPods(store)
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     guard findings else { return }
     try findUnread(in: store, filters: filters)
     try countFindings(in: store, filters: filters, usingTallies: usesTallies)
     try findGaps(in: store, filters: filters)
+  }
+
+  static func knowsPods(_ store: FlowReader) throws -> Bool {
+    try store.value("select exists (select 1 from topology_object where kind = 'pod')")?.integer == 1
   }
 
   private mutating func readSigns(_ store: FlowReader) throws {

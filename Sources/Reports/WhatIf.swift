@@ -63,14 +63,29 @@ public struct WhatIf: Sendable {
     ("unproven", "would rest on an assumption"), ("proven", "would no longer rest on an assumption"),
   ]
 
-  private static let comparison = """
-    -- title: What changes with another judgement, by route
+  private static let parameters = """
     -- parameter: since_ms      first millisecond to include (Unix time)
     -- parameter: until_ms      first millisecond no longer included
     -- parameter: host          glob over the host, lower case
     -- parameter: sources       JSON list of source ids
     -- parameter: path          comma list of paths, by the present verdicts
     -- parameter: outcome       comma list of outcomes, by the present verdicts
+    """
+
+  /// Which of the flows `p` of the store are meant.
+  private static let limits = """
+    p.duplicate_view = 0
+      and (:since_ms is null or p.started_at_ms >= :since_ms)
+      and (:until_ms is null or p.started_at_ms < :until_ms)
+      and (:host is null or p.destination_id in (select id from temp.destination where host glob :host))
+      and (:sources is null or p.source_id in (select value from json_each(:sources)))
+      and (:path is null or instr(',' || :path || ',', ',' || p.path || ',') > 0)
+      and (:outcome is null or instr(',' || :outcome || ',', ',' || p.outcome || ',') > 0)
+    """
+
+  private static let comparison = """
+    -- title: What changes with another judgement, by route
+    \(parameters)
     -- parameter: registry_only 1: what no registry declares is refused
     with compared as (
       select
@@ -95,13 +110,7 @@ public struct WhatIf: Sendable {
       from main.judged_flow p
       join temp.judged_flow s on s.id = p.id
       join temp.destination d on d.id = p.destination_id
-      where p.duplicate_view = 0
-        and (:since_ms is null or p.started_at_ms >= :since_ms)
-        and (:until_ms is null or p.started_at_ms < :until_ms)
-        and (:host is null or p.destination_id in (select id from temp.destination where host glob :host))
-        and (:sources is null or p.source_id in (select value from json_each(:sources)))
-        and (:path is null or instr(',' || :path || ',', ',' || p.path || ',') > 0)
-        and (:outcome is null or instr(',' || :outcome || ',', ',' || p.outcome || ',') > 0)
+      where \(limits)
     ),
     changed as (
       select
@@ -156,22 +165,11 @@ public struct WhatIf: Sendable {
 
   private static let asked = """
     -- title: Whether there is any flow to judge
-    -- parameter: since_ms      first millisecond to include (Unix time)
-    -- parameter: until_ms      first millisecond no longer included
-    -- parameter: host          glob over the host, lower case
-    -- parameter: sources       JSON list of source ids
-    -- parameter: path          comma list of paths, by the present verdicts
-    -- parameter: outcome       comma list of outcomes, by the present verdicts
+    \(parameters)
     select exists (
       select 1
       from main.judged_flow p
-      where p.duplicate_view = 0
-        and (:since_ms is null or p.started_at_ms >= :since_ms)
-        and (:until_ms is null or p.started_at_ms < :until_ms)
-        and (:host is null or p.destination_id in (select id from temp.destination where host glob :host))
-        and (:sources is null or p.source_id in (select value from json_each(:sources)))
-        and (:path is null or instr(',' || :path || ',', ',' || p.path || ',') > 0)
-        and (:outcome is null or instr(',' || :outcome || ',', ',' || p.outcome || ',') > 0)
+      where \(limits)
     )
     """
 

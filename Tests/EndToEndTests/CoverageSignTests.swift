@@ -91,6 +91,14 @@ import Testing
       gatewatch ingest pods > i.txt
       """)
     #expect(try session.run(ask).contains("of 1 pod of shop/checkout"))
+    // Nor is what a workload prints: it may look like anybody's line.
+    try session.write(sidecar(20, from: 60).replacing("10.80.3.11:", with: "10.80.3.12:"), to: "printed.txt")
+    let printed = try session.run(
+      """
+      mkdir -p pods/shop_crawler-5c4b9d7f6-hh2wp_1/crawler; mv printed.txt pods/shop_crawler-5c4b9d7f6-hh2wp_1/crawler/0.log
+      gatewatch ingest pods > i.txt; \(ask)
+      """)
+    #expect(printed.contains("of 1 pod of shop/checkout") && printed.contains("of 1 pod of shop/crawler"), "\(printed)")
     // Neither are lines of another pod that had the address before.
     let others =
       sidecar(20).replacing("10.80.3.11:", with: "10.80.3.12:")

@@ -5,18 +5,23 @@ import Testing
 
 @Suite("Facts that are read ahead")
 struct FactsAheadTests {
+  /// A store with twenty destinations.
+  private func filled(in folder: ScratchFolder) throws -> (store: FlowStore, log: Int64, maker: BatchMaker) {
+    let store = try FlowStore(path: folder.path())
+    let log = try store.insert(log: LogRecord(path: "a.log"))
+    var maker = BatchMaker()
+    try store.append(maker.batch(count: 40, destinations: 20), log: log, firstLine: 1, position: 0)
+    try store.commit()
+    return (store, log, maker)
+  }
+
   @Test("facts are the same whether a part of them was read before new lines came, or all of them now")
   func same() throws {
     let folder = try ScratchFolder()
-    let store = try FlowStore(path: folder.path())
-    var log = LogRecord(path: "a.log")
-    log.id = try store.insert(log: log)
-    var maker = BatchMaker()
-    try store.append(maker.batch(count: 40, destinations: 20), log: log.id, firstLine: 1, position: 0)
-    try store.commit()
+    var (store, log, maker) = try filled(in: folder)
     try store.readFactsAhead(worth: 20)
     #expect(store.ahead != nil)
-    try store.append(maker.batch(count: 40, destinations: 30), log: log.id, firstLine: 41, position: 0)
+    try store.append(maker.batch(count: 40, destinations: 30), log: log, firstLine: 41, position: 0)
     let facts = try store.facts()
     #expect(store.ahead == nil)
     #expect(facts.destinations.map(\.id) == Array(1...30))
@@ -30,12 +35,7 @@ struct FactsAheadTests {
   @Test("few destinations are not read ahead, and what nobody asked for goes with the store")
   func unused() throws {
     let folder = try ScratchFolder()
-    let store = try FlowStore(path: folder.path())
-    var log = LogRecord(path: "a.log")
-    log.id = try store.insert(log: log)
-    var maker = BatchMaker()
-    try store.append(maker.batch(count: 40, destinations: 20), log: log.id, firstLine: 1, position: 0)
-    try store.commit()
+    let store = try filled(in: folder).store
     try store.readFactsAhead()
     #expect(store.ahead == nil)
     try store.readFactsAhead(worth: 1)

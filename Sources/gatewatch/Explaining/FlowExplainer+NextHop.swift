@@ -149,54 +149,54 @@ extension FlowExplainer {
   private func connection(
     of flow: FlowExplanation, client: String?, pod: String?, role: String, from: Int64, until: Int64
   ) throws -> String? {
-    guard let client else { return nil }
     var arguments = minutes(from, until, around: 1)
-    arguments["flow"] = .integer(flow.id)
-    arguments["client"] = .text(client)
-    arguments["pod"] = Value(pod)
-    arguments["role"] = .text(role)
     arguments["from"] = .integer(from - FlowExplainer.clockSlackMs)
     arguments["until"] = .integer(until + FlowExplainer.clockSlackMs)
-    var place: String?
-    try reader.query(
+    return try openLine(
+      of: flow, client, pod: pod, role: role, clients: "when :client <> 'loopback' then s.client_ip = :client",
       """
-      select l.path, j.line
-      from judged_flow j
-      join source s on s.id = j.source_id
-      join log l on l.id = j.log_id
-      where \(FlowExplainer.near("j.id"))
-        and j.role = :role
-        and case
-          when :client <> 'loopback' then s.client_ip = :client
-          else (s.client_ip = '::1' or s.client_ip glob '127.*')
-            and (s.pod is null or :pod is null or coalesce(s.namespace, '') || '/' || s.pod = :pod)
-        end
-        and j.source_port > 0
+      j.source_port > 0
         and j.source_port = (select local_port from judged_flow where id = :flow)
-        and coalesce(j.journey_place, 0) & 9 = 0
-        and j.duplicate_view = 0
-        and j.outcome <> 'noise'
         and j.started_at_ms between :from and :until
       order by j.started_at_ms, j.id
-      limit 1
-      """, arguments: arguments
-    ) { place = "\($0[0].text ?? ""):\($0[1].integer ?? 0)" }
-    return place
+      """, arguments)
   }
 
   /// A line of the next hop that could be this flow, though nothing shows that it is.
   private func perhaps(
     _ flow: FlowExplanation, _ address: String?, _ client: String?, pod: String?, role: String, endedAt ended: Int64
   ) throws -> String? {
-    guard let client else { return nil }
     var arguments = minutes(ended - max(flow.duration ?? 0, 0), ended, around: 1)
-    arguments["flow"] = .integer(flow.id)
-    arguments["client"] = .text(client)
     arguments["address"] = Value(address)
-    arguments["pod"] = Value(pod)
-    arguments["role"] = .text(role)
     arguments["ended"] = .integer(ended)
     arguments["slack"] = .integer(FlowExplainer.clockSlackMs)
+    return try openLine(
+      of: flow, client, pod: pod, role: role,
+      clients: """
+        when s.client_forwarded = 1 then coalesce(nullif(nullif(s.proxy_ip, '0.0.0.0'), '::'), :address) = :address
+        when :client <> 'loopback' then s.client_ip in (:client, :address)
+        """,
+      """
+      (j.source_port = 0 or (select local_port from judged_flow where id = :flow) = 0)
+        and j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) between :ended - :slack and :ended + :slack
+      order by abs(j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) - :ended), j.id
+      """, arguments)
+  }
+
+  /// The first line of the next hop, without an earlier one, for which some conditions hold.
+  /// - Parameters:
+  ///   - clients: whose lines are meant, as branches of a `case` before that of loopback.
+  ///   - conditions: with the order behind them.
+  private func openLine(
+    of flow: FlowExplanation, _ client: String?, pod: String?, role: String, clients: String, _ conditions: String,
+    _ arguments: [String: Value]
+  ) throws -> String? {
+    guard let client else { return nil }
+    var arguments = arguments
+    arguments["flow"] = .integer(flow.id)
+    arguments["client"] = .text(client)
+    arguments["pod"] = Value(pod)
+    arguments["role"] = .text(role)
     var place: String?
     try reader.query(
       """
@@ -207,17 +207,14 @@ extension FlowExplainer {
       where \(FlowExplainer.near("j.id"))
         and j.role = :role
         and case
-          when s.client_forwarded = 1 then coalesce(nullif(nullif(s.proxy_ip, '0.0.0.0'), '::'), :address) = :address
-          when :client <> 'loopback' then s.client_ip in (:client, :address)
+          \(clients)
           else (s.client_ip = '::1' or s.client_ip glob '127.*')
             and (s.pod is null or :pod is null or coalesce(s.namespace, '') || '/' || s.pod = :pod)
         end
-        and (j.source_port = 0 or (select local_port from judged_flow where id = :flow) = 0)
         and coalesce(j.journey_place, 0) & 9 = 0
         and j.duplicate_view = 0
         and j.outcome <> 'noise'
-        and j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) between :ended - :slack and :ended + :slack
-      order by abs(j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) - :ended), j.id
+        and \(conditions)
       limit 1
       """, arguments: arguments
     ) { place = "\($0[0].text ?? ""):\($0[1].integer ?? 0)" }
