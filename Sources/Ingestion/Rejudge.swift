@@ -44,9 +44,12 @@ final class Verdicts: @unchecked Sendable {
   private var facts: StoredFacts?
   private let group = DispatchGroup()
   private var found: Judgement?
+  /// Known at once.
+  let secondViews: Set<Int64>
 
   init(_ facts: StoredFacts, _ policy: Policy?) {
     self.facts = facts
+    secondViews = Judge.secondViews(among: facts.outcomes)
     DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
       found = Rejudge.judge(facts, policy: policy)
     }
