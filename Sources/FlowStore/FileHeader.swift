@@ -9,6 +9,8 @@ struct FileHeader {
 
   /// `GWFL`, in the application id of every store.
   static let ours: UInt32 = 0x4757_464C
+  /// `GWFF`, while a new one is filled (see `Filling`).
+  static let filling: UInt32 = 0x4757_4646
   static let length = 100
 
   /// nil when there is no file, or an empty one: nobody's yet.
@@ -32,6 +34,9 @@ struct FileHeader {
 
   func requireStore(path: String) throws(StoreError) {
     guard isSQLite else { throw .notADatabase(path: path) }
-    guard applicationID == FileHeader.ours else { throw .notAStore(path: path) }
+    guard applicationID == FileHeader.ours || isFilling else { throw .notAStore(path: path) }
   }
+
+  /// As far as the header tells: a journal may hold another one.
+  var isFilling: Bool { isSQLite && applicationID == FileHeader.filling }
 }

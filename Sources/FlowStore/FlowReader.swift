@@ -38,6 +38,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
         guard found == Schema.version else {
           throw StoreError.olderSchema(path: path, found: found, known: Schema.version)
         }
+        guard try Filling.isTrusted(db, in: Filling.machineRun()) else { throw StoreError.interrupted(path: path) }
         try Schema.overlayViews(db)
         try db.execute(sql: "pragma query_only = on")
         let connection = db.sqliteConnection!
@@ -53,6 +54,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     } catch let error as StoreError {
       throw error
     } catch let error as DatabaseError {
+      if header.isFilling, Filling.tellsDamage(error) { throw .interrupted(path: path) }
       switch error.resultCode {
       case .SQLITE_NOTADB: throw .notADatabase(path: path)
       case .SQLITE_CANTOPEN, .SQLITE_READONLY:

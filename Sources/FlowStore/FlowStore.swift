@@ -22,6 +22,11 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   private var lock: WriterLock?
   private var isOpen = true
   private var journal: Journal
+  /// While the store has the mark of `Filling`: what was committed may not be on the disk.
+  private var isFilling: Bool
+  private var sync: BackgroundSync?
+  /// The store that was there could not be relied on.
+  public let wasBegunAnew: Bool
   var isLogged: Bool { journal == .writeAhead }
   var writer: BatchWriter
   /// What `facts()` will find read already.
@@ -39,6 +44,9 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// Page cache in KiB: several times what lies between two commits, and the dictionaries' pages. A transaction larger
   /// than this spills into the WAL early, which is only slower; without a WAL into the file, and readers wait for its end.
   static let cacheKiB = 32_768
+  /// Bytes of a store from which on every commit waits for the disk also while it is first filled: some twenty million flows,
+  /// which take seconds. To read more than that once again would be much.
+  var mostUnsynced: Int64 = 1 << 30
   /// A flow row is some 40 bytes: larger pages mean fewer inner pages and a sixth less time per row than 4 KiB (measured).
   private static let pageSize = 16_384
 
@@ -46,15 +54,29 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   ///
   /// - Parameters:
   ///   - wait: how long to wait for another writer to end.
-  ///   - fillsIfNew: much is to be written before anybody asks: where there is no store yet, see `Journal.undo`.
-  public init(path: String, wait: Duration = .zero, fillsIfNew: Bool = false) throws(StoreError) {
+  ///   - firstFill: much is to be written before anybody asks: where there is no store yet, see `Journal.undo`.
+  public convenience init(path: String, wait: Duration = .zero, firstFill: FirstFill? = nil) throws(StoreError) {
+    try self.init(path: path, wait: wait, firstFill: firstFill, run: Filling.machineRun())
+  }
+
+  /// - Parameter run: of the machine; nil where that is not known.
+  init(path: String, wait: Duration = .zero, firstFill: FirstFill?, run: String?) throws(StoreError) {
     let path = FlowStore.resolved(path)
     let header = try FileHeader(path: path)
     try header?.requireStore(path: path)
     let lock = try WriterLock(database: path, wait: wait)
+    // The file's header is what its journal says.
+    if header != nil, !PageFile.isEmpty(path + "-journal") { try? Journal.undoHalf(of: path) }
     // Looked at again under the lock: another writer may just have made it.
-    let present = try FileHeader(path: path)
+    var present = try FileHeader(path: path)
     try present?.requireStore(path: path)
+    var wasBegunAnew = false
+    if present?.isFilling ?? false, try !Filling.isTrusted(path, in: run) {
+      guard firstFill != nil else { throw .interrupted(path: path) }
+      try Filling.remove(path)
+      (present, wasBegunAnew) = (nil, true)
+    }
+    self.wasBegunAnew = wasBegunAnew
     try FlowStore.createFile(path)
     do {
       var configuration = Configuration()
@@ -64,12 +86,21 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       // While it is opened; from then on it is the journal's.
       configuration.busyMode = .timeout(Journal.openingSeconds)
       let queue = try DatabaseQueue(path: path, configuration: configuration)
-      (journal, writer) = try queue.unsafeReentrantWrite { db in
+      let isNew = present == nil
+      (journal, sync, isFilling, writer) = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)
-        if present == nil { try Journal.beginFilling(db) }
-        try Schema.migrate(db, path: path)
-        let journal = present == nil && fillsIfNew ? Journal.undo : try Journal.writeAheadIfPossible(db)
-        return (journal, try BatchWriter(db))
+        if isNew { try Journal.beginFilling(db) }
+        let sync = isNew && firstFill == .repeatable ? db.sqliteConnection.flatMap { BackgroundSync($0) } : nil
+        try Schema.migrate(db, path: path, fillingIn: sync == nil ? nil : run)
+        // Of a new store that was marked, not before: the mark itself is on the disk.
+        let isFilling = try Filling.isMarked(db)
+        if isNew, isFilling {
+          try db.execute(sql: "pragma synchronous = off")
+        } else if isFilling {
+          try Filling.end(db)
+        }
+        let journal = isNew && firstFill != nil ? Journal.undo : try Journal.writeAheadIfPossible(db)
+        return (journal, isNew && isFilling ? sync : nil, isNew && isFilling, try BatchWriter(db))
       }
       self.queue = queue
     } catch let error as StoreError {
@@ -124,6 +155,36 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   // MARK: Transactions
 
+  /// What was committed is on the disk from here on, also in a store that is being filled, and so is every later commit. To be
+  /// called at the end of what `FirstFill.repeatable` was for, outside of a transaction.
+  public func makeDurable() throws(StoreError) {
+    try access { db throws(StoreError) in try self.endFilling(db) }
+  }
+
+  private func endFilling(_ db: Database) throws(StoreError) {
+    guard isFilling, !db.isInsideTransaction else { return }
+    do throws(StoreError) {
+      try sync?.end()
+      try beforeWrite?("durable")
+      try Filling.end(db)
+    } catch {
+      if error.tellsFailingDisk { Filling.fail(db) }
+      throw error
+    }
+    (isFilling, sync) = (false, nil)
+  }
+
+  /// After a commit.
+  private func goOnFilling(_ db: Database) throws(StoreError) {
+    guard isFilling else { return }
+    var status = stat()
+    if stat(path, &status) == 0, Int64(status.st_size) < mostUnsynced {
+      sync?.begin()
+    } else {
+      try endFilling(db)
+    }
+  }
+
   /// Something was written since the last commit.
   public var isInTransaction: Bool {
     (try? access { $0.isInsideTransaction }) ?? false
@@ -141,6 +202,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       try self.beforeWrite?("commit")
       try db.run("commit")
       self.writer.transactionEnded()
+      try self.goOnFilling(db)
       self.checkpointIfLarge(db)
     }
   }
@@ -219,7 +281,10 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   private func moveAll(_ db: Database) {
     switch journal {
-    case .undo: journal = (try? Journal.writeAheadIfPossible(db)) ?? .undo
+    case .undo:
+      // With the mark the store stays as it is, and the next writer has it on the disk.
+      do throws(StoreError) { try endFilling(db) } catch { return }
+      journal = (try? Journal.writeAheadIfPossible(db)) ?? .undo
     case .writeAhead:
       sqlite3_wal_checkpoint_v2(db.sqliteConnection, "main", SQLITE_CHECKPOINT_TRUNCATE, nil, nil)
     }
@@ -236,6 +301,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }
       writer.finalize()
       moveAll(db)
+      // Its thread must not outlive the connection.
+      try? sync?.end()
     }
     try? queue.close()
     lock = nil

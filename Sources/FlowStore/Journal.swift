@@ -15,7 +15,7 @@ enum Journal {
   /// For a store that nobody else knows yet.
   static func beginFilling(_ db: Database) throws {
     wait(db, ms: patience)
-    // Without a log there is nothing else that survives a loss of power.
+    // Without a log there is nothing else that survives a loss of power, or there is the mark of `Filling`.
     try db.execute(sql: "pragma synchronous = full")
     try db.execute(sql: "pragma journal_mode = truncate")
   }
@@ -39,6 +39,14 @@ enum Journal {
     return .writeAhead
   }
 
+  /// For who holds the store's lock.
+  static func undoHalf(of path: String) throws {
+    var configuration = Configuration()
+    configuration.busyMode = .timeout(Journal.openingSeconds)
+    let queue = try DatabaseQueue(path: path, configuration: configuration)
+    try queue.unsafeReentrantWrite { try $0.execute(sql: "select 1 from sqlite_schema limit 1") }
+  }
+
   /// For how long a commit without a write-ahead log waits for readers, in milliseconds: who reads so long has left a query
   /// open. With one they hold up no commit.
   private static let patience: Int32 = 600_000
@@ -56,12 +64,7 @@ extension FlowStore {
   static func undoHalf(of path: String) throws {
     do {
       let lock = try WriterLock(database: path, wait: .seconds(1))
-      try withExtendedLifetime(lock) {
-        var configuration = Configuration()
-        configuration.busyMode = .timeout(Journal.openingSeconds)
-        let queue = try DatabaseQueue(path: path, configuration: configuration)
-        try queue.unsafeReentrantWrite { try $0.execute(sql: "select 1 from sqlite_schema limit 1") }
-      }
+      try withExtendedLifetime(lock) { try Journal.undoHalf(of: path) }
     } catch StoreError.locked {
       // Somebody writes, and has done this first.
     }

@@ -19,7 +19,8 @@ enum Schema {
   static let version = steps.last?.version ?? 0
 
   /// Tables and views as this program has them.
-  static func migrate(_ db: Database, path: String) throws {
+  /// - Parameter run: of the machine, where a new store is to be filled without waiting for the disk (see `Filling`).
+  static func migrate(_ db: Database, path: String, fillingIn run: String? = nil) throws {
     let found = try Int.fetchOne(db, sql: "pragma user_version") ?? 0
     guard found <= version else { throw StoreError.newerSchema(path: path, found: found, known: version) }
     if found == version, try hasPresentViews(db) { return }
@@ -29,9 +30,11 @@ enum Schema {
         try conversions[step.version]?(db)
       }
       if found < version {
-        try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
+        // A store whose filling was interrupted keeps its mark.
+        if try !Filling.isMarked(db) { try db.execute(sql: "pragma application_id = \(FileHeader.ours)") }
         try db.execute(sql: "pragma user_version = \(version)")
         try BatchWriter.seed(db)
+        if found == 0, let run { try Filling.mark(db, run: run) }
       }
       try refreshViews(db)
       return .commit

@@ -167,7 +167,11 @@ extension FlowReader {
       var configuration = Configuration()
       configuration.label = "gatewatch.snapshot"
       let copy = try DatabaseQueue(path: temporary, configuration: configuration)
-      try copy.writeWithoutTransaction { try $0.execute(sql: "pragma journal_mode = delete") }
+      try copy.writeWithoutTransaction { db in
+        try db.execute(sql: "pragma journal_mode = delete")
+        // Of the copy all will be on the disk.
+        if try Filling.isMarked(db) { try Filling.end(db) }
+      }
       try copy.close()
     } catch let error as StoreError {
       throw error

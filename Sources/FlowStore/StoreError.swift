@@ -8,6 +8,8 @@ public enum StoreError: Error, Sendable, Equatable {
   case notADatabase(path: String)
   /// An SQLite file of another program.
   case notAStore(path: String)
+  /// The machine stopped while it was first filled, before it was on the disk.
+  case interrupted(path: String)
   case newerSchema(path: String, found: Int, known: Int)
   /// Readers change nothing, so they cannot bring an older store up to date.
   case olderSchema(path: String, found: Int, known: Int)
@@ -33,6 +35,11 @@ public enum StoreError: Error, Sendable, Equatable {
   public var isFull: Bool {
     if case .sqlite(let code, _, _) = self { code & 0xFF == 13 } else { false }
   }
+
+  /// The disk may have lost what it had taken.
+  var tellsFailingDisk: Bool {
+    if case .sqlite(let code, _, _) = self { code & 0xFF == 10 } else { false }
+  }
 }
 
 extension StoreError: CustomStringConvertible {
@@ -47,6 +54,9 @@ extension StoreError: CustomStringConvertible {
       return "\(path): not an SQLite database; nothing was changed"
     case .notAStore(let path):
       return "\(path): a database of another program; nothing was changed; name another file with --db"
+    case .interrupted(let path):
+      return
+        "\(path): the machine stopped, or the disk failed, while it was first filled: what it holds cannot be relied on; gatewatch ingest fills it anew"
     case .newerSchema(let path, let found, let known):
       return
         "\(path): written by a newer gatewatch (schema \(found), this one knows \(known)); nothing was changed; update gatewatch"

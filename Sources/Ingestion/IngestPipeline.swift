@@ -2,6 +2,7 @@ internal import AccessLogs
 public import EgressPolicy
 public import FlowStore
 internal import Flows
+internal import Glibc
 
 /// Carries logs into the store: finds the files, reads on where the last run stopped, and commits flows together with
 /// the reading positions.
@@ -33,6 +34,15 @@ public final class IngestPipeline {
     self.progress = progress
   }
 
+  /// Whether another run could read all of `paths` once more: a pipe gives its lines once.
+  public static func canReadAgain(_ paths: [String]) -> Bool {
+    !paths.contains { path in
+      var status = stat()
+      return path == Discovery.standardInput
+        || stat(path, &status) == 0 && ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
+    }
+  }
+
   /// Reads `paths` (files, patterns, folders, `-`), judges what is new, and commits.
   ///
   /// Inputs that cannot be read are reported in the summary; only a store that fails ends the run.
@@ -40,6 +50,13 @@ public final class IngestPipeline {
     began = options.seconds()
     let discovery = Discovery(paths: paths, database: options.database)
     summary.problems = discovery.problems
+    if let store, store.wasBegunAnew {
+      summary.problems.append(
+        .warning(
+          path: store.path,
+          "was being filled for the first time when the machine stopped, or the disk failed; it was removed and is filled anew"
+        ))
+    }
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
@@ -61,21 +78,27 @@ public final class IngestPipeline {
 
   /// What only reading needs is gone afterwards: judging, joining and summing up need the memory.
   private func read(_ files: [Discovery.Found], into writer: StoreWriter) {
-    let crew = PieceCrew(writer: writer, options: options)
-    let reader = Reader(
-      writer: writer, crew: crew,
-      streams: LogReader(parser: crew.parser, writer: writer, options: options, overlap: overlapFilter(writer)))
+    let reader = Reader(writer, options, overlapFilter(writer))
     for file in files {
       if StopRequest.signal != nil || !read(file, with: reader) { break }
     }
   }
 
   /// What a file goes through.
-  private struct Reader {
+  private final class Reader {
     let writer: StoreWriter
     let crew: PieceCrew
+    private let options: IngestOptions
+    private let overlap: OverlapFilter?
     /// For pipes, and for all where only new lines are read.
-    let streams: LogReader
+    private(set) lazy var streams = LogReader(parser: crew.parser, writer: writer, options: options, overlap: overlap)
+
+    init(_ writer: StoreWriter, _ options: IngestOptions, _ overlap: OverlapFilter?) {
+      self.writer = writer
+      self.options = options
+      self.overlap = overlap
+      crew = PieceCrew(writer: writer, options: options)
+    }
   }
 
   private func sieve(_ policy: Policy?) throws(StoreError) -> (any FlowSieve)? {
@@ -145,6 +168,7 @@ public final class IngestPipeline {
       summary.files[index].role = Role.unknown.rawValue
     }
     try store.commit()
+    try store.makeDurable()
     try store.rollUp()
   }
 
@@ -259,14 +283,15 @@ public final class IngestPipeline {
       bytesDone = before + bytes
       progress?(IngestProgress(path: name.path, bytes: bytesDone, of: bytesTotal, seconds: options.seconds() - began))
     }
-    (reader.crew.onPiece, reader.streams.onChunk) = (show, show)
     var tally = Tally()
-    let result =
-      if file.identity == nil || options.dropsSeenLines {
-        reader.streams.read(file, as: log, prefix: prefix, standing: &reader.crew.standing, tally: &tally)
-      } else {
-        reader.crew.read(file, as: log, prefix: prefix, tally: &tally)
-      }
+    let result: LogReader.Result
+    if file.identity == nil || options.dropsSeenLines {
+      reader.streams.onChunk = show
+      result = reader.streams.read(file, as: log, prefix: prefix, standing: &reader.crew.standing, tally: &tally)
+    } else {
+      reader.crew.onPiece = show
+      result = reader.crew.read(file, as: log, prefix: prefix, tally: &tally)
+    }
     bytesDone = before + file.size
     registry.learnFirstLine(of: log)
     log.putAside()

@@ -2,6 +2,8 @@ import Foundation
 import Glibc
 import Testing
 
+@testable import FlowStore
+
 /// Runs that are killed, stopped, starved of space, or meet one another: the database ends as that of one quiet run.
 @Suite struct InterruptionTests {
   let sandbox: Sandbox
@@ -75,6 +77,28 @@ import Testing
     #expect(try sandbox.shell("$GATEWATCH ingest *.log").status == 0)
     #expect(try sandbox.gatewatch("db", "check").status == 0)
     #expect(try sandbox.everything() == quietly())
+  }
+
+  @Test("a store that was first filled when the machine stopped is believed by nobody, and filled anew by the next run")
+  func machineStopped() throws {
+    try grow(0..<600)
+    let store = try FlowStore(
+      path: sandbox.path("filled.db"), firstFill: .repeatable, run: "another run of the machine")
+    // As the disk has it while the store is open.
+    try sandbox.shell("cp filled.db gatewatch.db")
+    store.close()
+    for command in ["report bypass", "alert", "db check", "db snapshot copy.db", "query -e 'select 1'"] {
+      let outcome = try sandbox.shell("$GATEWATCH \(command)")
+      // To a monitor, that nobody can tell is an answer.
+      let said = command == "alert" ? outcome.out : outcome.errors
+      #expect(outcome.status != 0 && said.contains("first filled: what it holds cannot be relied on"), "\(outcome)")
+    }
+    let outcome = try sandbox.shell("$GATEWATCH ingest *.log")
+    #expect(outcome.status == 0)
+    #expect((outcome.out + outcome.errors).contains("it was removed and is filled anew"), "\(outcome.errors)")
+    try sandbox.shell("rm filled.db*")
+    #expect(try sandbox.everything() == quietly())
+    #expect(try !sandbox.shell("$GATEWATCH ingest *.log").errors.contains("filled anew"))
   }
 
   @Test("asked to end, a run stores what it read, says so, and the next one completes it", arguments: ["TERM", "INT"])

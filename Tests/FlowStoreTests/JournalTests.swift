@@ -16,7 +16,7 @@ final class JournalTests {
 
   init() throws {
     folder = try ScratchFolder()
-    store = try FlowStore(path: folder.path(), fillsIfNew: true)
+    store = try FlowStore(path: folder.path(), firstFill: .durable)
   }
 
   private func append(_ count: Int) throws { try store.store(maker.batch(count: count), into: &log) }
@@ -43,7 +43,7 @@ final class JournalTests {
     try store.commit()
     store.close()
     #expect(!has("-journal") && !has("-wal"))
-    let again = try FlowStore(path: folder.path(), fillsIfNew: true)
+    let again = try FlowStore(path: folder.path(), firstFill: .durable)
     #expect(try again.setting("journal_mode") == "wal")
     #expect(try again.setting("synchronous") == "1", "normal")
   }
@@ -188,7 +188,7 @@ final class JournalTests {
     #expect(try reader.value("select count(*) from flow") == 3000)
     #expect(try reader.value("select count(*) from flow where sent = 1234567") == 0)
     #expect(try reader.check() == [])
-    let filled = try FlowStore(path: folder.path("filled.db"), fillsIfNew: true)
+    let filled = try FlowStore(path: folder.path("filled.db"), firstFill: .durable)
     #expect(try filled.setting("journal_mode") == "wal")
     #expect(try filled.logs().map(\.lines) == [3000])
   }

@@ -87,7 +87,8 @@ final class PageFile: @unchecked Sendable {
     return (has("pread") || has("pread64")) && (has("pwrite") || has("pwrite64"))
   }
 
-  private static func isEmpty(_ path: String) -> Bool {
+  /// Whether a file is empty, or not there.
+  static func isEmpty(_ path: String) -> Bool {
     var status = stat()
     return stat(path, &status) == 0 ? status.st_size == 0 : errno == ENOENT
   }

@@ -150,7 +150,9 @@ struct IngestCommand: ParsableCommand {
       return try IngestPipeline(store: nil, options: options, progress: progress.show)
         .run(paths: paths, policy: policy?.policy)
     }
-    let flowStore = try FlowStore(path: store.database, wait: .seconds(store.wait), fillsIfNew: true)
+    let flowStore = try FlowStore(
+      path: store.database, wait: .seconds(store.wait),
+      firstFill: IngestPipeline.canReadAgain(paths) ? .repeatable : .durable)
     defer { flowStore.close() }
     if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
     let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
