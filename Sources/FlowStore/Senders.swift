@@ -131,6 +131,8 @@ struct RelayedFlows {
   /// As many flows as an array of 32-bit numbers can tell of.
   private static let mostBlocks = 1 << 20
 
+  var isEmpty: Bool { blocks.isEmpty }
+
   /// The source that a flow is summed up under: `source` itself where it has no sender.
   @inline(__always)
   func source(of flow: Int64, _ source: Int64) -> Int64 {

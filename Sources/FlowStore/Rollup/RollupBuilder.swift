@@ -84,7 +84,8 @@ final class RollupBuilder: @unchecked Sendable {
       while let part = made.next() {
         var isRead = true
         for stretch in pages.stretches(of: parts[part], leaves: 1 << 20) where isRead {
-          isRead = pages.forEach(in: stretch, buffer) { flow in
+          isRead = pages.forEach(in: stretch, buffer) { row in
+            let flow = FlowRecord(row)
             pile.take(flow, source: relayed.source(of: flow.id, flow.source), kind: places.kind(of: flow.id))
           }
         }

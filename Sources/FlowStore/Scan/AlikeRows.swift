@@ -32,24 +32,37 @@ extension FlowReader {
 }
 
 /// Rows by what their columns behind the first hold: an open-addressing table of numbers.
+///
+/// What a row holds is written as bytes that compare as SQLite compares the columns, so that telling two rows apart and
+/// ordering them is one look at their bytes.
 private struct AlikeRows {
   private(set) var values: [[Value]] = []
   private var hashes: [UInt64] = []
+  /// Where the bytes of each group begin, and the last one's end.
+  private var begins = [0]
+  private var keys: [UInt8] = []
   /// Numbers of groups plus one; 0 is free.
   private var places = [Int32](repeating: 0, count: 4096)
   /// What stands in the columns, clients wrote; nobody can know how to make many collide.
   private let seed = UInt64.random(in: .min ... .max)
 
   mutating func group(of row: Statement) -> Int32 {
-    let hash = hash(row)
+    // Of the group it may become.
+    let begin = keys.count
+    for column in 1..<row.columnCount { append(row, column) }
+    let hash = keys.withUnsafeBytes { AlikeRows.hash(UnsafeRawBufferPointer(rebasing: $0[begin...]), seed) }
     var place = Int(truncatingIfNeeded: hash) & (places.count - 1)
     while places[place] > 0 {
       let group = Int(places[place]) - 1
-      if hashes[group] == hash, isAlike(row, values[group]) { return Int32(group) }
+      if hashes[group] == hash, isAlike(group, begin) {
+        keys.removeLast(keys.count - begin)
+        return Int32(group)
+      }
       place = (place + 1) & (places.count - 1)
     }
     values.append((1..<row.columnCount).map { row.value($0) })
     hashes.append(hash)
+    begins.append(keys.count)
     places[place] = Int32(values.count)
     // At most half full, so that look-ups stay short.
     if values.count * 2 > places.count { widen() }
@@ -58,35 +71,14 @@ private struct AlikeRows {
 
   /// - Parameter groups: of each id.
   func inOrder(_ groups: [Int32]) -> (groups: [Int32], values: [[Value]]) {
-    let order = values.indices.sorted { AlikeRows.precedes(values[$0], values[$1]) }
+    let order = keys.withUnsafeBytes { keys in
+      values.indices.sorted {
+        AlikeRows.order(keys[begins[$0]..<begins[$0 + 1]], keys[begins[$1]..<begins[$1 + 1]]) < 0
+      }
+    }
     var places = [Int32](repeating: 0, count: values.count)
     for (place, group) in order.enumerated() { places[group] = Int32(place) }
     return (groups.map { $0 < 0 ? -1 : places[Int($0)] }, order.map { values[$0] })
-  }
-
-  private static func precedes(_ one: [Value], _ other: [Value]) -> Bool {
-    for index in one.indices {
-      switch (one[index], other[index]) {
-      case (.null, .null): continue
-      case (.null, _): return true
-      case (_, .null): return false
-      case (.integer(let one), .integer(let other)): if one != other { return one < other }
-      case (.integer, _): return true
-      case (_, .integer): return false
-      case (.text(var one), .text(var other)):
-        let order = one.withUTF8 { one in
-          other.withUTF8 { other in
-            // In bounds: of both there are as many bytes as the shorter has.
-            let count = min(one.count, other.count)
-            let order = count == 0 ? 0 : memcmp(one.baseAddress!, other.baseAddress!, count)
-            return order != 0 ? Int(order) : one.count - other.count
-          }
-        }
-        if order != 0 { return order < 0 }
-      default: continue
-      }
-    }
-    return false
   }
 
   private mutating func widen() {
@@ -98,60 +90,68 @@ private struct AlikeRows {
     }
   }
 
-  private func hash(_ row: Statement) -> UInt64 {
+  /// NULL before numbers, these before texts, and these before blobs. Texts and blobs end with two zeros, and a zero in them
+  /// is followed by a one: so a shorter one comes before those it begins.
+  private mutating func append(_ row: Statement, _ column: Int32) {
+    switch row.type(column) {
+    case SQLITE_NULL: keys.append(0)
+    case SQLITE_INTEGER:
+      keys.append(1)
+      // Negative ones first.
+      append(UInt64(bitPattern: row.int(column)) ^ 1 << 63)
+    case SQLITE_FLOAT:
+      keys.append(2)
+      append(row.value(column).real.map { $0.bitPattern } ?? 0)
+    case let type:
+      keys.append(type == SQLITE_TEXT ? 3 : 4)
+      row.withBlob(column) { bytes in
+        if !bytes.contains(0) {
+          keys.append(contentsOf: bytes)
+        } else {
+          for byte in bytes { keys += byte == 0 ? [0, 1] : [byte] }
+        }
+      }
+      keys.append(0)
+      keys.append(0)
+    }
+  }
+
+  private mutating func append(_ number: UInt64) {
+    withUnsafeBytes(of: number.bigEndian) { keys.append(contentsOf: $0) }
+  }
+
+  private static func hash(_ bytes: UnsafeRawBufferPointer, _ seed: UInt64) -> UInt64 {
     var hash = seed
     func mix(_ word: UInt64) {
       let product = (hash ^ word).multipliedFullWidth(by: 0xA076_1D64_78BD_642F)
       hash = product.high ^ product.low &+ 0xE703_7ED1_A0B4_28DB
     }
-    for column in 1..<row.columnCount {
-      let type = row.type(column)
-      mix(UInt64(bitPattern: Int64(type)))
-      switch type {
-      case SQLITE_INTEGER: mix(UInt64(bitPattern: row.int(column)))
-      case SQLITE_NULL: break
-      default:
-        row.withBlob(column) { bytes in
-          mix(UInt64(bytes.count))
-          var at = 0
-          // In bounds: whole words, and then the rest byte by byte.
-          while at + 8 <= bytes.count {
-            mix(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
-            at += 8
-          }
-          var rest: UInt64 = 0
-          while at < bytes.count {
-            rest = rest << 8 | UInt64(bytes[at])
-            at += 1
-          }
-          mix(rest)
-        }
-      }
+    mix(UInt64(bytes.count))
+    var at = 0
+    // In bounds: whole words, and then the rest byte by byte.
+    while at + 8 <= bytes.count {
+      mix(bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self))
+      at += 8
     }
+    var rest: UInt64 = 0
+    while at < bytes.count {
+      rest = rest << 8 | UInt64(bytes[at])
+      at += 1
+    }
+    mix(rest)
     return hash
   }
 
-  private func isAlike(_ row: Statement, _ values: [Value]) -> Bool {
-    for (index, value) in values.enumerated() {
-      let column = Int32(index + 1)
-      switch value {
-      case .integer(let number):
-        guard row.type(column) == SQLITE_INTEGER, row.int(column) == number else { return false }
-      case .text(var text):
-        // Byte by byte, as SQLite compares.
-        guard row.type(column) == SQLITE_TEXT, row.withBlob(column, { AlikeRows.isSame($0, &text) }) else {
-          return false
-        }
-      default: guard row.value(column) == value else { return false }
-      }
-    }
-    return true
+  /// Whether a group's bytes are those from `begin` on.
+  private func isAlike(_ group: Int, _ begin: Int) -> Bool {
+    keys.withUnsafeBytes { AlikeRows.order($0[begins[group]..<begins[group + 1]], $0[begin...]) == 0 }
   }
 
-  private static func isSame(_ bytes: UnsafeRawBufferPointer, _ text: inout String) -> Bool {
-    text.withUTF8 { text in
-      // In bounds: both have as many bytes.
-      text.count == bytes.count && (bytes.isEmpty || memcmp(text.baseAddress!, bytes.baseAddress!, bytes.count) == 0)
-    }
+  private static func order(_ one: Slice<UnsafeRawBufferPointer>, _ other: Slice<UnsafeRawBufferPointer>) -> Int {
+    let (one, other) = (UnsafeRawBufferPointer(rebasing: one), UnsafeRawBufferPointer(rebasing: other))
+    let count = min(one.count, other.count)
+    // In bounds: of both there are as many bytes as the shorter has.
+    let order = count == 0 ? 0 : memcmp(one.baseAddress!, other.baseAddress!, count)
+    return order != 0 ? Int(order) : one.count - other.count
   }
 }

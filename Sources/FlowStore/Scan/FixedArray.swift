@@ -21,6 +21,16 @@ struct FixedArray<Element: BitwiseCopyable>: @unchecked Sendable {
     return base[index]
   }
 
+  @inline(__always)
+  func has(_ id: Int64) -> Bool { UInt64(bitPattern: id) < UInt64(bitPattern: Int64(count)) }
+
+  /// For an id that it has.
+  @inline(__always)
+  subscript(id id: Int64) -> Element {
+    assert(has(id))
+    return base[Int(truncatingIfNeeded: id)]
+  }
+
   /// The element of a row id; nil beyond the ends.
   @inline(__always)
   func element(at id: Int64) -> Element? { id >= 0 && id < count ? base[Int(id)] : nil }

@@ -145,11 +145,12 @@ final class FlowPages: Sendable {
   /// Calls `body` for each row of a stretch; false when something is not as the store writes it.
   @inline(__always)
   func forEach(
-    in stretch: Stretch, _ buffer: Buffer, _ body: (FlowRecord) -> Void
+    in stretch: Stretch, _ buffer: Buffer, _ body: (PageRow) -> Void
   ) -> Bool {
-    forEachPage(in: stretch, buffer) { page in
+    let isAll = stretch.ids == .min ... .max
+    return forEachPage(in: stretch, buffer) { page in
       FlowRecord.forEach(in: page, usableSize: usableSize, buffer.layouts) { flow in
-        if flow.id >= stretch.ids.lowerBound, flow.id <= stretch.ids.upperBound { body(flow) }
+        if isAll || stretch.ids.contains(flow.id) { body(flow) }
       }
     }
   }

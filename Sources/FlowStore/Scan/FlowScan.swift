@@ -13,7 +13,8 @@ final class FlowScan: @unchecked Sendable {
   private let ranges: [ClosedRange<Int64>]
   private let stretches: [FlowPages.Stretch]
   private let tables: VerdictTables
-  private let places: JourneyPlaces
+  private let places: KnownVerdicts.Places
+  private let journeys: JourneyPlaces
   private let relayed: RelayedFlows
   private let verdicts: VerdictGroups
   private let lock = DispatchSemaphore(value: 1)
@@ -43,7 +44,7 @@ final class FlowScan: @unchecked Sendable {
   /// - Parameter ranges: of row ids, ascending, without overlap.
   init(
     _ request: TallyRequest, _ pages: FlowPages?, _ ranges: [ClosedRange<Int64>], _ tables: VerdictTables,
-    _ places: JourneyPlaces, _ relayed: RelayedFlows, _ verdicts: VerdictGroups, _ totals: VerdictTotals?
+    _ journeys: JourneyPlaces, _ relayed: RelayedFlows, _ verdicts: VerdictGroups, _ totals: VerdictTotals?
   ) {
     self.request = request
     self.pages = pages
@@ -53,7 +54,8 @@ final class FlowScan: @unchecked Sendable {
         ranges.flatMap { pages.stretches(of: $0, leaves: FlowScan.leavesPerShare) }
       } ?? []
     self.tables = tables
-    self.places = places
+    places = KnownVerdicts.Places(request, tables)
+    self.journeys = journeys
     self.relayed = relayed
     self.verdicts = verdicts
     self.totals = totals
@@ -64,6 +66,8 @@ final class FlowScan: @unchecked Sendable {
   /// Told apart by destination, there may be more groups than fit a processor's cache.
   private var hasManyGroups: Bool { request.destinationGroups != nil && !request.tellsTimes }
 
+  private var threads: Int { FlowScan.threads(for: stretches.count) }
+
   private var failure: StoreError? { verdicts.failure ?? totals?.failure }
 
   static func threads(for shares: Int) -> Int {
@@ -73,7 +77,7 @@ final class FlowScan: @unchecked Sendable {
   /// nil when a page is not as the store writes it.
   func run() throws -> GroupSums? {
     guard !stretches.isEmpty else { return adding(sources, to: GroupSums()) }
-    DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: stretches.count)) { _ in
+    DispatchQueue.concurrentPerform(iterations: threads) { _ in
       if hasManyGroups { noteShares() } else { countShares() }
     }
     if let failure { throw failure }
@@ -98,6 +102,8 @@ final class FlowScan: @unchecked Sendable {
       """)
     var table = GroupTable()
     var times = FlowTimes(stepMs: request.stepMs)
+    var known = knownVerdicts()
+    defer { known.deallocate() }
     for range in ranges {
       row.bind(range.lowerBound, at: 1)
       row.bind(range.upperBound, at: 2)
@@ -109,11 +115,16 @@ final class FlowScan: @unchecked Sendable {
         (flow.source, flow.destination, flow.outcome) = (row.int(3), row.int(4), row.int(5))
         (flow.sent, flow.hasSent) = (row.int(6), row.optionalInt(6) != nil)
         (flow.received, flow.hasReceived) = (row.int(7), row.optionalInt(7) != nil)
-        count(flow, into: &table, &times, &totals, sources)
+        if let place = known.place(of: flow, &totals, sources) { count(flow, place, in: &table, &times) }
       }
     }
+    known.tell(&totals)
     if let failure { throw failure }
     return times.isInRange ? adding(sources, to: table.sums) : nil
+  }
+
+  private func knownVerdicts() -> KnownVerdicts {
+    KnownVerdicts(request, tables, places, journeys, relayed, verdicts)
   }
 
   private func nextShare() -> FlowPages.Stretch? {
@@ -129,7 +140,14 @@ final class FlowScan: @unchecked Sendable {
     var times = FlowTimes(stepMs: request.stepMs)
     var totals = noTotals
     let met = SourceSets(request)
-    let isGood = forEach { count($0, into: &table, &times, &totals, met) } && times.isInRange
+    var known = knownVerdicts()
+    defer { known.deallocate() }
+    let isGood =
+      forEach { flow in
+        guard let place = known.place(of: flow, &totals, met) else { return }
+        count(FlowRecord(flow), place, in: &table, &times)
+      } && times.isInRange
+    known.tell(&totals)
     lock.wait()
     if let met { sources?.add(met) }
     if isGood { total.add(table) } else { isUnusable = true }
@@ -138,13 +156,16 @@ final class FlowScan: @unchecked Sendable {
   }
 
   private func noteShares() {
-    let groups = GroupParts(measuringDurations: request.measuresDurations)
+    let groups = GroupParts(measuringDurations: request.measuresDurations, threads: threads)
     var totals = noTotals
     let met = SourceSets(request)
+    var known = knownVerdicts()
+    defer { known.deallocate() }
     let isRead = forEach { flow in
-      guard let (verdict, source, destination) = place(of: flow, &totals, met) else { return }
+      guard let (verdict, source, destination) = known.place(of: flow, &totals, met) else { return }
       groups.note(flow, Tally.Group.key(verdict: verdict, source: source, destination: destination))
     }
+    known.tell(&totals)
     let isGood = groups.close() && isRead
     lock.wait()
     if let met { sources?.add(met) }
@@ -155,7 +176,7 @@ final class FlowScan: @unchecked Sendable {
 
   /// Calls `body` for the rows of shares that no other thread has taken; false where a page cannot be read.
   @inline(__always)
-  private func forEach(_ body: (FlowRecord) -> Void) -> Bool {
+  private func forEach(_ body: (PageRow) -> Void) -> Bool {
     guard let pages else { return false }
     let buffer = pages.makeBuffer()
     defer { buffer.deallocate() }
@@ -170,52 +191,15 @@ final class FlowScan: @unchecked Sendable {
     if let more { totals = totals?.adding(more) }
   }
 
-  /// Under which verdict, source and destination a flow is counted; nil where the request leaves it out.
-  @inline(__always)
-  private func place(
-    of flow: FlowRecord, _ totals: inout VerdictTotals?, _ met: SourceSets?
-  ) -> (verdict: Int32, source: Int32, destination: Int32)? {
-    guard flow.startedAtMs >= request.sinceMs ?? .min,
-      request.untilMs == nil || flow.startedAtMs < request.untilMs.unsafelyUnwrapped
-    else { return nil }
-    if request.measuresDurations && flow.durationMs < 0 { return nil }
-    var source: Int32 = 0
-    if let groups = request.sourceGroups {
-      let sent = relayed.source(of: flow.id, flow.source)
-      guard sent >= 0, sent < groups.count else { return nil }
-      source = groups[Int(sent)]
-      if source < 0 { return nil }
-    }
-    var destination: Int32 = 0
-    if let groups = request.destinationGroups {
-      guard flow.destination >= 0, flow.destination < groups.count else { return nil }
-      destination = groups[Int(flow.destination)]
-      if destination < 0 { return nil }
-    }
-    guard let verdictNumber = tables.verdict(of: flow) else { return nil }
-    guard let kind = tables.settled(places.kind(of: flow.id), verdictNumber, source: flow.source, flow) else {
-      return nil
-    }
-    let number = verdictNumber * JourneyPlaces.kinds + kind
-    totals?.add(1, number, flow.id)
-    var verdict = verdicts.groups[number]
-    if verdict == VerdictGroups.unknown { verdict = verdicts.ask(number, flow.id) }
-    guard verdict >= 0 else { return nil }
-    guard let met else { return (verdict, source, destination) }
-    met.add(source, destination)
-    return (verdict, 0, destination)
-  }
-
   @inline(__always)
   private func count(
-    _ flow: FlowRecord, into table: inout GroupTable, _ times: inout FlowTimes, _ totals: inout VerdictTotals?,
-    _ met: SourceSets?
+    _ flow: FlowRecord, _ place: (verdict: Int32, source: Int32, destination: Int32), in table: inout GroupTable,
+    _ times: inout FlowTimes
   ) {
-    guard let (verdict, source, destination) = place(of: flow, &totals, met) else { return }
     let slot = table.slot(
       of: request.stepMs == nil
-        ? Tally.Group.key(verdict: verdict, source: source, destination: destination)
-        : Tally.Group.key(verdict: verdict, step: times.step(of: flow.startedAtMs)))
+        ? Tally.Group.key(verdict: place.verdict, source: place.source, destination: place.destination)
+        : Tally.Group.key(verdict: place.verdict, step: times.step(of: flow.startedAtMs)))
     if request.measuresEnds { table.note(end: times.end(of: flow.startedAtMs, flow.durationMs), slot) }
     if request.measuresDurations {
       table.note(flow.startedAtMs, slot)

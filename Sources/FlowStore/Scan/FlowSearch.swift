@@ -39,7 +39,7 @@ private struct WantedFlows: Sendable {
   var isEmpty: Bool { sources.isEmpty }
 
   @inline(__always)
-  func contains(_ flow: FlowRecord) -> Bool {
+  func contains(_ flow: PageRow) -> Bool {
     guard let wanted = sources[flow.destination] else { return false }
     return wanted?.contains(flow.source) ?? true
   }

@@ -1,106 +1,212 @@
 internal import Dispatch
+internal import Glibc
 
-/// Flows added up in groups of which there may be hundreds of thousands, by one thread. The groups are told apart by a part
-/// of the key first, and some flows of a part are noted before they are added: the memory of one part's groups is at hand
-/// then, and what two threads found is added up on both.
+/// Flows added up in groups of which there may be hundreds of thousands, by several threads. The groups are told apart by a part
+/// of the key first, and the flows of a part are noted before they are added: the memory of one part's groups is at hand
+/// then. As long as all notes fit into memory, each part is added up once, with what all threads noted.
 ///
 /// `@unchecked Sendable`: belongs to one thread until all flows are noted, and then each part to one.
 final class GroupParts: @unchecked Sendable {
-  static let count = 32
+  private static let partBits: UInt64 = 6
+  static let count = 1 << Int(partBits)
 
-  /// Flows of a part noted before they are added.
-  private static let room = 512
+  /// Flows of a part noted side by side.
+  private static let notesPerChunk = 512
+  /// Memory for the notes of all threads, in bytes.
+  private static let mostNotes = 48 << 20
+  /// Of one thread at least, so that each part has some chunks.
+  private static let leastChunks = 4 * count
 
+  /// Small, for what is noted goes to memory and back.
   private struct Noted: BitwiseCopyable {
-    var key: UInt64
-    var startedAtMs: Int64
-    /// The lowest number for none.
-    var sent, received: Int64
+    var lowKey, highKey: UInt32
+    /// Behind the chunk's `baseMs`.
+    var delayMs: UInt32
+    /// `none` where they were not logged.
+    var sent, received: UInt32
+
+    static let none = UInt32.max
+    @inline(__always) var key: UInt64 { UInt64(highKey) << 32 | UInt64(lowKey) }
+  }
+
+  private struct Chunk {
+    var notes: UnsafeMutablePointer<Noted>
+    var baseMs: Int64
+  }
+
+  /// Where the next flow of a part is noted.
+  private struct Pen {
+    var next, end: UnsafeMutablePointer<Noted>
+    var baseMs: Int64 = 0
+    var chunks: [Chunk] = []
   }
 
   private let tables: UnsafeMutablePointer<PartTable>
-  /// Room for `room` flows of each part; `counts` of them are in use.
-  private let noted: UnsafeMutablePointer<Noted>
-  private let counts: UnsafeMutablePointer<Int>
+  private let pens: UnsafeMutablePointer<Pen>
+  private let memory: NoteMemory
   private let durations: DurationParts?
 
-  init(measuringDurations: Bool) {
-    noted = .allocate(capacity: GroupParts.count * GroupParts.room)
-    counts = .allocate(capacity: GroupParts.count)
-    counts.initialize(repeating: 0, count: GroupParts.count)
+  /// - Parameter chunks: how many chunks of notes the thread may have; a test takes few.
+  init(measuringDurations: Bool, threads: Int, chunks: Int? = nil) {
+    let chunkBytes = GroupParts.notesPerChunk * MemoryLayout<Noted>.stride
+    memory = NoteMemory(
+      pieces: max(GroupParts.leastChunks, chunks ?? GroupParts.mostNotes / threads / chunkBytes), of: chunkBytes)
     tables = .allocate(capacity: GroupParts.count)
-    for part in 0..<GroupParts.count { (tables + part).initialize(to: PartTable()) }
+    pens = .allocate(capacity: GroupParts.count)
+    for part in 0..<GroupParts.count {
+      (tables + part).initialize(to: PartTable())
+      let nowhere = memory.start.assumingMemoryBound(to: Noted.self)
+      (pens + part).initialize(to: Pen(next: nowhere, end: nowhere))
+    }
     durations = measuringDurations ? DurationParts(count: GroupParts.count) : nil
   }
 
   deinit {
     for part in 0..<GroupParts.count { tables[part].deallocate() }
     tables.deallocate()
-    noted.deallocate()
-    counts.deallocate()
+    pens.deinitialize(count: GroupParts.count)
+    pens.deallocate()
     durations?.deallocate()
   }
 
   @inline(__always)
-  func note(_ flow: FlowRecord, _ key: UInt64) {
-    let hash = key &* GroupTable.spread
-    // The highest bits of what a table looks a key up by the middle of; in bounds, for there are 2^5 parts.
-    let part = Int(truncatingIfNeeded: hash >> 59)
-    // What stands for none is added at once.
-    if durations == nil, flow.sent > .min, flow.received > .min {
-      let at = counts[part]
-      // In bounds: emptied when full.
-      (noted + (part * GroupParts.room + at)).initialize(
-        to: Noted(
-          key: key, startedAtMs: flow.startedAtMs, sent: flow.hasSent ? flow.sent : .min,
-          received: flow.hasReceived ? flow.received : .min))
-      counts[part] = at + 1
-      if at + 1 == GroupParts.room { empty(part) }
-      return
+  func note(_ flow: PageRow, _ key: UInt64) {
+    if durations == nil {
+      note(
+        key, flow.startedAtMs, sent: flow.sent, received: flow.received, hasSent: flow.hasSent,
+        hasReceived: flow.hasReceived)
+    } else {
+      note(key, flow.startedAtMs, sent: flow.durationMs, received: 0, hasSent: true, hasReceived: false)
     }
-    // Where durations are measured, sources are not told apart, and groups few.
-    let slot = tables[part].slot(of: key, hash)
-    guard let durations else {
-      return tables[part][slot].add(
-        startedAtMs: flow.startedAtMs, sent: flow.hasSent ? flow.sent : nil,
-        received: flow.hasReceived ? flow.received : nil)
+  }
+
+  /// - Parameter sent: 0 where it was not logged; where durations are measured, the duration.
+  @inline(__always)
+  func note(
+    _ key: UInt64, _ startedAtMs: Int64, sent: Int64, received: Int64, hasSent: Bool, hasReceived: Bool
+  ) {
+    // The highest bits of what a table looks a key up by the middle of; in bounds, for there are as many parts.
+    let part = Int(truncatingIfNeeded: (key &* GroupTable.spread) >> (64 - GroupParts.partBits))
+    let pen = pens + part
+    if pen.pointee.next == pen.pointee.end { turn(part, startedAtMs) }
+    let delayMs = UInt64(bitPattern: startedAtMs &- pen.pointee.baseMs)
+    // What has no room in a note is added at once.
+    guard (delayMs | UInt64(bitPattern: sent | received)) >> 31 == 0 else {
+      return add(part, key, startedAtMs, sent: hasSent ? sent : nil, received: hasReceived ? received : nil)
     }
-    tables[part][slot].add(flows: 1, firstMs: flow.startedAtMs, lastMs: flow.startedAtMs)
-    durations.note(flow.durationMs, part, slot)
+    // In bounds: there is another chunk where one is full.
+    pen.pointee.next.initialize(
+      to: Noted(
+        lowKey: UInt32(truncatingIfNeeded: key), highKey: UInt32(truncatingIfNeeded: key >> 32),
+        delayMs: UInt32(truncatingIfNeeded: delayMs), sent: hasSent ? UInt32(truncatingIfNeeded: sent) : Noted.none,
+        received: hasReceived ? UInt32(truncatingIfNeeded: received) : Noted.none))
+    pen.pointee.next += 1
   }
 
   @inline(never)
+  private func add(_ part: Int, _ key: UInt64, _ startedAtMs: Int64, sent: Int64?, received: Int64?) {
+    let slot = tables[part].slot(of: key, key &* GroupTable.spread)
+    guard let durations else {
+      return tables[part][slot].add(startedAtMs: startedAtMs, sent: sent, received: received)
+    }
+    tables[part][slot].add(flows: 1, firstMs: startedAtMs, lastMs: startedAtMs)
+    durations.note(sent ?? 0, part, slot)
+  }
+
+  /// Takes the next chunk of a part; where there is none, what was noted is added first.
+  @inline(never)
+  private func turn(_ part: Int, _ startedAtMs: Int64) {
+    if durations != nil, let chunk = pens[part].chunks.last {
+      // Groups are few, for sources are not told apart: those of a part are at hand soon enough, and its notes stay so.
+      write(part, to: &tables[part])
+      pens[part].next = chunk.notes
+      pens[part].baseMs = startedAtMs &- 1 << 30
+      pens[part].chunks[0].baseMs = pens[part].baseMs
+      return
+    }
+    if memory.isTaken {
+      for part in 0..<GroupParts.count { empty(part) }
+      memory.giveBack()
+    }
+    let notes = memory.take().bindMemory(to: Noted.self, capacity: GroupParts.notesPerChunk)
+    // Half of what a note can tell lies before the first flow, for logs are read in no order of time.
+    let baseMs = startedAtMs &- 1 << 30
+    pens[part].next = notes
+    pens[part].end = notes + GroupParts.notesPerChunk
+    pens[part].baseMs = baseMs
+    pens[part].chunks.append(Chunk(notes: notes, baseMs: baseMs))
+  }
+
+  /// Adds what was noted of a part, all of it.
   private func empty(_ part: Int) {
-    let begin = noted + part * GroupParts.room
-    let count = counts[part]
-    counts[part] = 0
-    let table = tables + part
-    withUnsafeTemporaryAllocation(of: Int.self, capacity: GroupParts.room) { slots in
-      // Looked up before the first is added, so that none waits for another's memory.
-      for index in 0..<count { slots[index] = table.pointee.firstSlot(of: begin[index].key) }
-      for index in 0..<count {
-        let flow = begin[index]
-        var slot = slots[index]
-        if slot < 0 || table.pointee[slot].key != flow.key {
-          slot = table.pointee.slot(of: flow.key, flow.key &* GroupTable.spread)
+    write(part, to: &tables[part])
+    let nowhere = memory.start.assumingMemoryBound(to: Noted.self)
+    pens[part].chunks.removeAll(keepingCapacity: true)
+    (pens[part].next, pens[part].end) = (nowhere, nowhere)
+  }
+
+  /// Adds what was noted of a part to a table, which may be another thread's.
+  private func write(_ part: Int, to table: inout PartTable) {
+    let chunks = pens[part].chunks
+    guard let last = chunks.last else { return }
+    let noted = (chunks.count - 1) * GroupParts.notesPerChunk + (pens[part].next - last.notes)
+    table.prepare(forFlows: noted)
+    withUnsafeTemporaryAllocation(of: Int.self, capacity: GroupParts.notesPerChunk) { slots in
+      for (index, chunk) in chunks.enumerated() {
+        let count = index + 1 < chunks.count ? GroupParts.notesPerChunk : pens[part].next - chunk.notes
+        if let durations {
+          GroupParts.write(chunk, count, to: &table, durations, part)
+        } else {
+          GroupParts.write(chunk, count, to: &table, slots)
         }
-        table.pointee[slot].add(
-          startedAtMs: flow.startedAtMs, sent: flow.sent == .min ? nil : flow.sent,
-          received: flow.received == .min ? nil : flow.received)
       }
     }
   }
 
-  /// Adds what is only noted yet.
-  /// - Returns: false where there were more flows than can be counted.
+  /// - Parameter slots: room for a chunk's.
+  @inline(never)
+  private static func write(
+    _ chunk: Chunk, _ count: Int, to table: inout PartTable, _ slots: UnsafeMutableBufferPointer<Int>
+  ) {
+    // Looked up before the first is added, so that none waits for another's memory.
+    for index in 0..<count { slots[index] = table.firstSlot(of: chunk.notes[index].key) }
+    for index in 0..<count {
+      // In bounds: `count` of the chunk were noted.
+      let flow = chunk.notes[index]
+      var slot = slots[index]
+      if slot < 0 || table[slot].key != flow.key { slot = table.slot(of: flow.key, flow.key &* GroupTable.spread) }
+      table[slot].add(
+        startedAtMs: chunk.baseMs &+ Int64(flow.delayMs), sent: flow.sent == Noted.none ? nil : Int64(flow.sent),
+        received: flow.received == Noted.none ? nil : Int64(flow.received))
+    }
+  }
+
+  @inline(never)
+  private static func write(
+    _ chunk: Chunk, _ count: Int, to table: inout PartTable, _ durations: DurationParts, _ part: Int
+  ) {
+    for index in 0..<count {
+      // In bounds: `count` of the chunk were noted.
+      let flow = chunk.notes[index]
+      let slot = table.slot(of: flow.key, flow.key &* GroupTable.spread)
+      let startedAtMs = chunk.baseMs &+ Int64(flow.delayMs)
+      table[slot].add(flows: 1, firstMs: startedAtMs, lastMs: startedAtMs)
+      durations.note(Int64(flow.sent), part, slot)
+    }
+  }
+
+  /// To be called when there are no more flows.
+  /// - Returns: false where there were more than can be counted.
   func close() -> Bool {
+    guard let durations else { return true }
     for part in 0..<GroupParts.count { empty(part) }
-    return durations?.close() ?? true
+    return durations.close()
   }
 
   /// What several threads found, each group once; their parts are empty then.
   static func joined(_ threads: [GroupParts]) -> GroupSums {
     guard let first = threads.first else { return GroupSums() }
+    guard first.durations != nil else { return GroupSums(groups: added(threads)) }
     if threads.count > 1 {
       DispatchQueue.concurrentPerform(iterations: count) { part in
         for other in threads.dropFirst() { first.take(part, of: other) }
@@ -118,6 +224,43 @@ final class GroupParts: @unchecked Sendable {
     }
     // Half of the memory is free before the answer takes its own.
     other.tables[part].deallocate()
+  }
+
+  /// All groups, part by part: a part's tables are freed before the next one's are made, in the same memory.
+  private static func added(_ threads: [GroupParts]) -> [Tally.Group] {
+    let first = threads[0]
+    // What nobody writes to costs nothing.
+    let most = threads.reduce(0) { sum, thread in
+      (0..<count).reduce(sum) { $0 + thread.tables[$1].count } + thread.memory.taken * notesPerChunk
+    }
+    return [Tally.Group](unsafeUninitializedCapacity: most) { groups, written in
+      guard let base = groups.baseAddress else { return }
+      let target = Added(base: base)
+      DispatchQueue.concurrentPerform(iterations: count) { part in
+        for other in threads.dropFirst() { first.take(part, of: other) }
+        for thread in threads { thread.write(part, to: &first.tables[part]) }
+        // In bounds: no group is without a flow that was noted, or a place in a table.
+        first.tables[part].initialize(target.place(for: first.tables[part].count))
+        first.tables[part].deallocate()
+      }
+      written = target.count
+    }
+  }
+
+  /// `@unchecked Sendable`: places are handed out under the lock, each to one thread.
+  private final class Added: @unchecked Sendable {
+    private let base: UnsafeMutablePointer<Tally.Group>
+    private let lock = DispatchSemaphore(value: 1)
+    private(set) var count = 0
+
+    init(base: UnsafeMutablePointer<Tally.Group>) { self.base = base }
+
+    func place(for groups: Int) -> UnsafeMutablePointer<Tally.Group> {
+      lock.wait()
+      defer { lock.signal() }
+      count += groups
+      return base + (count - groups)
+    }
   }
 
   /// What all parts hold, written into one array by several threads.
@@ -146,111 +289,5 @@ final class GroupParts: @unchecked Sendable {
   private struct Target<Element>: @unchecked Sendable {
     let base: UnsafeMutablePointer<Element>
     let write: (Int, UnsafeMutablePointer<Element>) -> Void
-  }
-}
-
-/// Groups by their key: an open-addressing table of numbers, and what they number, in chunks that stay where they are.
-private struct PartTable {
-  private static let chunkBits = 8
-  private static let chunkLength = 1 << chunkBits
-
-  private(set) var count = 0
-  /// Numbers of groups plus one; 0 is free.
-  private var places: UnsafeMutablePointer<Int32>
-  private var mask: Int
-  private var chunks: UnsafeMutablePointer<UnsafeMutablePointer<Tally.Group>>
-  private var chunkRoom: Int
-
-  init() {
-    mask = 255
-    places = .allocate(capacity: mask + 1)
-    places.initialize(repeating: 0, count: mask + 1)
-    chunkRoom = 16
-    chunks = .allocate(capacity: chunkRoom)
-  }
-
-  /// It holds nothing then, and can take nothing more.
-  mutating func deallocate() {
-    guard chunkRoom > 0 else { return }
-    for chunk in 0..<(count + PartTable.chunkLength - 1) >> PartTable.chunkBits { chunks[chunk].deallocate() }
-    chunks.deallocate()
-    places.deallocate()
-    (count, chunkRoom) = (0, 0)
-  }
-
-  /// - Parameter slot: below `count`.
-  @inline(__always)
-  subscript(slot: Int) -> Tally.Group {
-    unsafeAddress { UnsafePointer(address(slot)) }
-    unsafeMutableAddress { address(slot) }
-  }
-
-  /// In bounds: there is a chunk for each slot below `count`.
-  @inline(__always)
-  private func address(_ slot: Int) -> UnsafeMutablePointer<Tally.Group> {
-    assert(slot >= 0 && slot < count)
-    return chunks[slot >> PartTable.chunkBits] + (slot & (PartTable.chunkLength - 1))
-  }
-
-  /// The group at the place of a key, which may be another one's; negative where there is none.
-  @inline(__always)
-  func firstSlot(of key: UInt64) -> Int {
-    Int(places[Int(truncatingIfNeeded: (key &* GroupTable.spread) >> 32) & mask]) - 1
-  }
-
-  /// - Parameter hash: of the key.
-  @inline(__always)
-  mutating func slot(of key: UInt64, _ hash: UInt64) -> Int {
-    var place = Int(truncatingIfNeeded: hash >> 32) & mask
-    while true {
-      // In bounds: the mask is one less than the number of places, of which half are free.
-      let slot = Int(places[place]) - 1
-      if slot < 0 { break }
-      if address(slot).pointee.key == key { return slot }
-      place = (place + 1) & mask
-    }
-    return insert(key, at: place)
-  }
-
-  @inline(never)
-  private mutating func insert(_ key: UInt64, at place: Int) -> Int {
-    if count & (PartTable.chunkLength - 1) == 0 { addChunk() }
-    let slot = count
-    count += 1
-    address(slot).initialize(to: Tally.Group(key: key))
-    places[place] = Int32(slot + 1)
-    // At most half full, so that look-ups stay short.
-    if count * 2 > mask { widen() }
-    return slot
-  }
-
-  private mutating func addChunk() {
-    let number = count >> PartTable.chunkBits
-    if number == chunkRoom {
-      let wider = UnsafeMutablePointer<UnsafeMutablePointer<Tally.Group>>.allocate(capacity: 2 * chunkRoom)
-      wider.initialize(from: chunks, count: chunkRoom)
-      chunks.deallocate()
-      (chunks, chunkRoom) = (wider, 2 * chunkRoom)
-    }
-    (chunks + number).initialize(to: .allocate(capacity: PartTable.chunkLength))
-  }
-
-  private mutating func widen() {
-    places.deallocate()
-    mask = 4 * mask + 3
-    places = .allocate(capacity: mask + 1)
-    places.initialize(repeating: 0, count: mask + 1)
-    for slot in 0..<count {
-      var place = Int(truncatingIfNeeded: (address(slot).pointee.key &* GroupTable.spread) >> 32) & mask
-      while places[place] != 0 { place = (place + 1) & mask }
-      places[place] = Int32(slot + 1)
-    }
-  }
-
-  /// Copies all groups to `target`, which has room for `count`.
-  func initialize(_ target: UnsafeMutablePointer<Tally.Group>) {
-    for begin in stride(from: 0, to: count, by: PartTable.chunkLength) {
-      (target + begin).initialize(from: address(begin), count: min(PartTable.chunkLength, count - begin))
-    }
   }
 }

@@ -47,6 +47,9 @@ struct JourneyPlaces {
     }
   }
 
+  /// Every flow is of kind 0.
+  var isEmpty: Bool { kinds.isEmpty }
+
   @inline(__always) func kind(of flow: Int64) -> Int {
     let index = flow &- base
     return index >= 0 && index < kinds.count ? Int(kinds[Int(index)]) : 0

@@ -1,7 +1,7 @@
 /// Where the values of a row lie, by its header: rows of a store have few hundred different headers, and to go through one
 /// type by type for each row takes longer than all else that is done with it.
 ///
-/// Belongs to one thread.
+/// Belongs to one thread; copies are one.
 struct RowLayouts {
   /// One value: the 8 bytes at `offset` behind the payload's beginning hold it in front, the high byte first.
   struct Place: BitwiseCopyable {
@@ -43,35 +43,77 @@ struct RowLayouts {
 
   /// Duration, path template, bytes sent and received, and the request's hash.
   private static let nullable: Set<Int> = [2, 6, 8, 9, 10]
-  /// Headers in use at a time; two of a kind take turns.
-  private static let count = 512
+  /// Places for layouts, of which half are free, so that look-ups stay short.
+  private static let count = 1024
+  /// A layout has 64 bytes: one line of the processor's cache.
+  private static let alignment = 64
   private let layouts: UnsafeMutablePointer<Layout>
+  private let used: UnsafeMutablePointer<Int>
+
+  /// Rows that are found before the first of them is looked at: what is done with one waits for memory, and finding the next
+  /// would wait for that.
+  static let rowsAhead = 128
+  /// Room for as many.
+  let rows: UnsafeMutablePointer<PageRow>
 
   init() {
-    layouts = .allocate(capacity: RowLayouts.count)
+    layouts = UnsafeMutableRawPointer.allocate(
+      byteCount: RowLayouts.count * MemoryLayout<Layout>.stride, alignment: RowLayouts.alignment
+    ).bindMemory(to: Layout.self, capacity: RowLayouts.count)
     layouts.initialize(repeating: Layout(), count: RowLayouts.count)
+    used = .allocate(capacity: 1)
+    used.initialize(to: 0)
+    rows = .allocate(capacity: RowLayouts.rowsAhead)
   }
 
-  func deallocate() { layouts.deallocate() }
+  func deallocate() {
+    layouts.deallocate()
+    used.deallocate()
+    rows.deallocate()
+  }
+
+  /// Whether another header may find no place: time to forget all.
+  @inline(__always) var isFull: Bool { used.pointee >= RowLayouts.count / 2 }
+
+  /// No layout that was handed out before is used any more.
+  func forget() {
+    layouts.initialize(repeating: Layout(), count: RowLayouts.count)
+    used.pointee = 0
+  }
 
   static let columnCount = 12
 
-  /// The layout of a row; nil where it is none that the store writes.
+  /// The layout of a row, which stays where it is until all are forgotten; nil where it is none that the store writes.
   /// - Parameter payload: at least 13 bytes.
   @inline(__always)
   func layout(of payload: UnsafeRawPointer) -> UnsafePointer<Layout>? {
     let first = payload.loadUnaligned(as: UInt64.self)
     let last = payload.loadUnaligned(fromByteOffset: 5, as: UInt64.self)
-    // Fibonacci hashing. In bounds: 9 bits of 64 are below `count`.
-    let place = layouts + Int(truncatingIfNeeded: ((first ^ last &<< 7) &* 0x9E37_79B9_7F4A_7C15) >> 55)
-    // A header begins with its length, so that none is the one of an unused place.
+    // Fibonacci hashing. In bounds: 10 bits of 64 are below `count`.
+    let index = Int(truncatingIfNeeded: ((first ^ last &<< 7) &* 0x9E37_79B9_7F4A_7C15) >> 54)
+    let place = layouts + index
     if place.pointee.first == first, place.pointee.last == last { return UnsafePointer(place) }
-    guard let layout = RowLayouts.read(payload, first, last) else { return nil }
-    place.pointee = layout
-    return UnsafePointer(place)
+    return layout(of: payload, first, last, from: index)
   }
 
+  /// - Parameter start: the place where the search begins.
   @inline(never)
+  private func layout(
+    of payload: UnsafeRawPointer, _ first: UInt64, _ last: UInt64, from start: Int
+  ) -> UnsafePointer<Layout>? {
+    var index = start
+    // A header begins with its length, so that none is the one of an unused place.
+    while layouts[index].first != 0 {
+      if layouts[index].first == first, layouts[index].last == last { return UnsafePointer(layouts + index) }
+      index = (index + 1) & (RowLayouts.count - 1)
+    }
+    guard let layout = RowLayouts.read(payload, first, last) else { return nil }
+    precondition(!isFull, "layouts were to be forgotten")
+    layouts[index] = layout
+    used.pointee += 1
+    return UnsafePointer(layouts + index)
+  }
+
   private static func read(_ header: UnsafeRawPointer, _ first: UInt64, _ last: UInt64) -> Layout? {
     // Column 0 is the row id, which a record keeps as NULL.
     guard header.load(as: UInt8.self) == UInt8(columnCount + 1), header.load(fromByteOffset: 1, as: UInt8.self) == 0

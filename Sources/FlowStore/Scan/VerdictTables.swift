@@ -303,13 +303,40 @@ struct VerdictTables {
   /// - Returns: nil where that depends on the single flow.
   @inline(__always)
   func settled(_ kind: Int, _ verdict: Int, source: Int64, _ flow: FlowRecord?) -> Int? {
+    if let settled = settled(kind, verdict) { return settled }
+    guard ownLogs.mayProveAbsence(of: source) else { return kind & 1 }
+    guard let flow else { return nil }
+    return ownLogs.provesAbsence(flow) ? kind : kind & 1
+  }
+
+  /// The same for all sources and flows; nil where it depends on them.
+  @inline(__always)
+  func settled(_ kind: Int, _ verdict: Int) -> Int? {
     let before = kind & JourneyPlaces.beforeMask
     if before == 0 || before == JourneyPlaces.proven { return kind }
     let way = fixed.routes[verdict / 2 / outcomeClassCount]
     if before == JourneyPlaces.claimed { return way.hasOpenClaim && way.needsGateway ? kind : kind & 1 }
-    guard way.hasOpenClaim, ownLogs.mayProveAbsence(of: source) else { return kind & 1 }
-    guard let flow else { return nil }
-    return ownLogs.provesAbsence(flow) ? kind : kind & 1
+    return way.hasOpenClaim ? nil : kind & 1
+  }
+
+  // MARK: Step by step
+
+  var routeCount: Int { routes.count }
+
+  /// Where the routes begin that hold at a moment; nil where none does.
+  func routeBase(at ms: Int64) -> Int? {
+    intervals.last { $0.fromMs <= ms && ms < $0.untilMs }?.base
+  }
+
+  /// Routes of one class of sources, those of one class of destinations apart.
+  var routeStride: Int { destinationClassCount }
+
+  /// - Parameters:
+  ///   - base: as `routeBase` gives it.
+  ///   - source: the class of the source times `routeStride`.
+  @inline(__always)
+  func route(_ base: Int, source: Int32, destinationClass: Int32) -> Int {
+    Int(fixed.routeIndex[base &+ Int(source) &+ Int(destinationClass)])
   }
 
   /// Whether something that begins at `border` lies between the two ends.
