@@ -74,6 +74,24 @@ struct GroupPartsTests {
     #expect(groups.first?.received == nil)
   }
 
+  @Test("a buffer that outgrows its memory keeps what it holds, and several become one in their order")
+  func buffers() {
+    let counts = [600_000, 0, 3]
+    var buffers = counts.map { count in
+      var buffer = GroupBuffer()
+      for number in 0..<count {
+        let slot = buffer.append(Tally.Group(key: UInt64(number)))
+        buffer[slot].add(flows: Int64(number), firstMs: noon, lastMs: noon)
+      }
+      return buffer
+    }
+    let groups = GroupBuffer.joined(&buffers)
+    let numbers = counts.flatMap { 0..<$0 }
+    #expect(groups.count == numbers.count)
+    #expect(zip(groups, numbers).allSatisfy { $0.key == UInt64($1) && $0.flows == Int64($1) })
+    #expect(buffers.allSatisfy { $0.count == 0 })
+  }
+
   @Test("no flow, no group")
   func none() {
     let parts = GroupParts(measuringDurations: false, threads: 1)

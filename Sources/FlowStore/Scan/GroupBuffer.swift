@@ -4,11 +4,18 @@ internal import Glibc
 ///
 /// `@unchecked Sendable`: one thread at a time has it.
 struct GroupBuffer: @unchecked Sendable {
-  /// Frees the memory with the last copy.
+  /// Gives the memory back to the system with the last copy: it is large, and what a process keeps for itself of what it
+  /// outgrew would be as large again.
   private final class Owner {
-    var memory: UnsafeMutablePointer<Tally.Group>?
-    deinit { free(memory) }
+    var memory: UnsafeMutableRawPointer?
+    var byteCount = 0
+    deinit { giveBack() }
+
+    func giveBack() { if let memory { munmap(memory, byteCount) } }
   }
+
+  /// Nothing is taken from the system before it is written to.
+  private static let firstCapacity = 1 << 19
 
   private let owner = Owner()
   private var base: UnsafeMutablePointer<Tally.Group>?
@@ -40,20 +47,30 @@ struct GroupBuffer: @unchecked Sendable {
 
   @inline(never)
   private mutating func grow() {
-    capacity = max(2 * capacity, 1024)
-    guard let memory = realloc(base, capacity * MemoryLayout<Tally.Group>.stride) else { fatalError("out of memory") }
-    base = memory.bindMemory(to: Tally.Group.self, capacity: capacity)
-    owner.memory = base
+    let wider = max(2 * capacity, GroupBuffer.firstCapacity)
+    let byteCount = wider * MemoryLayout<Tally.Group>.stride
+    guard
+      let memory = mmap(
+        nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+      memory != MAP_FAILED
+    else { fatalError("out of memory") }
+    let groups = memory.bindMemory(to: Tally.Group.self, capacity: wider)
+    // In bounds: there is more room than before.
+    if let base { groups.initialize(from: base, count: count) }
+    owner.giveBack()
+    (owner.memory, owner.byteCount) = (memory, byteCount)
+    (base, capacity) = (groups, wider)
   }
 
-  /// What several hold.
-  static func joined(_ buffers: [GroupBuffer]) -> [Tally.Group] {
+  /// What several hold, who are empty then.
+  static func joined(_ buffers: inout [GroupBuffer]) -> [Tally.Group] {
     [Tally.Group](unsafeUninitializedCapacity: buffers.reduce(0) { $0 + $1.count }) { groups, count in
-      for buffer in buffers {
-        guard let base = buffer.base else { continue }
+      for index in buffers.indices {
+        guard let base = buffers[index].base else { continue }
         // In bounds: the capacity is the sum of all counts.
-        (groups.baseAddress! + count).initialize(from: base, count: buffer.count)
-        count += buffer.count
+        (groups.baseAddress! + count).initialize(from: base, count: buffers[index].count)
+        count += buffers[index].count
+        buffers[index] = GroupBuffer()
       }
     }
   }
