@@ -75,7 +75,11 @@ final class BatchWriter {
       openMinute: try db.statement("insert or ignore into open_minute (minute) values (?)", isKept: true),
       print: try db.statement(
         "insert or replace into line_print (log, first_line, prints) values (?, ?, ?)", isKept: true),
-      met: try db.statement("insert or ignore into met_destination (destination) values (?)", isKept: true))
+      met: try db.statement(
+        """
+        insert or ignore into met_destination (destination)
+        select \(EntryTable.columns(1)[0]) from \(EntryTable.name)
+        """, isKept: true))
     try forget(db)
   }
 
@@ -264,7 +268,7 @@ final class BatchWriter {
           // The first one is what can be shown of a host, and what tells alert of it.
           isMet[place] = true
           needsRow = true
-          try statements.met.run(.integer(destination))
+          entries.pointee.append([.integer(destination)])
         } else if line < 0 || line >= prints.count {
           needsRow = true
         } else {
@@ -285,6 +289,7 @@ final class BatchWriter {
         kept += 1
       }
     }
+    if !entries.pointee.isEmpty { try EntryTable.Content.run(entries, statements.met) }
     self.isMet = isMet
     guard kept < batch.count else { return kept }
     tally.note(tallied, of: log)

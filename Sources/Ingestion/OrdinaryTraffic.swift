@@ -14,16 +14,18 @@ final class OrdinaryTraffic: FlowSieve {
   /// Facts known when `foresight` was made.
   private var learned = 0
   // What each flow asks for is not checked for accesses that meet: who stores has the sieve alone.
-  // By row id; -1 where there is none, or where it was not asked about yet.
-  @exclusivity(unchecked) private var sourcePlaces: [Int32] = []
-  @exclusivity(unchecked) private var destinationPlaces: [Int32] = []
-  @exclusivity(unchecked) private var outcomePlaces: [Int32] = []
-  @exclusivity(unchecked) private var sourceNumbers: [Int32] = []
-  @exclusivity(unchecked) private var destinationNumbers: [Int32] = []
+  // By row id.
+  @exclusivity(unchecked) private var sourcePlaces = GrowingNumbers<Int32>()
+  @exclusivity(unchecked) private var destinationPlaces = GrowingNumbers<Int32>()
+  @exclusivity(unchecked) private var outcomePlaces = GrowingNumbers<Int32>()
+  @exclusivity(unchecked) private var sourceNumbers = GrowingNumbers<Int32>()
+  /// Twice the number, and 1 more where the traffic is HTTP.
+  @exclusivity(unchecked) private var destinationNumbers = GrowingNumbers<Int32>()
   /// By number of the source, in it by that of the destination: number of the context, `exception`, or `unasked`.
-  @exclusivity(unchecked) private var contexts: [[Int8]] = []
-  /// By number of the context, in it by row id of the outcome: 1 ordinary, 0 not, -1 not asked about yet.
-  @exclusivity(unchecked) private var endings: [[Int8]]
+  @exclusivity(unchecked) private var contexts: UnsafeMutablePointer<GrowingNumbers<Int8>>
+  @exclusivity(unchecked) private var contextRows = 0
+  /// By number of the context, in it by row id of the outcome: 1 ordinary, 0 not, `unasked`.
+  private let endings: UnsafeMutablePointer<GrowingNumbers<Int8>>
 
   private static let unasked: Int8 = -1
   private static let exception: Int8 = -2
@@ -35,11 +37,29 @@ final class OrdinaryTraffic: FlowSieve {
     self.facts = facts
     self.slowMs = slowMs
     foresight = OrdinaryTraffic.foresight(policy, facts)
-    endings = OutcomeContext.allCases.map { _ in [] }
+    contexts = .allocate(capacity: 0)
+    endings = .allocate(capacity: OutcomeContext.allCases.count)
+    endings.initialize(repeating: GrowingNumbers(), count: OutcomeContext.allCases.count)
     learned = facts.sources.count + facts.destinations.count
     for (place, fact) in facts.sources.enumerated() { OrdinaryTraffic.note(fact.id, place, &sourcePlaces) }
     for (place, fact) in facts.destinations.enumerated() { OrdinaryTraffic.note(fact.id, place, &destinationPlaces) }
     for (place, fact) in facts.outcomes.enumerated() { OrdinaryTraffic.note(fact.id, place, &outcomePlaces) }
+  }
+
+  deinit {
+    forgetNumbers()
+    contexts.deallocate()
+    sourcePlaces.removeAll()
+    destinationPlaces.removeAll()
+    outcomePlaces.removeAll()
+    for context in OutcomeContext.allCases.indices { endings[context].removeAll() }
+    endings.deallocate()
+  }
+
+  private func forgetNumbers() {
+    sourceNumbers.removeAll()
+    destinationNumbers.removeAll()
+    for row in 0..<contextRows { contexts[row].removeAll() }
   }
 
   private static func foresight(_ policy: Policy?, _ facts: StoredFacts) -> Foresight {
@@ -50,11 +70,9 @@ final class OrdinaryTraffic: FlowSieve {
 
   /// - Returns: whether the place is new.
   @discardableResult
-  private static func note(_ id: Int64, _ place: Int, _ places: inout [Int32]) -> Bool {
-    let id = Int(id)
-    if id >= places.count { places += repeatElement(-1, count: id + 1 - places.count) }
-    guard places[id] < 0 else { return false }
-    places[id] = Int32(place)
+  private static func note(_ id: Int64, _ place: Int, _ places: inout GrowingNumbers<Int32>) -> Bool {
+    guard places[Int(id)] < 0 else { return false }
+    places.set(Int32(place), at: Int(id))
     return true
   }
 
@@ -76,55 +94,74 @@ final class OrdinaryTraffic: FlowSieve {
     guard count * 100 >= learned * (100 + OrdinaryTraffic.growth), count > learned else { return }
     learned = count
     foresight = OrdinaryTraffic.foresight(policy, facts)
-    (sourceNumbers, destinationNumbers, contexts) = ([], [], [])
+    forgetNumbers()
+  }
+
+  /// All that the store holds, by row id, once the run has read its last line.
+  var destinations: [(id: Int64, destination: Destination)] {
+    // Mostly they come in this order.
+    let isSorted = facts.destinations.indices.dropFirst().allSatisfy {
+      facts.destinations[$0 - 1].id < facts.destinations[$0].id
+    }
+    return isSorted ? facts.destinations : facts.destinations.sorted { $0.id < $1.id }
   }
 
   func isOrdinary(source: Int64, destination: Int64, outcome: Int64, durationMs: Int64) -> Bool {
     let (source, destination, outcome) = (Int(source), Int(destination), Int(outcome))
-    if source >= sourceNumbers.count || sourceNumbers[source] < 0 { numberSource(source) }
-    if destination >= destinationNumbers.count || destinationNumbers[destination] < 0 { numberDestination(destination) }
-    let (row, column) = (Int(sourceNumbers[source]), Int(destinationNumbers[destination]))
-    if row >= contexts.count || column >= contexts[row].count || contexts[row][column] == OrdinaryTraffic.unasked {
-      askContext(row, column)
-    }
-    let context = Int(contexts[row][column])
+    var row = Int(sourceNumbers[source])
+    if row < 0 { row = numberSource(source) }
+    var column = Int(destinationNumbers[destination])
+    if column < 0 { column = numberDestination(destination) }
+    // In bounds: a number of a source has a row.
+    var context = contexts[row][column >> 1]
+    if context == OrdinaryTraffic.unasked { context = askContext(row, column >> 1) }
     guard context >= 0 else { return false }
-    if outcome >= endings[context].count || endings[context][outcome] < 0 { askEnding(outcome, context) }
-    guard endings[context][outcome] == 1 else { return false }
+    // In bounds: there is one of each context.
+    var isOrdinary = endings[Int(context)][outcome]
+    if isOrdinary == OrdinaryTraffic.unasked { isOrdinary = askEnding(outcome, Int(context)) }
     // How long a connection lives says nothing of how slow it was.
-    return durationMs < slowMs || facts.destinations[Int(destinationPlaces[destination])].destination.traffic != .http
+    return isOrdinary == 1 && (durationMs < slowMs || column & 1 == 0)
   }
 
   @inline(never)
-  private func numberSource(_ id: Int) {
+  private func numberSource(_ id: Int) -> Int {
     let fact = facts.sources[Int(sourcePlaces[id])]
-    OrdinaryTraffic.set(
-      &sourceNumbers, id, Int32(foresight.number(of: fact.source, declaredRole: fact.declaredRole)), -1)
+    let number = foresight.number(of: fact.source, declaredRole: fact.declaredRole)
+    sourceNumbers.set(Int32(number), at: id)
+    if number >= contextRows { makeRows(number + 1) }
+    return number
+  }
+
+  private func makeRows(_ count: Int) {
+    let rows = max(count, 2 * contextRows)
+    let larger = UnsafeMutablePointer<GrowingNumbers<Int8>>.allocate(capacity: rows)
+    larger.initialize(repeating: GrowingNumbers(), count: rows)
+    larger.update(from: contexts, count: contextRows)
+    contexts.deallocate()
+    (contexts, contextRows) = (larger, rows)
   }
 
   @inline(never)
-  private func numberDestination(_ id: Int) {
-    let fact = facts.destinations[Int(destinationPlaces[id])]
-    OrdinaryTraffic.set(&destinationNumbers, id, Int32(foresight.number(of: fact.destination)), -1)
+  private func numberDestination(_ id: Int) -> Int {
+    let destination = facts.destinations[Int(destinationPlaces[id])].destination
+    let number = 2 * foresight.number(of: destination) + (destination.traffic == .http ? 1 : 0)
+    destinationNumbers.set(Int32(number), at: id)
+    return number
   }
 
   @inline(never)
-  private func askContext(_ source: Int, _ destination: Int) {
+  private func askContext(_ source: Int, _ destination: Int) -> Int8 {
     let context = foresight.context(source: source, destination: destination)
     let number = context.map { Int8(OutcomeContext.allCases.firstIndex(of: $0)!) } ?? OrdinaryTraffic.exception
-    while contexts.count <= source { contexts.append([]) }
-    OrdinaryTraffic.set(&contexts[source], destination, number, OrdinaryTraffic.unasked)
+    contexts[source].set(number, at: destination)
+    return number
   }
 
   @inline(never)
-  private func askEnding(_ id: Int, _ context: Int) {
+  private func askEnding(_ id: Int, _ context: Int) -> Int8 {
     let outcome = facts.outcomes[Int(outcomePlaces[id])].outcome
     let isOrdinary = Foresight.isOrdinary(outcome, in: OutcomeContext.allCases[context])
-    OrdinaryTraffic.set(&endings[context], id, isOrdinary ? 1 : 0, -1)
-  }
-
-  private static func set<Number>(_ numbers: inout [Number], _ place: Int, _ number: Number, _ empty: Number) {
-    if place >= numbers.count { numbers += repeatElement(empty, count: place + 1 - numbers.count) }
-    numbers[place] = number
+    endings[context].set(isOrdinary ? 1 : 0, at: id)
+    return isOrdinary ? 1 : 0
   }
 }

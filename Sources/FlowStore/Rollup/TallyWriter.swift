@@ -10,13 +10,21 @@ internal import GRDBSQLite
 final class TallyWriter {
   private let slice = TallySlice()
   private var taken: [Int64: Int64] = [:]
-  /// Minutes of starts and ends, and where the last flow stood.
+  /// Minutes of starts and ends.
   private var minutes: Set<LogMinute> = []
-  @exclusivity(unchecked) private var last = LogMinute(log: -1, minute: 0)
+  /// One of `minutes` for each number that the low bits of a minute can be: starts and ends go to and fro between a few.
+  private let recent = UnsafeMutablePointer<LogMinute>.allocate(capacity: TallyWriter.recentCount)
+  private static let recentCount = 256
 
   private struct LogMinute: Hashable {
     var log, minute: Int64
+
+    static let none = LogMinute(log: -1, minute: 0)
   }
+
+  init() { recent.initialize(repeating: .none, count: TallyWriter.recentCount) }
+
+  deinit { recent.deallocate() }
 
   /// So many flows are worth a run of their own when time moves on.
   private static let worthRun = 512
@@ -26,7 +34,12 @@ final class TallyWriter {
 
   func forget() {
     slice.removeAll()
-    (taken, minutes, last) = ([:], [], LogMinute(log: -1, minute: 0))
+    noteNothing()
+  }
+
+  private func noteNothing() {
+    (taken, minutes) = ([:], [])
+    recent.update(repeating: .none, count: TallyWriter.recentCount)
   }
 
   /// Whether time has moved on so far that the run should end before a flow of this time.
@@ -47,10 +60,12 @@ final class TallyWriter {
 
   @inline(__always)
   private func note(_ ms: Int64, _ log: Int64) {
-    // Neighbours mostly stand in one minute.
-    guard log != last.log || ms < last.minute * 60_000 || ms >= (last.minute + 1) * 60_000 else { return }
-    last = LogMinute(log: log, minute: FlowStore.minute(of: ms))
-    minutes.insert(last)
+    let found = LogMinute(log: log, minute: FlowStore.minute(of: ms))
+    // In bounds: the low bits of a minute are less than there are places.
+    let place = Int(truncatingIfNeeded: found.minute & Int64(TallyWriter.recentCount - 1))
+    guard recent[place] != found else { return }
+    recent[place] = found
+    minutes.insert(found)
   }
 
   func note(_ flows: Int64, of log: Int64) { taken[log, default: 0] += flows }
@@ -66,7 +81,7 @@ final class TallyWriter {
     for (id, flows) in taken { try log.run(.integer(id), .integer(flows)) }
     let minute = try db.statement("insert or ignore into tallied_minute (minute, log) values (?, ?)")
     for entry in minutes { try minute.run(.integer(entry.minute), .integer(entry.log)) }
-    (taken, minutes, last) = ([:], [], LogMinute(log: -1, minute: 0))
+    noteNothing()
   }
 
   /// With a number that no run had.

@@ -19,8 +19,9 @@ final class RowImage {
   static let tableCount = 64
   /// Room for as many batches of the longest rows; only what a transaction needs is ever touched.
   static let pageCount = 1_024
-  /// Batches of fewer rows are not worth a statement on pages of their own.
-  static let leastRows = 256
+  /// Batches of fewer rows are not worth a statement on pages of their own: that costs what some thirty rows cost in the plain
+  /// way. With most flows in sums, a batch has few rows left.
+  static let leastRows = 32
 
   private static let headerSize = 8
   /// Length, row id, and `FlowRecordWriter.longest`.
