@@ -9,6 +9,8 @@ final class RollupTally: @unchecked Sendable {
   private let request: TallyRequest
   private let sourceGroups: FixedArray<Int32>?
   private let runs: [Loaded]
+  /// Of each of `runs`.
+  private let looks: FixedArray<Look>
   private let tables: VerdictTables
   private let verdicts: VerdictGroups
   /// Destinations that a run tells of, those of one group side by side.
@@ -41,6 +43,31 @@ final class RollupTally: @unchecked Sendable {
     var isSteady: Bool
     /// Classes of the sources whose durations are summed up together, by the one that stands for them.
     var sourceClasses: [Int64: [Int32]] = [:]
+  }
+
+  /// What each destination asks of each run: without references, for counting them takes longer than the answer, above all
+  /// where two threads do.
+  private struct Look {
+    /// By number of the chunk; as long as the run is loaded.
+    var chunks: UnsafePointer<UnsafeMutablePointer<UnsafeRawBufferPointer?>?>
+    var count: Int
+    var isTally: Bool
+    var scale: RollupScale
+
+    init(_ loaded: Loaded) {
+      (chunks, count) = (loaded.blocks.start, loaded.blocks.count)
+      isTally = loaded.run.shelf == .tally
+      scale = loaded.run.scale
+    }
+
+    @inline(__always)
+    func block(of destination: Int64) -> UnsafeRawBufferPointer? {
+      // In bounds: a chunk has a block, or none, for each destination.
+      guard destination >= 0, destination >> RollupCode.chunkBits < count,
+        let blocks = chunks[Int(destination >> RollupCode.chunkBits)]
+      else { return nil }
+      return blocks[Int(destination & (1 << RollupCode.chunkBits - 1))]
+    }
   }
 
   private static let cacheKiB = 1024
@@ -101,6 +128,7 @@ final class RollupTally: @unchecked Sendable {
           isSteady: tables.isSteady(from: run.firstMs, through: run.lastMs), sourceClasses: classes))
     }
     self.runs = loaded
+    looks = FixedArray(loaded.map { Look($0) })
     arrange()
   }
 
@@ -180,23 +208,20 @@ final class RollupTally: @unchecked Sendable {
         let (destination, group) = order[index]
         counter.turn(to: destination, group)
         if index == 0 || order[index - 1].group != group { scanned.add(group, to: &counter) }
-        for number in runs.indices {
-          let run = runs[number]
-          // In bounds: a chunk has a block, or none, for each destination.
-          guard let blocks = run.blocks.element(at: destination >> RollupCode.chunkBits) ?? nil,
-            let block = blocks[Int(destination & (1 << RollupCode.chunkBits - 1))]
-          else { continue }
-          if run.run.shelf == .tally {
-            if counter.addTallied(block, run.run.scale) { continue }
+        for number in 0..<looks.count {
+          guard let block = looks[number].block(of: destination) else { continue }
+          if looks[number].isTally {
+            if counter.addTallied(block, looks[number].scale) { continue }
             lock.wait()
-            damaged = run.run.id
+            damaged = runs[number].run.id
             lock.signal()
             return
           }
+          let run = runs[number]
           let isGood =
             request.measuresDurations
-            ? counter.measure(block, run.run.scale, run.sourceClasses)
-            : counter.count(block, run.run.scale, isSteady: run.isSteady)
+            ? counter.measure(block, looks[number].scale, run.sourceClasses)
+            : counter.count(block, looks[number].scale, isSteady: run.isSteady)
           if !isGood {
             lock.wait()
             divided.insert(run.run.id)

@@ -87,6 +87,9 @@ extension FlowStore {
     try write("tally merge") { db throws(StoreError) in try TallyWriter.merge(db) }
   }
 
+  /// Tallies that are in memory at once: a run that stores 10 million flows makes a hundred, of a megabyte each.
+  private static let looksTogether = 16
+
   /// What the tallies behind one show by the last judgement.
   public func look(atTalliesAfter id: Int64) throws(StoreError) -> TallyLook {
     try access { db throws(StoreError) in
@@ -121,14 +124,19 @@ extension FlowStore {
       let names = statement.parameters.map { String($0.dropFirst()) }
       let verdicts = VerdictGroups(
         statement, example: 0, count: tables.verdictCount * JourneyPlaces.kinds, tallied: (statement, names))
-      guard let tally = try RollupTally(request, runs, tables, verdicts, nil, db) else { return look }
-      for group in try tally.run(adding: GroupSums())?.groups ?? [] {
-        let words = verdicts.verdicts[group.verdict]
-        let one = LogLook(
-          roles: words[0].text.flatMap(Role.init(rawValue:)).map { [$0] } ?? [], hasSuccess: words[1].integer == 1)
-        let log = logs[group.source]
-        look.looks[log] = (look.looks[log] ?? LogLook()).merged(with: one)
-        if words[2].integer == 1 { look.bypassed += group.flows }
+      var next = 0
+      while next < runs.count {
+        let some = Array(runs[next..<min(next + FlowStore.looksTogether, runs.count)])
+        next += some.count
+        guard let tally = try RollupTally(request, some, tables, verdicts, nil, db) else { continue }
+        for group in try tally.run(adding: GroupSums())?.groups ?? [] {
+          let words = verdicts.verdicts[group.verdict]
+          let one = LogLook(
+            roles: words[0].text.flatMap(Role.init(rawValue:)).map { [$0] } ?? [], hasSuccess: words[1].integer == 1)
+          let log = logs[group.source]
+          look.looks[log] = (look.looks[log] ?? LogLook()).merged(with: one)
+          if words[2].integer == 1 { look.bypassed += group.flows }
+        }
       }
       return look
     }

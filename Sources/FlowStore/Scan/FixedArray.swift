@@ -15,6 +15,9 @@ struct FixedArray<Element: BitwiseCopyable>: @unchecked Sendable {
     count = elements.count
   }
 
+  /// The elements, as long as this or a copy of it is there.
+  var start: UnsafePointer<Element> { UnsafePointer(base) }
+
   @inline(__always)
   subscript(index: Int) -> Element {
     precondition(index >= 0 && index < count)
