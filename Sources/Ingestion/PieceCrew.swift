@@ -141,8 +141,8 @@ private final class PieceWork: @unchecked Sendable {
     self.round = round
     self.standing = standing
     latest = (-1, standing)
-    // One at each hand, and as many ready; inflating goes on while others are busy.
-    mostPieces = hands == 1 ? 1 : 2 * hands + (inflates ? 6 : 2)
+    // One at each hand, as many ready, and some more: the others go on while one commits, or inflates.
+    mostPieces = hands == 1 ? 1 : 2 * hands + 6
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(changed, nil)
   }
