@@ -105,11 +105,14 @@ extension FlowStore {
     }
   }
 
-  public func facts() throws(StoreError) -> StoredFacts {
+  /// - Parameter destinations: those that are known already, by row id: no others have lower ones. They are not read again.
+  public func facts(
+    knowing destinations: [(id: Int64, destination: Destination)] = []
+  ) throws(StoreError) -> StoredFacts {
     try access { db throws(StoreError) in
       let ahead = self.ahead?.take() ?? []
       self.ahead = nil
-      return try StoredFacts(db, ahead: ahead)
+      return try StoredFacts(db, ahead: destinations.count > ahead.count ? destinations : ahead)
     }
   }
 

@@ -63,12 +63,12 @@ public final class IngestPipeline {
     let newBytes = registry.newBytes(in: discovery.found)
     if newBytes > 0, newBytes <= IngestPipeline.fewBytes { try store?.readFactsAhead() }
     let lastTally = try store?.lastTally() ?? 0
-    let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
+    let sieve = try sieve(policy)
+    let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: sieve)
     read(discovery.found, into: writer)
     summary.stoppedBy = StopRequest.signal
     try writer.finish()
-    try store?.closeTally()
-    try judge(writer, policy: policy, lastTally: lastTally)
+    try judge(writer, sieve, policy: policy, lastTally: lastTally)
     summary.seconds = options.seconds() - began
     return summary
   }
@@ -118,27 +118,43 @@ public final class IngestPipeline {
     }
   }
 
+  /// What the policy says of all that is stored; nil where nothing new is to be said. The last sums are written meanwhile.
+  /// - Parameter isBeside: it is found by a thread of its own, while the caller does something else.
+  private func verdicts(
+    _ store: FlowStore, _ sieve: (any FlowSieve)?, _ policy: Policy?, isBeside: Bool
+  ) throws(StoreError) -> Verdicts? {
+    guard try Rejudge.isNeeded(store: store, policy: policy) else {
+      try store.closeTally()
+      return nil
+    }
+    let facts = try store.facts(knowing: (sieve as? OrdinaryTraffic)?.destinations ?? [])
+    if isBeside { return Verdicts(facts, policy) }
+    return try Verdicts(facts, policy) { () throws(StoreError) in try store.closeTally() }
+  }
+
   /// - Parameter lastTally: the number of the last tally before this run.
-  private func judge(_ writer: StoreWriter, policy: Policy?, lastTally: Int64) throws(StoreError) {
+  private func judge(
+    _ writer: StoreWriter, _ sieve: (any FlowSieve)?, policy: Policy?, lastTally: Int64
+  ) throws(StoreError) {
     guard let store else {
       for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
       return
     }
     var found: [Int64: LogLook]?
-    let tooDense: Int
+    var tooDense = 0
     // Few rows are committed with their verdicts.
-    if options.joinsHops, options.keep == .all, writer.addedRows.count >= options.limits.manyRows,
-      try Rejudge.isNeeded(store: store, policy: policy)
-    {
-      tooDense = try JoinHops.run(
-        store: store, beside: Verdicts(try store.facts(), policy), worthPages: options.limits.manyRows
-      ) { judgement throws(StoreError) in
+    let isBeside =
+      options.joinsHops && options.keep == .all && writer.addedRows.count >= options.limits.manyRows
+    let verdicts = try verdicts(store, sieve, policy, isBeside: isBeside)
+    if isBeside, let verdicts {
+      tooDense = try JoinHops.run(store: store, beside: verdicts, worthPages: options.limits.manyRows) {
+        judgement throws(StoreError) in
         try store.apply(judgement)
         found = try store.looksByLog(among: writer.addedRows)
       }
     } else {
-      var facts = try Rejudge.run(store: store, policy: policy)
-      tooDense = options.joinsHops ? try JoinHops.run(store: store, known: facts.take()) : 0
+      if let verdicts { try store.apply(verdicts.judgement) }
+      if options.joinsHops { tooDense = try JoinHops.run(store: store, known: verdicts?.takeFacts()) }
     }
     if options.joinsHops { try store.refreshOwnLogs() }
     if tooDense > 0 {

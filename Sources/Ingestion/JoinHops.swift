@@ -86,12 +86,18 @@ public enum JoinHops {
   ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
+    let parts = apart(from: try store.talliedMinutes(), reach(of: open))
+    guard !parts.isEmpty else {
+      // Near flows without rows nothing is joined.
+      try store.closeMinutes()
+      return 0
+    }
     // Made while the store brings what was read into its file.
     let made = HandOver<HopTraits>(capacity: 1)
     if let known { make(made, of: known) } else { make(made, of: try store.facts()) }
     var tooDense = 0
     var stretches: [Stretch] = []
-    for (from, until) in apart(from: try store.talliedMinutes(), reach(of: open)) {
+    for (from, until) in parts {
       stretches += self.stretches(from, until, try store.flowCounts(minutes: from - influence, until + influence)) {
         tooDense += 1
       }

@@ -37,22 +37,39 @@ public enum Rejudge {
   }
 }
 
-/// What a policy says of the facts of a store, found by a thread of its own: the store can do something else meanwhile.
+/// What a policy says of the facts of a store, found while the store does something else.
 ///
-/// `@unchecked Sendable`: what is found is looked at after it was waited for.
+/// `@unchecked Sendable`: what another thread leaves is looked at after it was waited for.
 final class Verdicts: @unchecked Sendable {
   private var facts: StoredFacts?
   private let group = DispatchGroup()
   private var found: Judgement?
   /// Known at once.
   let secondViews: Set<Int64>
+  private var failure: StoreError?
 
+  /// Found by a thread of its own.
   init(_ facts: StoredFacts, _ policy: Policy?) {
     self.facts = facts
     secondViews = Judge.secondViews(among: facts.outcomes)
     DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
       found = Rejudge.judge(facts, policy: policy)
     }
+  }
+
+  /// Found by this thread, while another one writes: judging needs much memory, which this one has, and another would have to
+  /// ask the system for.
+  init(
+    _ facts: StoredFacts, _ policy: Policy?, beside write: @escaping @Sendable () throws(StoreError) -> Void
+  ) throws(StoreError) {
+    self.facts = facts
+    secondViews = Judge.secondViews(among: facts.outcomes)
+    DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
+      do throws(StoreError) { try write() } catch { failure = error }
+    }
+    found = Rejudge.judge(facts, policy: policy)
+    group.wait()
+    if let failure { throw failure }
   }
 
   /// The facts, for who has use for them once more; they are let go as soon as all have used them.
