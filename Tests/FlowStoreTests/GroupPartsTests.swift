@@ -13,12 +13,14 @@ struct GroupPartsTests {
 
   @Test(
     "many groups come to what one table adds up, while notes fit into memory and when they do not, by one thread or three",
-    arguments: [1, 3], [nil, 1])
+    arguments: [1, 3], [nil, 1, 0])
   func sums(threads: Int, chunks: Int?) throws {
     var random = HistogramTests.Numbers(state: 7)
-    // More notes than the fewest chunks hold.
+    // More notes than the fewest chunks hold. Without any, none is kept longer than its chunk lasts.
     let flows = (0..<300_000).map { _ in Self.flow(&random) }
-    let parts = (0..<threads).map { _ in GroupParts(measuringDurations: false, threads: threads, chunks: chunks) }
+    let parts = (0..<threads).map { _ in
+      GroupParts(measuringDurations: false, hasManyGroups: chunks != 0, threads: threads, chunks: chunks)
+    }
     var table = GroupTable()
     for (index, flow) in flows.enumerated() {
       Self.note(flow, in: parts[index % threads])

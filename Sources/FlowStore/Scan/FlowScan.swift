@@ -156,9 +156,11 @@ final class FlowScan: @unchecked Sendable {
   }
 
   private func noteShares() {
-    let groups = GroupParts(measuringDurations: request.measuresDurations, threads: threads)
     var totals = noTotals
     let met = SourceSets(request)
+    let groups = GroupParts(
+      measuringDurations: request.measuresDurations, hasManyGroups: request.sourceGroups != nil && met == nil,
+      threads: threads)
     var known = knownVerdicts()
     defer { known.deallocate() }
     let isRead = forEach { flow in

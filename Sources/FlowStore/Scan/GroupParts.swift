@@ -13,7 +13,7 @@ final class GroupParts: @unchecked Sendable {
   /// Flows of a part noted side by side.
   private static let notesPerChunk = 512
   /// Memory for the notes of all threads, in bytes.
-  private static let mostNotes = 48 << 20
+  private static let mostNotes = 24 << 20
   /// Of one thread at least, so that each part has some chunks.
   private static let leastChunks = 4 * count
 
@@ -45,9 +45,14 @@ final class GroupParts: @unchecked Sendable {
   private let pens: UnsafeMutablePointer<Pen>
   private let memory: NoteMemory
   private let durations: DurationParts?
+  /// Whether notes are kept until all are there.
+  private let keepsNotes: Bool
 
-  /// - Parameter chunks: how many chunks of notes the thread may have; a test takes few.
-  init(measuringDurations: Bool, threads: Int, chunks: Int? = nil) {
+  /// - Parameters:
+  ///   - hasManyGroups: also told apart by source; where they are not, groups are few.
+  ///   - chunks: how many chunks of notes the thread may have; a test takes few.
+  init(measuringDurations: Bool, hasManyGroups: Bool = true, threads: Int, chunks: Int? = nil) {
+    keepsNotes = hasManyGroups && !measuringDurations
     let chunkBytes = GroupParts.notesPerChunk * MemoryLayout<Noted>.stride
     memory = NoteMemory(
       pieces: max(GroupParts.leastChunks, chunks ?? GroupParts.mostNotes / threads / chunkBytes), of: chunkBytes)
@@ -116,8 +121,8 @@ final class GroupParts: @unchecked Sendable {
   /// Takes the next chunk of a part; where there is none, what was noted is added first.
   @inline(never)
   private func turn(_ part: Int, _ startedAtMs: Int64) {
-    if durations != nil, let chunk = pens[part].chunks.last {
-      // Groups are few, for sources are not told apart: those of a part are at hand soon enough, and its notes stay so.
+    if !keepsNotes, let chunk = pens[part].chunks.last {
+      // The groups of a part are at hand soon enough, and its notes stay so.
       write(part, to: &tables[part])
       pens[part].next = chunk.notes
       pens[part].baseMs = startedAtMs &- 1 << 30
