@@ -117,6 +117,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   deinit { close() }
 
   private static func tune(_ db: Database) throws {
+    // GRDB's looks at every column of every statement, for observers that a store has none of.
+    sqlite3_set_authorizer(db.sqliteConnection, nil, nil)
     // Before the first page is written; a store that exists keeps its own.
     try db.execute(sql: "pragma page_size = \(pageSize)")
     try db.execute(sql: "pragma cache_size = -\(cacheKiB)")
