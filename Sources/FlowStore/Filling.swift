@@ -8,7 +8,7 @@ public enum FirstFill: Sendable {
   /// Each commit is on the disk before the next one begins: for lines that nobody can read a second time.
   case durable
   /// No commit waits for the disk before the store is full: for lines that can be read again. Should the machine stop in
-  /// between, the store knows, and is filled anew.
+  /// between, the store knows, and nobody believes it.
   case repeatable
 }
 
@@ -17,7 +17,9 @@ public enum FirstFill: Sendable {
 /// Its program may be killed: what was committed is in the system's memory, and the next writer brings it to the disk. But when
 /// the machine stops, any page may be an older one than those around it. So the file says that it is being filled from its first
 /// moment on, and in which run of the machine; both go with the transaction that brings everything to the disk. A file of another
-/// run is not believed. (MySQL does likewise: "Disabling Redo Logging", for the loading of a new instance.)
+/// run is not believed, and left to people: they know whether its logs are still there, and by which policy they were judged.
+/// (MySQL does likewise: "Disabling Redo Logging", for the loading of a new instance.) That a disk was taken away from a machine
+/// that went on, nothing tells; SQLite's look through the file has to do for who goes on with a killed program's store.
 ///
 /// The mark stands in the file's header, which SQLite writes as one sector, so that it is seen also where nothing else can be
 /// read; the run in the table `meta`.
@@ -55,24 +57,20 @@ enum Filling {
     return try String.fetchOne(db, sql: "select value from meta where key = ?", arguments: [key]) == run
   }
 
-  /// The same of a file whose header has the mark, for who may write to it: a killed writer's half transaction is undone.
-  static func isTrusted(_ path: String, in run: String?) throws(StoreError) -> Bool {
-    do {
-      var configuration = Configuration()
-      configuration.busyMode = .timeout(Journal.openingSeconds)
-      return try DatabaseQueue(path: path, configuration: configuration).unsafeReentrantWrite {
-        try isTrusted($0, in: run)
-      }
-    } catch let error as DatabaseError {
-      if tellsDamage(error) { return false }
-      throw StoreError(error)
-    } catch {
-      throw .file(path: path, reason: "\(error)")
-    }
+  /// An error that a file with the mark may be expected to give.
+  static func tellsDamage(_ error: DatabaseError) -> Bool {
+    [.SQLITE_CORRUPT, .SQLITE_NOTADB].contains(error.resultCode)
   }
 
-  static func tellsDamage(_ error: DatabaseError) -> Bool {
-    [.SQLITE_CORRUPT, .SQLITE_NOTADB, .SQLITE_IOERR].contains(error.resultCode)
+  /// For who opens a store to write to it: one that cannot be believed is refused; what a killed program of this run has left is
+  /// looked through and brought to the disk.
+  static func takeOver(_ db: Database, path: String, in run: String?) throws {
+    guard try isMarked(db) else { return }
+    guard try isTrusted(db, in: run) else { throw StoreError.interrupted(path: path) }
+    guard try String.fetchAll(db, sql: "pragma quick_check") == ["ok"] else { throw StoreError.interrupted(path: path) }
+    // Readers may be at it.
+    Journal.waitPatiently(db)
+    try end(db)
   }
 
   /// Brings all that was committed to the disk, by whomever, and takes the mark away: SQLite syncs the whole file before the
@@ -82,7 +80,8 @@ enum Filling {
     try db.run("begin immediate")
     do throws(StoreError) {
       try db.run("pragma application_id = \(FileHeader.ours)")
-      try db.run("delete from meta where key = '\(key)'")
+      try db.run("delete from meta where key = '\(key)' and value <> '\(failed)'")
+      guard db.changesCount == 1 else { throw refused }
       try db.run("commit")
     } catch {
       if db.isInsideTransaction { try? db.run("rollback") }
@@ -90,18 +89,13 @@ enum Filling {
     }
   }
 
+  /// SQLite's code for a sync that went wrong (SQLITE_IOERR_FSYNC).
+  static let refused = StoreError.sqlite(code: 1034, message: "the disk did not take what was written", sql: nil)
+
   /// The disk has refused something: nobody may believe what the system's memory still shows of it.
   static func fail(_ db: Database) {
     try? db.execute(sql: "pragma synchronous = off")
     try? db.execute(sql: "update meta set value = ? where key = ?", arguments: [failed, key])
-  }
-
-  /// Removes a store that cannot be believed; its lock stays.
-  static func remove(_ path: String) throws(StoreError) {
-    // The file at last: what is left without it would be taken for a new one's.
-    for suffix in ["-journal", "-wal", "-shm", ""] where unlink(path + suffix) != 0 && errno != ENOENT {
-      throw .file(path: path + suffix, reason: "cannot remove: \(systemMessage())")
-    }
   }
 }
 
@@ -114,7 +108,7 @@ final class BackgroundSync: @unchecked Sendable {
   private let queue = DispatchQueue(label: "gatewatch.sync")
   private let lock = DispatchSemaphore(value: 1)
   private var isDue = false
-  private var failure: Int32 = SQLITE_OK
+  private var hasFailed = false
 
   /// nil where SQLite was built in a way that it is not known of that several threads may use a handle.
   init?(_ connection: OpaquePointer) {
@@ -127,9 +121,11 @@ final class BackgroundSync: @unchecked Sendable {
   }
 
   /// Returns at once.
-  func begin() {
+  /// - Throws: what an earlier sync has met: the system tells of it once, and that the next sync went well means nothing.
+  func begin() throws(StoreError) {
     lock.wait()
     defer { lock.signal() }
+    if hasFailed { throw Filling.refused }
     // Who has not begun yet takes this along.
     guard !isDue else { return }
     isDue = true
@@ -139,7 +135,7 @@ final class BackgroundSync: @unchecked Sendable {
       lock.signal()
       let code = file.pointee.pMethods.pointee.xSync(file, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY)
       lock.wait()
-      if failure == SQLITE_OK { failure = code }
+      if code != SQLITE_OK { hasFailed = true }
       lock.signal()
     }
   }
@@ -147,8 +143,6 @@ final class BackgroundSync: @unchecked Sendable {
   /// Waits for what was begun; to be called before the connection is closed.
   func end() throws(StoreError) {
     queue.sync {}
-    if failure != SQLITE_OK {
-      throw .sqlite(code: failure, message: "the disk did not take what was written", sql: nil)
-    }
+    if hasFailed { throw Filling.refused }
   }
 }

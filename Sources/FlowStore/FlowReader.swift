@@ -38,7 +38,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
         guard found == Schema.version else {
           throw StoreError.olderSchema(path: path, found: found, known: Schema.version)
         }
-        guard try Filling.isTrusted(db, in: Filling.machineRun()) else { throw StoreError.interrupted(path: path) }
+        guard try Filling.isTrusted(db, in: Filling.machineRun()) else { throw FlowReader.untrusted(path) }
         try Schema.overlayViews(db)
         try db.execute(sql: "pragma query_only = on")
         let connection = db.sqliteConnection!
@@ -54,7 +54,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     } catch let error as StoreError {
       throw error
     } catch let error as DatabaseError {
-      if header.isFilling, Filling.tellsDamage(error) { throw .interrupted(path: path) }
+      if header.isFilling, Filling.tellsDamage(error) { throw FlowReader.untrusted(path) }
       switch error.resultCode {
       case .SQLITE_NOTADB: throw .notADatabase(path: path)
       case .SQLITE_CANTOPEN, .SQLITE_READONLY:
@@ -84,6 +84,17 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     {
       try FlowStore.undoHalf(of: path)
       return try DatabaseQueue(path: path, configuration: configuration)
+    }
+  }
+
+  /// A store that is being filled at this moment is not one of an earlier run: its writer sees another name of the present one,
+  /// as containers may.
+  private static func untrusted(_ path: String) -> StoreError {
+    do throws(StoreError) {
+      _ = try WriterLock(database: path, wait: .zero)
+      return .interrupted(path: path)
+    } catch {
+      return error
     }
   }
 

@@ -25,8 +25,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// While the store has the mark of `Filling`: what was committed may not be on the disk.
   private var isFilling: Bool
   private var sync: BackgroundSync?
-  /// The store that was there could not be relied on.
-  public let wasBegunAnew: Bool
+  /// The disk has refused what it was given: that cannot be made good by asking once more.
+  private var refusal: StoreError?
   var isLogged: Bool { journal == .writeAhead }
   var writer: BatchWriter
   /// What `facts()` will find read already.
@@ -65,18 +65,9 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     let header = try FileHeader(path: path)
     try header?.requireStore(path: path)
     let lock = try WriterLock(database: path, wait: wait)
-    // The file's header is what its journal says.
-    if header != nil, !PageFile.isEmpty(path + "-journal") { try? Journal.undoHalf(of: path) }
     // Looked at again under the lock: another writer may just have made it.
-    var present = try FileHeader(path: path)
+    let present = try FileHeader(path: path)
     try present?.requireStore(path: path)
-    var wasBegunAnew = false
-    if present?.isFilling ?? false, try !Filling.isTrusted(path, in: run) {
-      guard firstFill != nil else { throw .interrupted(path: path) }
-      try Filling.remove(path)
-      (present, wasBegunAnew) = (nil, true)
-    }
-    self.wasBegunAnew = wasBegunAnew
     try FlowStore.createFile(path)
     do {
       var configuration = Configuration()
@@ -89,23 +80,21 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       let isNew = present == nil
       (journal, sync, isFilling, writer) = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)
+        try Filling.takeOver(db, path: path, in: run)
         if isNew { try Journal.beginFilling(db) }
         let sync = isNew && firstFill == .repeatable ? db.sqliteConnection.flatMap { BackgroundSync($0) } : nil
         try Schema.migrate(db, path: path, fillingIn: sync == nil ? nil : run)
-        // Of a new store that was marked, not before: the mark itself is on the disk.
         let isFilling = try Filling.isMarked(db)
-        if isNew, isFilling {
-          try db.execute(sql: "pragma synchronous = off")
-        } else if isFilling {
-          try Filling.end(db)
-        }
+        // Not before the mark itself is on the disk.
+        if isFilling { try db.execute(sql: "pragma synchronous = off") }
         let journal = isNew && firstFill != nil ? Journal.undo : try Journal.writeAheadIfPossible(db)
-        return (journal, isNew && isFilling ? sync : nil, isNew && isFilling, try BatchWriter(db))
+        return (journal, isFilling ? sync : nil, isFilling, try BatchWriter(db))
       }
       self.queue = queue
     } catch let error as StoreError {
       throw error
     } catch let error as DatabaseError {
+      if present?.isFilling ?? false, Filling.tellsDamage(error) { throw .interrupted(path: path) }
       throw error.resultCode == .SQLITE_NOTADB ? .notADatabase(path: path) : StoreError(error)
     } catch {
       throw .file(path: path, reason: "\(error)")
@@ -165,13 +154,10 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   private func endFilling(_ db: Database) throws(StoreError) {
     guard isFilling, !db.isInsideTransaction else { return }
-    do throws(StoreError) {
+    try noting(db) { () throws(StoreError) in
       try sync?.end()
       try beforeWrite?("durable")
       try Filling.end(db)
-    } catch {
-      if error.tellsFailingDisk { Filling.fail(db) }
-      throw error
     }
     (isFilling, sync) = (false, nil)
   }
@@ -181,9 +167,24 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     guard isFilling else { return }
     var status = stat()
     if stat(path, &status) == 0, Int64(status.st_size) < mostUnsynced {
-      sync?.begin()
+      try noting(db) { () throws(StoreError) in
+        try beforeWrite?("sync")
+        try sync?.begin()
+      }
     } else {
       try endFilling(db)
+    }
+  }
+
+  /// Does what may show that the disk fails, and has everybody know when it does.
+  private func noting(_ db: Database, _ body: () throws(StoreError) -> Void) throws(StoreError) {
+    if let refusal { throw refusal }
+    do throws(StoreError) { try body() } catch {
+      if error.tellsFailingDisk {
+        refusal = error
+        Filling.fail(db)
+      }
+      throw error
     }
   }
 

@@ -54,6 +54,8 @@ enum Journal {
   /// For how long a writer that opens a store waits for others who are about to, and later for readers of its log.
   static let openingSeconds = 5.0
 
+  static func waitPatiently(_ db: Database) { wait(db, ms: patience) }
+
   private static func wait(_ db: Database, ms: Int32) {
     sqlite3_busy_timeout(db.sqliteConnection, ms)
   }

@@ -56,7 +56,7 @@ extension StoreError: CustomStringConvertible {
       return "\(path): a database of another program; nothing was changed; name another file with --db"
     case .interrupted(let path):
       return
-        "\(path): the machine stopped, or the disk failed, while it was first filled: what it holds cannot be relied on; gatewatch ingest fills it anew"
+        "\(path): the machine stopped, or the disk failed, while it was first filled: what it holds cannot be relied on; remove it, and ingest its logs again"
     case .newerSchema(let path, let found, let known):
       return
         "\(path): written by a newer gatewatch (schema \(found), this one knows \(known)); nothing was changed; update gatewatch"

@@ -164,3 +164,25 @@ func systemMessage(_ code: Int32) -> String {
   // strerror's buffer may be shared between threads; the C locale's texts for valid codes are constants in glibc.
   String(cString: strerror(code)).lowercased()
 }
+
+extension IngestPipeline {
+  /// Whether another run could surely read all of `paths` once more, also after the machine was started anew: a pipe gives its
+  /// lines once, and what lies in memory is gone. Of a file system without a device of its own (tmpfs, but overlays and network
+  /// file systems, too) nothing is sure.
+  public static func canReadAgain(_ paths: [String]) -> Bool {
+    paths.allSatisfy { path in
+      guard path != Discovery.standardInput else { return false }
+      var status = stat()
+      if stat(path, &status) != 0 {
+        // Of a pattern, the folders in front of what it leaves open.
+        let folders = path.split(separator: "/", omittingEmptySubsequences: false).prefix {
+          !Glob.hasPattern(String($0))
+        }
+        guard stat(folders.isEmpty ? "." : folders.joined(separator: "/") + "/", &status) == 0 else { return true }
+      }
+      // The number of the device's kind (gnu_dev_major): 0 where there is none.
+      let kind = status.st_dev >> 8 & 0xFFF | status.st_dev >> 32 & ~0xFFF
+      return [S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT) && status.st_nlink > 0 && kind != 0
+    }
+  }
+}

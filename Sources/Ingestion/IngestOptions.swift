@@ -82,3 +82,13 @@ public enum Keep: Sendable, Equatable {
     }
   }
 }
+
+/// How far a run is, for a terminal.
+public struct IngestProgress: Sendable {
+  public var path: String
+  /// Bytes read of the inputs as they lie on disk.
+  public var bytes: Int64
+  /// Size of all inputs; 0 when a pipe is all there is.
+  public var of: Int64
+  public var seconds: Double
+}

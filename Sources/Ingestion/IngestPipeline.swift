@@ -2,7 +2,6 @@ internal import AccessLogs
 public import EgressPolicy
 public import FlowStore
 internal import Flows
-internal import Glibc
 
 /// Carries logs into the store: finds the files, reads on where the last run stopped, and commits flows together with
 /// the reading positions.
@@ -34,15 +33,6 @@ public final class IngestPipeline {
     self.progress = progress
   }
 
-  /// Whether another run could read all of `paths` once more: a pipe gives its lines once.
-  public static func canReadAgain(_ paths: [String]) -> Bool {
-    !paths.contains { path in
-      var status = stat()
-      return path == Discovery.standardInput
-        || stat(path, &status) == 0 && ![S_IFREG, S_IFDIR].contains(status.st_mode & S_IFMT)
-    }
-  }
-
   /// Reads `paths` (files, patterns, folders, `-`), judges what is new, and commits.
   ///
   /// Inputs that cannot be read are reported in the summary; only a store that fails ends the run.
@@ -50,13 +40,6 @@ public final class IngestPipeline {
     began = options.seconds()
     let discovery = Discovery(paths: paths, database: options.database)
     summary.problems = discovery.problems
-    if let store, store.wasBegunAnew {
-      summary.problems.append(
-        .warning(
-          path: store.path,
-          "was being filled for the first time when the machine stopped, or the disk failed; it was removed and is filled anew"
-        ))
-    }
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
@@ -428,24 +411,4 @@ public final class IngestPipeline {
         read: tally.read, stored: tally.stored, rejected: tally.rejected, skipped: tally.skipped, from: from,
         to: log?.record.position ?? from, pending: pending), tally)
   }
-}
-
-extension ReadingPlace {
-  /// The known log whose content the file has.
-  var log: KnownLog? {
-    switch self {
-    case .unchanged(let log), .resume(let log), .covered(let log): log
-    case .begin: nil
-    }
-  }
-}
-
-/// How far a run is, for a terminal.
-public struct IngestProgress: Sendable {
-  public var path: String
-  /// Bytes read of the inputs as they lie on disk.
-  public var bytes: Int64
-  /// Size of all inputs; 0 when a pipe is all there is.
-  public var of: Int64
-  public var seconds: Double
 }

@@ -167,3 +167,13 @@ extension LogFile {
     }
   }
 }
+
+extension ReadingPlace {
+  /// The known log whose content the file has.
+  var log: KnownLog? {
+    switch self {
+    case .unchanged(let log), .resume(let log), .covered(let log): log
+    case .begin: nil
+    }
+  }
+}

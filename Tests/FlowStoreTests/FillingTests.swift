@@ -1,3 +1,4 @@
+import Dispatch
 import Foundation
 import GRDB
 import Testing
@@ -95,6 +96,15 @@ final class FillingTests {
     #expect(try !isMarked() && store.setting("synchronous") == "2" && store.setting("journal_mode") == "truncate")
   }
 
+  /// Nobody who reads or writes believes the store.
+  private func expectRefusal(_ name: String, in run: String? = "another run") {
+    let refusal = StoreError.interrupted(path: folder.path(name))
+    #expect(throws: refusal) { try FlowReader(path: self.folder.path(name)) }
+    for firstFill in [FirstFill?.none, .durable, .repeatable] {
+      #expect(throws: refusal) { try self.open(name, firstFill, in: run) }
+    }
+  }
+
   @Test("is read while it is filled, and when its writer was killed, in the same run of the machine")
   func read() throws {
     let store = try open(in: Filling.machineRun())
@@ -105,39 +115,65 @@ final class FillingTests {
     #expect(try FlowReader(path: folder.path("killed.db")).value("select count(*) from flow") == 3000)
     #expect(try isMarked("killed.db"))
     let next = try open("killed.db", in: Filling.machineRun())
-    #expect(try !next.wasBegunAnew && next.logs().map(\.lines) == [3000] && !isMarked("killed.db"))
+    #expect(try next.logs().map(\.lines) == [3000] && !isMarked("killed.db"))
     #expect(try next.setting("journal_mode") == "wal")
   }
 
-  @Test("is believed by nobody after the machine stopped, and begun anew by who fills it")
+  @Test("is gone on with beside somebody who reads it")
+  func goneOnWith() throws {
+    let store = try open(in: Filling.machineRun())
+    try append(3000, to: store)
+    try copy(to: "killed.db")
+    let reader = try FlowReader(path: folder.path("killed.db"))
+    let group = DispatchGroup()
+    let path = folder.path("killed.db")
+    var isFirst = true
+    try reader.query("select id from flow order by id limit 10") { _ in
+      guard isFirst else { return }
+      isFirst = false
+      DispatchQueue.global().async(group: group) {
+        _ = try? FlowStore(path: path, firstFill: .repeatable, run: Filling.machineRun())
+      }
+      #expect(group.wait(timeout: .now() + .milliseconds(50)) == .timedOut)
+    }
+    group.wait()
+    #expect(try !isMarked("killed.db") && reader.value("select count(*) from flow") == 3000)
+  }
+
+  @Test("is believed by nobody after the machine stopped, and stays as it is")
   func stopped() throws {
     let store = try open()
     try append(3000, to: store)
     try copy(to: "stopped.db")
-    let stopped = folder.path("stopped.db")
-    #expect(throws: StoreError.interrupted(path: stopped)) { try FlowReader(path: stopped) }
-    #expect(throws: StoreError.interrupted(path: stopped)) { try self.open("stopped.db", nil, in: "another run") }
-    #expect(throws: StoreError.interrupted(path: stopped)) { try self.open("stopped.db", nil, in: nil) }
-    let anew = try open("stopped.db", .durable, in: "another run")
-    #expect(try anew.wasBegunAnew && anew.logs().isEmpty && !isMarked("stopped.db"))
-    #expect(!store.wasBegunAnew)
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.path("stopped.db")))
+    expectRefusal("stopped.db")
+    expectRefusal("stopped.db", in: nil)
+    #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path("stopped.db"))) == bytes)
+    // Removed by hand, what lies beside it is nobody's.
+    try FileManager.default.removeItem(atPath: folder.path("stopped.db"))
+    #expect(try open("stopped.db", in: "another run").logs().isEmpty)
   }
 
-  @Test("is believed by nobody where half of it never came to the disk")
+  @Test("is believed by nobody where half of it never came to the disk, whatever run of the machine it is")
   func cut() throws {
     let store = try open()
     try append(3000, to: store)
     try append(20_000, to: store)
-    for (name, bytes) in [("short.db", 200_000), ("header.db", 16_384)] {
+    for (name, bytes) in [("short.db", 1_200_000), ("header.db", 16_384)] {
       try copy(to: name)
       let file = try FileHandle(forUpdating: URL(fileURLWithPath: folder.path(name)))
       try file.truncate(atOffset: UInt64(bytes))
       try file.close()
-      let path = folder.path(name)
-      #expect(throws: StoreError.interrupted(path: path)) { try FlowReader(path: path) }
-      #expect(throws: StoreError.interrupted(path: path)) { try self.open(name, nil, in: "another run") }
-      #expect(try open(name, in: "another run").wasBegunAnew)
+      expectRefusal(name)
+      expectRefusal(name, in: "this run")
     }
+    // As long as it should be, with a page that is not what it should be.
+    try copy(to: "torn.db")
+    let file = try FileHandle(forUpdating: URL(fileURLWithPath: folder.path("torn.db")))
+    try file.seek(toOffset: try file.seekToEnd() - 3 * 16_384)
+    try file.write(contentsOf: Data(count: 16_384))
+    try file.close()
+    #expect(throws: StoreError.interrupted(path: folder.path("torn.db"))) { try self.open("torn.db") }
   }
 
   @Test("has its mark again where the machine stopped while that was taken away")
@@ -161,19 +197,32 @@ final class FillingTests {
     #expect(throws: StoreError.interrupted(path: folder.path("read.db"))) {
       try FlowReader(path: self.folder.path("read.db"))
     }
-    #expect(try open("end.db", in: "another run").wasBegunAnew)
+    expectRefusal("end.db")
   }
 
-  @Test("is believed by nobody after the disk refused it")
-  func failingDisk() throws {
+  @Test(
+    "is believed by nobody after the disk refused it once, though it takes it the next time",
+    arguments: ["sync", "durable"])
+  func failingDisk(at place: String) throws {
     let store = try open(in: Filling.machineRun())
-    try append(100, to: store)
-    let failure = StoreError.sqlite(code: 1034, message: "disk I/O error", sql: nil)
-    store.beforeWrite = { name throws(StoreError) in if name == "durable" { throw failure } }
+    let failure = Filling.refused
+    var count = 0
+    store.beforeWrite = { name throws(StoreError) in
+      guard name == place else { return }
+      count += 1
+      if count == 1 { throw failure }
+    }
+    #expect(throws: failure) {
+      try self.append(100, to: store)
+      try store.makeDurable()
+    }
+    // As a kill right then would leave it.
+    try copy(to: "killed.db")
+    expectRefusal("killed.db", in: Filling.machineRun())
     #expect(throws: failure) { try store.makeDurable() }
     store.close()
-    #expect(throws: StoreError.interrupted(path: folder.path())) { try FlowReader(path: self.folder.path()) }
-    #expect(try open(in: Filling.machineRun()).wasBegunAnew)
+    #expect(count == 1)
+    expectRefusal("flows.db", in: Filling.machineRun())
   }
 
   @Test("keeps its mark, and loses nothing, where there was no room to take it away")
