@@ -110,9 +110,9 @@ extension FlowStore {
     knowing destinations: [(id: Int64, destination: Destination)] = []
   ) throws(StoreError) -> StoredFacts {
     try access { db throws(StoreError) in
-      let ahead = self.ahead?.take() ?? []
+      let known = [destinations, self.writer.takeDestinations(), self.ahead?.take() ?? []]
       self.ahead = nil
-      return try StoredFacts(db, ahead: destinations.count > ahead.count ? destinations : ahead)
+      return try StoredFacts(db, ahead: known.max { $0.count < $1.count } ?? [])
     }
   }
 

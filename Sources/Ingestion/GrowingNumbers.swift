@@ -1,5 +1,5 @@
-/// Numbers by place, from 0 on, and -1 where none was set, that are asked for far more often than they are set: an array without the counting of references
-/// that goes with each look at one that a class holds, which costs more than the look.
+/// Numbers by place, from 0 on, and -1 where none was set, that are asked for far more often than they are set: an array without
+/// the counting of references that goes with each look at one that a class holds, which costs more than the look.
 ///
 /// Who has it calls `removeAll` in the end.
 struct GrowingNumbers<Number: FixedWidthInteger> {

@@ -54,6 +54,40 @@ struct FactsAheadTests {
     }
   }
 
+  @Test(
+    "facts of a store that was just filled are those that are read from it, by however many parsers and after a rollback"
+  )
+  func filledByParsers() throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path())
+    func append(_ maker: inout BatchMaker, _ destinations: Int, parser: Int, log: Int64) throws {
+      try store.append(
+        maker.batch(count: 40, destinations: destinations), log: log, firstLine: 1, position: 0, parser: parser)
+    }
+    func expectSame(_ count: Int) throws {
+      let facts = try store.facts()
+      try store.commit()
+      let read = try FlowReader(path: folder.path()).access { try StoredFacts($0) }
+      #expect(facts.destinations.map(\.id) == Array(1...Int64(count)))
+      #expect(facts.destinations.map(\.id) == read.destinations.map(\.id))
+      #expect(facts.destinations.map(\.destination) == read.destinations.map(\.destination))
+    }
+    var log = try store.insert(log: LogRecord(path: "a.log"))
+    var lost = BatchMaker()
+    try append(&lost, 5, parser: 0, log: log)
+    try store.rollback()
+    log = try store.insert(log: LogRecord(path: "a.log"))
+    // Each parser tells of what the other has told of, and of more.
+    var makers = [BatchMaker(), BatchMaker()]
+    for (parser, destinations) in [(0, 20), (1, 12), (1, 30), (0, 25), (0, 41)] {
+      try append(&makers[parser], destinations, parser: parser, log: log)
+    }
+    try expectSame(41)
+    // What comes after them is read.
+    try append(&makers[1], 50, parser: 1, log: log)
+    try expectSame(50)
+  }
+
   @Test("few destinations are not read ahead, and what nobody asked for goes with the store")
   func unused() throws {
     let folder = try ScratchFolder()
