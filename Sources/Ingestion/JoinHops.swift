@@ -49,8 +49,9 @@ public enum JoinHops {
   ) throws(StoreError) -> Int {
     let secondViews = try store.secondViews()
     return try run(
-      store: store, known: known.take(), secondViews: secondViews, worthPages: worthPages,
-      flowsPerCommit: flowsPerCommit, mostClockMinutes: mostClockMinutes
+      store: store, known: known.take(), secondViews: { secondViews }, worthPages: worthPages,
+      flowsPerCommit: flowsPerCommit,
+      mostClockMinutes: mostClockMinutes
     ) { () throws(StoreError) in }
   }
 
@@ -71,7 +72,8 @@ public enum JoinHops {
       try write(verdicts.judgement)
     }
     let tooDense = try run(
-      store: store, known: verdicts.takeFacts(), secondViews: verdicts.secondViews, worthPages: worthPages,
+      store: store, known: verdicts.takeFacts(), secondViews: { verdicts.judgement.secondViews },
+      worthPages: worthPages,
       flowsPerCommit: JoinHops.flowsPerCommit, mostClockMinutes: JoinHops.mostClockMinutes, meanwhile: writeOnce)
     // Where there is nothing to join.
     try writeOnce()
@@ -79,10 +81,12 @@ public enum JoinHops {
   }
 
   /// - Parameters:
+  ///   - secondViews: asked for after what was read was committed.
   ///   - meanwhile: called while others are joining, before anything that they find is written.
   private static func run(
-    store: FlowStore, known: consuming StoredFacts?, secondViews: Set<Int64>, worthPages: Int64,
-    flowsPerCommit: Int64, mostClockMinutes: Int, meanwhile: () throws(StoreError) -> Void
+    store: FlowStore, known: consuming StoredFacts?, secondViews: () -> Set<Int64>, worthPages: Int64,
+    flowsPerCommit: Int64,
+    mostClockMinutes: Int, meanwhile: () throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
@@ -105,7 +109,7 @@ public enum JoinHops {
     let flows = stretches.reduce(0) { $0 + $1.flows }
     let pages = flows >= worthPages ? try store.hopPages() : nil
     guard var traits = made.receive() else { preconditionFailure("only the caller closes what traits come through") }
-    traits.leaveOut(secondViews)
+    traits.leaveOut(secondViews())
     if flows >= worthPages {
       // What reading the logs has left behind goes back to the system before joining takes as much; no other thread runs, which
       // would have to be told of each page.

@@ -43,7 +43,8 @@ final class PieceCrew {
     let keeper = PieceKeeper(state, file, writer, options)
     let work = PieceWork(
       reader, keeper, options.limits, hands: hands.count, file: files,
-      context: state.context(modifiedNs: file.modifiedNs), inflates: file.isCompressed, round: round,
+      context: state.context(modifiedNs: file.modifiedNs), inflates: file.isCompressed, sums: options.keep != .all,
+      round: round,
       from: standing.beginning(carry: state.record.carry ?? []))
     if let onPiece { keeper.onPiece = onPiece }
     let group = DispatchGroup()
@@ -130,7 +131,7 @@ private final class PieceWork: @unchecked Sendable {
 
   init(
     _ reader: PieceReader, _ keeper: PieceKeeper, _ limits: IngestLimits, hands: Int, file: Int, context: LogContext,
-    inflates: Bool, round: Int, from standing: LineParser.Standing
+    inflates: Bool, sums: Bool, round: Int, from standing: LineParser.Standing
   ) {
     self.reader = reader
     self.keeper = keeper
@@ -141,8 +142,8 @@ private final class PieceWork: @unchecked Sendable {
     self.round = round
     self.standing = standing
     latest = (-1, standing)
-    // One at each hand, as many ready, and some more: the others go on while one commits, or inflates.
-    mostPieces = hands == 1 ? 1 : 2 * hands + 6
+    // One at each hand, and as many ready; more where one inflates, or commits sums, which takes longer than rows.
+    mostPieces = hands == 1 ? 1 : 2 * hands + (inflates || sums ? 6 : 2)
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(changed, nil)
   }

@@ -44,14 +44,11 @@ final class Verdicts: @unchecked Sendable {
   private var facts: StoredFacts?
   private let group = DispatchGroup()
   private var found: Judgement?
-  /// Known at once.
-  let secondViews: Set<Int64>
   private var failure: StoreError?
 
   /// Found by a thread of its own.
   init(_ facts: StoredFacts, _ policy: Policy?) {
     self.facts = facts
-    secondViews = Judge.secondViews(among: facts.outcomes)
     DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
       found = Rejudge.judge(facts, policy: policy)
     }
@@ -63,7 +60,6 @@ final class Verdicts: @unchecked Sendable {
     _ facts: StoredFacts, _ policy: Policy?, beside write: @escaping @Sendable () throws(StoreError) -> Void
   ) throws(StoreError) {
     self.facts = facts
-    secondViews = Judge.secondViews(among: facts.outcomes)
     DispatchQueue.global(qos: .userInitiated).async(group: group) { [self] in
       do throws(StoreError) { try write() } catch { failure = error }
     }

@@ -124,15 +124,6 @@ public struct Judge: Sendable {
     return result
   }
 
-  /// Outcomes whose lines are second views of a flow, as `Judgement.secondViews`: no policy has a say in that, so who joins hops
-  /// need not wait for the rest.
-  public static func secondViews(among outcomes: [(id: Int64, outcome: Outcome)]) -> Set<Int64> {
-    Set(
-      outcomes.lazy.filter { fact in
-        OutcomeContext.allCases.contains { Ending.verdict(of: fact.outcome, in: $0).isDuplicateView }
-      }.map(\.id))
-  }
-
   /// From the beginning of time to its end, cut wherever a policy entry begins or ends.
   private func intervals(_ index: PolicyIndex) -> [PolicyInterval] {
     let cuts = [Int64.min] + index.boundaries + [Int64.max]
