@@ -75,16 +75,21 @@ enum Filling {
 
   /// Brings all that was committed to the disk, by whomever, and takes the mark away: SQLite syncs the whole file before the
   /// transaction counts, and undoes it where it did not come so far.
-  static func end(_ db: Database) throws(StoreError) {
+  /// - Parameter beforeCommit: a test throws from it to stand for a failing disk.
+  static func end(
+    _ db: Database, beforeCommit: () throws(StoreError) -> Void = { () throws(StoreError) in }
+  ) throws(StoreError) {
     try db.run("pragma synchronous = full")
     try db.run("begin immediate")
     do throws(StoreError) {
       try db.run("pragma application_id = \(FileHeader.ours)")
       try db.run("delete from meta where key = '\(key)' and value <> '\(failed)'")
       guard db.changesCount == 1 else { throw refused }
+      try beforeCommit()
       try db.run("commit")
     } catch {
       if db.isInsideTransaction { try? db.run("rollback") }
+      if error.tellsFailingDisk { fail(db) }
       throw error
     }
   }

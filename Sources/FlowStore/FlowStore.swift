@@ -156,8 +156,7 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     guard isFilling, !db.isInsideTransaction else { return }
     try noting(db) { () throws(StoreError) in
       try sync?.end()
-      try beforeWrite?("durable")
-      try Filling.end(db)
+      try Filling.end(db) { () throws(StoreError) in try beforeWrite?("durable") }
     }
     (isFilling, sync) = (false, nil)
   }
