@@ -29,16 +29,13 @@ final class BatchWriter {
   private let tally = TallyWriter()
   /// By row id: a flow to it that is no exception has a row.
   private var isMet: [Bool]?
-  /// All destinations, by row id, where the store had none when this was opened and they are not very many.
-  private var destinations: [(id: Int64, destination: Destination)]?
+  var destinations = FirstDestinations()
 
   private struct Statements {
     let sources, destinations, outcomes, pathTemplates: DictionaryTable
     let rows, lastRow, mark, count, rejected, minute, openMinute, print, met: Statement
   }
 
-  /// Some ten megabytes of them.
-  private static let mostDestinations = 1 << 15
   /// Lines of a batch that may be known by four bytes each; the flows of others get rows.
   private static let mostPrints: Int64 = 1 << 20
 
@@ -135,8 +132,7 @@ final class BatchWriter {
     }
     tally.forget()
     isMet = nil
-    let any = try db.statement("select exists (select 1 from destination)")
-    destinations = try any.step() && any.int(0) == 0 ? [] : nil
+    destinations = try FirstDestinations(db)
     keptRejected.removeAll()
     let kept = try db.statement("select log, count(*) from rejected_line group by log order by log")
     while try kept.step() { keptRejected[kept.int(0)] = Int(kept.int(1)) }
@@ -224,7 +220,7 @@ final class BatchWriter {
     try add(
       batch.newDestinations, from: batch.firstNewDestination, to: &ids.destinations, statements.destinations
     ) { $0.storedValues }
-    keep(batch.newDestinations, ids.destinations)
+    destinations.add(batch.newDestinations, ids.destinations)
     try add(batch.newOutcomes, from: batch.firstNewOutcome, to: &ids.outcomes, statements.outcomes) {
       $0.storedValues
     }
@@ -244,17 +240,6 @@ final class BatchWriter {
         of: record)
     }
   }
-
-  /// - Parameter ids: those of `entries` stand at the end.
-  private func keep(_ entries: [Destination], _ ids: [Int64]) {
-    guard !entries.isEmpty, var all = destinations.take() else { return }
-    // Row ids ascend, so that those of entries that were there before are no higher than the last.
-    for (id, entry) in zip(ids.suffix(entries.count), entries) where id > all.last?.id ?? 0 { all.append((id, entry)) }
-    if all.count <= BatchWriter.mostDestinations { destinations = all }
-  }
-
-  /// The first destinations of the store, by row id, for who would read them; they are let go.
-  func takeDestinations() -> [(id: Int64, destination: Destination)] { destinations.take() ?? [] }
 
   /// Hands the flows that need no row to the tally, and moves the others to the front.
   /// - Returns: how many others there are.
