@@ -287,3 +287,28 @@ struct OverlapTests {
     #expect(try scene.numbers("select line from flow where received in (101, 180) order by line") == [42, 121])
   }
 }
+
+@Suite("Inputs that another run could read once more")
+struct RepeatableInputTests {
+  let scene: Scene
+
+  init() throws { scene = try Scene() }
+
+  @Test("are files and folders on a device, not pipes, terminals, or what is gone with the machine")
+  func outliving() throws {
+    try scene.write("a.log", 1...5)
+    let (file, pipe) = (scene.path("a.log"), scene.path("pipe"))
+    #expect(mkfifo(pipe, 0o600) == 0)
+    var status = stat()
+    #expect(stat(file, &status) == 0)
+    // Where tests run in a file system of a container, nothing in it is sure.
+    let isOnDevice = status.st_dev >> 8 & 0xFFF != 0
+    let folder = String(file.dropLast("/a.log".count))
+    for paths in [[file], [folder], [folder + "/*.log"], [file, folder + "/nothing.log"], []] {
+      #expect(IngestPipeline.canReadAgain(paths) == (isOnDevice || paths.isEmpty), "\(paths)")
+    }
+    for paths in [["-"], [pipe], [file, pipe], ["/dev/null"], ["/proc/self/maps"], [file, "/proc/self/*"]] {
+      #expect(!IngestPipeline.canReadAgain(paths), "\(paths)")
+    }
+  }
+}
