@@ -23,7 +23,6 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   private var isOpen = true
   private var journal: Journal
   /// While the store has the mark of `Filling`: what was committed may not be on the disk.
-  private var isFilling: Bool
   private var sync: BackgroundSync?
   /// The disk has refused what it was given: that cannot be made good by asking once more.
   private var refusal: StoreError?
@@ -78,17 +77,17 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
       configuration.busyMode = .timeout(Journal.openingSeconds)
       let queue = try DatabaseQueue(path: path, configuration: configuration)
       let isNew = present == nil
-      (journal, sync, isFilling, writer) = try queue.unsafeReentrantWrite { db in
+      (journal, sync, writer) = try queue.unsafeReentrantWrite { db in
         try FlowStore.tune(db)
         try Filling.takeOver(db, path: path, in: run)
         if isNew { try Journal.beginFilling(db) }
-        let sync = isNew && firstFill == .repeatable ? db.sqliteConnection.flatMap { BackgroundSync($0) } : nil
+        let mayFill = isNew && firstFill == .repeatable && run != nil
+        let sync = mayFill ? db.sqliteConnection.flatMap { BackgroundSync($0) } : nil
         try Schema.migrate(db, path: path, fillingIn: sync == nil ? nil : run)
-        let isFilling = try Filling.isMarked(db)
         // Not before the mark itself is on the disk.
-        if isFilling { try db.execute(sql: "pragma synchronous = off") }
+        if sync != nil { try db.execute(sql: "pragma synchronous = off") }
         let journal = isNew && firstFill != nil ? Journal.undo : try Journal.writeAheadIfPossible(db)
-        return (journal, isFilling ? sync : nil, isFilling, try BatchWriter(db))
+        return (journal, sync, try BatchWriter(db))
       }
       self.queue = queue
     } catch let error as StoreError {
@@ -153,22 +152,22 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   }
 
   private func endFilling(_ db: Database) throws(StoreError) {
-    guard isFilling, !db.isInsideTransaction else { return }
+    guard let sync, !db.isInsideTransaction else { return }
     try noting(db) { () throws(StoreError) in
-      try sync?.end()
+      try sync.end()
       try Filling.end(db) { () throws(StoreError) in try beforeWrite?("durable") }
     }
-    (isFilling, sync) = (false, nil)
+    self.sync = nil
   }
 
   /// After a commit.
   private func goOnFilling(_ db: Database) throws(StoreError) {
-    guard isFilling else { return }
+    guard let sync else { return }
     var status = stat()
     if stat(path, &status) == 0, Int64(status.st_size) < mostUnsynced {
       try noting(db) { () throws(StoreError) in
         try beforeWrite?("sync")
-        try sync?.begin()
+        try sync.begin()
       }
     } else {
       try endFilling(db)

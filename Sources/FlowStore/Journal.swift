@@ -39,14 +39,6 @@ enum Journal {
     return .writeAhead
   }
 
-  /// For who holds the store's lock.
-  static func undoHalf(of path: String) throws {
-    var configuration = Configuration()
-    configuration.busyMode = .timeout(Journal.openingSeconds)
-    let queue = try DatabaseQueue(path: path, configuration: configuration)
-    try queue.unsafeReentrantWrite { try $0.execute(sql: "select 1 from sqlite_schema limit 1") }
-  }
-
   /// For how long a commit without a write-ahead log waits for readers, in milliseconds: who reads so long has left a query
   /// open. With one they hold up no commit.
   private static let patience: Int32 = 600_000
@@ -66,7 +58,12 @@ extension FlowStore {
   static func undoHalf(of path: String) throws {
     do {
       let lock = try WriterLock(database: path, wait: .seconds(1))
-      try withExtendedLifetime(lock) { try Journal.undoHalf(of: path) }
+      try withExtendedLifetime(lock) {
+        var configuration = Configuration()
+        configuration.busyMode = .timeout(Journal.openingSeconds)
+        let queue = try DatabaseQueue(path: path, configuration: configuration)
+        try queue.unsafeReentrantWrite { try $0.execute(sql: "select 1 from sqlite_schema limit 1") }
+      }
     } catch StoreError.locked {
       // Somebody writes, and has done this first.
     }

@@ -30,8 +30,7 @@ enum Schema {
         try conversions[step.version]?(db)
       }
       if found < version {
-        // A store whose filling was interrupted keeps its mark.
-        if try !Filling.isMarked(db) { try db.execute(sql: "pragma application_id = \(FileHeader.ours)") }
+        try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
         try db.execute(sql: "pragma user_version = \(version)")
         try BatchWriter.seed(db)
         if found == 0, let run { try Filling.mark(db, run: run) }

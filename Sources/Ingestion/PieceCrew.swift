@@ -44,8 +44,7 @@ final class PieceCrew {
     let work = PieceWork(
       reader, keeper, options.limits, hands: hands.count, file: files,
       context: state.context(modifiedNs: file.modifiedNs), inflates: file.isCompressed, sums: options.keep != .all,
-      round: round,
-      from: standing.beginning(carry: state.record.carry ?? []))
+      round: round, from: standing.beginning(carry: state.record.carry ?? []))
     if let onPiece { keeper.onPiece = onPiece }
     let group = DispatchGroup()
     if !reader.isSmall {

@@ -286,15 +286,10 @@ struct OverlapTests {
     #expect(try scene.stored() == Array(1...180))
     #expect(try scene.numbers("select line from flow where received in (101, 180) order by line") == [42, 121])
   }
-}
 
-@Suite("Inputs that another run could read once more")
-struct RepeatableInputTests {
-  let scene: Scene
-
-  init() throws { scene = try Scene() }
-
-  @Test("are files and folders on a device, not pipes, terminals, or what is gone with the machine")
+  @Test(
+    "inputs that another run could read once more are files and folders on a device, not pipes, or what is gone with the machine"
+  )
   func outliving() throws {
     try scene.write("a.log", 1...5)
     let (file, pipe) = (scene.path("a.log"), scene.path("pipe"))

@@ -1,5 +1,4 @@
 internal import Dispatch
-internal import Glibc
 
 /// What is summed up of a flow.
 struct RollupRow {
@@ -30,10 +29,8 @@ final class RollupRows: @unchecked Sendable {
   // Bytes of a block. Keys and rows begin where lines of the processor's cache do.
   private static let rowsAt = blockRows * MemoryLayout<UInt64>.stride
   private static let blockBytes = rowsAt + blockRows * MemoryLayout<RollupRow>.stride
-  private static let largePage = 2 << 20
 
-  private let memory: UnsafeMutableRawPointer
-  private let byteCount: Int
+  private let memory: ReservedMemory
   private let start: UnsafeMutableRawPointer
   private let slabCount: Int
   /// Of each block the number of the one below it in its stack.
@@ -49,22 +46,11 @@ final class RollupRows: @unchecked Sendable {
   init(_ rows: Int, stacks: Int, piles: Int) {
     slabCount = (rows / RollupRows.blockRows + stacks) / RollupRows.blocksPerSlab + 1 + piles
     below = .allocate(capacity: slabCount * RollupRows.blocksPerSlab)
-    byteCount = slabCount * RollupRows.blocksPerSlab * RollupRows.blockBytes + RollupRows.largePage
-    guard
-      let memory = mmap(
-        nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
-      memory != MAP_FAILED
-    else { fatalError("out of memory") }
-    self.memory = memory
-    start = memory.alignedUp(toMultipleOf: RollupRows.largePage)
-    // A wish.
-    madvise(memory, byteCount, MADV_HUGEPAGE)
+    memory = ReservedMemory(slabCount * RollupRows.blocksPerSlab * RollupRows.blockBytes)
+    start = memory.start
   }
 
-  deinit {
-    munmap(memory, byteCount)
-    below.deallocate()
-  }
+  deinit { below.deallocate() }
 
   func take() -> Int {
     lock.wait()
@@ -87,7 +73,7 @@ final class RollupRows: @unchecked Sendable {
     defer { lock.signal() }
     precondition(free.count == taken, "rows are still needed")
     (taken, free) = (0, [])
-    madvise(memory, byteCount, MADV_DONTNEED)
+    memory.giveBack()
   }
 
   // In bounds below: numbers and places are those of blocks that were taken, and of rows in them.
