@@ -2,6 +2,7 @@ internal import Dispatch
 internal import GRDB
 internal import GRDBSQLite
 internal import Glibc
+internal import Synchronization
 
 /// The one writer of a store: rows, reading positions and verdicts go through here, in transactions the caller ends.
 ///
@@ -20,14 +21,20 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   public let path: String
   private let queue: DatabaseQueue
   private var lock: WriterLock?
-  private var isOpen = true
-  private var journal: Journal
+  /// Until somebody needs what it makes.
+  private var opening: StoreOpening?
+  /// Nobody has written to a new store so far, nor asked for anything in it.
+  private let isBlank: Atomic<Bool>
+  private var journal = Journal.undo
   /// While the store has the mark of `Filling`: what was committed may not be on the disk.
   private var sync: BackgroundSync?
   /// The disk has refused what it was given: that cannot be made good by asking once more.
   private var refusal: StoreError?
   var isLogged: Bool { journal == .writeAhead }
-  var writer: BatchWriter
+  private var openWriter: BatchWriter?
+  private var isClosed = false
+  /// Within `access` and `write` there is one.
+  var writer: BatchWriter { openWriter! }
   /// What `facts()` will find read already.
   var ahead: DestinationsAhead?
 
@@ -46,10 +53,9 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   /// Bytes of a store from which on every commit waits for the disk also while it is first filled: some twenty million flows,
   /// which take seconds. To read more than that once again would be much.
   var mostUnsynced: Int64 = 1 << 30
-  /// A flow row is some 40 bytes: larger pages mean fewer inner pages and a sixth less time per row than 4 KiB (measured).
-  private static let pageSize = 16_384
 
-  /// Opens the store, creating it (for this user alone) where there is none.
+  /// Opens the store, creating it (for this user alone) where there is none. A new one with a first fill is made while the
+  /// caller goes on: what keeps it from being made, a full disk for instance, is told to who first uses it.
   ///
   /// - Parameters:
   ///   - wait: how long to wait for another writer to end.
@@ -68,56 +74,21 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     let present = try FileHeader(path: path)
     try present?.requireStore(path: path)
     try FlowStore.createFile(path)
-    do {
-      var configuration = Configuration()
-      configuration.allowsUnsafeTransactions = true  // a transaction stays open over several calls
-      configuration.foreignKeysEnabled = false
-      configuration.label = "gatewatch.store"
-      // While it is opened; from then on it is the journal's.
-      configuration.busyMode = .timeout(Journal.openingSeconds)
-      let queue = try DatabaseQueue(path: path, configuration: configuration)
-      let isNew = present == nil
-      (journal, sync, writer) = try queue.unsafeReentrantWrite { db in
-        try FlowStore.tune(db)
-        try Filling.takeOver(db, path: path, in: run)
-        if isNew { try Journal.beginFilling(db) }
-        let mayFill = isNew && firstFill == .repeatable && run != nil
-        let sync = mayFill ? db.sqliteConnection.flatMap { BackgroundSync($0) } : nil
-        try Schema.migrate(db, path: path, fillingIn: sync == nil ? nil : run)
-        // Not before the mark itself is on the disk.
-        if sync != nil { try db.execute(sql: "pragma synchronous = off") }
-        let journal = isNew && firstFill != nil ? Journal.undo : try Journal.writeAheadIfPossible(db)
-        return (journal, sync, try BatchWriter(db))
-      }
-      self.queue = queue
-    } catch let error as StoreError {
-      throw error
-    } catch let error as DatabaseError {
-      if present?.isFilling ?? false, Filling.tellsDamage(error) { throw .interrupted(path: path) }
-      throw error.resultCode == .SQLITE_NOTADB ? .notADatabase(path: path) : StoreError(error)
-    } catch {
-      throw .file(path: path, reason: "\(error)")
-    }
+    let opening = StoreOpening(path: path, present: present, firstFill: firstFill, run: run)
+    queue = try opening.connect()
     self.path = path
     self.lock = lock
+    self.opening = opening
+    isBlank = Atomic(opening.canWait)
+    if opening.canWait {
+      opening.begin(on: queue)
+    } else {
+      queue.unsafeReentrantWrite { opening.open($0) }
+      try access { _ throws(StoreError) in }
+    }
   }
 
   deinit { close() }
-
-  private static func tune(_ db: Database) throws {
-    // GRDB's looks at every column of every statement, for observers that a store has none of.
-    sqlite3_set_authorizer(db.sqliteConnection, nil, nil)
-    // Before the first page is written; a store that exists keeps its own.
-    try db.execute(sql: "pragma page_size = \(pageSize)")
-    try db.execute(sql: "pragma cache_size = -\(cacheKiB)")
-    try db.execute(sql: "pragma temp_store = memory")
-    // Nothing secret is deleted; Debian's build overwrites deleted content by default.
-    try db.execute(sql: "pragma secure_delete = off")
-    try db.execute(sql: "pragma mmap_size = 0")
-    try db.execute(sql: "pragma wal_autocheckpoint = 0")
-    try db.execute(sql: "pragma journal_size_limit = \(walLimit)")
-    try db.execute(sql: "pragma trusted_schema = off")
-  }
 
   /// Two names of one file must lead to one lock.
   private static func resolved(_ path: String) -> String {
@@ -227,11 +198,32 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     }
   }
 
+  /// Takes what opening the store has made, the first time.
+  private func takeOpened() throws {
+    if let made = try opening?.made?.get() {
+      (journal, sync, openWriter) = (made.journal, made.sync, made.writer)
+      opening = nil
+    }
+    guard openWriter != nil, !isClosed else {
+      throw StoreError.sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil)
+    }
+  }
+
+  private var isOpen: Bool { (try? takeOpened()) != nil }
+
+  /// `blank`, without waiting until a new store is made, as long as nobody has written to it or asked for something else.
+  func unlessBlank<Result>(
+    _ blank: Result, _ body: (Database) throws(StoreError) -> Result
+  ) throws(StoreError) -> Result {
+    isBlank.load(ordering: .relaxed) ? blank : try access(body)
+  }
+
   /// Runs `body` on the connection, and gives GRDB's errors our names.
   func access<Result>(_ body: (Database) throws(StoreError) -> Result) throws(StoreError) -> Result {
+    isBlank.store(false, ordering: .relaxed)
     do {
       return try queue.unsafeReentrantWrite { db in
-        guard isOpen else { throw StoreError.sqlite(code: SQLITE_MISUSE, message: "the store is closed", sql: nil) }
+        try takeOpened()
         return try body(db)
       }
     } catch let error as StoreError {
@@ -293,13 +285,15 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
 
   /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.
   public func close() {
+    isBlank.store(false, ordering: .relaxed)
     queue.unsafeReentrantWrite { db in
       guard isOpen else { return }
-      isOpen = false
       // Its thread must not outlive the store.
       _ = ahead?.take()
       ahead = nil
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }
+      isClosed = true
+      // It lives on: its memory is known to the connection.
       writer.finalize()
       moveAll(db)
       // Its thread must not outlive the connection.

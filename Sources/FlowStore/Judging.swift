@@ -97,8 +97,9 @@ extension FlowStore {
     }
   }
 
+  /// A new store says nothing of itself that anybody asks for.
   func meta(_ key: String) throws(StoreError) -> String? {
-    try access { db throws(StoreError) in
+    try unlessBlank(nil) { db throws(StoreError) in
       let row = try db.statement("select value from meta where key = ?")
       row.bind(key, at: 1)
       return try row.step() ? row.text(0) : nil

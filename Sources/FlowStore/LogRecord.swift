@@ -125,7 +125,7 @@ extension LogRecord {
 extension FlowStore {
   /// All logs, in the order in which they were first read.
   public func logs() throws(StoreError) -> [LogRecord] {
-    try access { db throws(StoreError) in
+    try unlessBlank([]) { db throws(StoreError) in
       let rows = try db.statement(
         "select id, \(LogRecord.storedColumns.joined(separator: ", ")), pruned, tallied from log order by id")
       var logs: [LogRecord] = []

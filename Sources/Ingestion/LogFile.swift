@@ -29,8 +29,8 @@ final class LogFile {
   private var isRawAtEnd = false
   private var failure: ReadError?
 
-  /// Compressed bytes read at a time.
-  private static let rawSize = 256 << 10
+  /// Compressed bytes read at a time: with each call, zlib copies its window.
+  private static let rawSize = 1 << 20
 
   init(path: String, limits: IngestLimits) throws(ReadError) {
     self.path = path

@@ -141,8 +141,9 @@ private final class PieceWork: @unchecked Sendable {
     self.round = round
     self.standing = standing
     latest = (-1, standing)
-    // One at each hand, and as many ready; more where one inflates, or commits sums, which takes longer than rows.
-    mostPieces = hands == 1 ? 1 : 2 * hands + (inflates || sums ? 6 : 2)
+    // One at each hand, and as many ready; more where one commits sums, which takes longer than rows, or where inflating must
+    // not wait for the other one, which has hardly less to do.
+    mostPieces = hands == 1 ? 1 : 2 * hands + (inflates ? 10 : sums ? 6 : 2)
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(changed, nil)
   }

@@ -84,6 +84,7 @@ import Testing
     try grow(0..<600)
     let store = try FlowStore(
       path: sandbox.path("filled.db"), firstFill: .repeatable, run: "another run of the machine")
+    #expect(!store.isInTransaction, "and has been made")
     // As the disk has it while the store is open.
     try sandbox.shell("cp filled.db gatewatch.db")
     store.close()

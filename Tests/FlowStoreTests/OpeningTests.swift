@@ -27,6 +27,45 @@ struct OpeningTests {
     #expect(try reader.value("pragma user_version") == .integer(Int64(Schema.version)))
   }
 
+  @Test("a new store that is to be filled says that it holds nothing, also before it is made, and then what it holds")
+  func blank() throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path(), firstFill: .repeatable)
+    #expect(try store.logs().isEmpty && store.lastTally() == 0 && store.policyText == nil)
+    try store.setPolicy(text: "version: 1", file: "egress.yaml")
+    #expect(try store.policyText == "version: 1")
+    var maker = BatchMaker()
+    var log = LogRecord(path: "a.log")
+    try store.store(maker.batch(count: 3), into: &log)
+    #expect(try store.logs().map(\.path) == ["a.log"])
+    store.close()
+    #expect(throws: StoreError.self) { try store.logs() }
+  }
+
+  @Test("a new store that nobody asks for anything is made all the same", arguments: [FirstFill.durable, .repeatable])
+  func unused(firstFill: FirstFill) throws {
+    let folder = try ScratchFolder()
+    do { _ = try FlowStore(path: folder.path(), firstFill: firstFill) }
+    let reader = try FlowReader(path: folder.path())
+    #expect(try reader.value("pragma user_version") == .integer(Int64(Schema.version)))
+    #expect(try FileHeader(path: folder.path())?.applicationID == FileHeader.ours)
+  }
+
+  @Test("what keeps a new store from being made is told to all who ask it for something, and its lock is given back")
+  func unmakeable() throws {
+    let folder = try ScratchFolder()
+    // In the place of SQLite's journal.
+    try FileManager.default.createDirectory(atPath: folder.path() + "-journal", withIntermediateDirectories: false)
+    let store = try FlowStore(path: folder.path(), firstFill: .repeatable)
+    for _ in 1...2 { #expect(throws: StoreError.self) { try store.begin() } }
+    #expect(throws: StoreError.self) { try store.logs() }
+    #expect(throws: StoreError.self) { try FlowStore(path: folder.path(), firstFill: .durable).begin() }
+    store.settle()
+    store.close()
+    try FileManager.default.removeItem(atPath: folder.path() + "-journal")
+    try FlowStore(path: folder.path(), firstFill: .repeatable).begin()
+  }
+
   @Test("a second writer is told who the first is, under every name of the file, and comes in when it ends")
   func locked() throws {
     let folder = try ScratchFolder()

@@ -71,7 +71,7 @@ public struct TallyLook: Sendable {
 extension FlowStore {
   /// The number of the last tally.
   public func lastTally() throws(StoreError) -> Int64 {
-    try access { db throws(StoreError) in
+    try unlessBlank(0) { db throws(StoreError) in
       let row = try db.statement("select coalesce(max(id), 0) from tally_run")
       return try row.step() ? row.int(0) : 0
     }
