@@ -60,7 +60,10 @@ let package = Package(
     .testTarget(name: "JourneysTests", dependencies: ["Journeys", "Flows"]),
     .testTarget(
       name: "FlowStoreTests",
-      dependencies: ["FlowStore", "Flows", .product(name: "GRDB", package: "GRDB.swift")]),
+      dependencies: [
+        "FlowStore", "Flows", .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ]),
     .testTarget(
       name: "IngestionTests",
       dependencies: ["Ingestion", "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "CZlib"]),
