@@ -4,7 +4,8 @@
 --    two minutes with lines, the longest left out. Signs are no facts: errors-only, no line of ten or more tells of a success,
 --    as where a filter logs failures alone; ten-line-tail, as "kubectl logs -l" prints without --tail; unfinished, the last
 --    line has no end yet; rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was
---    not; earlier-run-missing, a container's log of before its restart was not read. Clocks compare the starts of joined
+--    not; earlier-run-missing, a container's log of before its restart was not read; pod-lived-before and pod-lived-on, there
+--    is evidence that a pod lived for longer than its lines in this log tell (gatewatch report unread). Clocks compare the starts of joined
 --    hops, the way between them included: gatewatch report clocks.
 --    Behind the logs stand those that are missing: of a gateway or proxy that others handed traffic on to (next-hop-not-read;
 --    127.0.0.1 is a proxy in the pod, or beside the log, that is named),
@@ -184,6 +185,11 @@ missing as (
       end as signs
   from part p
 ),
+silent as materialized (
+  select log, max(side = 'before') as is_before, max(side = 'after') as is_after
+  from silent_sidecar
+  group by log
+),
 -- With a single max, SQLite takes the other columns from its row: the neighbour with the most pairs.
 clock as (
   select log, max(samples) as samples, skew_ms, against
@@ -326,6 +332,8 @@ log_row as (
           end
           || case when l.pending > 0 then ', unfinished' else '' end
           || coalesce(m.signs, '')
+          || case when q.is_before then ', pod-lived-before' else '' end
+          || case when q.is_after then ', pod-lived-on' else '' end
           || case when x.is_missing then ', next-hop-missing' else '' end
           || case when x.is_not_read then ', next-hop-not-read' else '' end,
         3),
@@ -339,6 +347,7 @@ log_row as (
   left join success k on k.log = l.id
   left join tail t on t.log = l.id
   left join missing m on m.id = l.id
+  left join silent q on q.log = l.id
   left join clock c on c.log = l.id
   left join log ca on ca.id = c.against
   left join unmet_log x on x.log = l.id

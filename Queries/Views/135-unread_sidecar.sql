@@ -3,40 +3,15 @@
 -- hand. An empty file under a pod's name proves nothing.
 -- `until_ms` is the first look at pods that does not show them any more, NULL where there was none.
 create view unread_sidecar as
-with pod as materialized (
+with lived as materialized (
   select
-    o.namespace,
-    o.name,
-    max(coalesce(o.workload, o.name)) as workload,
-    min(min(coalesce(o.started_ms, s.first_ms), s.first_ms)) as first_ms,
-    max(s.last_ms) as seen_ms,
-    max(o.ended_ms) as ended_ms
-  from topology_object o
-  join topology_sighting s on s.object = o.id
-  where o.kind = 'pod'
-    and o.proxy = 'sidecar'
-  group by o.namespace, o.name
-),
-lived as materialized (
-  select
-    p.namespace,
-    p.name,
-    p.workload,
-    p.first_ms,
-    min(
-      coalesce(p.ended_ms, 9223372036854775807),
-      coalesce(
-        (
-          select min(m.at_ms)
-          from topology_moment m
-          where m.kind = 'pod'
-            and (m.namespace is null or m.namespace = p.namespace)
-            and m.at_ms > p.seen_ms
-        ),
-        9223372036854775807
-      )
-    ) as until_ms
-  from pod p
+    namespace,
+    name,
+    workload,
+    first_ms,
+    coalesce(until_ms, 9223372036854775807) as until_ms
+  from pod_life
+  where proxy = 'sidecar'
 ),
 address as materialized (
   select distinct o.namespace, o.name, a.value as address

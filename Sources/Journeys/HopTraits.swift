@@ -13,6 +13,8 @@ public struct HopTraits: Sendable {
     var isUnsent = false
     /// A sidecar wrote the line, and it shows whose.
     var isSidecar = false
+    /// Of these lines it is noted when the first and the last of them ended.
+    var hasNotedEnds = false
     var isClientForwarded = false
     var isClientLoopback = false
     /// Some source of the store was reached from where this one dials out; and the other way round.
@@ -130,7 +132,7 @@ public struct HopTraits: Sendable {
         source.receives && source.client != 0 && (locals.contains(source.client) || source.isAtProxy)
     }
     // Of every sidecar it is noted how far its log was read.
-    joinableSources = sources.map { $0.hasLater || $0.hasEarlier || $0.isSidecar }
+    joinableSources = sources.map { $0.hasLater || $0.hasEarlier || $0.hasNotedEnds }
     joinableOutcomes = outcomes.map(\.isHop)
     hasProxies = sources.contains { $0.hasEarlier && !Meetings.tellOf($0) }
   }
@@ -223,6 +225,8 @@ public struct HopTraits: Sendable {
     traits.isClientForwarded = source.clientIsForwarded
     traits.isClientLoopback =
       !source.clientIsForwarded && source.clientIP.map { $0.hasPrefix("127.") || $0 == "::1" } ?? false
+    // What was never sent is a line too, and who came to a proxy was there.
+    traits.hasNotedEnds = traits.isSidecar || (traits.isUnsent && traits.client != 0) || traits.isAtProxy
     traits.pod = number(source.pod.map { "\(source.namespace ?? "")/\($0)" })
     traits.log = source.log
     return traits

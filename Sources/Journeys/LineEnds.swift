@@ -1,7 +1,8 @@
 public import Flows
 
 /// When the lines of each sidecar's log ended, and whether they tell of more than exceptions: what absence from that log
-/// is worth. Gathered beside joining, which looks at every line once.
+/// is worth. And when the clients of gateways and proxies came: a sidecar whose log ends before may have gone on. Gathered
+/// beside joining, which looks at every line once.
 public struct LineEnds: Sendable {
   public struct Entry: Sendable {
     /// Row id of the source.
@@ -36,7 +37,7 @@ public struct LineEnds: Sendable {
   public mutating func note(_ hops: [Hop]) {
     hops.withUnsafeBufferPointer { hops in
       traits.withTables { traits in
-        for hop in hops where traits.hold(hop) && traits.sources[Int(hop.source)].isSidecar {
+        for hop in hops where traits.hold(hop) && traits.sources[Int(hop.source)].hasNotedEnds {
           let source = Int(hop.source)
           // A line whose life is not known was written some time after its start.
           let end = hop.startedAtMs &+ max(hop.durationMs, 0)

@@ -6,7 +6,8 @@ public import Flows
 ///     role=gateway,max-gap=15m        lines of gateways without a silence of more than 15 minutes
 ///     log=*sidecar*,max-rejected=1%   at most one line in a hundred that nothing understood
 ///     clients=logged                  no client at a gateway or proxy without a log of its own
-///     sidecars=read                   no pod with a sidecar, by the imported topology, of which nothing was read
+///     sidecars=read                   no pod with a sidecar, by the imported topology, of which nothing was read; nor one
+///                                     whose lines end, or begin, where there is evidence that it lived
 ///     next-hops=read                  no flow handed on to a gateway or proxy whose log was not read for its time
 ///     next-hops=found                 ... or whose log was read and does not tell of it
 ///     role=gateway,max-gap=15m,within=1d   ... in the day before now
@@ -296,20 +297,26 @@ public struct CoverageRequirement: Sendable, Equatable {
   }
 
   private func unreadSidecars(in store: FlowReader, _ filters: Filters) throws -> [String] {
+    let silent = named(
+      try SilentSidecar.all(in: store, filters: filters).map {
+        "coverage: \($0.sentence) (see: gatewatch report unread)"
+      })
     guard try Standing.knowsPods(store) else {
-      return ["coverage: nothing tells which pods have a sidecar (see: gatewatch topology import)"]
+      return ["coverage: nothing tells which pods have a sidecar (see: gatewatch topology import)"] + silent
     }
     let query = try QueryCatalogue().report(named: "unread")
     var limits = Filters()
     (limits.sinceMs, limits.untilMs) = (filters.sinceMs, filters.untilMs)
     var workloads: [String] = []
     try store.query(query.sql, arguments: limits.arguments(for: query, in: store)) { row in
+      // Pods whose lines end are named above.
+      guard row[8] == .null else { return }
       let pods = row[1].integer ?? 0
       workloads.append(
         "coverage: nothing was read of \(Quantities.grouped(pods)) \(pods == 1 ? "pod" : "pods") of \(row[0].text ?? "") with a sidecar (see: gatewatch report unread)"
       )
     }
-    return named(workloads)
+    return named(workloads) + silent
   }
 
   private func unloggedClients(in store: FlowReader, _ filters: Filters) throws -> [String] {

@@ -94,13 +94,25 @@ extension Standing {
         where first_ms <= :until
           and (until_ms is null or until_ms > :from)
         """, arguments: ["from": .integer(from), "until": .integer(until)])?.integer ?? 0
+    silentSidecars = try SilentSidecar.all(in: store, filters: filters)
   }
 
   /// In words.
   var unreadPods: [String] {
-    guard unreadSidecars > 0 else { return [] }
-    return [
-      "nothing was read of \(Quantities.grouped(unreadSidecars)) \(unreadSidecars == 1 ? "pod" : "pods") with a sidecar (see: gatewatch report unread)"
-    ]
+    var sentences: [String] = []
+    if unreadSidecars > 0 {
+      sentences.append(
+        "nothing was read of \(Quantities.grouped(unreadSidecars)) \(unreadSidecars == 1 ? "pod" : "pods") with a sidecar (see: gatewatch report unread)"
+      )
+    }
+    guard !silentSidecars.isEmpty else { return sentences }
+    sentences += silentSidecars.prefix(Standing.namedSilences).map(\.sentence)
+    let rest = silentSidecars.count - Standing.namedSilences
+    sentences[sentences.count - 1] +=
+      (rest > 0 ? ", and \(Quantities.grouped(Int64(rest))) more of the kind" : "") + " (see: gatewatch report unread)"
+    return sentences
   }
+
+  /// Silent sidecars that are named in a sentence; the rest are counted.
+  private static let namedSilences = 2
 }

@@ -45,6 +45,8 @@ public struct Standing: Sendable, Equatable {
   }
   /// Pods with a sidecar, by the imported topology, of which nothing was read; only looked for with the findings.
   public internal(set) var unreadSidecars: Int64 = 0
+  /// Sidecars whose log is silent while there is evidence that their pod lived; only looked for with the findings.
+  public internal(set) var silentSidecars: [SilentSidecar] = []
   /// Flows handed on to a gateway or proxy whose log was not read for their time; only counted with the findings.
   public internal(set) var nextHopsNotRead: Int64 = 0
   /// Silences of logs that are much longer than usual; only looked for with the findings.
@@ -315,7 +317,8 @@ public struct Standing: Sendable, Equatable {
       notes.append("lines were stored after the last judging: run gatewatch ingest or gatewatch report again")
     }
     if !knowsPods, Standing.needsTopology.contains(report) {
-      notes.append("no topology with pods was imported, so this says nothing (see: gatewatch topology import)")
+      let what = report == "unread" ? " of pods without any line" : ""
+      notes.append("no topology with pods was imported, so this says nothing\(what) (see: gatewatch topology import)")
     }
     if let statement { notes.append(statement) }
     if let allowed = bypassed?.allowed, allowed > 0 {

@@ -323,7 +323,7 @@ struct ViewTests {
     // Signs of spoofing compare destinations with each other, pauses the lines of a log, missing hops two logs, ways their hops.
     let comparing = [
       "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
-      "sender", "unlogged_source", "hop_log", "unread_sidecar",
+      "sender", "unlogged_source", "hop_log", "unread_sidecar", "pod_life", "silent_sidecar",
     ]
     for view in views where !comparing.contains(String(view)) {
       for step in try plan("select * from \(view)") {
@@ -338,7 +338,9 @@ struct ViewTests {
       }
     }
     // Pods and sources are no flows.
-    for view in ["opted_out_pod", "sender", "unlogged_source", "hop_log", "unread_sidecar"] {
+    for view in [
+      "opted_out_pod", "sender", "unlogged_source", "hop_log", "unread_sidecar", "pod_life", "silent_sidecar",
+    ] {
       #expect(try !plan("select * from \(view)").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })
     }
     #expect(try plan("select * from journey_flow").count { $0 == "SCAN f" } == 1)

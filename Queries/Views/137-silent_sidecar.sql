@@ -1,0 +1,228 @@
+-- Sidecars whose log is silent for a time in which there is evidence that their pod lived, one row per pod, side and evidence. That a
+-- log has no more lines is none: the pod may have ended. `evidence` is
+--   topology    a look at the cluster shows the pod with a sidecar, before its end
+--   client      the log of a gateway or a proxy (`witness`) shows its address as a client
+--   cut-line    the log ends within a line, which was still being written
+--   cut-log     the log was cut, or replaced by another file, after it had been read
+-- `side` is where the silence lies: before the first line of the pod, or after the last. `from_ms` and `until_ms` are its ends
+-- as far as the evidence goes; `until_ms` is NULL where it does not say for how long the pod lived. `log` holds the line
+-- at the silence's other end. What is shorter than a quarter of an hour is left out: clocks differ, and pods pause.
+create view silent_sidecar as
+with writer as materialized (
+  select l.id, l.path, l.generation, l.namespace, l.pod, l.first_ms, l.last_ms, l.tallied, l.pending
+  from log l
+  left join log_sign g on g.log = l.id
+  where l.stored > 0
+    and l.first_ms is not null
+    and coalesce(l.container, 'istio-proxy') = 'istio-proxy'
+    and (
+      l.declared_role in ('sidecar', 'inbound', 'unknown')
+      or (l.declared_role is null and (
+        g.roles is null
+        or instr(',' || g.roles || ',', ',sidecar,') > 0
+        or instr(',' || g.roles || ',', ',inbound,') > 0
+        or instr(',' || g.roles || ',', ',unknown,') > 0
+      ))
+    )
+),
+-- Addresses of sidecars, by the logs that they write to. Some of a gateway's lines look like a sidecar's.
+own as materialized (
+  select distinct log, proxy_ip as address
+  from source
+  where proxy = 'envoy'
+    and shape in ('outbound', 'outbound-forwarded', 'inbound')
+    and proxy_ip not in (
+      select g.proxy_ip
+      from source g
+      where g.proxy_ip is not null
+        and g.shape in ('gateway', 'gateway-to-loopback')
+    )
+),
+-- What sidecars wrote. A line about what was never sent shows its client alone: a pod whose sidecar writes to the same log. Where
+-- joining has noted no ends, anything in that log may be of this sidecar.
+written as materialized (
+  select
+    o.address,
+    coalesce(s.namespace, w.namespace) as namespace,
+    coalesce(s.pod, w.pod) as pod,
+    w.id as log,
+    min(case when w.tallied > 0 then w.first_ms else coalesce(s.first_end_ms, w.first_ms) end) as first_ms,
+    max(case when w.tallied > 0 then w.last_ms else coalesce(s.last_end_ms, w.last_ms) end) as last_ms
+  from source s
+  join writer w on w.id = s.log
+  left join own o on o.log = s.log
+    and o.address = case
+      when s.shape <> 'not-sent' or s.proxy_ip is not null then s.proxy_ip
+      when s.client_forwarded = 0 then s.client_ip
+    end
+  where s.proxy = 'envoy'
+    and s.shape not in ('gateway', 'gateway-to-loopback', 'waypoint')
+    and s.received_as is null
+    and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
+  group by 1, 2, 3, 4
+),
+life as materialized (
+  select namespace, name, proxy, first_ms, coalesce(until_ms, 9223372036854775807) as until_ms, alive_first_ms, alive_last_ms
+  from pod_life
+),
+address as materialized (
+  select distinct o.namespace, o.name, o.proxy, a.value as address
+  from topology_object o
+  join json_each(o.addresses) a
+  where o.kind = 'pod'
+    and o.host_network = 0
+),
+line_of_pod as materialized (
+  select p.namespace, p.name, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
+  from life p
+  join address a on a.namespace = p.namespace and a.name = p.name and a.proxy = p.proxy
+  join written w on w.address = a.address
+  where p.proxy = 'sidecar'
+    and w.last_ms >= p.first_ms - 60000
+    and w.first_ms - 60000 <= p.until_ms
+  union all
+  select p.namespace, p.name, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
+  from life p
+  join written w on w.namespace = p.namespace and w.pod = p.name
+  where p.proxy = 'sidecar'
+),
+-- With a single max or min, SQLite takes the other columns from its row.
+end_of_pod as materialized (
+  select namespace, name, alive_last_ms, log, max(last_ms) as last_ms
+  from line_of_pod
+  group by namespace, name
+),
+beginning_of_pod as materialized (
+  select namespace, name, alive_first_ms, log, min(first_ms) as first_ms
+  from line_of_pod
+  group by namespace, name
+),
+end_of_address as materialized (
+  select address, log, max(last_ms) as last_ms
+  from written
+  where address is not null
+  group by address
+),
+beginning_of_address as materialized (
+  select address, log, min(first_ms) as first_ms
+  from written
+  where address is not null
+  group by address
+),
+client as materialized (
+  select s.client_ip as address, s.log, s.first_end_ms as first_ms, s.last_end_ms as last_ms
+  from source s
+  where s.client_forwarded = 0
+    and s.client_ip is not null
+    and s.first_end_ms is not null
+    and (s.proxy <> 'envoy' or s.shape in ('gateway', 'gateway-to-loopback'))
+),
+latest_client as materialized (
+  select address, log, max(last_ms) as last_ms
+  from client
+  group by address
+),
+earliest_client as materialized (
+  select address, log, min(first_ms) as first_ms
+  from client
+  group by address
+),
+silent as materialized (
+  select
+    'after' as side,
+    'topology' as evidence,
+    namespace,
+    name,
+    null as address,
+    log,
+    null as witness,
+    last_ms as from_ms,
+    alive_last_ms as until_ms
+  from end_of_pod
+  where alive_last_ms > last_ms + 900000
+  union all
+  select 'before', 'topology', namespace, name, null, log, null, alive_first_ms, first_ms
+  from beginning_of_pod
+  where alive_first_ms < first_ms - 900000
+  union all
+  select 'after', 'client', null, null, o.address, o.log, c.log, o.last_ms, c.last_ms
+  from end_of_address o
+  join latest_client c on c.address = o.address
+  where c.last_ms > o.last_ms + 900000
+    -- Another pod has had the address since: it is named by its own lines, or as one of which nothing was read.
+    and not exists (
+      select 1
+      from address a
+      join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
+      where a.address = o.address
+        and p.first_ms - 60000 > o.last_ms
+        and p.first_ms - 60000 <= c.last_ms
+    )
+  union all
+  select 'before', 'client', null, null, o.address, o.log, c.log, c.first_ms, o.first_ms
+  from beginning_of_address o
+  join earliest_client c on c.address = o.address
+  where c.first_ms < o.first_ms - 900000
+    and not exists (
+      select 1
+      from address a
+      join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
+      where a.address = o.address
+        and p.until_ms + 60000 < o.first_ms
+        and p.until_ms + 60000 >= c.first_ms
+    )
+  union all
+  select 'after', 'cut-line', w.namespace, w.pod, null, w.id, null, w.last_ms, null
+  from writer w
+  where w.pending > 0
+    and not exists (
+      select 1
+      from written own
+      join written other on (other.address = own.address or (other.namespace = own.namespace and other.pod = own.pod))
+      where own.log = w.id
+        and other.log <> w.id
+        and other.last_ms > w.last_ms
+    )
+  union all
+  select 'after', 'cut-log', l.namespace, l.pod, null, w.id, null, max(w.last_ms), l.first_ms
+  from log l
+  join writer w on w.path = l.path and w.generation < l.generation
+  where l.note is not null
+    -- A rotated copy holds it, or another log of the same sidecar does.
+    and not exists (
+      select 1
+      from written own
+      join written other on (other.address = own.address or (other.namespace = own.namespace and other.pod = own.pod))
+      where own.log = w.id
+        and other.log not in (w.id, l.id)
+        and other.last_ms > w.last_ms
+        and other.first_ms <= coalesce(l.first_ms, other.first_ms)
+    )
+  group by l.id
+  having l.first_ms is null or l.first_ms > max(w.last_ms) + 900000
+)
+select
+  s.side,
+  s.evidence,
+  coalesce(s.namespace, p.namespace, w.namespace) as namespace,
+  coalesce(s.name, p.name, w.pod) as name,
+  s.address,
+  s.log,
+  s.witness,
+  s.from_ms,
+  s.until_ms
+from silent s
+-- The cluster's name for an address, as its log's other lines have it.
+left join (
+  select w.address, w.log, max(w.namespace) as namespace, max(w.pod) as pod
+  from written w
+  group by w.address, w.log
+) w on w.address = s.address and w.log = s.log
+left join life p on s.address is not null and p.proxy = 'sidecar'
+  and exists (
+    select 1
+    from address a
+    where a.namespace = p.namespace and a.name = p.name and a.proxy = p.proxy and a.address = s.address
+  )
+  and p.first_ms - 60000 <= case when s.side = 'after' then s.until_ms else s.from_ms end
+  and p.until_ms >= case when s.side = 'after' then s.from_ms else s.until_ms end;
