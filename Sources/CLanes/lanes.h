@@ -37,6 +37,21 @@ static inline __attribute__((always_inline)) uint32_t lanes_within(__m128i bytes
   return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(at, _mm_set1_epi8((char)(count - 1))), at));
 }
 
+/* Which of the 32 bytes at `p` are `-`, `_` or letters from a to z, a bit for each, and above these bits which are digits or dots. */
+static inline __attribute__((always_inline)) uint64_t lanes_host_bytes(const uint8_t *p) {
+  const __m128i minus = _mm_set1_epi8('-'), line = _mm_set1_epi8('_');
+  uint64_t names = 0, others = 0;
+  for (int i = 0; i < 32; i += 16) {
+    const __m128i bytes = _mm_loadu_si128((const __m128i *)(p + i));
+    const __m128i marks = _mm_or_si128(_mm_cmpeq_epi8(bytes, minus), _mm_cmpeq_epi8(bytes, line));
+    names |= (uint64_t)(lanes_within(bytes, 'a', 26) | (uint32_t)_mm_movemask_epi8(marks)) << i;
+    /* `.`, `/` and the digits are neighbours. */
+    const uint32_t slashes = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('/')));
+    others |= (uint64_t)(lanes_within(bytes, '.', 12) & ~slashes) << i;
+  }
+  return names | others << 32;
+}
+
 /* Which of the 32 bytes at `p` are digits, a bit for each, and above these bits which are letters from a to f or A to F. */
 static inline __attribute__((always_inline)) uint64_t lanes_hexadecimals(const uint8_t *p) {
   const __m128i small = _mm_set1_epi8(0x20);
@@ -80,6 +95,16 @@ static inline __attribute__((always_inline)) uint64_t lanes_hexadecimals(const u
   uint64_t marks = 0;
   for (uint32_t i = 0; i < 32; i++) {
     marks |= (uint64_t)((uint8_t)(p[i] - '0') < 10) << i | (uint64_t)((uint8_t)((p[i] | 0x20) - 'a') < 6) << (32 + i);
+  }
+  return marks;
+}
+
+static inline __attribute__((always_inline)) uint64_t lanes_host_bytes(const uint8_t *p) {
+  uint64_t marks = 0;
+  for (uint32_t i = 0; i < 32; i++) {
+    const uint8_t byte = p[i];
+    const int isName = (uint8_t)(byte - 'a') < 26 || byte == '-' || byte == '_';
+    marks |= (uint64_t)isName << i | (uint64_t)((uint8_t)(byte - '0') < 10 || byte == '.') << (32 + i);
   }
   return marks;
 }

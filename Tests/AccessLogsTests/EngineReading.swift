@@ -153,7 +153,7 @@ final class LaneFields {
   }
 
   /// What a plan's columns hold, as texts and numbers.
-  func values(_ lane: Int, _ roles: Set<FieldRole>) -> [String] {
+  func values(_ lane: Int, _ roles: RoleSet) -> [String] {
     FieldRole.allCases.filter { roles.contains($0) && $0 != .ignored }.map {
       "\($0)=\(fields[lane][$0].string) \(fields[lane].number($0))"
     }

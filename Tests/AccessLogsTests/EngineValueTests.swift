@@ -101,21 +101,54 @@ struct EngineValueTests {
   @Test("a host that is kept as it is written is the one that taking it apart gives")
   func plainHosts() {
     var random = SplitMix(state: 22)
+    var plain = 0
     let parts = [
       "httpbin", "test", "svc-1", "a_b", "10", "255", "0", "1", ".", ".", ".", "..", "-", ":", ":443", "@", "[", "]",
       "A",
-      "\u{E9}", "%", "*", " ", "fd00", "::1", "",
+      "\u{E9}", "%", "*", " ", "fd00", "::1", "", ":65536", ":0080", ":8", "outbound_.", "inbound_.", "invalid:", "/",
+      "http://", "%61", "\\x61", "-", String(repeating: "n", count: 120), String(repeating: "a-b.", count: 150),
     ]
     for _ in 0..<20_000 {
       let most = Int.random(in: 0..<2, using: &random) == 0 ? parts.count : 11
       let text = (0..<Int.random(in: 0...6, using: &random)).map { _ in parts[Int.random(in: 0..<most, using: &random)]
       }
       .joined()
-      let (plain, apart) = (HostName(authority: text), HostName(slowly: text))
-      #expect(
-        plain.name == apart.name && plain.port == apart.port && plain.isAddress == apart.isAddress,
-        "\(text.debugDescription)")
+      withSlice(text.utf8) { slice in
+        for escaping in [FormatField.Escaping.raw, .percent, .json] {
+          let unescaped = Unescape.string(slice, escaping)
+          #expect(HostName(authority: slice, escaping) == HostName(slowly: unescaped), "\(text.debugDescription)")
+          #expect(ServerName(slice, escaping) == ServerName(slowly: unescaped), "\(text.debugDescription)")
+          let (found, apart) = (
+            SquidFacts.host(ofOrigin: slice, escaping), SquidFacts.hostSlowly(ofOrigin: slice, escaping)
+          )
+          #expect(found.host == apart.host && found.defaultPort == apart.defaultPort, "\(text.debugDescription)")
+        }
+        plain += HostName(plain: slice) == nil ? 0 : 1
+      }
     }
+    #expect(plain > 2000)
+  }
+
+  @Test("some of the roles are what a set of them would be")
+  func roles() {
+    var random = SplitMix(state: 23)
+    func some() -> [FieldRole] {
+      FieldRole.allCases.filter { _ in Int.random(in: 0..<3, using: &random) == 0 }.shuffled(using: &random)
+    }
+    for _ in 0..<300 {
+      let (one, other) = (some(), some())
+      let (bits, others) = (RoleSet(one), RoleSet(other))
+      let (set, otherSet) = (Set(one), Set(other))
+      #expect(bits.map(\.rawValue) == one.map(\.rawValue).sorted())
+      #expect(FieldRole.allCases.allSatisfy { bits.contains($0) == set.contains($0) })
+      #expect(bits.intersection(others) == RoleSet(set.intersection(otherSet)))
+      #expect(bits.isDisjoint(with: others) == set.isDisjoint(with: otherSet))
+      #expect(bits.isSuperset(of: others) == set.isSuperset(of: otherSet))
+      #expect(bits.isSuperset(of: bits.intersection(others)))
+    }
+    var bits = RoleSet()
+    let (isNew, isNewAgain) = (bits.insert(.method), bits.insert(.method))
+    #expect(isNew && !isNewAgain)
   }
 
   @Test("the port is what follows the last colon, if it is one")
@@ -131,13 +164,16 @@ struct EngineValueTests {
 
   @Test("a host of dots, colons or brackets is read at the speed of any other")
   func hosts() {
-    #expect(HostName(authority: "user@HTTPBIN.test.:80").name == "httpbin.test")
-    #expect(HostName(authority: "httpbin.test:99999").name == "httpbin.test")
-    #expect(HostName(authority: "[2001:DB8::1]:443").name == "2001:db8::1")
-    #expect(HostName(authority: "[2001:DB8::1]:443").port == 443)
-    #expect(HostName(authority: "evil.test@\u{301}good.test").name == "\u{301}good.test")
-    for text in ["", ".", "@", ":", "[", "]", "[]", "[]:", "a@", "..."] { _ = HostName(authority: text) }
-    let time = ContinuousClock().measure { _ = HostName(authority: String(repeating: ".", count: 1 << 20)) }
+    func host(_ text: String) -> HostName { withSlice(text.utf8) { HostName(authority: $0, .raw) } }
+    #expect(host("user@HTTPBIN.test.:80").name == "httpbin.test")
+    #expect(host("httpbin.test:99999").name == "httpbin.test")
+    #expect(host("httpbin.test:8080") == host("HTTPBIN.test.:8080"))
+    #expect(host("httpbin.test:8080").port == 8080)
+    #expect(host("[2001:DB8::1]:443").name == "2001:db8::1")
+    #expect(host("[2001:DB8::1]:443").port == 443)
+    #expect(host("evil.test@\u{301}good.test").name == "\u{301}good.test")
+    for text in ["", ".", "@", ":", "[", "]", "[]", "[]:", "a@", "..."] { _ = host(text) }
+    let time = ContinuousClock().measure { _ = host(String(repeating: ".", count: 1 << 20)) }
     #expect(time < .seconds(5))
   }
 

@@ -1,3 +1,4 @@
+internal import CLanes
 internal import Flows
 internal import Glibc
 
@@ -53,18 +54,23 @@ enum Addresses {
   /// An IPv4 address as everybody prints it, which is its canonical text: four numbers up to 255 without leading zeros.
   private static func isDotted(_ slice: Slice) -> Bool {
     guard slice.count >= 7, slice.count <= 15 else { return false }
+    // Reads up to 25 bytes past the end (slack, see `Slice`). What is no digit ends a part.
+    var ends = ~UInt32(truncatingIfNeeded: lanes_hexadecimals(slice.start))
     var p = slice.start
     for part in 0..<4 {
-      let first = p
-      var number = 0
-      while p < slice.end, ASCII.isDigit(p.pointee), p - first < 3 {
-        number = number &* 10 &+ Int(p.pointee &- ASCII.zero)
-        p += 1
+      let end = min(slice.start + ends.trailingZeroBitCount, slice.end)
+      switch end - p {
+      case 1: break
+      case 2: guard p[0] != ASCII.zero else { return false }
+      case 3:
+        let number = Int(p[0]) &* 100 &+ Int(p[1]) &* 10 &+ Int(p[2]) &- 111 &* Int(ASCII.zero)
+        guard number >= 100, number <= 255 else { return false }
+      default: return false
       }
-      guard p > first, number <= 255, p - first == 1 || first.pointee != ASCII.zero else { return false }
-      if part == 3 { return p == slice.end }
-      guard p < slice.end, p.pointee == ASCII.dot else { return false }
-      p += 1
+      if part == 3 { return end == slice.end }
+      guard end < slice.end, end.pointee == ASCII.dot else { return false }
+      ends &= ends &- 1
+      p = end + 1
     }
     return false
   }

@@ -2,7 +2,9 @@ internal import Flows
 
 /// What the columns of an Envoy line mean; asked once per distinct key, so plain Swift will do.
 enum EnvoyFacts {
-  static func source(_ hop: EnvoyHop, _ fields: borrowing Fields, _ builder: RowBuilder) -> (Source, Warnings)? {
+  static func source(_ hop: EnvoyHop, _ fields: borrowing Fields, _ builder: RowBuilder, _ warnings: inout Warnings)
+    -> Source?
+  {
     var source = Source(log: builder.log, proxy: .envoy, shape: hop.shape)
     source.clientIsForwarded = hop.clientIsForwarded
     if !hop.client.ip.isEmpty {
@@ -17,7 +19,8 @@ enum EnvoyFacts {
     source.pod = builder.pod ?? fields.text(.hostname)
     source.container = builder.container
     source.peer = fields.text(.peerURI)
-    return (source, hop.clientIsForwarded ? .xffSource : [])
+    if hop.clientIsForwarded { warnings.insert(.xffSource) }
+    return source
   }
 
   /// Unix paths and `envoy://` addresses stand for themselves; anything else is no address.
@@ -25,18 +28,20 @@ enum EnvoyFacts {
     Addresses.isEnvoyAddress(slice) && slice.count <= 256 ? slice.string : nil
   }
 
-  static func destination(_ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool)
-    -> (Destination, Warnings)?
-  {
-    var destination = Destination(traffic: isHTTP ? .http : .tcp, logsUpstream: layout.logsUpstream)
-    var warnings: Warnings = []
+  /// - Returns: false when the columns cannot be what they seem.
+  static func destination(
+    _ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool,
+    _ destination: inout Destination, _ warnings: inout Warnings
+  ) -> Bool {
+    destination.traffic = isHTTP ? .http : .tcp
+    destination.logsUpstream = layout.logsUpstream
 
     let upstream = Addresses.stripScheme(fields[.upstreamHost])
     if !upstream.isMissing {
       if let endpoint = Addresses.endpoint(upstream) {
         destination.upstream = endpoint
       } else {
-        guard Addresses.isEnvoyAddress(upstream) else { return nil }
+        guard Addresses.isEnvoyAddress(upstream) else { return false }
         destination.upstreamName = bounded(upstream.string)
       }
     } else if !fields[.upstreamHostIP].isMissing, let ip = Addresses.canonical(fields[.upstreamHostIP]) {
@@ -47,21 +52,22 @@ enum EnvoyFacts {
       if let ip = Addresses.canonical(hop.dialled.ip) {
         destination.dialled = Endpoint(ip: ip, port: hop.dialled.port)
       } else if !Addresses.isEnvoyAddress(hop.dialled.ip) {
-        return nil
+        return false
       }
     }
 
     // Istio 1.23+ ends the stat name with a semicolon (`EnableDelimitedStatsTagRegex`).
     var cluster = fields.text(.upstreamCluster)
     if cluster?.utf8.last == ASCII.semicolon { cluster?.unicodeScalars.removeLast() }
-    destination.cluster = cluster.map(bounded)
-    destination.routeName = fields.text(.routeName).map(bounded)
+    if let cluster { destination.cluster = bounded(cluster) }
+    if let route = fields.text(.routeName) { destination.routeName = bounded(route) }
 
-    let authority = fields.lowercasedText(.authority).map(HostName.init(authority:))
-    destination.authority = authority.map { bounded($0.name) }
-    if let sni = fields.lowercasedText(.serverName) {
-      destination.sni = bounded(sni)
-      if sni.hasPrefix("invalid:") || !HostName.isPlausible(sni) { warnings.insert(.sniInvalid) }
+    let authority = HostName(fields, .authority)
+    if let authority { destination.authority = bounded(authority.name) }
+    let serverName = ServerName(fields)
+    if let serverName {
+      destination.sni = serverName.text
+      if serverName.isMarkedInvalid || !serverName.isPlausible { warnings.insert(.sniInvalid) }
     }
 
     let isLoopbackHop = hop.shape == .gatewayToLoopback
@@ -76,12 +82,12 @@ enum EnvoyFacts {
         destination.dialled?.port ?? (isLoopbackHop ? nil : destination.upstream?.port) ?? authority?.port ?? 0
     }
     HostName.choose(
-      for: &destination, authority: authority, cluster: cluster,
+      for: &destination, authority: authority, serverName: serverName, cluster: cluster,
       // A sidecar's original destination names the place; a gateway's listener does not.
       address: hop.shape == .gateway || isLoopbackHop || hop.shape == .inbound
         ? destination.upstream?.ip : destination.dialled?.ip ?? destination.upstream?.ip,
       &warnings)
-    return (destination, warnings)
+    return true
   }
 
   static func outcome(_ fields: borrowing Fields, isHTTP: Bool, _ warnings: Warnings) -> Outcome {
@@ -101,8 +107,10 @@ enum EnvoyFacts {
   /// Longest text that a dictionary entry keeps of one column; clients write some of them.
   static let maxText = 512
 
-  static func bounded(_ text: String) -> String {
-    text.utf8.count <= maxText ? text : String(decoding: text.utf8.prefix(maxText - 3), as: UTF8.self) + "..."
+  @inline(__always) static func bounded(_ text: String) -> String { text.utf8.count <= maxText ? text : cut(text) }
+
+  @inline(never) private static func cut(_ text: String) -> String {
+    String(decoding: text.utf8.prefix(maxText - 3), as: UTF8.self) + "..."
   }
 
   /// Details can hold the peer's address and port (`remote_address:[fdc4::1]:43671`), different on every line: they become `*`,

@@ -56,13 +56,15 @@ extension RowBuilder {
     guard ahead.pointee.hop.isPlausible else { return .notUnderstood }
     row.sourcePort = ahead.pointee.hop.client.port
     row.localPort = ahead.pointee.hop.local.port
-    row.source = sourceID(fields, lane: lane, layout, batch) { EnvoyFacts.source(ahead.pointee.hop, fields, self) }
+    row.source = sourceID(fields, lane: lane, layout, batch) {
+      EnvoyFacts.source(ahead.pointee.hop, fields, self, &$0)
+    }
     guard row.source >= 0 else { return .notUnderstood }
 
     // Where it went.
     let isHTTP = ahead.pointee.isHTTP
     row.destination = destinationID(fields, lane: lane, layout, batch) {
-      EnvoyFacts.destination(ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel)
+      EnvoyFacts.destination(ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel, &$0, &$1)
     }
     guard row.destination >= 0 else { return .notUnderstood }
 

@@ -13,7 +13,8 @@ struct Interner: ~Copyable {
   private(set) var count = 0
   private var arena: UnsafeMutablePointer<UInt8>
   private var arenaUsed = 0
-  private var arenaCapacity: Int
+  /// Some 20,000 keys. Of what none of them reaches the system gives no memory.
+  private var arenaCapacity = 4 << 20
   let maxCount: Int
   let maxArena: Int
 
@@ -23,15 +24,14 @@ struct Interner: ~Copyable {
     table = .allocate(capacity: size)
     table.initialize(repeating: lanes_entry(hash: 0, offset: 0, id: -1), count: size)
     mask = size - 1
-    arenaCapacity = 1 << 16
-    arena = .allocate(capacity: arenaCapacity + LineParser.slack)
+    arena = Self.resized(nil, arenaCapacity)
     self.maxCount = maxCount
     self.maxArena = maxArena
   }
 
   deinit {
     table.deallocate()
-    arena.deallocate()
+    free(arena)
   }
 
   /// The id of the key, or -1: the slow twin of what the lanes do for a group of lines.
@@ -106,10 +106,13 @@ struct Interner: ~Copyable {
   }
 
   private mutating func growArena() {
-    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: arenaCapacity * 2 + LineParser.slack)
-    memcpy(larger, arena, arenaUsed)
-    arena.deallocate()
-    arena = larger
     arenaCapacity *= 2
+    arena = Self.resized(arena, arenaCapacity)
+  }
+
+  /// So much memory comes from the system by itself, mostly, which makes room by moving pages instead of copying bytes.
+  private static func resized(_ arena: UnsafeMutablePointer<UInt8>?, _ capacity: Int) -> UnsafeMutablePointer<UInt8> {
+    guard let memory = realloc(arena, capacity + LineParser.slack) else { fatalError("out of memory") }
+    return memory.assumingMemoryBound(to: UInt8.self)
   }
 }

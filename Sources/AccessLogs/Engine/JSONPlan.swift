@@ -18,7 +18,7 @@ final class JSONPlan {
   let index: Int
   let keys: [Key]
   let fields: [FormatField]
-  let roles: Set<FieldRole>
+  let roles: RoleSet
   private let times: UnsafeMutablePointer<TimeReader>
   private let timeCount: Int
   /// Unescaped values of the line at hand.
@@ -79,7 +79,7 @@ final class JSONPlan {
     self.times = .allocate(capacity: max(1, times.count))
     self.times.initialize(from: times, count: times.count)
     fields = all
-    roles = Set(all.map(\.role))
+    roles = RoleSet(all.map(\.role))
     keysNeeded = min(2, all.count)
     needsProxyLine = plan.name == "istio-json"
     table = .allocate(capacity: 1)
@@ -107,8 +107,8 @@ final class JSONPlan {
     }
   }
 
-  func runs(of wanted: Set<FieldRole>) -> [lanes_run] {
-    wanted.intersection(roles).map(\.rawValue).sorted().map { lanes_run(first: $0, last: $0) }
+  func runs(of wanted: RoleSet) -> [lanes_run] {
+    wanted.intersection(roles).map { lanes_run(first: $0.rawValue, last: $0.rawValue) }
   }
 
   func setReference(_ ms: Int64) {

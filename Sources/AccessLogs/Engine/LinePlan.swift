@@ -69,7 +69,7 @@ final class RowLayout {
   var stored = 0
 
   init(
-    plan: FormatPlan, index: Int, roles: Set<FieldRole>, destinationRuns: [lanes_run],
+    plan: FormatPlan, index: Int, roles: RoleSet, destinationRuns: [lanes_run],
     outcomeRuns: [lanes_run], fields: [FormatField]
   ) {
     name = plan.name

@@ -46,14 +46,14 @@ extension RowBuilder {
     let local = fields.number(.upstreamLocalPort)
     row.localPort = local > 0 && local <= 65535 ? UInt16(local) : 0
     row.source = sourceID(fields, lane: lane, layout, batch) {
-      NginxFacts.source(fields[.client], fields, self, isHTTP: isHTTP)
+      _ in NginxFacts.source(fields[.client], fields, self, isHTTP: isHTTP)
     }
     guard row.source >= 0 else { return .notUnderstood }
 
     row.destination = destinationID(fields, lane: lane, layout, batch) {
-      NginxFacts.destination(fields, isHTTP ? NginxRequest(fields) : NginxRequest(), isHTTP: isHTTP, layout)
+      NginxFacts.destination(fields, isHTTP ? NginxRequest(fields) : NginxRequest(), isHTTP: isHTTP, layout, &$0, &$1)
+      return true
     }
-    guard row.destination >= 0 else { return .notUnderstood }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
     // A session without a name and without a byte either way is somebody who tried the port.
@@ -124,9 +124,7 @@ struct NginxRequest {
 }
 
 enum NginxFacts {
-  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder, isHTTP: Bool) -> (
-    Source, Warnings
-  )? {
+  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder, isHTTP: Bool) -> Source? {
     var source = Source(log: builder.log, proxy: isHTTP ? .nginxHTTP : .nginxStream, shape: .server)
     if !client.isMissing {
       // nginx prints `unix:` for clients on a local socket.
@@ -141,15 +139,15 @@ enum NginxFacts {
     source.namespace = builder.namespace
     source.pod = builder.pod ?? fields.text(.hostname)
     source.container = builder.container
-    return (source, [])
+    return source
   }
 
-  static func destination(_ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, _ layout: RowLayout)
-    -> (Destination, Warnings)?
-  {
-    var warnings: Warnings = []
-    var destination = Destination(traffic: isHTTP ? .http : .tcp, logsUpstream: layout.logsUpstream)
-    if isHTTP, request.method.equals("CONNECT") { destination.traffic = .tcp }
+  static func destination(
+    _ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, _ layout: RowLayout,
+    _ destination: inout Destination, _ warnings: inout Warnings
+  ) {
+    destination.traffic = isHTTP && !request.method.equals("CONNECT") ? .http : .tcp
+    destination.logsUpstream = layout.logsUpstream
     if let upstream = lastOfList(fields[.upstreamHost]) {
       if let endpoint = Addresses.endpoint(upstream) {
         destination.upstream = endpoint
@@ -157,27 +155,35 @@ enum NginxFacts {
         destination.upstreamName = EnvoyFacts.bounded(upstream.string)
       }
     }
-    if let sni = fields.lowercasedText(.serverName) {
-      destination.sni = EnvoyFacts.bounded(sni)
-      if !HostName.isPlausible(sni) { warnings.insert(.sniInvalid) }
+    let serverName = ServerName(fields)
+    if let serverName {
+      destination.sni = serverName.text
+      if !serverName.isPlausible { warnings.insert(.sniInvalid) }
     }
     var authority: HostName?
     if !request.origin.isMissing {
-      let text = request.origin.string
-      let scheme = text.range(ofASCII: "://")
-      var name = HostName(authority: scheme.map { String(text[$0.upperBound...]) } ?? text)
-      if name.port == nil, let scheme { name.port = text[..<scheme.lowerBound].lowercased() == "https" ? 443 : 80 }
-      authority = name
-    } else if let host = fields.text(.authority) {
-      authority = HostName(authority: host)
+      authority = host(ofOrigin: request.origin)
+    } else {
+      authority = HostName(fields, .authority)
     }
-    destination.authority = authority.map { EnvoyFacts.bounded($0.name) }
+    if let authority { destination.authority = EnvoyFacts.bounded(authority.name) }
     let own = fields.number(.downstreamLocalPort)
     destination.port = destination.upstream?.port ?? authority?.port ?? 0
     if destination.port == 0, own > 0, own <= 65535, isHTTP { destination.port = UInt16(own) }
-    HostName.choose(for: &destination, authority: authority, cluster: nil, address: destination.upstream?.ip, &warnings)
+    HostName.choose(
+      for: &destination, authority: authority, serverName: serverName, cluster: nil,
+      address: destination.upstream?.ip, &warnings)
     if !request.origin.isMissing, destination.hostOrigin == .authority { destination.hostOrigin = .target }
-    return (destination, warnings)
+  }
+
+  /// The host of an absolute target, with the port that its scheme stands for when it names none.
+  private static func host(ofOrigin origin: Slice) -> HostName {
+    let scheme = origin.firstRange(of: "://")
+    var host = HostName(authority: origin.dropFirst(scheme?.upperBound ?? 0), .raw)
+    if host.port == nil, let scheme {
+      host.port = origin.prefix(scheme.lowerBound).string.asciiLowercased == "https" ? 443 : 80
+    }
+    return host
   }
 
   /// nginx joins attempts with `, ` and groups with ` : `; the last attempt is the one that answered.

@@ -73,11 +73,11 @@ final class RowBuilder {
     hasPath = .allocate(capacity: LineParser.group)
     hasPath.initialize(repeating: false, count: LineParser.group)
     sources = Self.boxed(LaneDictionary(Interner(capacity: 1 << 10), slices, secrets))
-    destinations = Self.boxed(LaneDictionary(Interner(capacity: 1 << 14), slices, secrets))
+    destinations = Self.boxed(LaneDictionary(Interner(capacity: 1 << 12), slices, secrets))
     outcomes = Self.boxed(LaneDictionary(Interner(capacity: 1 << 10), slices, secrets))
     templates = Self.boxed(
       LaneDictionary(
-        Interner(capacity: 1 << 14, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20), slices, secrets))
+        Interner(capacity: 1 << 12, maxCount: RowBuilder.maxTemplates, maxArena: 16 << 20), slices, secrets))
   }
 
   private static func boxed<Value: ~Copyable>(_ value: consuming Value) -> UnsafeMutablePointer<Value> {
@@ -145,12 +145,13 @@ final class RowBuilder {
   /// The id of a line's source; `make` is asked when it is new, and may refuse.
   @inline(__always)
   func sourceID(
-    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ batch: FlowBatch, make: () -> (Source, Warnings)?
+    _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ batch: FlowBatch, make: (inout Warnings) -> Source?
   ) -> Int32 {
     let known = sources.pointee.ids[lane]
     if known >= 0 { return known }
     return newID(sources, fields, lane, layout.sourceRuns) { isFull in
-      guard let (source, warnings) = make() else { return false }
+      var warnings: Warnings = []
+      guard let source = make(&warnings) else { return false }
       if isFull { state.pointee.wantsRestart = true }
       batch.newSources.append(source)
       sourceWarnings.pointee.append(warnings)
@@ -161,14 +162,20 @@ final class RowBuilder {
   @inline(__always)
   func destinationID(
     _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ batch: FlowBatch,
-    make: () -> (Destination, Warnings)?
+    make: (inout Destination, inout Warnings) -> Bool
   ) -> Int32 {
     let known = destinations.pointee.ids[lane]
     if known >= 0 { return known }
     return newID(destinations, fields, lane, layout.destinationRuns) { isFull in
-      guard let (destination, warnings) = make() else { return false }
+      var warnings: Warnings = []
+      // In place: to move it would copy it, with a reference counted for each of its texts.
+      batch.newDestinations.append(Destination())
+      let isMade = batch.newDestinations.withUnsafeMutableBufferPointer { make(&$0[$0.count - 1], &warnings) }
+      guard isMade else {
+        batch.newDestinations.removeLast()
+        return false
+      }
       if isFull { state.pointee.wantsRestart = true }
-      batch.newDestinations.append(destination)
       destinationWarnings.pointee.append(warnings)
       return true
     }

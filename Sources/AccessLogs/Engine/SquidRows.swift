@@ -36,13 +36,16 @@ extension RowBuilder {
     row.sourcePort = clientPort > 0 && clientPort <= 65535 ? UInt16(clientPort) : 0
     let localPort = fields.number(.upstreamLocalPort)
     row.localPort = localPort > 0 && localPort <= 65535 ? UInt16(localPort) : 0
-    row.source = sourceID(fields, lane: lane, layout, batch) { SquidFacts.source(fields[.client], fields, self) }
+    row.source = sourceID(fields, lane: lane, layout, batch) { _ in
+      SquidFacts.source(fields[.client], fields, self)
+    }
     guard row.source >= 0 else { return .notUnderstood }
 
     row.destination = destinationID(fields, lane: lane, layout, batch) {
       // The columns behind the cut are unknown, not empty.
       SquidFacts.destination(
-        SquidTarget(fields), fields, logsUpstream: layout.logsUpstream && !lineWarnings.contains(.truncated))
+        SquidTarget(fields), fields, logsUpstream: layout.logsUpstream && !lineWarnings.contains(.truncated), &$0, &$1)
+      return true
     }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
@@ -125,7 +128,7 @@ struct SquidTarget {
 }
 
 enum SquidFacts {
-  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder) -> (Source, Warnings)? {
+  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder) -> Source? {
     var source = Source(log: builder.log, proxy: .squid, shape: .server)
     if !client.isMissing {
       // `%>a` can be a resolved name (`%>A`, log_fqdn); a name is kept, white space means a shifted column.
@@ -139,14 +142,15 @@ enum SquidFacts {
     source.namespace = builder.namespace
     source.pod = builder.pod
     source.container = builder.container
-    return (source, [])
+    return source
   }
 
-  static func destination(_ target: SquidTarget, _ fields: borrowing Fields, logsUpstream: Bool)
-    -> (Destination, Warnings)?
-  {
-    var warnings: Warnings = []
-    var destination = Destination(traffic: target.isConnect ? .tcp : .http, logsUpstream: logsUpstream)
+  static func destination(
+    _ target: SquidTarget, _ fields: borrowing Fields, logsUpstream: Bool,
+    _ destination: inout Destination, _ warnings: inout Warnings
+  ) {
+    destination.traffic = target.isConnect ? .tcp : .http
+    destination.logsUpstream = logsUpstream
     let peer = fields[.upstreamHostIP].isEmpty ? fields[.upstreamHost] : fields[.upstreamHostIP]
     if !peer.isMissing {
       if let ip = Addresses.canonical(peer) {
@@ -161,35 +165,53 @@ enum SquidFacts {
     }
     var authority: HostName?
     if !target.origin.isMissing {
-      var text = Unescape.string(target.origin, fields.escaping(of: .url))
-      var defaultPort: UInt16?
-      if let scheme = text.range(ofASCII: "://") {
-        switch String(text[..<scheme.lowerBound]).asciiLowercased {
-        case "http": defaultPort = 80
-        case "https": defaultPort = 443
-        case "ftp": defaultPort = 21
-        default: defaultPort = nil
-        }
-        text = String(text[scheme.upperBound...])
-      }
-      let name = HostName(authority: text)
+      let (name, defaultPort) = host(ofOrigin: target.origin, fields.escaping(of: .url))
       authority = name
       destination.port = name.port ?? defaultPort ?? 0
-    } else if let host = fields.text(.authority) {
-      authority = HostName(authority: host)
+    } else {
+      authority = HostName(fields, .authority)
     }
     let targetPort = fields.number(.targetPort)
     if destination.port == 0, targetPort > 0, targetPort <= 65535 { destination.port = UInt16(targetPort) }
     if destination.port == 0, let port = destination.upstream?.port { destination.port = port }
-    destination.authority = authority.map { EnvoyFacts.bounded($0.name) }
-    if let sni = fields.lowercasedText(.serverName) {
-      destination.sni = EnvoyFacts.bounded(sni)
-      if !HostName.isPlausible(sni) { warnings.insert(.sniInvalid) }
+    if let authority { destination.authority = EnvoyFacts.bounded(authority.name) }
+    let serverName = ServerName(fields)
+    if let serverName {
+      destination.sni = serverName.text
+      if !serverName.isPlausible { warnings.insert(.sniInvalid) }
     }
     HostName.choose(
-      for: &destination, authority: authority, cluster: nil, address: destination.upstream?.ip, &warnings)
+      for: &destination, authority: authority, serverName: serverName, cluster: nil,
+      address: destination.upstream?.ip, &warnings)
     if destination.hostOrigin == .authority { destination.hostOrigin = .target }
-    return (destination, warnings)
+  }
+
+  /// The host of a target, and the port that its scheme stands for.
+  static func host(ofOrigin origin: Slice, _ escaping: FormatField.Escaping)
+    -> (host: HostName, defaultPort: UInt16?)
+  {
+    if origin.hasPrefix("http://"), let host = HostName(plain: origin.dropFirst(7)) { return (host, 80) }
+    // `host:port`, as of a CONNECT.
+    if let host = HostName(plain: origin) { return (host, nil) }
+    return hostSlowly(ofOrigin: origin, escaping)
+  }
+
+  /// By taking it apart: the slow twin.
+  static func hostSlowly(ofOrigin origin: Slice, _ escaping: FormatField.Escaping)
+    -> (host: HostName, defaultPort: UInt16?)
+  {
+    var text = Unescape.string(origin, escaping)
+    var defaultPort: UInt16?
+    if let scheme = text.range(ofASCII: "://") {
+      switch String(text[..<scheme.lowerBound]).asciiLowercased {
+      case "http": defaultPort = 80
+      case "https": defaultPort = 443
+      case "ftp": defaultPort = 21
+      default: defaultPort = nil
+      }
+      text = String(text[scheme.upperBound...])
+    }
+    return (HostName(slowly: text), defaultPort)
   }
 
   static func outcome(_ target: SquidTarget, _ fields: borrowing Fields, _ warnings: Warnings) -> Outcome {

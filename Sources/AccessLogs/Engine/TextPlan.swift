@@ -80,7 +80,7 @@ final class TextPlan {
   /// Slots from first to last whose columns stand side by side and belong to one dictionary key.
   let destinationRuns: [lanes_run]
   let outcomeRuns: [lanes_run]
-  let roles: Set<FieldRole>
+  let roles: RoleSet
   /// A set role can cut its value (`:N`).
   let hasMaxLength: Bool
 
@@ -112,7 +112,7 @@ final class TextPlan {
     moments = .allocate(capacity: max(1, fields.count))
     moments.initialize(repeating: lanes_moment(), count: max(1, fields.count))
     var timeCount = 0
-    var seen: Set<FieldRole> = []
+    var seen: RoleSet = []
     for (i, field) in fields.enumerated() {
       let literal = literals[i]
       let before = i == 0 ? prefix.last : literals[i - 1].last
@@ -240,24 +240,27 @@ final class TextPlan {
     return all
   }
 
-  static let destinationRoles: Set<FieldRole> = [
+  static let destinationRoles: RoleSet = [
     .authority, .upstreamHost, .upstreamCluster, .serverName, .routeName, .downstreamLocal, .upstreamHostIP,
     .upstreamHostPort, .downstreamLocalIP, .downstreamLocalPort, .targetPort, .scheme,
   ]
-  static let outcomeRoles: Set<FieldRole> = [
+  static let outcomeRoles: RoleSet = [
     .protocol, .method, .status, .responseFlags, .responseDetails, .terminationDetails, .transportFailure, .squidTag,
     .squidHierarchy, .squidError, .accessLogType,
   ]
 
   /// Neighbouring columns of one key are hashed and compared as one stretch of the line: the literals between them are the
   /// same in every line of the plan.
-  private static func runs(of wanted: Set<FieldRole>, in fields: [FormatField]) -> [lanes_run] {
+  private static func runs(of wanted: RoleSet, in fields: [FormatField]) -> [lanes_run] {
     var runs: [lanes_run] = []
     var open = false
-    var seen: Set<FieldRole> = []
+    var seen = RoleSet()
+    var repeated = RoleSet()
     for field in fields {
       // A role that occurs twice cannot anchor a run: its slot may hold either value.
-      let isRepeat = !seen.insert(field.role).inserted && field.role != .ignored
+      let isSecond = !seen.insert(field.role)
+      if isSecond { repeated.insert(field.role) }
+      let isRepeat = isSecond && field.role != .ignored
       if wanted.contains(field.role), !isRepeat {
         if open {
           runs[runs.count - 1].last = field.role.rawValue
@@ -269,10 +272,9 @@ final class TextPlan {
         open = false
       }
     }
-    let repeated = Set(fields.map(\.role).filter { role in fields.count { $0.role == role } > 1 })
     if !repeated.isDisjoint(with: wanted) {
       // Rare: fall back to one slice per role.
-      return wanted.intersection(fields.map(\.role)).map(\.rawValue).sorted().map { lanes_run(first: $0, last: $0) }
+      return wanted.intersection(seen).map { lanes_run(first: $0.rawValue, last: $0.rawValue) }
     }
     return runs
   }
