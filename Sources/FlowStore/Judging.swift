@@ -162,20 +162,9 @@ extension FlowStore {
       try beforeWrite?("source class")
       try updateSource.run(Value(entry.class), Value(entry.name), .integer(entry.source))
     }
-    known.removeAll(keepingCapacity: true)
-    let destinations = try db.statement("select id, class from destination where class is not null order by id")
-    while try destinations.step() { known[destinations.int(0)] = (destinations.int(1), nil) }
-    let updateDestination = try db.statement("update destination set class = ?1 where id = ?2")
-    for entry in judgement.destinationClasses {
-      precondition(entry.class >= 0 && entry.class < 1 << 20, "a destination class has 20 bits")
-      if let before = known[entry.destination] {
-        if before.class == Int64(entry.class) { continue }
-        isReclassified = true
-      }
-      try beforeWrite?("destination class")
-      try updateDestination.run(Value(entry.class), .integer(entry.destination))
-    }
-    return isReclassified
+    try beforeWrite?("destination class")
+    let isOtherDestination = try DestinationClasses(judgement.destinationClasses).write(on: db)
+    return isReclassified || isOtherDestination
   }
 
   static func applyVerdicts(

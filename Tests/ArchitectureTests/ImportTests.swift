@@ -12,7 +12,7 @@ import Testing
     "AccessLogs": ["CLanes", "Flows", "Glibc"],
     "EgressPolicy": ["Flows", "Yams"],
     "Journeys": ["Flows"],
-    "FlowStore": ["Flows", "CMalloc", "GRDB", "GRDBSQLite", "Dispatch", "Glibc"],
+    "FlowStore": ["Flows", "CMalloc", "GRDB", "GRDBSQLite", "Dispatch", "Glibc", "Synchronization"],
     // Floor 3: these two never meet.
     "Ingestion": [
       "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CZlib", "Yams",

@@ -202,13 +202,23 @@ enum EnvoyEnding {
   /// Why a connection failed, from the causes in the details' braces or the transport failure:
   /// `{remote_connection_failure|delayed_connect_error:_Connection_refused}`, `TLS_error:|268435703:SSL_routines:...`.
   static func connectionReason(_ outcome: Outcome, otherwise: String = "connection-failure") -> String {
-    let text = (outcome.details ?? "") + " " + (outcome.failure ?? "") + " " + (outcome.termination ?? "")
-    for (word, reason) in causes where text.contains(word) { return reason }
-    return otherwise
+    var text = (outcome.details ?? "") + " " + (outcome.failure ?? "") + " " + (outcome.termination ?? "")
+    return text.withUTF8 { text in
+      causes.first { isFound($0.word, in: text) }?.reason
+    } ?? otherwise
+  }
+
+  /// By bytes, as the words are ASCII: to look for characters takes ten times as long.
+  private static func isFound(_ word: StaticString, in text: UnsafeBufferPointer<UInt8>) -> Bool {
+    word.withUTF8Buffer { word in
+      (0..<max(text.count - word.count + 1, 0)).contains { place in
+        text[place] == word[0] && text[place..<place + word.count].elementsEqual(word)
+      }
+    }
   }
 
   /// The number behind `connect_error:` is the system's errno (Linux).
-  private static let causes: [(word: String, reason: String)] = [
+  private static let causes: [(word: StaticString, reason: String)] = [
     ("TLS_error", "tls"), ("CERTIFICATE_VERIFY_FAILED", "tls"), ("SSL_routines", "tls"), ("OPENSSL_internal", "tls"),
     ("onnection_refused", "connection-refused"), ("onnection refused", "connection-refused"),
     ("connect_error:_111", "connection-refused"), ("connect_error: 111", "connection-refused"),

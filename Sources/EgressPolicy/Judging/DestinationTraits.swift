@@ -112,11 +112,14 @@ final class DestinationClassifier {
     var exceptions: EntrySet
   }
 
-  init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int]) {
+  /// - Parameter count: of destinations to come; each may have an address of its own.
+  init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int], count: Int = 0) {
     self.index = index
     self.topology = topology
     self.addresses = addresses
     self.strangers = strangers
+    upstreams.reserveCapacity(count)
+    dialled.reserveCapacity(count)
   }
 
   /// The number of the destination's class.

@@ -75,7 +75,8 @@ public struct Judge: Sendable {
         index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs)
       strangers = Strangers(judge.destinations, index: index, topology: topology)
       classifier = DestinationClassifier(
-        index: index, topology: topology, addresses: addresses, strangers: strangers.numbers)
+        index: index, topology: topology, addresses: addresses, strangers: strangers.numbers,
+        count: judge.destinations.count)
     }
 
     func rules(at ms: Int64) -> RouteRules {
