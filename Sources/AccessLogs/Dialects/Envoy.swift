@@ -236,7 +236,7 @@ struct EnvoyCompiler {
 
   /// `X?Y`: header `X`, or `Y` where that is missing.
   private func setHeader(_ field: inout FormatField, _ argument: String, isRequest: Bool) {
-    let names = argument.split(separator: "?", maxSplits: 1).map { $0.lowercased() }
+    let names = argument.utf8.split(separator: UInt8(ascii: "?"), maxSplits: 1).map { Substring($0).lowercased() }
     for name in names {
       guard let known = isRequest ? Self.requestHeaders[name] : Self.responseHeaders[name] else { continue }
       field.role = known.role

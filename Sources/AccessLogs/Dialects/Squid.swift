@@ -156,13 +156,17 @@ private struct SquidCompiler {
     }
     var table = SquidCode.http
     var prefix = ""
-    for (name, codes) in SquidCode.prefixed where rest.starts(with: "\(name)::".utf8) {
+    for (name, codes) in SquidCode.prefixed
+    where rest.starts(with: name.utf8) && rest.dropFirst(name.utf8.count).starts(with: "::".utf8) {
       prefix = "\(name)::"
       table = codes
     }
     let tail = rest.dropFirst(prefix.utf8.count)
     var best = ""
-    for name in table.keys where name.utf8.count > best.utf8.count && tail.starts(with: name.utf8) { best = name }
+    for name in table.keys
+    where name.utf8.first == tail.first && name.utf8.count > best.utf8.count && tail.starts(with: name.utf8) {
+      best = name
+    }
     if let code = table[best] {
       index += prefix.utf8.count + best.utf8.count
       return (prefix == "http::" ? best : prefix + best, code)
