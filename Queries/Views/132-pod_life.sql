@@ -11,7 +11,7 @@ select
   nullif(
     min(
       coalesce(p.ended_ms, 9223372036854775807),
-      -- Written as the index has it: there may be a look every hour, and thousands of pods.
+      -- Written as the index has it, without an affinity: there may be a look every hour, and thousands of pods.
       coalesce(
         (
           select min(m.at_ms)
@@ -28,7 +28,7 @@ select
           select min(m.at_ms)
           from topology_moment m
           where m.kind = 'pod'
-            and coalesce(m.namespace, '') = p.namespace
+            and coalesce(m.namespace, '') = +p.namespace
             and (m.namespace is null) = 0
             and m.at_ms > p.seen_ms
         ),

@@ -35,9 +35,9 @@ line as materialized (
 ),
 read as materialized (
   select a.namespace, a.name
-  from lived p
-  join address a on a.namespace = p.namespace and a.name = p.name
-  join line l on l.address = a.address
+  from line l
+  cross join address a on a.address = l.address
+  cross join lived p on p.namespace = a.namespace and p.name = a.name
   where l.last_ms >= p.first_ms - 60000
     and l.first_ms - 60000 <= p.until_ms
   union
@@ -64,5 +64,5 @@ select
     from (select address from address a where a.namespace = p.namespace and a.name = p.name order by address)
   ) as addresses
 from lived p
-left join read r on r.namespace = p.namespace and r.name = p.name
-where r.name is null;
+-- A set is looked up in; to join with it, it would be gone through for each pod.
+where p.namespace || '/' || p.name not in (select namespace || '/' || name from read where namespace is not null and name is not null);

@@ -45,16 +45,16 @@ written as materialized (
     o.address,
     coalesce(s.namespace, w.namespace) as namespace,
     coalesce(s.pod, w.pod) as pod,
-    w.id as log,
+    s.log,
     min(case when w.tallied > 0 then w.first_ms else coalesce(s.first_end_ms, w.first_ms) end) as first_ms,
     max(case when w.tallied > 0 then w.last_ms else coalesce(s.last_end_ms, w.last_ms) end) as last_ms
   from source s
-  join writer w on w.id = s.log
-  left join own o on o.log = s.log
-    and o.address = case
+  cross join writer w on w.id = s.log
+  left join own o on o.address = case
       when s.shape <> 'not-sent' or s.proxy_ip is not null then s.proxy_ip
       when s.client_forwarded = 0 then s.client_ip
     end
+    and o.log = s.log
   where s.proxy = 'envoy'
     and s.shape not in ('gateway', 'gateway-to-loopback', 'waypoint')
     and s.received_as is null
@@ -72,18 +72,23 @@ address as materialized (
   where o.kind = 'pod'
     and o.host_network = 0
 ),
+-- Joined in the order that finds each by a key.
+holder as materialized (
+  select a.address, p.namespace, p.name, p.proxy, p.first_ms, p.until_ms, p.alive_first_ms, p.alive_last_ms
+  from address a
+  cross join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
+),
 line_of_pod as materialized (
-  select p.namespace, p.name, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
-  from life p
-  join address a on a.namespace = p.namespace and a.name = p.name and a.proxy = p.proxy
-  join written w on w.address = a.address
-  where p.proxy = 'sidecar'
-    and w.last_ms >= p.first_ms - 60000
-    and w.first_ms - 60000 <= p.until_ms
+  select h.namespace, h.name, h.alive_first_ms, h.alive_last_ms, w.log, w.first_ms, w.last_ms
+  from written w
+  cross join holder h on h.address = w.address
+  where h.proxy = 'sidecar'
+    and w.last_ms >= h.first_ms - 60000
+    and w.first_ms - 60000 <= h.until_ms
   union all
   select p.namespace, p.name, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
-  from life p
-  join written w on w.namespace = p.namespace and w.pod = p.name
+  from written w
+  cross join life p on p.namespace = w.namespace and p.name = w.pod
   where p.proxy = 'sidecar'
 ),
 -- With a single max or min, SQLite takes the other columns from its row.
@@ -102,6 +107,13 @@ end_of_address as materialized (
   from written
   where address is not null
   group by address
+),
+end_of_name as materialized (
+  select namespace, pod, max(last_ms) as last_ms
+  from written
+  where namespace is not null
+    and pod is not null
+  group by namespace, pod
 ),
 beginning_of_address as materialized (
   select address, log, min(first_ms) as first_ms
@@ -152,11 +164,10 @@ silent as materialized (
     -- Another pod has had the address since: it is named by its own lines, or as one of which nothing was read.
     and not exists (
       select 1
-      from address a
-      join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
-      where a.address = o.address
-        and p.first_ms - 60000 > o.last_ms
-        and p.first_ms - 60000 <= c.last_ms
+      from holder h
+      where h.address = o.address
+        and h.first_ms - 60000 > o.last_ms
+        and h.first_ms - 60000 <= c.last_ms
     )
   union all
   select 'before', 'client', null, null, o.address, o.log, c.log, c.first_ms, o.first_ms
@@ -165,23 +176,29 @@ silent as materialized (
   where c.first_ms < o.first_ms - 900000
     and not exists (
       select 1
-      from address a
-      join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
-      where a.address = o.address
-        and p.until_ms + 60000 < o.first_ms
-        and p.until_ms + 60000 >= c.first_ms
+      from holder h
+      where h.address = o.address
+        and h.until_ms < o.first_ms - 60000
+        and h.until_ms >= c.first_ms - 60000
     )
   union all
   select 'after', 'cut-line', w.namespace, w.pod, null, w.id, null, w.last_ms, null
   from writer w
   where w.pending > 0
+    -- What is later than its last line stands in another log.
     and not exists (
       select 1
-      from written own
-      join written other on (other.address = own.address or (other.namespace = own.namespace and other.pod = own.pod))
-      where own.log = w.id
-        and other.log <> w.id
-        and other.last_ms > w.last_ms
+      from written o
+      join end_of_address e on e.address = o.address
+      where o.log = w.id
+        and e.last_ms > w.last_ms
+    )
+    and not exists (
+      select 1
+      from written o
+      join end_of_name e on e.namespace = o.namespace and e.pod = o.pod
+      where o.log = w.id
+        and e.last_ms > w.last_ms
     )
   union all
   select 'after', 'cut-log', l.namespace, l.pod, null, w.id, null, max(w.last_ms), l.first_ms
@@ -191,12 +208,21 @@ silent as materialized (
     -- A rotated copy holds it, or another log of the same sidecar does.
     and not exists (
       select 1
-      from written own
-      join written other on (other.address = own.address or (other.namespace = own.namespace and other.pod = own.pod))
-      where own.log = w.id
-        and other.log not in (w.id, l.id)
-        and other.last_ms > w.last_ms
-        and other.first_ms <= coalesce(l.first_ms, other.first_ms)
+      from written o
+      cross join written r on r.address = o.address
+      where o.log = w.id
+        and r.log not in (w.id, l.id)
+        and r.last_ms > w.last_ms
+        and r.first_ms <= coalesce(l.first_ms, r.first_ms)
+    )
+    and not exists (
+      select 1
+      from written o
+      cross join written r on r.namespace = o.namespace and r.pod = o.pod
+      where o.log = w.id
+        and r.log not in (w.id, l.id)
+        and r.last_ms > w.last_ms
+        and r.first_ms <= coalesce(l.first_ms, r.first_ms)
     )
   group by l.id
   having l.first_ms is null or l.first_ms > max(w.last_ms) + 900000
@@ -218,11 +244,7 @@ left join (
   from written w
   group by w.address, w.log
 ) w on w.address = s.address and w.log = s.log
-left join life p on s.address is not null and p.proxy = 'sidecar'
-  and exists (
-    select 1
-    from address a
-    where a.namespace = p.namespace and a.name = p.name and a.proxy = p.proxy and a.address = s.address
-  )
+left join holder p on p.address = s.address
+  and p.proxy = 'sidecar'
   and p.first_ms - 60000 <= case when s.side = 'after' then s.until_ms else s.from_ms end
   and p.until_ms >= case when s.side = 'after' then s.from_ms else s.until_ms end;
