@@ -7,7 +7,7 @@ internal import GRDBSQLite
 /// Keeps, per parser, the row id of each local dictionary id, and the statements; nothing else grows with what was read.
 final class BatchWriter {
   /// Row ids by local id.
-  private struct IdMaps {
+  struct IdMaps {
     var sources: [Int64] = []
     var destinations: [Int64] = []
     var outcomes: [Int64] = []
@@ -26,18 +26,15 @@ final class BatchWriter {
   private var keptRejectedTotal = 0
   private(set) var isJudged = false
   /// Flows that get no row, since the last commit.
-  private let tally = TallyWriter()
+  let tally = TallyWriter()
   /// By row id: a flow to it that is no exception has a row.
-  private var isMet: [Bool]?
+  var isMet: [Bool]?
   var destinations = FirstDestinations()
 
-  private struct Statements {
+  struct Statements {
     let sources, destinations, outcomes, pathTemplates: DictionaryTable
     let rows, lastRow, mark, count, rejected, minute, openMinute, print, met: Statement
   }
-
-  /// Lines of a batch that may be known by four bytes each; the flows of others get rows.
-  private static let mostPrints: Int64 = 1 << 20
 
   init(_ db: Database) throws(StoreError) {
     content = .allocate(capacity: 1)
@@ -220,7 +217,8 @@ final class BatchWriter {
     try add(
       batch.newDestinations, from: batch.firstNewDestination, to: &ids.destinations, statements.destinations
     ) { $0.storedValues }
-    destinations.add(batch.newDestinations, ids.destinations)
+    // A sieve has them itself.
+    if sieve == nil { destinations.add(batch.newDestinations, ids.destinations) } else { destinations.forget() }
     try add(batch.newOutcomes, from: batch.firstNewOutcome, to: &ids.outcomes, statements.outcomes) {
       $0.storedValues
     }
@@ -230,88 +228,21 @@ final class BatchWriter {
     ) { [.text($0)] }
     if needsJudgement { try setJudged(false, on: db) }
     guard let sieve else { return }
-    func named<Entry>(_ entries: [Entry], _ map: [Int64]) -> [(id: Int64, Entry)] {
-      Array(zip(map.suffix(entries.count), entries))
+    guard !(batch.newSources.isEmpty && batch.newDestinations.isEmpty && batch.newOutcomes.isEmpty) else { return }
+    var sources: [(id: Int64, source: Source)] = []
+    for (id, source) in zip(ids.sources.suffix(batch.newSources.count), batch.newSources) {
+      sources.append((id, source.of(log: log)))
     }
-    if !(batch.newSources.isEmpty && batch.newDestinations.isEmpty && batch.newOutcomes.isEmpty) {
-      sieve.learn(
-        sources: named(batch.newSources, ids.sources).map { ($0.0, $0.1.of(log: log)) },
-        destinations: named(batch.newDestinations, ids.destinations), outcomes: named(batch.newOutcomes, ids.outcomes),
-        of: record)
+    var destinations: [(id: Int64, destination: Destination)] = []
+    destinations.reserveCapacity(batch.newDestinations.count)
+    for (id, destination) in zip(ids.destinations.suffix(batch.newDestinations.count), batch.newDestinations) {
+      destinations.append((id, destination))
     }
-  }
-
-  /// Hands the flows that need no row to the tally, and moves the others to the front.
-  /// - Returns: how many others there are.
-  private func sift(
-    _ batch: FlowBatch, log: Int64, _ ids: IdMaps, _ sieve: any FlowSieve, _ statements: Statements, on db: Database,
-    _ beforeWrite: ((String) throws(StoreError) -> Void)?
-  ) throws(StoreError) -> Int {
-    let rows = batch.rows
-    if tally.room < batch.count { try tally.close(db, beforeWrite) }
-    var isMet = if let known = self.isMet { known } else { try metDestinations(db) }
-    // Given back as it is after a failure: then it is read anew.
-    self.isMet = nil
-    let firstLine = rows[0].line
-    var prints = [UInt32](
-      repeating: 0,
-      count: Int(clamping: min(max(rows[batch.count - 1].line - firstLine, 0), BatchWriter.mostPrints)) + 1)
-    var (kept, tallied) = (0, Int64(0))
-    for index in 0..<batch.count {
-      let row = rows[index]
-      let destination = ids.destinations[Int(row.destination)]
-      let (source, outcome) = (ids.sources[Int(row.source)], ids.outcomes[Int(row.outcome)])
-      var needsRow = !sieve.isOrdinary(
-        source: source, destination: destination, outcome: outcome, durationMs: row.durationMs)
-      if !needsRow {
-        let place = Int(destination)
-        if place >= isMet.count { isMet += repeatElement(false, count: place + 1 - isMet.count) }
-        let line = row.line - firstLine
-        if !isMet[place] {
-          // The first one is what can be shown of a host, and what tells alert of it.
-          isMet[place] = true
-          needsRow = true
-          entries.pointee.append([.integer(destination)])
-        } else if line < 0 || line >= prints.count {
-          needsRow = true
-        } else {
-          if tally.isBehind(row.startedAtMs) {
-            tally.note(tallied, of: log)
-            tallied = 0
-            try tally.close(db, beforeWrite)
-          }
-          needsRow = !tally.take(row, source: source, destination: destination, outcome: outcome, log: log)
-          if !needsRow {
-            tallied += 1
-            if prints[Int(line)] == 0 { prints[Int(line)] = StoredLine(row).print.littleEndian }
-          }
-        }
-      }
-      if needsRow {
-        if kept != index { rows[kept] = row }
-        kept += 1
-      }
+    var outcomes: [(id: Int64, outcome: Outcome)] = []
+    for (id, outcome) in zip(ids.outcomes.suffix(batch.newOutcomes.count), batch.newOutcomes) {
+      outcomes.append((id, outcome))
     }
-    if !entries.pointee.isEmpty { try EntryTable.Content.run(entries, statements.met) }
-    self.isMet = isMet
-    guard kept < batch.count else { return kept }
-    tally.note(tallied, of: log)
-    try beforeWrite?("line prints")
-    try statements.print.run(
-      .integer(log), .integer(firstLine), .blob(prints.withUnsafeBytes { Array($0) }))
-    return kept
-  }
-
-  private func metDestinations(_ db: Database) throws(StoreError) -> [Bool] {
-    var isMet: [Bool] = []
-    let row = try db.statement("select destination from met_destination order by destination")
-    while try row.step() {
-      let place = Int(clamping: row.int(0))
-      guard place >= 0, place < 1 << 31 else { continue }
-      if place >= isMet.count { isMet += repeatElement(false, count: place + 1 - isMet.count) }
-      isMet[place] = true
-    }
-    return isMet
+    sieve.learn(sources: sources, destinations: destinations, outcomes: outcomes, of: record)
   }
 
   /// One pass over the ids here, so that neither the table's columns nor the tally need checks.

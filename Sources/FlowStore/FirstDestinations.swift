@@ -27,6 +27,9 @@ struct FirstDestinations {
     if all.count <= FirstDestinations.most { entries = all }
   }
 
+  /// Knows nothing from here on: others will be stored that it is not told of.
+  mutating func forget() { entries = nil }
+
   /// All destinations with a row id up to that of the last; they are let go.
   mutating func take() -> [(id: Int64, destination: Destination)] { entries.take() ?? [] }
 }

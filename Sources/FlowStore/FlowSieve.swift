@@ -13,6 +13,18 @@ public protocol FlowSieve: AnyObject {
   /// Whether a flow went the sanctioned way and ended well, in good time, and nothing about it is left open.
   /// - Parameter durationMs: -1 when not logged.
   func isOrdinary(source: Int64, destination: Int64, outcome: Int64, durationMs: Int64) -> Bool
+
+  /// All destinations of the store by row id, once the run has read its last line; empty where the sieve does not know them.
+  var destinations: [(id: Int64, destination: Destination)] { get }
+
+  /// What the logs look like by all flows that were found ordinary, where a judgement is certain to call none of these a bypass;
+  /// nil where it has to be asked about one after the other: `FlowStore.look(atTalliesAfter:)`.
+  func looks(by verdicts: VerdictIndex) -> [Int64: LogLook]?
+}
+
+extension FlowSieve {
+  public var destinations: [(id: Int64, destination: Destination)] { [] }
+  public func looks(by verdicts: VerdictIndex) -> [Int64: LogLook]? { nil }
 }
 
 extension Source {

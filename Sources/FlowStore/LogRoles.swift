@@ -21,6 +21,9 @@ public struct LogLook: Sendable, Equatable {
       roles: known.isEmpty && !all.isEmpty ? [.unknown] : known, hasSuccess: hasSuccess || other.hasSuccess)
   }
 
+  /// Whether merging with another one changes nothing.
+  func shows(_ other: LogLook) -> Bool { (hasSuccess || !other.hasSuccess) && other.roles.allSatisfy(roles.contains) }
+
   /// Rows of log, role, and whether one of these lines tells of a success.
   static func read(_ rows: Statement) throws(StoreError) -> [Int64: LogLook] {
     var looks: [Int64: LogLook] = [:]
@@ -88,6 +91,25 @@ public struct AddedRows: Sendable {
   }
 }
 
+/// Some flows of each log, by their facts.
+public struct FlowSample: Sendable {
+  fileprivate var flows: [(log: Int64, source: Int64, destination: Int64, outcome: Int64, startedAtMs: Int64)] = []
+
+  public init() {}
+
+  public func looks(by verdicts: VerdictIndex) -> [Int64: LogLook] {
+    var looks: [Int64: LogLook] = [:]
+    for flow in flows {
+      let look = verdicts.look(
+        source: flow.source, destination: flow.destination, outcome: flow.outcome, startedAtMs: flow.startedAtMs)
+      let known = looks[flow.log] ?? LogLook()
+      // Mostly a flow shows nothing that another one has not shown.
+      if !known.shows(look) { looks[flow.log] = known.merged(with: look) }
+    }
+    return looks
+  }
+}
+
 extension FlowStore {
   /// Flows whose verdict is looked up to see which roles the logs have: at a microsecond each, no time.
   private static let lookedAt: Int64 = 8_192
@@ -118,9 +140,32 @@ extension FlowStore {
   /// The same of logs with new rows, by these alone.
   public func looksByLog(among rows: AddedRows) throws(StoreError) -> [Int64: LogLook] {
     guard !rows.stretches.isEmpty else { return [:] }
-    let ofEach = max(FlowStore.lookedAtOfEach, FlowStore.lookedAt / Int64(rows.stretches.count))
-    return try look(at: rows.sample(ofEach))
+    return try look(at: FlowStore.sample(rows))
   }
+
+  private static func sample(_ rows: AddedRows) -> [Int64] {
+    rows.sample(max(lookedAtOfEach, lookedAt / Int64(max(rows.stretches.count, 1))))
+  }
+
+  /// The flows that `looksByLog(among:)` looks at, to be looked at by a judgement that is not written yet.
+  public func sample(among rows: AddedRows) throws(StoreError) -> FlowSample {
+    guard !rows.stretches.isEmpty else { return FlowSample() }
+    return try access { db throws(StoreError) in
+      let row = try db.statement(
+        """
+        select s.log, f.source, f.destination, f.outcome, f.started_at_ms
+        from json_each(?) looked_at
+        cross join flow f on f.id = looked_at.value
+        cross join source s on s.id = f.source
+        """)
+      row.bind(.text(FlowStore.list(FlowStore.sample(rows))), at: 1)
+      var sample = FlowSample()
+      while try row.step() { sample.flows.append((row.int(0), row.int(1), row.int(2), row.int(3), row.int(4))) }
+      return sample
+    }
+  }
+
+  private static func list(_ flows: [Int64]) -> String { "[" + flows.map(String.init).joined(separator: ",") + "]" }
 
   private func look(at flows: [Int64]) throws(StoreError) -> [Int64: LogLook] {
     try access { db throws(StoreError) in
@@ -132,7 +177,7 @@ extension FlowStore {
         group by judged_flow.log_id, judged_flow.role
         order by judged_flow.log_id, judged_flow.role
         """)
-      rows.bind(.text("[" + flows.map(String.init).joined(separator: ",") + "]"), at: 1)
+      rows.bind(.text(FlowStore.list(flows)), at: 1)
       return try LogLook.read(rows)
     }
   }

@@ -4,7 +4,8 @@
 /// Who has it calls `removeAll` in the end.
 struct GrowingNumbers<Number: FixedWidthInteger> {
   private var base: UnsafeMutablePointer<Number>?
-  private var count = 0
+  /// Places from here on have no number.
+  private(set) var count = 0
 
   @inline(__always)
   subscript(place: Int) -> Number {

@@ -101,20 +101,6 @@ public final class IngestPipeline {
     }
   }
 
-  /// What the policy says of all that is stored; nil where nothing new is to be said. The last sums are written meanwhile.
-  /// - Parameter isBeside: it is found by a thread of its own, while the caller does something else.
-  private func verdicts(
-    _ store: FlowStore, _ sieve: (any FlowSieve)?, _ policy: Policy?, isBeside: Bool
-  ) throws(StoreError) -> Verdicts? {
-    guard try Rejudge.isNeeded(store: store, policy: policy) else {
-      try store.closeTally()
-      return nil
-    }
-    let facts = try store.facts(knowing: (sieve as? OrdinaryTraffic)?.destinations ?? [])
-    if isBeside { return Verdicts(facts, policy) }
-    return try Verdicts(facts, policy) { () throws(StoreError) in try store.closeTally() }
-  }
-
   /// - Parameter lastTally: the number of the last tally before this run.
   private func judge(
     _ writer: StoreWriter, _ sieve: (any FlowSieve)?, policy: Policy?, lastTally: Int64
@@ -123,42 +109,12 @@ public final class IngestPipeline {
       for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
       return
     }
-    var found: [Int64: LogLook]?
-    var tooDense = 0
-    // Few rows are committed with their verdicts.
-    let isBeside =
-      options.joinsHops && options.keep == .all && writer.addedRows.count >= options.limits.manyRows
-    let verdicts = try verdicts(store, sieve, policy, isBeside: isBeside)
-    if isBeside, let verdicts {
-      tooDense = try JoinHops.run(store: store, beside: verdicts, worthPages: options.limits.manyRows) {
-        judgement throws(StoreError) in
-        try store.apply(judgement)
-        found = try store.looksByLog(among: writer.addedRows)
-      }
-    } else {
-      if let verdicts { try store.apply(verdicts.judgement) }
-      if options.joinsHops { tooDense = try JoinHops.run(store: store, known: verdicts?.takeFacts()) }
-    }
-    if options.joinsHops { try store.refreshOwnLogs() }
-    if tooDense > 0 {
-      summary.problems.append(
-        .warning(path: store.path, "\(tooDense) minutes hold too many flows to join hops; they stay unjoined"))
-    }
-    var looks = if let found { found } else { try store.looksByLog(among: writer.addedRows) }
-    let tallies = try store.look(atTalliesAfter: lastTally)
-    looks.merge(tallies.looks) { $0.merged(with: $1) }
-    if tallies.bypassed > 0 {
-      // Alert has seen none of their rows.
-      try store.noteLateVerdicts()
-      summary.problems.append(
-        .warning(
-          path: store.path,
-          "\(tallies.bypassed) flows turned out to be bypass once all lines were read; they are counted, and have no row"
-        ))
-    }
-    if options.keep != .all { try store.mergeTallies() }
-    nameRoles(looks, writer)
-    try store.noteSigns(looks, among: writer.addedRows)
+    let end = RunEnd(
+      store: store, options: options, policy: policy, sieve: sieve, rows: writer.addedRows, lastTally: lastTally)
+    let found = try end.judge()
+    summary.problems += found.problems
+    nameRoles(found.looks, writer)
+    try store.noteSigns(found.looks, among: writer.addedRows)
     // Logs without new lines have their roles from earlier ones.
     if summary.files.indices.contains(where: { ordinals[$0] != nil && summary.files[$0].role.isEmpty }) {
       nameRoles(try store.looksByLog(), writer)

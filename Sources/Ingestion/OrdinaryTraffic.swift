@@ -21,11 +21,16 @@ final class OrdinaryTraffic: FlowSieve {
   @exclusivity(unchecked) private var sourceNumbers = GrowingNumbers<Int32>()
   /// Twice the number, and 1 more where the traffic is HTTP.
   @exclusivity(unchecked) private var destinationNumbers = GrowingNumbers<Int32>()
-  /// By number of the source, in it by that of the destination: number of the context, `exception`, or `unasked`.
+  /// What sources that have a number in common have in common.
+  private var kinds = SourceKinds()
+  /// By number of the source, in it by that of the destination: four times the number of the context, and in the low bits what
+  /// has passed; `exception`, or `unasked`.
   @exclusivity(unchecked) private var contexts: UnsafeMutablePointer<GrowingNumbers<Int8>>
   @exclusivity(unchecked) private var contextRows = 0
-  /// By number of the context, in it by row id of the outcome: 1 ordinary, 0 not, `unasked`.
+  /// By number of the context, in it by row id of the outcome: what passes with it, 0 where none does, `unasked`.
   private let endings: UnsafeMutablePointer<GrowingNumbers<Int8>>
+  /// What has passed before all was learned anew.
+  private var past: [PassedTraffic] = []
 
   private static let unasked: Int8 = -1
   private static let exception: Int8 = -2
@@ -47,8 +52,7 @@ final class OrdinaryTraffic: FlowSieve {
   }
 
   deinit {
-    forgetNumbers()
-    contexts.deallocate()
+    for one in past + [passed] { one.removeAll() }
     sourcePlaces.removeAll()
     destinationPlaces.removeAll()
     outcomePlaces.removeAll()
@@ -56,10 +60,15 @@ final class OrdinaryTraffic: FlowSieve {
     endings.deallocate()
   }
 
+  private var passed: PassedTraffic {
+    PassedTraffic(
+      logs: kinds.logs, sources: sourceNumbers, destinations: destinationNumbers, contexts: contexts, rows: contextRows)
+  }
+
   private func forgetNumbers() {
-    sourceNumbers.removeAll()
-    destinationNumbers.removeAll()
-    for row in 0..<contextRows { contexts[row].removeAll() }
+    past.append(passed)
+    (sourceNumbers, destinationNumbers, kinds) = (GrowingNumbers(), GrowingNumbers(), SourceKinds())
+    (contexts, contextRows) = (.allocate(capacity: 0), 0)
   }
 
   private static func foresight(_ policy: Policy?, _ facts: StoredFacts) -> Foresight {
@@ -97,7 +106,6 @@ final class OrdinaryTraffic: FlowSieve {
     forgetNumbers()
   }
 
-  /// All that the store holds, by row id, once the run has read its last line.
   var destinations: [(id: Int64, destination: Destination)] {
     // Mostly they come in this order.
     let isSorted = facts.destinations.indices.dropFirst().allSatisfy {
@@ -117,16 +125,28 @@ final class OrdinaryTraffic: FlowSieve {
     if context == OrdinaryTraffic.unasked { context = askContext(row, column >> 1) }
     guard context >= 0 else { return false }
     // In bounds: there is one of each context.
-    var isOrdinary = endings[Int(context)][outcome]
-    if isOrdinary == OrdinaryTraffic.unasked { isOrdinary = askEnding(outcome, Int(context)) }
+    var ending = endings[Int(context >> PassedTraffic.bits)][outcome]
+    if ending == OrdinaryTraffic.unasked { ending = askEnding(outcome, Int(context >> PassedTraffic.bits)) }
     // How long a connection lives says nothing of how slow it was.
-    return isOrdinary == 1 && (durationMs < slowMs || column & 1 == 0)
+    guard ending != 0, durationMs < slowMs || column & 1 == 0 else { return false }
+    if context | ending != context { contexts[row].set(context | ending, at: column >> 1) }
+    return true
+  }
+
+  func looks(by verdicts: VerdictIndex) -> [Int64: LogLook]? {
+    var looks: [Int64: LogLook] = [:]
+    for one in past + [passed] {
+      guard let found = one.looks(by: verdicts) else { return nil }
+      looks.merge(found) { $0.merged(with: $1) }
+    }
+    return looks
   }
 
   @inline(never)
   private func numberSource(_ id: Int) -> Int {
     let fact = facts.sources[Int(sourcePlaces[id])]
-    let number = foresight.number(of: fact.source, declaredRole: fact.declaredRole)
+    let kind = foresight.number(of: fact.source, declaredRole: fact.declaredRole)
+    let number = kinds.number(of: kind, fact.source.log)
     sourceNumbers.set(Int32(number), at: id)
     if number >= contextRows { makeRows(number + 1) }
     return number
@@ -151,8 +171,10 @@ final class OrdinaryTraffic: FlowSieve {
 
   @inline(never)
   private func askContext(_ source: Int, _ destination: Int) -> Int8 {
-    let context = foresight.context(source: source, destination: destination)
-    let number = context.map { Int8(OutcomeContext.allCases.firstIndex(of: $0)!) } ?? OrdinaryTraffic.exception
+    let context = foresight.context(source: kinds.kinds[source], destination: destination)
+    let number =
+      context.map { Int8(OutcomeContext.allCases.firstIndex(of: $0)!) << PassedTraffic.bits }
+      ?? OrdinaryTraffic.exception
     contexts[source].set(number, at: destination)
     return number
   }
@@ -160,8 +182,12 @@ final class OrdinaryTraffic: FlowSieve {
   @inline(never)
   private func askEnding(_ id: Int, _ context: Int) -> Int8 {
     let outcome = facts.outcomes[Int(outcomePlaces[id])].outcome
-    let isOrdinary = Foresight.isOrdinary(outcome, in: OutcomeContext.allCases[context])
-    endings[context].set(isOrdinary ? 1 : 0, at: id)
-    return isOrdinary ? 1 : 0
+    var ending: Int8 = 0
+    if Foresight.isOrdinary(outcome, in: OutcomeContext.allCases[context]) {
+      let isSuccess = Foresight.isSuccess(outcome, in: OutcomeContext.allCases[context])
+      ending = PassedTraffic.any | (isSuccess ? PassedTraffic.success : 0)
+    }
+    endings[context].set(ending, at: id)
+    return ending
   }
 }

@@ -179,6 +179,118 @@ struct KeepTests {
     try expectCounted(1...1_010)
   }
 
+  /// Does as another one, and remembers what it was asked in the end.
+  private final class Heard: FlowSieve {
+    let sieve: OrdinaryTraffic
+    let answers: Bool
+    private(set) var looks: [Int64: LogLook]?
+
+    init(_ sieve: OrdinaryTraffic, answers: Bool) { (self.sieve, self.answers) = (sieve, answers) }
+
+    func learn(
+      sources: [(id: Int64, source: Source)], destinations: [(id: Int64, destination: Destination)],
+      outcomes: [(id: Int64, outcome: Outcome)], of log: LogRecord
+    ) {
+      sieve.learn(sources: sources, destinations: destinations, outcomes: outcomes, of: log)
+    }
+    func isOrdinary(source: Int64, destination: Int64, outcome: Int64, durationMs: Int64) -> Bool {
+      sieve.isOrdinary(source: source, destination: destination, outcome: outcome, durationMs: durationMs)
+    }
+    var destinations: [(id: Int64, destination: Destination)] { answers ? sieve.destinations : [] }
+    func looks(by verdicts: VerdictIndex) -> [Int64: LogLook]? {
+      looks = sieve.looks(by: verdicts)
+      return answers ? looks : nil
+    }
+  }
+
+  @Test("what a sieve says of the logs is what a look at all that it let pass shows")
+  func heard() throws {
+    var options = scene.options
+    options.limits.batchRows = 64
+    try scene.write("one.log", bytes: Self.lines(1...900))
+    // Only these are a success in a log of their own; of the other, refused lines alone.
+    try scene.write("two.log", bytes: Self.lines((1...900).filter { $0 % 20 != 1 }))
+    try scene.write("three.log", bytes: Self.lines((1...900).filter { $0 % 20 == 1 }))
+    var stores: [[String]] = []
+    for answers in [true, false] {
+      for suffix in ["", "-wal", "-shm", ".lock"] { scene.remove("store/flows.db" + suffix) }
+      let store = try FlowStore(path: scene.database)
+      defer { store.close() }
+      let heard = Heard(OrdinaryTraffic(policy: nil, facts: try store.facts(), slowMs: 1_000), answers: answers)
+      let pipeline = IngestPipeline(store: store, options: options)
+      pipeline.sieveInstead = heard
+      let summary = try pipeline.run(paths: ["one.log", "two.log", "three.log"].map(scene.path), policy: nil)
+      #expect(summary.problems.isEmpty)
+      let looks = try #require(heard.looks)
+      #expect(looks == (try store.look(atTalliesAfter: 0).looks))
+      #expect(looks.count == 2 && looks.values.allSatisfy { $0 == LogLook(roles: [.sidecar], hasSuccess: true) })
+      stores.append(
+        try scene.texts(
+          """
+          select path || ' ' || roles || ' ' || has_success || ' ' || is_tail || ' ' || tallied
+          from log_sign join log on log.id = log_sign.log order by path
+          """)
+          + scene.texts("select id || ' ' || class from destination order by id"))
+      try expectSampleAgrees(store)
+      try expectDoubt(heard.sieve, store)
+    }
+    #expect(stores[0] == stores[1] && stores[0].count > 5)
+  }
+
+  /// Rows by a judgement in memory, and by what is stored of it.
+  private func expectSampleAgrees(_ store: FlowStore) throws {
+    let verdicts = try #require(VerdictIndex(Rejudge.judge(try store.facts(), policy: nil)))
+    var rows = AddedRows()
+    for (log, first, last) in try ranges() { rows.add(first...last, of: log) }
+    let looks = try store.sample(among: rows).looks(by: verdicts)
+    #expect(looks.count == 3)
+    #expect(looks == (try store.looksByLog(among: rows)))
+  }
+
+  private func ranges() throws -> [(Int64, Int64, Int64)] {
+    try scene.texts(
+      """
+      select s.log || ' ' || min(f.id) || ' ' || max(f.id) from flow f join source s on s.id = f.source group by s.log
+      order by s.log
+      """
+    ).map { text in
+      let numbers = text.split(separator: " ").map { Int64($0)! }
+      return (numbers[0], numbers[1], numbers[2])
+    }
+  }
+
+  /// Where the judgement may say something else of some flow than the sieve did, it has to be asked about each.
+  private func expectDoubt(_ sieve: OrdinaryTraffic, _ store: FlowStore) throws {
+    let judgement = Rejudge.judge(try store.facts(), policy: nil)
+    func looks(_ change: (inout Judgement.Route) -> Void) throws -> [Int64: LogLook]? {
+      var other = judgement
+      for index in other.routes.indices { change(&other.routes[index]) }
+      return sieve.looks(by: try #require(VerdictIndex(other)))
+    }
+    #expect(try looks { _ in } != nil)
+    #expect(try looks { $0.verdict.bypass = .passthrough } == nil)
+    #expect(
+      try looks {
+        $0.verdict.claim = BypassClaim(bypass: .noSidecar, severity: .warning, around: .gateway)
+      } == nil)
+    #expect(try looks { $0.verdict.context = .squid } == nil)
+    #expect(
+      try looks { $0.verdict.role = .waypoint }?.values.allSatisfy { $0.roles == [.waypoint] } == true)
+    // A class that the sieve did not tell apart.
+    var divided = judgement
+    let more = (judgement.destinationClasses.map(\.class).max() ?? 0) + 1
+    for index in divided.destinationClasses.indices.dropLast() where index % 2 == 0 {
+      divided.destinationClasses[index].class = more
+    }
+    divided.routes += judgement.routes.filter { $0.destinationClass == 0 }.map {
+      var route = $0
+      route.destinationClass = more
+      route.verdict.bypass = .passthrough
+      return route
+    }
+    #expect(sieve.looks(by: try #require(VerdictIndex(divided))) == nil)
+  }
+
   @Test("a log cut in the middle is continued: lines without rows are recognised, too")
   func cutInTheMiddle() throws {
     try scene.write("access.log", bytes: Self.lines(1...9000))

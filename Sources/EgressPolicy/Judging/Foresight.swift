@@ -64,4 +64,8 @@ public final class Foresight {
     let verdict = Ending.verdict(of: outcome, in: context)
     return !verdict.neverClears && [.ok, .challenge, .noise].contains(verdict.outcome)
   }
+
+  public static func isSuccess(_ outcome: Outcome, in context: OutcomeContext) -> Bool {
+    Ending.verdict(of: outcome, in: context).outcome == .ok
+  }
 }

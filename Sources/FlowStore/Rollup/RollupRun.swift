@@ -73,8 +73,9 @@ struct RollupRun: Sendable {
 
   func insert(_ content: RollupContent, _ db: Database) throws(StoreError) {
     try insert(db)
+    let part = try partInsert(db)
     for (kind, chunks) in [content.counts, content.durations].enumerated() {
-      for (chunk, bytes) in chunks.sorted(by: { $0.key < $1.key }) { try insert(kind, chunk, bytes, db) }
+      for (chunk, bytes) in chunks.sorted(by: { $0.key < $1.key }) { try insert(kind, chunk, bytes, part) }
     }
   }
 
@@ -90,9 +91,18 @@ struct RollupRun: Sendable {
       .integer(RollupCode.version), .blob(members))
   }
 
+  /// For many parts.
+  func partInsert(_ db: Database) throws(StoreError) -> Statement {
+    try db.statement("insert into \(shelf.rawValue)_part (id, content) values (?, ?)")
+  }
+
   func insert(_ kind: Int, _ chunk: Int64, _ bytes: RollupBytes, _ db: Database) throws(StoreError) {
+    try insert(kind, chunk, bytes, partInsert(db))
+  }
+
+  /// - Parameter insert: as `partInsert` makes it.
+  func insert(_ kind: Int, _ chunk: Int64, _ bytes: RollupBytes, _ insert: Statement) throws(StoreError) {
     guard bytes.count > 0 else { return }
-    let insert = try db.statement("insert into \(shelf.rawValue)_part (id, content) values (?, ?)")
     insert.bind(part(kind, chunk), at: 1)
     // Not copied: they stay where they are until the row is written.
     let failure: StoreError? = bytes.withBytes { bytes in

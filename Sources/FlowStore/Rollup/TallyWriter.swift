@@ -72,10 +72,17 @@ final class TallyWriter {
 
   /// Writes what was taken since the last time.
   func close(_ db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)?) throws(StoreError) {
-    guard let made = slice.close() else { return }
+    guard var run = slice.sort() else { return }
+    defer { slice.removeAll() }
     try beforeWrite?("tally")
-    var run = made.run
-    try TallyWriter.insert(&run, made.content, db)
+    run.id = try TallyWriter.nextNumber(db)
+    try run.insert(db)
+    let part = try run.partInsert(db)
+    for kind in 0...1 {
+      try slice.forEachChunk(ofDurations: kind == 1, run.scale) { chunk, bytes throws(StoreError) in
+        try run.insert(kind, chunk, bytes, part)
+      }
+    }
     try beforeWrite?("tally counts")
     let log = try db.statement("update log set tallied = tallied + ?2 where id = ?1")
     for (id, flows) in taken { try log.run(.integer(id), .integer(flows)) }
@@ -84,15 +91,13 @@ final class TallyWriter {
     noteNothing()
   }
 
-  /// With a number that no run had.
-  private static func insert(_ run: inout RollupRun, _ content: RollupContent, _ db: Database) throws(StoreError) {
+  /// One that no run had.
+  private static func nextNumber(_ db: Database) throws(StoreError) -> Int64 {
     let last = try db.statement("select coalesce(max(id), 0) from tally_run")
     guard try last.step(), last.int(0) < RollupRun.mostIDs - 1 else {
       throw .sqlite(code: SQLITE_FULL, message: "the store has no more numbers for tallies", sql: nil)
     }
-    run.id = last.int(0) + 1
-    last.reset()
-    try run.insert(content, db)
+    return last.int(0) + 1
   }
 }
 
@@ -153,7 +158,8 @@ extension TallyWriter {
         (content.counts[number], content.durations[number]) = (counts, durations)
       }
       for input in inputs { try input.delete(db) }
-      try insert(&run, content, db)
+      run.id = try nextNumber(db)
+      try run.insert(content, db)
     }
   }
 }
