@@ -38,7 +38,7 @@ extension FlowStore {
   ///
   /// - Parameter worth: another limit, for tests.
   public func readFactsAhead(worth: Int64 = FlowStore.worthReadingAhead) throws(StoreError) {
-    try access { db throws(StoreError) in
+    try unlessBlank(()) { db throws(StoreError) in
       let last = try db.statement("select coalesce(max(id), 0) from destination")
       // Without a write-ahead log a reader and a commit would wait for each other.
       guard self.ahead == nil, self.isLogged, try last.step(), last.int(0) >= worth else { return }

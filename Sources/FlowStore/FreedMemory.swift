@@ -9,6 +9,9 @@ public enum FreedMemory {
   /// pages, of which each cost a call.
   private static let growth: Int32 = 1 << 20
 
+  /// For a program that never asks SQLite how much memory it has; to be called before its first use, which is too late.
+  public static func isUncounted() { _ = gatewatch_leave_uncounted() }
+
   /// For a run that soon needs as much again and then ends: kept by the process, for the system would clear each page of it
   /// anew.
   public static func isKept() {

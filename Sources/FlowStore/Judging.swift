@@ -110,7 +110,7 @@ extension FlowStore {
   public func facts(
     knowing destinations: [(id: Int64, destination: Destination)] = []
   ) throws(StoreError) -> StoredFacts {
-    try access { db throws(StoreError) in
+    try unlessBlank(StoredFacts()) { db throws(StoreError) in
       let known = [destinations, self.writer.destinations.take(), self.ahead?.take() ?? []]
       self.ahead = nil
       return try StoredFacts(db, ahead: known.max { $0.count < $1.count } ?? [])

@@ -46,12 +46,11 @@ public final class IngestPipeline {
     let newBytes = registry.newBytes(in: discovery.found)
     if newBytes > 0, newBytes <= IngestPipeline.fewBytes { try store?.readFactsAhead() }
     let lastTally = try store?.lastTally() ?? 0
-    let sieve = try sieve(policy)
-    let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: sieve)
+    let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
     read(discovery.found, into: writer)
     summary.stoppedBy = StopRequest.signal
     try writer.finish()
-    try judge(writer, sieve, policy: policy, lastTally: lastTally)
+    try judge(writer, policy: policy, lastTally: lastTally)
     summary.seconds = options.seconds() - began
     return summary
   }
@@ -102,15 +101,14 @@ public final class IngestPipeline {
   }
 
   /// - Parameter lastTally: the number of the last tally before this run.
-  private func judge(
-    _ writer: StoreWriter, _ sieve: (any FlowSieve)?, policy: Policy?, lastTally: Int64
-  ) throws(StoreError) {
+  private func judge(_ writer: StoreWriter, policy: Policy?, lastTally: Int64) throws(StoreError) {
     guard let store else {
       for index in summary.files.indices { summary.files[index].role = (options.role ?? .unknown).rawValue }
       return
     }
-    let end = RunEnd(
-      store: store, options: options, policy: policy, sieve: sieve, rows: writer.addedRows, lastTally: lastTally)
+    var end = RunEnd(
+      store: store, options: options, policy: policy, sieve: writer.takeSieve(), rows: writer.addedRows,
+      lastTally: lastTally)
     let found = try end.judge()
     summary.problems += found.problems
     nameRoles(found.looks, writer)

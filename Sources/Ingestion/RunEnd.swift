@@ -8,7 +8,8 @@ struct RunEnd {
   let store: FlowStore
   let options: IngestOptions
   let policy: Policy?
-  let sieve: (any FlowSieve)?
+  /// Let go as soon as it was asked: it knows as much as the store of all that is being judged, and joining needs the memory.
+  var sieve: (any FlowSieve)?
   /// What the run has stored.
   let rows: AddedRows
   /// The number of the last tally before the run.
@@ -21,7 +22,7 @@ struct RunEnd {
   }
 
   /// The caller commits.
-  func judge() throws(StoreError) -> Found {
+  mutating func judge() throws(StoreError) -> Found {
     var found = Found()
     var rowLooks: [Int64: LogLook]?
     var passedLooks: [Int64: LogLook]?
@@ -52,6 +53,7 @@ struct RunEnd {
       } else {
         try store.closeTally()
       }
+      sieve = nil
       if options.joinsHops { tooDense = try JoinHops.run(store: store, known: known) }
     }
     if options.joinsHops { try store.refreshOwnLogs() }

@@ -31,7 +31,7 @@ final class StoreWriter: @unchecked Sendable {
   private let ended = DispatchSemaphore(value: 0)
 
   private let store: FlowStore?
-  private let sieve: (any FlowSieve)?
+  private var sieve: (any FlowSieve)?
   private let limits: IngestLimits
   private let seconds: @Sendable () -> Double
   private var rowIDs: [Int64: Int64] = [:]
@@ -115,6 +115,9 @@ final class StoreWriter: @unchecked Sendable {
     }
     try flush()
   }
+
+  /// The sieve, for who needs it behind the last line; it is gone from here.
+  func takeSieve() -> (any FlowSieve)? { sieve.take() }
 
   /// Row id of a log, once a parcel of it was stored.
   func rowID(_ ordinal: Int64) -> Int64? { rowIDs[ordinal] }

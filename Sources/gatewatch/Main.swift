@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import FlowStore
 
 /// `gatewatch`: what left without passing the egress gateway, what was blocked and why, how fast each destination is.
 @main
@@ -26,6 +27,7 @@ struct Gatewatch: AsyncParsableCommand {
   static let version = "0.1.0"
 
   static func main() async {
+    FreedMemory.isUncounted()
     let arguments = arguments(CommandLine.arguments.dropFirst())
     do {
       var command = try parseAsRoot(arguments)

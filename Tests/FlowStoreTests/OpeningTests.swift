@@ -31,7 +31,7 @@ struct OpeningTests {
   func blank() throws {
     let folder = try ScratchFolder()
     let store = try FlowStore(path: folder.path(), firstFill: .repeatable)
-    #expect(try store.logs().isEmpty && store.lastTally() == 0 && store.policyText == nil)
+    #expect(try store.logs().isEmpty && store.lastTally() == 0 && store.policyText == nil && store.facts().logs.isEmpty)
     try store.setPolicy(text: "version: 1", file: "egress.yaml")
     #expect(try store.policyText == "version: 1")
     var maker = BatchMaker()
