@@ -16,6 +16,8 @@ struct ConsumedPrefix: Sendable, Equatable {
   }
 
   private(set) var hash = RunningHash()
+  /// The position, where nothing else is to be known.
+  private var counted: UInt64?
   private(set) var rungs: [Rung] = []
   /// Least distance between two rungs, in bytes. A line end that is no rung lies less than twice this behind one.
   private(set) var spacing: UInt64 = 1
@@ -30,7 +32,10 @@ struct ConsumedPrefix: Sendable, Equatable {
 
   init() {}
 
-  var position: UInt64 { hash.length }
+  /// For a log that nothing will be compared with: only the position is known of what is consumed.
+  init(counting position: UInt64) { counted = position }
+
+  var position: UInt64 { counted ?? hash.length }
   var digest: UInt64 { hash.digest }
   /// What files that begin with the same line share.
   var firstLine: Rung? { rungs.first }
@@ -39,6 +44,10 @@ struct ConsumedPrefix: Sendable, Equatable {
   /// - Parameter isInsideLine: the line goes on in the next bytes.
   mutating func consume(_ bytes: UnsafeRawBufferPointer, isInsideLine: Bool = false) {
     guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+    if let counted {
+      self.counted = counted + UInt64(bytes.count)
+      return
+    }
     var done = 0
     while done < bytes.count {
       let next = (rungs.last?.position ?? 0) + spacing

@@ -23,6 +23,8 @@ public final class IngestPipeline {
   private var bytesDone: Int64 = 0
   private var bytesTotal: Int64 = 0
   private var began: Double = 0
+  /// What is being read may have to be told from later files, of this run or another.
+  private var isCompared = true
   /// Stands in for `OrdinaryTraffic`: a test has one that errs.
   var sieveInstead: (any FlowSieve)?
 
@@ -61,7 +63,8 @@ public final class IngestPipeline {
   /// What only reading needs is gone afterwards: judging, joining and summing up need the memory.
   private func read(_ files: [Discovery.Found], into writer: StoreWriter) {
     let reader = Reader(writer, options, overlapFilter(writer))
-    for file in files {
+    for (index, file) in files.enumerated() {
+      isCompared = store != nil || index < files.count - 1
       if StopRequest.signal != nil || !read(file, with: reader) { break }
     }
   }
@@ -230,6 +233,7 @@ public final class IngestPipeline {
     _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: Reader
   ) -> Bool {
     declare(log)
+    let prefix = isCompared ? prefix : ConsumedPrefix(counting: prefix.position)
     let from = log.record.position
     let before = bytesDone
     let show: (Int64) -> Void = { [self] bytes in

@@ -192,6 +192,20 @@ struct InputTests {
     #expect(try scene.stored().count == 5)
   }
 
+  @Test("a dry run tells a copy from a log, wherever it stands, as a run does", arguments: [0, 1, 2])
+  func dryRunOfCopies(place: Int) throws {
+    var names = ["first.log", "second.log"]
+    try scene.write("first.log", 1...5)
+    try scene.write("second.log", 6...9)
+    try scene.write("copy.log", 1...5)
+    names.insert("copy.log", at: place)
+    let dry = try IngestPipeline(store: nil, options: scene.options).run(paths: names.map(scene.path), policy: nil)
+    let real = try scene.ingest(names[0], names[1], names[2])
+    #expect(dry.lines.stored == 9 && real.lines.stored == 9)
+    #expect(dry.files.map(\.to) == real.files.map(\.to))
+    #expect(dry.files.map(\.read) == real.files.map(\.read))
+  }
+
   @Test("the JSON summary has exactly the fields of the contract")
   func json() throws {
     try scene.write("access.log", bytes: Scene.lines(1...3) + Array("\nwhat is this\n".utf8))
