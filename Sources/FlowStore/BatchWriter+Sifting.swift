@@ -80,17 +80,7 @@ extension BatchWriter {
   private func write(_ prints: [UInt32], log: Int64, firstLine: Int64, _ insert: Statement) throws(StoreError) {
     insert.bind(log, at: 1)
     insert.bind(firstLine, at: 2)
-    // Not copied: they stay where they are until the row is written.
-    let failure: StoreError? = prints.withUnsafeBytes { bytes in
-      defer { insert.bind(Int64?.none, at: 3) }
-      insert.bind(unmoved: bytes, at: 3)
-      do throws(StoreError) {
-        while try insert.step() {}
-        return nil
-      } catch {
-        return error
-      }
-    }
+    let failure = prints.withUnsafeBytes { insert.failure(withUnmoved: $0, at: 3) }
     if let failure { throw failure }
   }
 }

@@ -104,17 +104,7 @@ struct RollupRun: Sendable {
   func insert(_ kind: Int, _ chunk: Int64, _ bytes: RollupBytes, _ insert: Statement) throws(StoreError) {
     guard bytes.count > 0 else { return }
     insert.bind(part(kind, chunk), at: 1)
-    // Not copied: they stay where they are until the row is written.
-    let failure: StoreError? = bytes.withBytes { bytes in
-      defer { insert.bind(Int64?.none, at: 2) }
-      insert.bind(unmoved: bytes, at: 2)
-      do throws(StoreError) {
-        while try insert.step() {}
-        return nil
-      } catch {
-        return error
-      }
-    }
+    let failure = bytes.withBytes { insert.failure(withUnmoved: $0, at: 2) }
     if let failure { throw failure }
   }
 

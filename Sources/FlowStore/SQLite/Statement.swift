@@ -109,11 +109,6 @@ final class Statement {
     }
   }
 
-  /// - Parameter value: not empty, and where it is until something else is bound.
-  func bind(unmoved value: UnsafeRawBufferPointer, at index: Int32) {
-    sqlite3_bind_blob64(handle, index, value.baseAddress, UInt64(value.count), nil)
-  }
-
   func bind(_ value: Value, at index: Int32) {
     switch value {
     case .null: sqlite3_bind_null(handle, index)
@@ -125,6 +120,20 @@ final class Statement {
   }
 
   // MARK: Steps
+
+  /// Steps to the end with a blob that is not copied: it stays where it is until then.
+  /// - Parameter value: not empty.
+  /// - Returns: what failed; closures that lend memory cannot throw it by its type.
+  func failure(withUnmoved value: UnsafeRawBufferPointer, at index: Int32) -> StoreError? {
+    defer { bind(Int64?.none, at: index) }
+    sqlite3_bind_blob64(handle, index, value.baseAddress, UInt64(value.count), nil)
+    do throws(StoreError) {
+      while try step() {}
+      return nil
+    } catch {
+      return error
+    }
+  }
 
   /// Moves to the next row; false at the end, after which the statement can run again.
   func step() throws(StoreError) -> Bool {
