@@ -102,7 +102,8 @@ select
         from source s
         join log l on l.id = s.log
         where s.proxy_ip = p.client
-          and s.shape <> 'inbound'
+          and s.proxy = 'envoy'
+          and s.shape in ('outbound', 'outbound-forwarded')
           and s.logs_success = 1
           and s.first_end_ms <= p.first_seen - 60000
           and s.last_end_ms >= p.last_end + 60000
