@@ -9,7 +9,7 @@ public enum FreedMemory {
   /// pages, of which each cost a call.
   private static let growth: Int32 = 1 << 20
 
-  /// For a program that never asks SQLite how much memory it has; to be called before its first use, which is too late.
+  /// For a program that never asks SQLite how much memory it has. Once SQLite was used, this changes nothing.
   public static func isUncounted() { _ = gatewatch_leave_uncounted() }
 
   /// For a run that soon needs as much again and then ends: kept by the process, for the system would clear each page of it

@@ -2,7 +2,8 @@ internal import FlowStore
 
 /// A sidecar of which lines were read, but none of a time in which something else shows that its pod lived.
 ///
-///     no line of shop/a-1's sidecar from 2026-11-02T11:00:00Z to 2026-11-02T14:00:00Z (a.log ends), though the imported topology shows its pod until then
+///     no line of the sidecar of shop/a-1 (a.log) is of the time from 2026-11-02T11:00:00Z to 2026-11-02T14:00:00Z, though the
+///     imported topology shows its pod until then
 ///
 /// It may have been idle: the logs at hand cannot say, and what it sent past the gateway stands in none of them. That a log has
 /// no more lines is by itself no evidence, for pods end.

@@ -113,7 +113,7 @@ final class DestinationClassifier {
   }
 
   /// - Parameter count: of destinations to come; each may have an address of its own.
-  init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int], count: Int = 0) {
+  init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int], count: Int) {
     self.index = index
     self.topology = topology
     self.addresses = addresses
