@@ -20,6 +20,17 @@ public enum FreedMemory {
     mallopt(M_TOP_PAD, growth)
   }
 
+  /// From now on, large pieces go back to the system as soon as they are freed, and so does what a thread has freed beyond a
+  /// little: for work that has to stay within its memory, by several threads of which each would keep what it once needed.
+  public static func isReturned() {
+    mallopt(M_MMAP_THRESHOLD, largePiece)
+    mallopt(M_TRIM_THRESHOLD, mostKept)
+  }
+
+  /// Clearing their pages anew is little beside filling them.
+  private static let largePiece: Int32 = 2 << 20
+  private static let mostKept: Int32 = 4 << 20
+
   /// Gives back what no thread uses: each keeps what it has freed for itself, and with every piece of work a little more.
   public static func giveBack() { malloc_trim(0) }
 }

@@ -8,30 +8,35 @@ internal import Journeys
 /// What is found of a stretch does not depend on any other, so the hands meet only where their finds are taken, in the order
 /// of the stretches.
 struct HopCrew {
-  /// What joining has found of a stretch.
+  /// What joining has found of a stretch, or of some of its flows.
   struct Found: Sendable {
-    var joined: [JoinedHop]
-    var decided: [ClosedRange<Int64>]
-    var clocks: ClockSkews
-    var clockMinutes: [ClockMinutes.Noted]
+    var joined: [JoinedHop] = []
+    var decided: [ClosedRange<Int64>] = []
+    var clocks = ClockSkews()
+    var clockMinutes: [ClockMinutes.Noted] = []
+    /// The stretch has no more.
+    var isLast = true
   }
 
   /// As many as the reading of logs has.
   static let handCount = 2
 
-  private let hands: [Hand]
+  private let hands: [HopHand]
+  private let joiner: JourneyJoiner
   private let traits: HopTraits
   private let store: FlowStore
+  private let sizes: JoinSizes
   let clockMinutes: ClockMinutes
 
   /// - Parameter noted: logs of whose clocks something was noted before.
   init(
-    _ joiner: JourneyJoiner, _ traits: HopTraits, noted: Set<Int64>, _ store: FlowStore, _ pages: HopPages?
+    _ joiner: JourneyJoiner, _ traits: HopTraits, noted: Set<Int64>, _ store: FlowStore, _ pages: HopPages?,
+    _ sizes: JoinSizes
   ) {
-    let alone = DispatchSemaphore(value: 1)
     let clockMinutes = ClockMinutes(traits, noted: noted)
-    (self.traits, self.store, self.clockMinutes) = (traits, store, clockMinutes)
-    hands = (0..<HopCrew.handCount).map { _ in Hand(joiner, traits, clockMinutes, store, pages, alone) }
+    (self.joiner, self.traits, self.store, self.clockMinutes) = (joiner, traits, store, clockMinutes)
+    self.sizes = sizes
+    hands = (0..<HopCrew.handCount).map { _ in HopHand(joiner, traits, clockMinutes, store, pages) }
   }
 
   /// What was noted of the logs of sidecars in all stretches so far.
@@ -62,6 +67,31 @@ struct HopCrew {
     _ stretches: [JoinHops.Stretch], meanwhile: () throws(StoreError) -> Void,
     _ take: (Found) throws(StoreError) -> Void
   ) throws(StoreError) {
+    var isFirst = true
+    func meanwhileOnce() throws(StoreError) {
+      if isFirst { try meanwhile() }
+      isFirst = false
+    }
+    var rest = stretches[...]
+    while let next = rest.first {
+      if next.isDense {
+        rest.removeFirst()
+        try joinInParts(next, meanwhileOnce, take)
+      } else {
+        let alike = rest.prefix { !$0.isDense }
+        rest = rest.dropFirst(alike.count)
+        try joinSideBySide(Array(alike), meanwhileOnce, take)
+        // One in parts needs the memory.
+        if !rest.isEmpty { for hand in hands { hand.rest() } }
+      }
+    }
+  }
+
+  /// Each stretch by one hand.
+  private func joinSideBySide(
+    _ stretches: [JoinHops.Stretch], _ meanwhile: () throws(StoreError) -> Void,
+    _ take: (Found) throws(StoreError) -> Void
+  ) throws(StoreError) {
     let group = DispatchGroup()
     let queue = DispatchQueue(label: "gatewatch.joiner", attributes: .concurrent)
     let asks = hands.map { _ in HandOver<Asked>(capacity: HopCrew.ahead) }
@@ -71,11 +101,10 @@ struct HopCrew {
       queue.async(group: group) {
         while let next = asks.receive() {
           let found: Result<Found, StoreError>
-          do throws(StoreError) { found = .success(try hand.join(next.stretch, next.request)) } catch {
-            found = .failure(error)
-          }
-          let joined = (try? found.get())?.joined.count ?? 0
-          guard finds.send(found, weight: 1 + joined / HopCrew.joinedOfWeight) else { return }
+          do throws(StoreError) {
+            found = .success(try hand.join(next.request, flows: Int(next.stretch.flows)))
+          } catch { found = .failure(error) }
+          guard finds.send(found, weight: HopCrew.weight(of: found)) else { return }
         }
       }
     }
@@ -100,100 +129,42 @@ struct HopCrew {
       }
     }
   }
-}
 
-/// One thread's share of the work, with its memory.
-///
-/// `@unchecked Sendable`: a hand is touched by its thread alone until the crew has waited for all of them.
-private final class Hand: @unchecked Sendable {
-  private let joiner: JourneyJoiner
-  private let store: FlowStore
-  private let pages: HopPages?
-  /// Held by the one hand that has more in memory than is its share.
-  private let alone: DispatchSemaphore
-  private var stretch = HopStretch()
-  private(set) var ends: LineEnds
-  private var clockMinutes: ClockMinutes
-
-  init(
-    _ joiner: JourneyJoiner, _ traits: HopTraits, _ clockMinutes: ClockMinutes, _ store: FlowStore, _ pages: HopPages?,
-    _ alone: DispatchSemaphore
-  ) {
-    self.joiner = joiner
-    self.store = store
-    self.pages = pages
-    self.alone = alone
-    ends = LineEnds(traits)
-    self.clockMinutes = clockMinutes
-  }
-
-  func join(_ stretch: JoinHops.Stretch, _ request: HopRequest) throws(StoreError) -> HopCrew.Found {
-    guard stretch.flows > JoinHops.mostInMemory else { return try join(stretch, request, parts: 1) }
-    alone.wait()
+  /// One stretch by all hands.
+  private func joinInParts(
+    _ stretch: JoinHops.Stretch, _ meanwhile: () throws(StoreError) -> Void, _ take: (Found) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    let dense = DenseStretch(
+      joiner: joiner, traits: traits, hands: hands, request: try stretch.request(traits, store), database: store.path,
+      sizes: sizes)
+    let group = DispatchGroup()
+    let finds = HandOver<Result<Found, StoreError>>(capacity: HopCrew.waiting)
+    DispatchQueue.global(qos: .userInitiated).async(group: group) {
+      do throws(StoreError) {
+        try dense.join { found in
+          let found = Result<Found, StoreError>.success(found)
+          return finds.send(found, weight: HopCrew.weight(of: found))
+        }
+      } catch { _ = finds.send(.failure(error)) }
+    }
     defer {
-      self.stretch = HopStretch()
-      alone.signal()
+      finds.close()
+      group.wait()
     }
-    let parts = max(HopCrew.handCount, Int((stretch.flows - 1) / JoinHops.mostTogether) + 1)
-    return try join(stretch, request, parts: parts)
-  }
-
-  /// - Parameter parts: threads that share the work.
-  private func join(
-    _ stretch: JoinHops.Stretch, _ request: HopRequest, parts: Int
-  ) throws(StoreError) -> HopCrew.Found {
-    try read(request, flows: Int(stretch.flows))
-    let hops = self.stretch.hops
-    let links = parts == 1 ? joiner.links(hops) : sharedLinks(hops, parts)
-    let (from, until) = (request.decidesFrom, request.decidesUntil)
-    let joined = joiner.joined(hops, links, from: from, until: until)
-    ends.note(hops)
-    clockMinutes.note(hops, links, from: from, until: until)
-    defer { clockMinutes.removeAll() }
-    return HopCrew.Found(
-      joined: joined, decided: self.stretch.decided, clocks: links.clocks(from: from, until: until),
-      clockMinutes: clockMinutes.noted)
-  }
-
-  /// A part is looked at by one thread; with more parts than threads, less is in memory at once.
-  private func sharedLinks(_ hops: [Hop], _ parts: Int) -> JoinLinks {
-    let shared = SharedLinks(parts)
-    DispatchQueue.concurrentPerform(iterations: HopCrew.handCount) { [joiner] _ in
-      while let part = shared.next() { shared.add(joiner.links(hops, part: part, of: parts)) }
+    try meanwhile()
+    var isLast = false
+    while !isLast {
+      switch finds.receive() {
+      case .success(let found):
+        try take(found)
+        isLast = found.isLast
+      case .failure(let error): throw error
+      case nil: preconditionFailure("somebody closed what only the caller closes")
+      }
     }
-    return shared.links
   }
 
-  /// - Parameter flows: at most so many are there.
-  private func read(_ request: HopRequest, flows: Int) throws(StoreError) {
-    stretch.reset(expecting: flows)
-    if let pages {
-      do throws(HopPages.Unusable) { return try pages.read(request, into: &stretch) } catch {}
-      stretch.reset(expecting: flows)
-    }
-    try store.read(request, into: &stretch)
-  }
-}
-
-/// What several threads have found of the parts of a stretch.
-///
-/// `@unchecked Sendable`: all but the last look happens under `lock`.
-private final class SharedLinks: @unchecked Sendable {
-  private let lock = DispatchSemaphore(value: 1)
-  private var rest: Range<Int>
-  private(set) var links = JoinLinks()
-
-  init(_ parts: Int) { rest = 0..<parts }
-
-  func next() -> Int? {
-    lock.wait()
-    defer { lock.signal() }
-    return rest.popFirst()
-  }
-
-  func add(_ part: JoinLinks) {
-    lock.wait()
-    links.add(part)
-    lock.signal()
+  private static func weight(of found: Result<Found, StoreError>) -> Int {
+    1 + ((try? found.get())?.joined.count ?? 0) / joinedOfWeight
   }
 }

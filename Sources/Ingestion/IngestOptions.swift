@@ -50,7 +50,7 @@ public struct IngestLimits: Sendable {
   /// parsed, so that little is left to write when the last line is read; fewer rows would only cost syncs.
   public var rowsPerCommit = 100_000
   /// New rows from which on they are judged while they are committed, and joined while the verdicts are written.
-  public var manyRows = JoinHops.worthPages
+  public var manyRows = JoinSizes().worthPages
   /// Seconds after which the end of a file is a reason to commit.
   public var secondsPerCommit = 2.0
   /// Deflate reaches 1,032 to 1; access logs lie between 10 and 60, the dullest health checks under 300.

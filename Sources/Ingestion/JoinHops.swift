@@ -11,48 +11,34 @@ internal import Journeys
 public enum JoinHops {
   /// Minutes around a flow that its coming can change, and that have to be seen to decide a flow.
   static let influence = JoinLimits.influenceMs / 60_000
-  /// Flows in the memory of a thread at once, at some 300 bytes each. With fewer, more of them are looked at twice; with
-  /// more, they leave the processor's cache.
-  static let mostInMemory: Int64 = 60_000
-  /// As many, by all threads together, where fewer would not be enough to decide `fewMinutes` at once; more only where a
-  /// single minute and what lies within its influence hold more.
-  static let mostTogether: Int64 = 200_000
-  /// Twice the minutes around them that are looked at once more.
-  static let fewMinutes = 4 * influence
-  /// A minute with more around it is left unjoined: at some 170 bytes each, the limit of memory.
+  /// To join a flow in parts takes as long as to look at it twice, as happens where a stretch is about as long as what lies
+  /// around it.
+  static let fewMinutes = 2 * influence - 1
+  /// A minute with more around it is left unjoined: if they all have one address, they are in memory together.
   static let mostHops: Int64 = 3_000_000
-  /// Minutes of clocks that wait to be written, at 8 bytes each: every hour of a clock is a row, which is best written once.
-  public static let mostClockMinutes = 400_000
   /// So many stretches before the end, minutes of clocks are written while others still join: behind it nobody works beside.
   static let lastStretches = 8
-  /// Flows of which the places are committed, and brought into the file, while others are still being joined. About 9 bytes
-  /// each.
-  public static let flowsPerCommit: Int64 = 2_000_000
-  /// Flows from which on it is worth to bring everything into the file, where pages can be read.
-  public static let worthPages: Int64 = 50_000
 
   /// What some minutes ask for; `flows` is how many stand in all of them.
   struct Stretch: Sendable {
     var first: Int64
     var last: Int64
     var flows: Int64
+    /// Not all of them should be in memory at once.
+    var isDense: Bool
   }
 
   /// - Parameters:
   ///   - known: the store's facts, where they were just read; they are let go as soon as they have been used.
-  ///   - worthPages: another limit, for tests of either way, as the next two.
   /// - Returns: the minutes that hold too many flows to be joined.
   @discardableResult
   public static func run(
-    store: FlowStore, known: consuming StoredFacts? = nil, worthPages: Int64 = JoinHops.worthPages,
-    flowsPerCommit: Int64 = JoinHops.flowsPerCommit, mostClockMinutes: Int = JoinHops.mostClockMinutes
+    store: FlowStore, known: consuming StoredFacts? = nil, sizes: JoinSizes = JoinSizes()
   ) throws(StoreError) -> Int {
     let secondViews = try store.secondViews()
-    return try run(
-      store: store, known: known.take(), secondViews: { secondViews }, worthPages: worthPages,
-      flowsPerCommit: flowsPerCommit,
-      mostClockMinutes: mostClockMinutes
-    ) { () throws(StoreError) in }
+    return try run(store: store, known: known.take(), secondViews: { secondViews }, sizes: sizes) {
+      () throws(StoreError) in
+    }
   }
 
   /// The same, of a store that is being judged: what was read is committed meanwhile, and the verdicts are written while others
@@ -62,8 +48,7 @@ public enum JoinHops {
   /// - Parameters:
   ///   - write: writes the verdicts, and whatever else is to be done that does not need the journeys; called once.
   static func run(
-    store: FlowStore, beside verdicts: Verdicts, worthPages: Int64 = JoinHops.worthPages,
-    write: (Judgement) throws(StoreError) -> Void
+    store: FlowStore, beside verdicts: Verdicts, sizes: JoinSizes, write: (Judgement) throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
     var isWritten = false
     func writeOnce() throws(StoreError) {
@@ -72,9 +57,8 @@ public enum JoinHops {
       try write(verdicts.judgement)
     }
     let tooDense = try run(
-      store: store, known: verdicts.takeFacts(), secondViews: { verdicts.judgement.secondViews },
-      worthPages: worthPages,
-      flowsPerCommit: JoinHops.flowsPerCommit, mostClockMinutes: JoinHops.mostClockMinutes, meanwhile: writeOnce)
+      store: store, known: verdicts.takeFacts(), secondViews: { verdicts.judgement.secondViews }, sizes: sizes,
+      meanwhile: writeOnce)
     // Where there is nothing to join.
     try writeOnce()
     return tooDense
@@ -84,9 +68,8 @@ public enum JoinHops {
   ///   - secondViews: asked for after what was read was committed.
   ///   - meanwhile: called while others are joining, before anything that they find is written.
   private static func run(
-    store: FlowStore, known: consuming StoredFacts?, secondViews: () -> Set<Int64>, worthPages: Int64,
-    flowsPerCommit: Int64,
-    mostClockMinutes: Int, meanwhile: () throws(StoreError) -> Void
+    store: FlowStore, known: consuming StoredFacts?, secondViews: () -> Set<Int64>, sizes: JoinSizes,
+    meanwhile: () throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
@@ -102,27 +85,26 @@ public enum JoinHops {
     var tooDense = 0
     var stretches: [Stretch] = []
     for (from, until) in parts {
-      stretches += self.stretches(from, until, try store.flowCounts(minutes: from - influence, until + influence)) {
+      let counts = try store.flowCounts(minutes: from - influence, until + influence)
+      stretches += self.stretches(from, until, counts, most: sizes.mostInMemory, mostOfFew: sizes.mostInParts) {
         tooDense += 1
       }
     }
     let flows = stretches.reduce(0) { $0 + $1.flows }
-    let pages = flows >= worthPages ? try store.hopPages() : nil
+    let pages = flows >= sizes.worthPages ? try store.hopPages() : nil
     guard var traits = made.receive() else { preconditionFailure("only the caller closes what traits come through") }
     traits.leaveOut(secondViews())
-    if flows >= worthPages {
+    if flows >= sizes.worthPages {
       // What reading the logs has left behind goes back to the system before joining takes as much; no other thread runs, which
       // would have to be told of each page.
       store.releaseMemory()
       FreedMemory.giveBack()
     }
-    let steps = Steps(
-      flowsPerCommit: pages == nil ? .max : flowsPerCommit, mostClockMinutes: mostClockMinutes)
     if pages == nil {
-      try join(stretches, traits, store, nil, steps, meanwhile)
+      try join(stretches, traits, store, nil, sizes, meanwhile)
     } else {
       // What is written is not read again.
-      try store.withSmallCache { () throws(StoreError) in try join(stretches, traits, store, pages, steps, meanwhile) }
+      try store.withSmallCache { () throws(StoreError) in try join(stretches, traits, store, pages, sizes, meanwhile) }
     }
     try store.closeMinutes()
     return tooDense
@@ -169,10 +151,14 @@ public enum JoinHops {
     return parts
   }
 
-  /// Cuts the minutes `from...until` into the longest stretches that fit into memory with what lies around them.
-  /// - Parameter counts: flows of each minute that has some, from before `from` to behind `until`.
+  /// Cuts the minutes `from...until` into the longest stretches that hold no more than is wanted with what lies around them.
+  /// - Parameters:
+  ///   - counts: flows of each minute that has some, from before `from` to behind `until`.
+  ///   - most: flows of a stretch, unless `fewMinutes` have more.
+  ///   - mostOfFew: flows of one that is shorter, unless a minute has more.
   static func stretches(
-    _ from: Int64, _ until: Int64, _ counts: [(minute: Int64, flows: Int64)], tooDense: () -> Void
+    _ from: Int64, _ until: Int64, _ counts: [(minute: Int64, flows: Int64)], most: Int64, mostOfFew: Int64,
+    tooDense: () -> Void
   ) -> [Stretch] {
     var sums: [Int64] = [0]
     for count in counts { sums.append(sums[sums.count - 1] + count.flows) }
@@ -190,12 +176,14 @@ public enum JoinHops {
       high = place(first + influence + 1, from: max(low, high))
       var last = first
       var flows = sums[high] - sums[low]
+      var limit = most
       while last < until {
         // Empty minutes cost nothing: the next one that matters comes into sight, or the end is reached.
         let next = high < counts.count ? min(max(counts[high].minute - influence, last + 1), until) : until
         let more = place(next + influence + 1, from: high)
-        let most = next - first < fewMinutes ? mostTogether : mostInMemory
-        guard sums[more] - sums[low] <= most else {
+        // Once a stretch has to be joined in parts, it may as well be long.
+        if next - first < fewMinutes, sums[more] - sums[low] > most { limit = mostOfFew }
+        guard sums[more] - sums[low] <= limit else {
           // Up to where it comes into sight.
           last = max(last, next - 1)
           break
@@ -205,24 +193,19 @@ public enum JoinHops {
       if flows > mostHops {
         tooDense()
       } else if flows > 0 {
-        stretches.append(Stretch(first: first, last: last, flows: flows))
+        stretches.append(Stretch(first: first, last: last, flows: flows, isDense: flows > most))
       }
       first = last + 1
     }
     return stretches
   }
 
-  private struct Steps {
-    var flowsPerCommit: Int64
-    var mostClockMinutes: Int
-  }
-
   private static func join(
-    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ steps: Steps,
+    _ stretches: [Stretch], _ traits: HopTraits, _ store: FlowStore, _ pages: HopPages?, _ sizes: JoinSizes,
     _ meanwhile: () throws(StoreError) -> Void
   ) throws(StoreError) {
     let joiner = JourneyJoiner(traits)
-    let crew = HopCrew(joiner, traits, noted: try store.logsWithClockMinutes(), store, pages)
+    let crew = HopCrew(joiner, traits, noted: try store.logsWithClockMinutes(), store, pages, sizes)
     let writer = try JoinedWriter(store)
     var clocks = ClockSkews()
     var minutes = ClockMinuteBuffer(crew.clockMinutes)
@@ -238,12 +221,14 @@ public enum JoinHops {
         try noteMinutes()
         if !minutes.add(found.clockMinutes) { try store.note(crew.clockMinutes.hours(found.clockMinutes)) }
       }
-      left -= 1
-      if minutes.count >= steps.mostClockMinutes || left == JoinHops.lastStretches { try noteMinutes() }
+      if found.isLast { left -= 1 }
+      if minutes.count >= sizes.mostClockMinutes || (found.isLast && left == JoinHops.lastStretches) {
+        try noteMinutes()
+      }
       // The rows themselves are committed where pages can be read, and their minutes stay open until the end, so that this
       // is no more than what a run that ends here has done.
       undone += found.decided.reduce(0) { $0 + Int64($1.count) }
-      if undone >= steps.flowsPerCommit {
+      if pages != nil, undone >= sizes.flowsPerCommit {
         try store.commit()
         undone = 0
       }

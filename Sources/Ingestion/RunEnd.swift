@@ -31,7 +31,9 @@ struct RunEnd {
     // Few rows are committed with their verdicts.
     if isNew, options.joinsHops, options.keep == .all, rows.count >= options.limits.manyRows {
       let verdicts = Verdicts(try facts(), policy)
-      tooDense = try JoinHops.run(store: store, beside: verdicts, worthPages: options.limits.manyRows) {
+      var sizes = JoinSizes()
+      sizes.worthPages = options.limits.manyRows
+      tooDense = try JoinHops.run(store: store, beside: verdicts, sizes: sizes) {
         judgement throws(StoreError) in
         try store.apply(judgement)
         rowLooks = try store.looksByLog(among: rows)

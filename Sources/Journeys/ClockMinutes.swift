@@ -89,19 +89,30 @@ public struct ClockMinutes: Sendable {
 
   /// Notes those of `hops` that began at `from..<until`, by what was decided of all.
   public mutating func note(_ hops: [Hop], _ links: JoinLinks, from: Int64, until: Int64) {
-    guard !links.isEmpty, links.tellsOfClocks || tellsAll.contains(true) else { return }
+    guard !links.isEmpty else { return }
+    WindowHops.with(hops, links, traits, asksNames: false) { decided in
+      note(
+        hops, numberedFrom: 0, decided, signs: links.signs, tellsOfClocks: links.tellsOfClocks, from: from, until: until
+      )
+    }
+  }
+
+  /// - Parameters:
+  ///   - signs: of whom something was heard in which minute.
+  ///   - tellsOfClocks: some hops may show how right a clock is.
+  mutating func note(
+    _ hops: [Hop], numberedFrom base: Int, _ decided: some DecidedHops, signs: KeySet, tellsOfClocks: Bool,
+    from: Int64, until: Int64
+  ) {
+    guard tellsOfClocks || tellsAll.contains(true) else { return }
     traits.withTables { traits in
-      hops.withUnsafeBufferPointer { hops in
-        links.marks.withUnsafeBufferPointer { marks in
-          links.earlier.withUnsafeBufferPointer { earlier in
-            clockOfSource.withUnsafeBufferPointer { clockOfSource in
-              for index in hops.indices where traits.hold(hops[index]) {
-                let clock = clockOfSource[Int(hops[index].source)]
-                guard clock >= 0, hops[index].startedAtMs >= from, hops[index].startedAtMs < until else { continue }
-                note(clock, hops[index], marks[index], earlier[index], hops, traits, links.signs)
-              }
-            }
-          }
+      clockOfSource.withUnsafeBufferPointer { clockOfSource in
+        for (place, hop) in hops.enumerated() where traits.hold(hop) {
+          let clock = clockOfSource[Int(hop.source)]
+          guard clock >= 0, hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
+          let earlier = decided.earlier(than: base + place)
+          let before = earlier >= 0 ? traits.sources[Int(decided.source(ofEarlier: earlier))] : nil
+          note(clock, hop, decided.mark(of: base + place), before: before, traits, signs)
         }
       }
     }
@@ -109,8 +120,8 @@ public struct ClockMinutes: Sendable {
 
   @inline(__always)
   private mutating func note(
-    _ clock: Int32, _ hop: Hop, _ mark: JoinWindow.Mark, _ earlier: Int32, _ hops: UnsafeBufferPointer<Hop>,
-    _ traits: HopTraits.Tables, _ signs: KeySet
+    _ clock: Int32, _ hop: Hop, _ mark: JoinWindow.Mark, before: HopTraits.SourceTraits?, _ traits: HopTraits.Tables,
+    _ signs: KeySet
   ) {
     let source = traits.sources[Int(hop.source)]
     let minute = JoinWindow.minute(hop)
@@ -121,8 +132,8 @@ public struct ClockMinutes: Sendable {
         !isJoined && mark.isDisjoint(with: [.hasLater, .isAmbiguousEarlier])
         && !traits.outcomes[Int(hop.outcome)].isFlagged
         && signs.contains(ClockMinutes.sign(minute, traits.destinations[Int(hop.destination)].upstream, .heard))
-    } else if earlier >= 0 {
-      isJoined = !mark.contains(.isClaimed) && traits.sources[Int(hops[Int(earlier)].source)].isSidecar
+    } else if let before {
+      isJoined = !mark.contains(.isClaimed) && before.isSidecar
     } else if mark.contains(.isUnaccounted), signs.contains(ClockMinutes.sign(minute, source.client, .spoke)) {
       loneClients.append(LoneClient(clock: clock, client: source.client, minute: minute))
     }
@@ -135,6 +146,14 @@ public struct ClockMinutes: Sendable {
     }
     if isJoined { runs[run].joined += 1 }
     if isLone { runs[run].lone += 1 }
+  }
+
+  /// Notes what another has noted, of the same clocks and other hops.
+  public mutating func add(_ other: ClockMinutes) {
+    runs += other.runs
+    loneClients += other.loneClients
+    // Runs that were looked at last stand elsewhere now.
+    for clock in latest.indices { latest[clock] = -1 }
   }
 
   public mutating func removeAll() {

@@ -13,9 +13,10 @@ struct Absence {
   private var isOnKnownConnection: [Bool]
   /// Requests that were joined with no earlier hop, by the client's address and port.
   private var requests = KeyIndex([])
-  /// Lines of sidecars that were joined with no later hop, by address and port.
+  /// Lines of sidecars that were joined with no later hop, by address and port: those that one of the requests may ask for.
   private var openLines: [UInt64: [Dialling]] = [:]
-  /// Lines of sidecars that were joined with their next hop, by address: what a client reaches where.
+  /// Lines of sidecars that were joined with their next hop, by address: what a client reaches where. Asked for by lines that
+  /// name no port; empty where there are none.
   private var reached: [Int32: [Dialling]] = [:]
 
   /// When something began, and at which end of a proxy.
@@ -49,14 +50,20 @@ struct Absence {
     let hasLines = Absence.addressesWithLines(window)
     var entries: [KeyIndex.Entry] = []
     var requests: [KeyIndex.Entry] = []
+    var connections = KeyFilter(count: lone.count)
+    var asksWhatIsReached = false
     clients = Array(repeating: false, count: Int(lone.map { window.source(window.hops[Int($0)]).client }.max()!) + 1)
     for index in lone {
       let hop = window.hops[Int(index)]
       clients[Int(window.source(hop).client)] = true
       isDoubtful[Int(index)] = Absence.cannotTell(hop, window)
       let client = window.source(hop).client
-      if window.destination(hop).isHTTP, hop.sourcePort != 0 {
-        requests.append(KeyIndex.Entry(key: Absence.key(1, client, UInt64(hop.sourcePort)), hop: index))
+      if hop.sourcePort == 0 {
+        asksWhatIsReached = true
+      } else {
+        let key = Absence.key(1, client, UInt64(hop.sourcePort))
+        connections.add(key)
+        if window.destination(hop).isHTTP { requests.append(KeyIndex.Entry(key: key, hop: index)) }
       }
       // Nothing will be held against what comes from where no line tells of.
       guard client > 0, Int(client) < hasLines.count, hasLines[Int(client)] else { continue }
@@ -70,14 +77,15 @@ struct Absence {
       let hop = window.hops[Int(index)]
       guard address > 0, Int(address) < clients.count, clients[Int(address)] else { continue }
       let later = window.later[Int(index)]
+      if later >= 0 && !asksWhatIsReached { continue }
       var dialling = Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.upstream(hop, window))
       if later >= 0 {
         guard !window.marks[Int(later)].contains(.isClaimed) else { continue }
         let source = window.source(window.hops[Int(later)])
         (dialling.log, dialling.proxy, dialling.own) = (source.log, source.proxy, source.own)
         reached[address, default: []].append(dialling)
-      } else if hop.localPort != 0 {
-        openLines[Absence.key(1, address, UInt64(hop.localPort)), default: []].append(dialling)
+      } else if case let key = Absence.key(1, address, UInt64(hop.localPort)), connections.mayHold(key) {
+        openLines[key, default: []].append(dialling)
       }
     }
     for out in window.outs { weigh(out.hop, out.address) }

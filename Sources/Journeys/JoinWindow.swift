@@ -104,20 +104,19 @@ struct JoinWindow {
     let takesBoth = traits.hasProxies
     if takesBoth {
       // About half of them each, where two proxies logged the same.
-      ins.reserveCapacity(hops.count / parts / 2)
-      outs.reserveCapacity(hops.count / parts / 2)
+      ins.reserveCapacity(hops.count / 2)
+      outs.reserveCapacity(hops.count / 2)
     }
     for index in hops.indices {
       guard let source = traits.source(of: hops[index]) else { continue }
       if source.pointee.hasEarlier, JoinWindow.part(of: source.pointee.client, parts) == part {
-        ins.append(
-          HopEnd(
-            requestHash: hops[index].requestHash, hop: Int32(truncatingIfNeeded: index), address: source.pointee.client,
-            port: hops[index].sourcePort,
-            isHTTP: traits.destinationKinds[Int(hops[index].destination)].contains(.isHTTP),
-            isForwarded: source.pointee.isClientForwarded))
+        ins.append(JoinWindow.in(hops[index], index, source, traits))
       }
-      if takesBoth, let out = JoinWindow.out(hops[index], index, source, traits, part, parts) { outs.append(out) }
+      if takesBoth, let out = JoinWindow.out(hops[index], index, source, traits),
+        JoinWindow.part(of: out.address, parts) == part
+      {
+        outs.append(out)
+      }
     }
     // Nothing can be joined then, and nothing is asked of the rest.
     let count = ins.isEmpty ? 0 : hops.count
@@ -139,8 +138,8 @@ struct JoinWindow {
     } else {
       for index in hops.indices {
         guard let source = traits.source(of: hops[index]),
-          let out = JoinWindow.out(hops[index], index, source, traits, part, parts),
-          meetings?.mayHold(out) ?? true
+          let out = JoinWindow.out(hops[index], index, source, traits),
+          JoinWindow.part(of: out.address, parts) == part, meetings?.mayHold(out) ?? true
         else { continue }
         outs.append(out)
       }
@@ -148,20 +147,28 @@ struct JoinWindow {
     (contents.pointee.ins, contents.pointee.outs) = (ins, outs)
   }
 
+  /// A hop as one that was dialled; `source` says that it may have been.
+  @inline(__always)
+  static func `in`(
+    _ hop: Hop, _ index: Int, _ source: UnsafePointer<HopTraits.SourceTraits>, _ traits: HopTraits.Tables
+  ) -> HopEnd {
+    HopEnd(
+      requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: source.pointee.client,
+      port: hop.sourcePort, isHTTP: traits.destinationKinds[Int(hop.destination)].contains(.isHTTP),
+      isForwarded: source.pointee.isClientForwarded)
+  }
+
   /// A hop as one that dialled out, where it did.
   @inline(__always)
-  private static func out(
-    _ hop: Hop, _ index: Int, _ source: UnsafePointer<HopTraits.SourceTraits>, _ traits: HopTraits.Tables, _ part: Int,
-    _ parts: Int
+  static func out(
+    _ hop: Hop, _ index: Int, _ source: UnsafePointer<HopTraits.SourceTraits>, _ traits: HopTraits.Tables
   ) -> HopEnd? {
     guard source.pointee.hasLater else { return nil }
     let kind = traits.destinationKinds[Int(hop.destination)]
     guard kind.contains(.hasUpstream) else { return nil }
-    let address = traits.local(hop)
-    guard JoinWindow.part(of: address, parts) == part else { return nil }
     return HopEnd(
-      requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: address, port: hop.localPort,
-      isHTTP: kind.contains(.isHTTP), isForwarded: false)
+      requestHash: hop.requestHash, hop: Int32(truncatingIfNeeded: index), address: traits.local(hop),
+      port: hop.localPort, isHTTP: kind.contains(.isHTTP), isForwarded: false)
   }
 
   func deallocate() {
@@ -173,7 +180,7 @@ struct JoinWindow {
   }
 
   /// Numbers of addresses follow each other; the product's high bits depend on all of theirs.
-  @inline(__always) private static func part(of address: Int32, _ parts: Int) -> Int {
+  @inline(__always) static func part(of address: Int32, _ parts: Int) -> Int {
     parts == 1
       ? 0 : Int(truncatingIfNeeded: UInt64(UInt32(bitPattern: address)) &* 0x9E37_79B9_7F4A_7C15 >> 40) % parts
   }

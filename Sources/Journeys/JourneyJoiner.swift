@@ -54,7 +54,9 @@ public struct JourneyJoiner: Sendable {
   /// Those of `hops` that began at `from..<until` and belong to a journey, by what all parts have found.
   public func joined(_ hops: [Hop], _ links: JoinLinks, from: Int64, until: Int64) -> [JoinedHop] {
     guard !links.isEmpty else { return [] }
-    return Journeys(hops: hops, traits: traits, links: links).journeys(from: from, until: until)
+    return WindowHops.with(hops, links, traits, asksNames: true) { decided in
+      Journeys(traits: traits, links: decided).journeys(of: hops, numberedFrom: 0, from: from, until: until)
+    }
   }
 
   /// The addresses of clocks as texts.
@@ -107,11 +109,26 @@ public struct JoinLinks: Sendable {
   }
 
   /// What was learned of clocks in the minutes from `from` on.
-  public func clocks(from: Int64, until: Int64) -> ClockSkews {
+  public func clocks(from: Int64, until: Int64) -> ClockSkews { JoinLinks.clocks(minutes, from: from, until: until) }
+
+  static func clocks(_ minutes: [ClockMinute], from: Int64, until: Int64) -> ClockSkews {
     var skews = ClockSkews()
     for minute in minutes where minute.ms >= from && minute.ms < until {
       skews.add(minute.pair, skewMs: minute.skewMs, samples: minute.samples, at: minute.ms)
     }
     return skews
+  }
+
+  /// Both by the place of the hop.
+  struct Tables {
+    let earlier: UnsafeBufferPointer<Int32>
+    let marks: UnsafeBufferPointer<JoinWindow.Mark>
+  }
+
+  /// Valid while `body` runs.
+  func withTables<Result>(_ body: (Tables) -> Result) -> Result {
+    earlier.withUnsafeBufferPointer { earlier in
+      marks.withUnsafeBufferPointer { marks in body(Tables(earlier: earlier, marks: marks)) }
+    }
   }
 }

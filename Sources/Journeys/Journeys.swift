@@ -1,22 +1,22 @@
 internal import Flows
 
 /// Chains of joined hops, named by the content of their first.
-struct Journeys {
-  let hops: [Hop]
+struct Journeys<Links: DecidedHops> {
   let traits: HopTraits
-  let links: JoinLinks
+  let links: Links
 
-  func journeys(from: Int64, until: Int64) -> [JoinedHop] {
+  /// Those of `hops`, numbered from `first` on, that began at `from..<until` and belong to a journey.
+  func journeys(of hops: [Hop], numberedFrom base: Int, from: Int64, until: Int64) -> [JoinedHop] {
     var joined: [JoinedHop] = []
     // Room that is not written to takes no memory.
     joined.reserveCapacity(hops.count)
-    // Of each first hop, once it is known; 0 for unknown.
-    var digests = [UInt64](repeating: 0, count: hops.count)
-    for index in hops.indices {
-      guard isTold(index) else { continue }
-      let mark = links.marks[index]
-      let hop = hops[index]
-      guard hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
+    for (place, hop) in hops.enumerated() {
+      let index = base + place
+      let mark = links.mark(of: index)
+      // The hop is one of several, or what stands before it was found to be missing.
+      let isTold =
+        links.earlier(than: index) >= 0 || !mark.isDisjoint(with: [.hasLater, .isUnaccounted, .isFromSidecar])
+      guard isTold, hop.startedAtMs >= from, hop.startedAtMs < until else { continue }
       var place: JourneyPlace = []
       if mark.contains(.isUnaccounted) { place.insert(.isUnaccounted) }
       if mark.contains(.isFromSidecar) {
@@ -24,59 +24,60 @@ struct Journeys {
         let isAtSNIProxy = traits.sources[Int(hop.source)].proxy == .nginxStream
         place.insert(isAtSNIProxy ? .hasClaimedEarlier : .isFromSidecar)
       }
-      guard links.earlier[index] >= 0 || mark.contains(.hasLater) else {
+      guard links.earlier(than: index) >= 0 || mark.contains(.hasLater) else {
         joined.append(JoinedHop(flow: hop.flow, journey: 0, place: place))
         continue
       }
       var first = index
       var length = 1
-      while links.earlier[first] >= 0, length <= JoinLimits.longestChain {
-        first = Int(links.earlier[first])
+      while case let before = links.earlier(than: first), before >= 0, length <= JoinLimits.longestChain {
+        first = before
         length += 1
       }
       // A circle is no way.
       guard length <= JoinLimits.longestChain else { continue }
       if first != index {
         // At the SNI proxy only a gateway before it shows that the way was the right one: a sidecar there went past it.
-        let before = hops[Int(links.earlier[index])]
+        let before = links.source(ofEarlier: links.earlier(than: index))
         let isPastGateway =
-          traits.sources[Int(hop.source)].proxy == .nginxStream && !traits.sources[Int(before.source)].isGateway
+          traits.sources[Int(hop.source)].proxy == .nginxStream && !traits.sources[Int(before)].isGateway
         place.insert(mark.contains(.isClaimed) || isPastGateway ? .hasClaimedEarlier : .hasEarlier)
       }
       if mark.contains(.hasLater) { place.insert(.hasLater) }
       if mark.contains(.isRepeated) { place.insert(.isRepeated) }
-      if digests[first] == 0 { digests[first] = digest(hops[first]) }
       joined.append(
         JoinedHop(
-          flow: hop.flow, journey: digests[first], place: place, sender: first == index ? 0 : sender(index, first)))
+          flow: hop.flow, journey: links.name(ofEarlier: first), place: place,
+          sender: first == index ? 0 : sender(hop, index, first)))
     }
     return joined
   }
 
-  /// The source of `first`, where a proxy stands between it and `index`; 0 where none does, or where a request id alone joins
+  /// The source of `first`, where a proxy stands between it and `hop`; 0 where none does, or where a request id alone joins
   /// two of the hops, which a client can write.
-  private func sender(_ index: Int, _ first: Int) -> Int32 {
-    let source = hops[first].source
-    let before = traits.sources[Int(hops[Int(links.earlier[index])].source)]
-    guard before.receives || traits.isLoopback(hops[index]), source != hops[index].source else { return 0 }
-    var hop = index
-    while hop != first {
+  private func sender(_ hop: Hop, _ index: Int, _ first: Int) -> Int32 {
+    let source = links.source(ofEarlier: first)
+    var next = (source: hop.source, index: index)
+    let before = traits.sources[Int(links.source(ofEarlier: links.earlier(than: index)))]
+    guard before.receives || traits.isLoopback(hop), source != hop.source else { return 0 }
+    while next.index != first {
       // nginx logs no request ids: there it is the connection.
-      if links.marks[hop].contains(.isClaimed), traits.sources[Int(hops[hop].source)].proxy != .nginxStream { return 0 }
-      hop = Int(links.earlier[hop])
+      if links.mark(of: next.index).contains(.isClaimed), traits.sources[Int(next.source)].proxy != .nginxStream {
+        return 0
+      }
+      let before = links.earlier(than: next.index)
+      next = (links.source(ofEarlier: before), before)
     }
     return source
   }
+}
 
-  /// The hop is one of several, or what stands before it was found to be missing.
-  @inline(__always) private func isTold(_ index: Int) -> Bool {
-    links.earlier[index] >= 0 || !links.marks[index].isDisjoint(with: [.hasLater, .isUnaccounted, .isFromSidecar])
-  }
-
-  private func digest(_ hop: Hop) -> UInt64 {
+extension HopTraits {
+  /// What the journey that begins with a hop is called.
+  func digest(of hop: Hop) -> UInt64 {
     var mixer = Mixer()
-    mixer.add(traits.sourceDigests[Int(hop.source)])
-    mixer.add(traits.destinationDigests[Int(hop.destination)])
+    mixer.add(sourceDigests[Int(hop.source)])
+    mixer.add(destinationDigests[Int(hop.destination)])
     mixer.add(hop.startedAtMs)
     mixer.add(hop.durationMs)
     mixer.add(hop.sent)

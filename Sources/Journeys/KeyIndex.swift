@@ -119,6 +119,12 @@ struct KeyFilter {
     bits[Int(bit >> 6)] |= 1 << (bit & 63)
   }
 
+  /// Adds the keys of one that was made for as many.
+  mutating func formUnion(_ other: KeyFilter) {
+    precondition(other.mask == mask)
+    for word in bits.indices { bits[word] |= other.bits[word] }
+  }
+
   @inline(__always) func mayHold(_ key: UInt64) -> Bool {
     let bit = key >> 13 & mask
     return bits[Int(bit >> 6)] & 1 << (bit & 63) != 0

@@ -14,13 +14,23 @@ struct Meetings {
   /// - Returns: nil where a hop may be looked at for another reason: nginx and Squid may log no port, and of what reached
   ///   a proxy it is asked whether any line of its client could be the hop before.
   init?(_ ins: [HopEnd], _ hops: UnsafeBufferPointer<Hop>, _ traits: HopTraits.Tables) {
-    keys = KeyFilter(count: ins.count * 2 * Meetings.thinning)
+    self.init(expecting: ins.count)
     for end in ins {
       guard Meetings.tellOf(traits.sources[Int(hops[Int(end.hop)].source)]) else { return nil }
-      if end.port != 0 { keys.add(Meetings.key(end.address, UInt64(end.port))) }
-      if end.requestHash != 0 { keys.add(Meetings.key(end.address, end.requestHash)) }
+      note(end)
     }
   }
+
+  /// Of no later hops yet, each of which has to be one that this tells of.
+  init(expecting count: Int) { keys = KeyFilter(count: count * 2 * Meetings.thinning) }
+
+  @inline(__always) mutating func note(_ end: HopEnd) {
+    if end.port != 0 { keys.add(Meetings.key(end.address, UInt64(end.port))) }
+    if end.requestHash != 0 { keys.add(Meetings.key(end.address, end.requestHash)) }
+  }
+
+  /// Adds another that expected as many.
+  mutating func add(_ other: Meetings) { keys.formUnion(other.keys) }
 
   /// All that such a hop is joined with shares something with it.
   static func tellOf(_ source: HopTraits.SourceTraits) -> Bool { source.proxy == .envoy && !source.isAtProxy }

@@ -100,9 +100,22 @@ import Testing
   }
 
   @Test(
-    "the journeys are the same whether hops are read from the file's pages or by SQL, written at once or in many steps",
-    arguments: [(Int64.max, Int.max), (1, 1), (7, 3)])
-  func ways(flowsPerCommit: Int64, mostClockMinutes: Int) throws {
+    "the journeys are the same whether hops are read from the file's pages or by SQL, written at once or in many steps, and joined in memory or part by part from the disk",
+    arguments: [
+      sizes(), sizes { ($0.flowsPerCommit, $0.mostClockMinutes) = (1, 1) },
+      sizes { ($0.flowsPerCommit, $0.mostClockMinutes) = (7, 3) },
+      // In parts, most of which are joined at once.
+      sizes { ($0.mostInMemory, $0.mostInParts) = (1, 1_000_000) },
+      sizes { ($0.mostInMemory, $0.mostInParts, $0.blockRows, $0.partHops) = (1, 1_000_000, 7, 5) },
+      // In parts, all of which are joined stretch by stretch.
+      sizes {
+        ($0.mostInMemory, $0.mostInParts, $0.blockRows, $0.partHops) = (1, 50, 3, 20)
+        ($0.mostOfPart, $0.mostOfStretch) = (1, 2)
+      },
+      // By SQL.
+      sizes { ($0.worthPages, $0.mostInMemory, $0.blockRows, $0.partHops) = (.max, 1, 9, 4) },
+    ])
+  func ways(sizes: JoinSizes) throws {
     let whole = try Scene()
     for name in Self.logs { try whole.write(name, bytes: Self.content(name)) }
     try whole.ingest(Self.logs)
@@ -112,14 +125,35 @@ import Testing
     try scene.ingest(Self.logs)
     #expect(try Self.flows(scene) != Self.flows(whole))
     let store = try FlowStore(path: scene.database)
-    let tooDense = try JoinHops.run(
-      store: store, worthPages: 0, flowsPerCommit: flowsPerCommit, mostClockMinutes: mostClockMinutes)
+    let tooDense = try JoinHops.run(store: store, sizes: sizes)
     #expect(tooDense == 0)
     try store.refreshOwnLogs()
     try store.commit()
     store.close()
     #expect(try Self.flows(scene) == Self.flows(whole))
     #expect(try Self.clocks(scene) == Self.clocks(whole))
+    #expect(try Self.ends(scene) == Self.ends(whole))
+    let left = try FileManager.default.contentsOfDirectory(atPath: scene.folder).filter { $0.contains("-hops-") }
+    #expect(left.isEmpty)
+  }
+
+  /// How far the logs of each source go.
+  static func ends(_ scene: Scene) throws -> [String] {
+    try scene.texts(
+      """
+      select ifnull(client_ip, '') || '|' || ifnull(proxy_ip, '') || '|' || ifnull(first_end_ms, '') || '|'
+        || ifnull(last_end_ms, '') || '|' || ifnull(logs_success, '')
+      from source
+      order by 1
+      """)
+  }
+
+  /// All read from pages, and committed once.
+  static func sizes(_ change: (inout JoinSizes) -> Void = { _ in }) -> JoinSizes {
+    var sizes = JoinSizes()
+    (sizes.worthPages, sizes.flowsPerCommit, sizes.mostClockMinutes) = (0, .max, .max)
+    change(&sizes)
+    return sizes
   }
 
   /// What the store holds of verdicts and signs, as text.
@@ -171,7 +205,7 @@ import Testing
         counts.append((minute, random(1...60_000)))
         minute += random(1...40)
       }
-      let stretches = JoinHops.stretches(0, 400, counts) { Issue.record("too dense") }
+      let stretches = JoinHops.stretches(0, 400, counts, most: 60_000, mostOfFew: 200_000) { Issue.record("too dense") }
       var seen: Set<Int64> = []
       func flows(_ first: Int64, _ last: Int64) -> Int64 {
         let around = first - JoinHops.influence...last + JoinHops.influence
@@ -179,11 +213,11 @@ import Testing
       }
       for stretch in stretches {
         #expect(stretch.flows == flows(stretch.first, stretch.last))
-        // Minutes that bring nothing into sight may follow.
-        let fewEnd = min(stretch.first + JoinHops.fewMinutes - 1, stretch.last)
+        #expect(stretch.isDense == (stretch.flows > 60_000))
+        // As few minutes as that would have been too many flows for one in memory.
+        let fewEnd = min(stretch.first + JoinHops.fewMinutes, stretch.last)
         #expect(
-          stretch.flows <= JoinHops.mostInMemory
-            || (stretch.flows <= JoinHops.mostTogether && stretch.flows == flows(stretch.first, fewEnd))
+          !stretch.isDense || (stretch.flows <= 200_000 && flows(stretch.first, fewEnd) > 60_000)
             || stretch.flows == flows(stretch.first, stretch.first))
         for minute in stretch.first...stretch.last { #expect(seen.insert(minute).inserted) }
       }

@@ -70,4 +70,95 @@ import Testing
     #expect(!named.isEmpty)
     #expect(named.allSatisfy { $0.leastMs <= $0.skewMs && $0.skewMs <= $0.mostMs && $0.mostMs - $0.leastMs < 60 })
   }
+
+  @Test(
+    "parts that are joined by themselves, and told of by numbers, find what one window finds", arguments: [1, 5, 64])
+  func partsByNumber(count: Int) {
+    let mesh = SimulatedMesh(requests: 20_000, seed: 5)
+    Self.expectSame(mesh.hops, mesh.traits, count)
+  }
+
+  @Test("so they do where sidecars alone wrote lines, of which only those are looked at that somebody asks for")
+  func partsOfSidecars() {
+    // Every fourth line was refused; some of their requests went to another sidecar, under the same id.
+    var hops: [Hop] = []
+    let pods = (0..<40).map { "10.80.9.\($0)" }
+    var sources = pods.map { Source(log: 1, proxy: .envoy, shape: .outbound, clientIP: $0, proxyIP: $0) }
+    sources += pods.map { Source(log: 1, proxy: .envoy, shape: .inbound, clientIP: $0, proxyIP: "10.80.8.1") }
+    let destination = Destination(
+      host: "api.search.example", traffic: .http, authority: "api.search.example",
+      upstream: Endpoint(ip: "10.80.8.1", port: 80), dialled: Endpoint(ip: "10.80.8.1", port: 80))
+    let outcome = Outcome(protocol: "HTTP/1.1", method: "GET", status: 200)
+    for number in 0..<3_000 {
+      let (pod, start) = (Int32(number * 7 % 40), 1_793_000_000_000 + Int64(number) * 40)
+      let hash = UInt64(number + 1) &* 0x9E37_79B9_7F4A_7C15
+      hops.append(
+        Hop(
+          flow: Int64(hops.count), startedAtMs: start, durationMs: 20, sent: 5, received: 9, requestHash: hash,
+          source: pod, destination: 0, outcome: 0, localPort: UInt16(20_000 + number % 9_000)))
+      guard number % 4 == 0 else { continue }
+      hops.append(
+        Hop(
+          flow: Int64(hops.count), startedAtMs: start + 1, durationMs: 18, sent: 5, received: 9, requestHash: hash,
+          source: pod + 40, destination: 0, outcome: 0, sourcePort: UInt16(20_000 + number % 9_000)))
+    }
+    let traits = HopTraits(
+      sources: sources.enumerated().map { (Int64($0), $1) }, destinations: [(0, destination)], outcomes: [(0, outcome)])
+    #expect(HopParts.asksFirst(traits))
+    Self.expectSame(hops, traits, 8)
+  }
+
+  private static func expectSame(_ hops: [Hop], _ traits: HopTraits, _ count: Int) {
+    let joiner = JourneyJoiner(traits)
+    let links = joiner.links(hops)
+    let whole = joiner.joined(hops, links, from: .min, until: .max)
+    #expect(whole.count > hops.count / 4)
+    var wholeClocks = ClockMinutes(traits)
+    wholeClocks.note(hops, links, from: .min, until: .max)
+
+    var meetings: NotedMeetings?
+    if HopParts.asksFirst(traits) {
+      // By two hands, as the parts are.
+      var (one, other) = (NotedMeetings(traits, expecting: 100), NotedMeetings(traits, expecting: 100))
+      one.note(Array(hops[..<1_000]))
+      other.note(Array(hops[1_000...]))
+      one.add(other)
+      #expect(!one.isEmpty)
+      meetings = one
+    }
+    let parts = HopParts(traits, count: count, meetings)
+    var pairs: [HopParts.Pair] = []
+    parts.parts(of: hops, &pairs)
+    let table = LinkTable(traits, parts, count: hops.count)
+    var inParts = 0
+    for part in 0..<count {
+      var own: [Hop] = []
+      for (number, pair) in pairs.enumerated() where pair.later == part || pair.earlier == part {
+        own.append(hops[number])
+        own[own.count - 1].flow = Int64(number)
+      }
+      inParts += own.count
+      let links = joiner.links(own, part: part, of: count)
+      table.add(links, of: own, part: part, from: .min, until: .max)
+      table.learn(links, from: .min, until: .max)
+    }
+    #expect(meetings == nil || inParts < hops.count)
+    var joined: [JoinedHop] = []
+    var (clocks, others) = (ClockMinutes(traits), ClockMinutes(traits))
+    for first in stride(from: 0, to: hops.count, by: 700) {
+      let block = Array(hops[first..<min(first + 700, hops.count)])
+      joined += table.joined(block, numberedFrom: first, from: .min, until: .max)
+      if first % 1_400 == 0 {
+        table.note(block, numberedFrom: first, in: &clocks, from: .min, until: .max)
+      } else {
+        table.note(block, numberedFrom: first, in: &others, from: .min, until: .max)
+      }
+    }
+    clocks.add(others)
+    #expect(joined == whole)
+    #expect(clocks.hours(clocks.noted).map { "\($0)" } == wholeClocks.hours(wholeClocks.noted).map { "\($0)" })
+    #expect(
+      joiner.named(table.clocks(from: .min, until: .max)).map { "\($0)" }.sorted()
+        == joiner.named(links.clocks(from: .min, until: .max)).map { "\($0)" }.sorted())
+  }
 }

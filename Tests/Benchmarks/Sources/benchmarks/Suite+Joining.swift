@@ -20,5 +20,22 @@ extension Suite {
     card.note("1M flows that have no next hop: with joining against without", "\(Scorecard.short(idle))x", idle)
     let peak = measured.median("two hops, joined") { $0.peakMB }
     card.atMost(120, "MB", "peak memory, ingest and joining of \(2 * millions)M", peak, "\(Scorecard.short(peak)) MB")
+    if isQuick { return }
+    for perMinute in [20_000, 100_000] { try joiningDense(perMinute) }
+  }
+
+  /// A busy mesh: more in the minutes around a flow than should be in memory.
+  private func joiningDense(_ perMinute: Int) throws {
+    let folder = try workshop.twoHops(lines: Suite.million, perMinute: perMinute)
+    let (joined, unjoined) = ("\(perMinute) a minute, joined", "\(perMinute) a minute, unjoined")
+    let measured = try Rounds(
+      max(1, rounds / 2),
+      of: [ingesting(joined, folder), ingesting(unjoined, folder, "--no-join-hops")])
+    card.keep(measured)
+    let added = measured.ratio(joined, over: unjoined)
+    card.note(
+      "2M two-hop flows, \(perMinute) a minute: with joining against without", "\(Scorecard.short(added))x", added)
+    let peak = measured.median(joined) { $0.peakMB }
+    card.atMost(120, "MB", "peak memory, ingest and joining of them", peak, "\(Scorecard.short(peak)) MB")
   }
 }

@@ -157,7 +157,7 @@ struct Suite {
 
   private func parsing() throws {
     let log = try workshop.log("envoy", lines: Suite.million)
-    let dryRun = { (name: String, threads: String) in
+    func dryRun(_ name: String, _ threads: String, _ log: String) -> Rounds.Work {
       Rounds.Work(name: name) {
         try Command(workshop.gatewatch, "ingest", "--dry-run", "--threads", threads, log).run()
       }
@@ -165,7 +165,7 @@ struct Suite {
     let measured = try Rounds(
       rounds,
       of: [
-        dryRun("parse, one thread", "1"), dryRun("parse, two threads", "2"),
+        dryRun("parse, one thread", "1", log), dryRun("parse, two threads", "2", log),
         Rounds.Work(name: "tok with dictionaries") {
           try Command(workshop.path("tok"), "walkv+dict", log, "1", "1").timed(by: "median ")
         },
@@ -183,6 +183,15 @@ struct Suite {
     card.note("parse only, against tok's bare AVX2 walk (aim 0.5)", "\(Scorecard.short(bare))x", bare)
     let scale = measured.ratio("parse, one thread", over: "parse, two threads")
     card.atLeast(1.8, "parse one log with two threads", scale, "\(Scorecard.short(scale))x of one")
+    if isQuick { return }
+    // Where the program's start and its end weigh little.
+    let large = try workshop.log("envoy", lines: Suite.large)
+    let atLarge = try Rounds(
+      max(1, rounds / 2),
+      of: [dryRun("parse 10M, one thread", "1", large), dryRun("parse 10M, two threads", "2", large)])
+    card.keep(atLarge)
+    let largeScale = atLarge.ratio("parse 10M, one thread", over: "parse 10M, two threads")
+    card.atLeast(1.8, "the same, 10M lines", largeScale, "\(Scorecard.short(largeScale))x of one")
   }
 
   private func keepingExceptions() throws {
@@ -191,11 +200,21 @@ struct Suite {
     guard (try? ingest(log, into: workshop.freshDatabase(), "--keep", "exceptions").run()) != nil else {
       return card.absent(name, "this gatewatch has no --keep")
     }
+    try keepExceptions(of: log, rounds, name)
+    if isQuick { return }
+    // Where names that are new, and what follows the last line, weigh little.
+    let large = try workshop.log("mesh", lines: Suite.large)
+    try keepExceptions(of: large, max(1, rounds / 2), "the same, 10M lines")
+  }
+
+  private func keepExceptions(of log: String, _ rounds: Int, _ name: String) throws {
     let measured = try Rounds(
       rounds,
-      of: [ingesting("keep all", log), ingesting("keep exceptions", log, "--keep", "exceptions")])
+      of: [
+        ingesting("\(name): all", log), ingesting("\(name): exceptions", log, "--keep", "exceptions"),
+      ])
     card.keep(measured)
-    let ratio = measured.ratio("keep all", over: "keep exceptions")
+    let ratio = measured.ratio("\(name): all", over: "\(name): exceptions")
     card.atLeast(2, name, ratio, "\(Scorecard.short(ratio))x")
   }
 }

@@ -72,14 +72,18 @@ struct Workshop {
   }
 
   /// A folder with the log of the mesh's sidecars, and that of their gateway: nearly every request has a line in both.
-  func twoHops(lines: Int) throws(BenchmarkError) -> String {
-    let folder = path("twohops-\(lines)")
+  /// - Parameters:
+  ///   - lines: of the sidecars.
+  ///   - perMinute: lines of both; nil for a day of a million, or eight of more.
+  func twoHops(lines: Int, perMinute: Int? = nil) throws(BenchmarkError) -> String {
+    let folder = path("twohops-\(lines)" + (perMinute.map { "-\($0)" } ?? ""))
     let gateway = folder + "/gateway.log"
     if !FileManager.default.fileExists(atPath: gateway) {
       try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
       let sidecars = folder + "/sidecars.log"
       Progress.show("making \(lines) lines of two hops")
-      try Command(path("gen"), "mesh", "\(lines)", "7").run(output: sidecars)
+      let between = perMinute.map { ["\(2 * 60_000_000 / $0)"] } ?? []
+      try Command(path("gen"), ["mesh", "\(lines)", "7"] + between).run(output: sidecars)
       try Command(path("nexthop"), sidecars).run(output: gateway)
     }
     for log in ["sidecars.log", "gateway.log"] { try Command("cat", folder + "/" + log).run() }
