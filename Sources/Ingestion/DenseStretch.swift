@@ -67,8 +67,7 @@ struct DenseStretch: Sendable {
 
   private func joinParts(_ count: Int, _ spill: HopSpill, _ table: LinkTable) throws(StoreError) {
     let memory = Apart(hands.count, PartMemory())
-    // One part at a time may have more in memory than is its share.
-    let (alone, learning) = (DispatchSemaphore(value: 1), DispatchSemaphore(value: 1))
+    let learning = DispatchSemaphore(value: 1)
     // The largest first, so that in the end no hand works at one alone.
     let parts = (0..<count).map { (part: $0, hops: spill.count(of: $0)) }.filter { $0.hops > 0 }.sorted {
       $0.hops > $1.hops
@@ -87,14 +86,11 @@ struct DenseStretch: Sendable {
       guard hops > sizes.mostOfPart else {
         return try join(most: hops, from: request.from, until: request.until)
       }
-      alone.wait()
-      defer {
-        memory[hand].hops = []
-        alone.signal()
-      }
       for stretch in try stretches(of: part, spill, &memory[hand].buffer) {
         try join(most: Int(stretch.flows), from: stretch.first * 60_000, until: (stretch.last + 1) * 60_000)
       }
+      // A single minute may have needed much.
+      memory[hand].hops = []
     }
   }
 
@@ -130,7 +126,7 @@ struct DenseStretch: Sendable {
       counts.enumerated().filter { $0.element > 0 }.map { (first + Int64($0.offset), $0.element) },
       most: sizes.mostOfStretch, mostOfFew: sizes.mostOfStretch
     ) {
-      preconditionFailure("a part has more hops than its stretch")
+      // It has no more than all parts together, which were few enough.
     }
   }
 

@@ -20,7 +20,7 @@ public struct JoinSizes: Sendable {
   /// Hops of a part that are joined at once; one with more is joined stretch by stretch.
   public var mostOfPart = 40_000
   /// Hops of such a stretch, at some 200 bytes each; more only where a single minute and what lies within its influence hold more.
-  public var mostOfStretch: Int64 = 80_000
+  public var mostOfStretch: Int64 = 60_000
 
   public init() {}
 }
