@@ -182,7 +182,7 @@ struct JoinWindow {
   /// Numbers of addresses follow each other; the product's high bits depend on all of theirs.
   @inline(__always) static func part(of address: Int32, _ parts: Int) -> Int {
     parts == 1
-      ? 0 : Int(truncatingIfNeeded: UInt64(UInt32(bitPattern: address)) &* 0x9E37_79B9_7F4A_7C15 >> 40) % parts
+      ? 0 : Int(truncatingIfNeeded: (UInt64(UInt32(bitPattern: address)) &* 0x9E37_79B9_7F4A_7C15) >> 40) % parts
   }
 
   @inline(__always) func source(_ hop: Hop) -> HopTraits.SourceTraits { traits.sources[Int(hop.source)] }

@@ -133,7 +133,9 @@ import Testing
     #expect(try Self.flows(scene) == Self.flows(whole))
     #expect(try Self.clocks(scene) == Self.clocks(whole))
     #expect(try Self.ends(scene) == Self.ends(whole))
-    let left = try FileManager.default.contentsOfDirectory(atPath: scene.folder).filter { $0.contains("-hops-") }
+    let left = try FileManager.default.contentsOfDirectory(atPath: scene.folder + "/store").filter {
+      $0.contains("-hops-")
+    }
     #expect(left.isEmpty)
   }
 
