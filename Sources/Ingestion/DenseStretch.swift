@@ -15,6 +15,8 @@ struct DenseStretch: Sendable {
   let traits: HopTraits
   let hands: [HopHand]
   let request: HopRequest
+  /// That stand in its time; the rows it names may be more.
+  let flows: Int64
   /// Path of the database.
   let database: String
   let sizes: JoinSizes
@@ -24,12 +26,11 @@ struct DenseStretch: Sendable {
     FreedMemory.isReturned()
     let rows = request.spans.reduce(0) { $0 + Int64($1.count) }
     let blocks = request.shares(Int(rows / sizes.blockRows) + 1).filter { !$0.spans.isEmpty }
-    let meetings = HopParts.asksFirst(traits) ? try meetings(blocks, rows) : nil
-    let parts = HopParts(
-      traits, count: meetings?.isEmpty ?? false ? 1 : Int(rows / sizes.partHops) + 1, meetings)
+    let meetings = HopParts.asksFirst(traits) ? try meetings(blocks) : nil
     if meetings?.isEmpty ?? false {
       try tell(blocks, nil, take)
     } else {
+      let parts = HopParts(traits, count: Int(flows / sizes.partHops) + 1, meetings)
       let spill = try HopSpill(beside: database, parts, blocks: blocks.count)
       try shareOut(blocks, spill)
       let table = LinkTable(traits, parts, count: spill.number())
@@ -41,9 +42,9 @@ struct DenseStretch: Sendable {
     FreedMemory.giveBack()
   }
 
-  private func meetings(_ blocks: [HopRequest], _ rows: Int64) throws(StoreError) -> NotedMeetings {
+  private func meetings(_ blocks: [HopRequest]) throws(StoreError) -> NotedMeetings {
     // Where more may have an earlier one, more of the others are looked at in vain.
-    let none = NotedMeetings(traits, expecting: Int(rows / 16) + 1024)
+    let none = NotedMeetings(traits, expecting: Int(flows / 16) + 1024)
     let notes = Apart(hands.count, none)
     try share(blocks.count) { hand, number throws(StoreError) in
       try hands[hand].read(blocks[number])

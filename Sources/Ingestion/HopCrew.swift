@@ -135,8 +135,8 @@ struct HopCrew {
     _ stretch: JoinHops.Stretch, _ meanwhile: () throws(StoreError) -> Void, _ take: (Found) throws(StoreError) -> Void
   ) throws(StoreError) {
     let dense = DenseStretch(
-      joiner: joiner, traits: traits, hands: hands, request: try stretch.request(traits, store), database: store.path,
-      sizes: sizes)
+      joiner: joiner, traits: traits, hands: hands, request: try stretch.request(traits, store),
+      flows: stretch.flows, database: store.path, sizes: sizes)
     let group = DispatchGroup()
     let finds = HandOver<Result<Found, StoreError>>(capacity: HopCrew.waiting)
     DispatchQueue.global(qos: .userInitiated).async(group: group) {

@@ -8,8 +8,9 @@ internal import Journeys
 ///
 ///     block 0: | hops of part 0 | part 1 | ... |  block 1: | part 0 | ...
 ///
-/// A file without a name beside the database, which the system removes with the process, whatever ends that. Hops stand in it
-/// as in memory, with their place in the block in `flow`.
+/// A file without a name beside the database, which the system removes with the process, whatever ends that; where the file
+/// system knows none, one that loses its name as soon as it is made. Hops stand in it as in memory, with their place in the block
+/// in `flow`.
 ///
 /// `@unchecked Sendable`: blocks are written by several threads, each to room of its own; `lock` guards what tells where.
 final class HopSpill: @unchecked Sendable {

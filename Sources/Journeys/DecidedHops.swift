@@ -24,7 +24,8 @@ struct WindowHops: DecidedHops {
   static func with<Result>(
     _ hops: [Hop], _ links: JoinLinks, _ traits: HopTraits, asksNames: Bool, _ body: (WindowHops) -> Result
   ) -> Result {
-    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: asksNames ? hops.count : 0) { names in
+    precondition(links.isEmpty || links.earlier.count == hops.count, "links of other hops")
+    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: asksNames ? hops.count : 0) { names in
       names.initialize(repeating: 0)
       return hops.withUnsafeBufferPointer { hops in
         links.withTables { links in body(WindowHops(hops: hops, links: links, traits: traits, names: names)) }

@@ -20,11 +20,11 @@ public struct JourneyJoiner: Sendable {
   /// The hops among `hops` that began at `from..<until` and belong to a journey, in their order.
   ///
   /// Right for all of them when `hops` holds everything within `JoinLimits.influenceMs` of that stretch.
-  public func join(_ hops: [Hop], from: Int64, until: Int64, parts: Int = 1) -> [JoinedHop] {
-    joined(hops, JoinLinks((0..<parts).map { links(hops, part: $0, of: parts) }), from: from, until: until)
+  public func join(_ hops: [Hop], from: Int64, until: Int64) -> [JoinedHop] {
+    joined(hops, links(hops), from: from, until: until)
   }
 
-  /// What is found among `hops`, or by one of several that share the work.
+  /// What is found among `hops`: all of them, or those of one part (`HopParts`).
   public func links(_ hops: [Hop], part: Int = 0, of parts: Int = 1) -> JoinLinks {
     precondition(hops.count < Int(Int32.max) / 4, "a window has too many hops")
     return traits.withTables { traits in
@@ -51,7 +51,7 @@ public struct JourneyJoiner: Sendable {
     window.joinAtSquid()
   }
 
-  /// Those of `hops` that began at `from..<until` and belong to a journey, by what all parts have found.
+  /// Those of `hops` that began at `from..<until` and belong to a journey, by what was found among them.
   public func joined(_ hops: [Hop], _ links: JoinLinks, from: Int64, until: Int64) -> [JoinedHop] {
     guard !links.isEmpty else { return [] }
     return WindowHops.with(hops, links, traits, asksNames: true) { decided in
@@ -87,25 +87,6 @@ public struct JoinLinks: Sendable {
     tellsOfClocks = window.tellsOfClocks
     earlier = Array(window.earlier)
     marks = Array(window.marks)
-  }
-
-  /// What all parts have found.
-  public init(_ parts: [JoinLinks]) { for part in parts { add(part) } }
-
-  /// Adds what another part has found: of each hop, one has looked at what comes before it, and one at what comes after.
-  public mutating func add(_ part: JoinLinks) {
-    guard !part.isEmpty else { return }
-    minutes += part.minutes
-    signs.formUnion(part.signs)
-    tellsOfClocks = tellsOfClocks || part.tellsOfClocks
-    if isEmpty {
-      (earlier, marks) = (part.earlier, part.marks)
-      return
-    }
-    for index in earlier.indices {
-      earlier[index] = max(earlier[index], part.earlier[index])
-      marks[index].formUnion(part.marks[index])
-    }
   }
 
   /// What was learned of clocks in the minutes from `from` on.

@@ -5,13 +5,13 @@ struct Journeys<Links: DecidedHops> {
   let traits: HopTraits
   let links: Links
 
-  /// Those of `hops`, numbered from `first` on, that began at `from..<until` and belong to a journey.
+  /// Those of `hops`, numbered from `base` on, that began at `from..<until` and belong to a journey.
   func journeys(of hops: [Hop], numberedFrom base: Int, from: Int64, until: Int64) -> [JoinedHop] {
     var joined: [JoinedHop] = []
     // Room that is not written to takes no memory.
     joined.reserveCapacity(hops.count)
-    for (place, hop) in hops.enumerated() {
-      let index = base + place
+    for (offset, hop) in hops.enumerated() {
+      let index = base + offset
       let mark = links.mark(of: index)
       // The hop is one of several, or what stands before it was found to be missing.
       let isTold =

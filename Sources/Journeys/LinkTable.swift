@@ -18,7 +18,7 @@ public final class LinkTable: @unchecked Sendable {
   private var minutes: [ClockMinute] = []
   private var signs = KeySet()
   private var tellsOfClocks = false
-  /// No hop has another.
+  /// No part had a hop that may have an earlier one.
   private var isEmpty = true
 
   /// - Parameter count: of all hops.
@@ -49,6 +49,7 @@ public final class LinkTable: @unchecked Sendable {
   ///   - from, until: when the hops began of which this decides.
   public func add(_ links: JoinLinks, of hops: [Hop], part: Int, from: Int64, until: Int64) {
     guard !links.isEmpty else { return }
+    precondition(links.earlier.count == hops.count, "links of other hops")
     traits.withTables { tables in
       links.withTables { found in
         for (index, hop) in hops.enumerated() where hop.startedAtMs >= from && hop.startedAtMs < until {
@@ -76,7 +77,7 @@ public final class LinkTable: @unchecked Sendable {
     return Int(hop.flow)
   }
 
-  /// Adds what was learned of clocks on the way; one thread at a time.
+  /// Adds what else was learned of these hops: of clocks, and that there was something to join; one thread at a time.
   public func learn(_ links: JoinLinks, from: Int64, until: Int64) {
     guard !links.isEmpty else { return }
     isEmpty = false
@@ -92,7 +93,7 @@ public final class LinkTable: @unchecked Sendable {
       of: hops, numberedFrom: first, from: from, until: until)
   }
 
-  /// Has noted what they show of clocks.
+  /// Notes what they show of clocks.
   public func note(_ hops: [Hop], numberedFrom first: Int, in clocks: inout ClockMinutes, from: Int64, until: Int64) {
     guard !isEmpty else { return }
     clocks.note(

@@ -59,20 +59,40 @@ import Testing
     #expect(parts == whole)
   }
 
-  @Test("several that share the work find what one finds")
-  func parts() {
+  @Test("how far clocks are apart is known within some milliseconds")
+  func clocks() {
     let mesh = SimulatedMesh(requests: 20_000, seed: 5)
     let joiner = JourneyJoiner(mesh.traits)
-    let whole = joiner.join(mesh.hops, from: .min, until: .max)
-    for parts in [2, 3, 7] { #expect(joiner.join(mesh.hops, from: .min, until: .max, parts: parts) == whole) }
-    let clocks = joiner.links(mesh.hops, part: 0, of: 1).clocks(from: .min, until: .max)
+    let clocks = joiner.links(mesh.hops).clocks(from: .min, until: .max)
     let named = joiner.named(clocks)
     #expect(!named.isEmpty)
     #expect(named.allSatisfy { $0.leastMs <= $0.skewMs && $0.skewMs <= $0.mostMs && $0.mostMs - $0.leastMs < 60 })
   }
 
+  @Test("addresses are spread over all parts, however many there are", arguments: [2, 19, 38, 126, 247])
+  func spread(count: Int) {
+    let sources = (1...3_000).map { number in
+      // The pod's name has a number of its own, beside the address.
+      (
+        Int64(number),
+        Source(
+          log: 1, proxy: .envoy, shape: .gateway, clientIP: "10.80.\(number / 250).\(number % 250)",
+          proxyIP: "10.80.99.1", namespace: "shop", pod: "web-\(number)")
+      )
+    }
+    let traits = HopTraits(
+      sources: sources, destinations: [(1, Destination(host: "api.search.example"))], outcomes: [(1, Outcome())])
+    let hops = sources.map { Hop(flow: $0.0, startedAtMs: 0, source: Int32($0.0), destination: 1, outcome: 1) }
+    var pairs: [HopParts.Pair] = []
+    HopParts(traits, count: count).parts(of: hops, &pairs)
+    var hopsOfPart = [Int](repeating: 0, count: count)
+    for pair in pairs { hopsOfPart[Int(pair.later)] += 1 }
+    #expect(hopsOfPart.allSatisfy { $0 > 0 && $0 < 4 * 3_000 / count })
+  }
+
   @Test(
-    "parts that are joined by themselves, and told of by numbers, find what one window finds", arguments: [1, 5, 64])
+    "parts that are joined by themselves, and told of by numbers, find what one window finds",
+    arguments: [1, 2, 3, 5, 7, 19, 64])
   func partsByNumber(count: Int) {
     let mesh = SimulatedMesh(requests: 20_000, seed: 5)
     Self.expectSame(mesh.hops, mesh.traits, count)
