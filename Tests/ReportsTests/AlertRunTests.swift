@@ -161,6 +161,11 @@ struct AlertRunTests {
     #expect(try alert(fixture).exitCode == 2)
   }
 
+  @Test("nothing but the program opens performance data")
+  func perfdata() {
+    #expect(AlertReport.beforePerfdata("a|b|\u{301}c") == "a/b/\u{301}c")
+  }
+
   @Test("nothing hostile reaches the terminal")
   func hostile() throws {
     let report = try alert(try StoreFixture())

@@ -38,4 +38,11 @@ struct RedactionTests {
     let line = "\"GET /a?b=\"secret word\" HTTP/1.1\" 200"
     #expect(Redaction().text(line, values: ["/a?b=\"secret word\""]) == "\"GET /a?[redacted] HTTP/1.1\" 200")
   }
+
+  @Test("a combining mark behind a question mark hides no query")
+  func combiningMark() {
+    let line = "\"GET /a?\u{301}b=\"secret word\" HTTP/1.1\" 200"
+    let shown = Redaction().text(line, values: ["/a?\u{301}b=\"secret word\""])
+    #expect(shown == "\"GET /a?[redacted] HTTP/1.1\" 200")
+  }
 }

@@ -2,6 +2,8 @@ import FlowStore
 import Flows
 import Foundation
 
+@testable import Reports
+
 /// A folder of its own for each test, gone with it.
 final class ScratchFolder {
   let url: URL
@@ -196,5 +198,5 @@ final class StoreFixture {
 /// The answer of a report as text.
 final class Text {
   var text = ""
-  func take(_ more: String) { text += more }
+  func take(_ more: OutputText) { text += more.string }
 }

@@ -182,7 +182,11 @@ extension AlertReport {
   }
 
   /// The vertical bar opens the performance data of a monitoring plugin.
-  private static func beforePerfdata(_ text: String) -> String { text.replacing("|", with: "/") }
+  static func beforePerfdata(_ text: String) -> String {
+    var plain = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars { plain.append(scalar == "|" ? "/" : scalar) }
+    return String(plain)
+  }
 
   private func note(_ group: Group) -> String {
     switch group.cause {

@@ -8,6 +8,7 @@ struct CSV: Renderer {
   private let isRaw: Bool
   private let sink: TextSink
   private var kinds: [Query.Kind] = []
+  private var line = OutputText()
 
   init(isRaw: Bool, sink: @escaping TextSink) {
     self.isRaw = isRaw
@@ -16,14 +17,19 @@ struct CSV: Renderer {
 
   mutating func begin(_ heading: Heading) throws {
     kinds = heading.columns.map(\.kind)
-    try sink(heading.columns.map { cell($0.name) }.joined(separator: ",") + "\r\n")
+    try write(heading.columns.map { .text($0.name) })
   }
 
-  mutating func row(_ values: [Value]) throws {
-    let cells = zip(kinds, values).map { kind, value in
-      value.isNumber ? value.plain(kind) ?? "" : value.plain(kind).map(cell) ?? ""
+  mutating func row(_ values: [Value]) throws { try write(values) }
+
+  private mutating func write(_ values: [Value]) throws {
+    line.removeAll()
+    for column in values.indices {
+      if column > 0 { line.append(UInt8(ascii: ",")) }
+      line.append(plain: values[column], kinds[column]) { $0.append(cell: $1, isRaw: isRaw) }
     }
-    try sink(cells.joined(separator: ",") + "\r\n")
+    line.append("\r\n")
+    try sink(line)
   }
 
   mutating func end(_ footing: Footing) throws {
@@ -31,10 +37,23 @@ struct CSV: Renderer {
     try row(others.labelled(kinds))
   }
 
-  private func cell(_ text: String) -> String {
-    guard !isRaw else { return CSV.quoted(text) }
-    let isFormula = CSV.opensFormula(text) && !CSV.isNumber(text)
-    return CSV.quoted((isFormula ? "'" : "") + TerminalText.safe(text))
+  /// What stands for a text, whatever is in it.
+  static func cell(_ text: String, isRaw: Bool) -> String {
+    guard !isRaw else { return quoted(text) }
+    return quoted((opensFormula(text) && !isNumber(text) ? "'" : "") + TerminalText.safe(text))
+  }
+
+  /// Needs no quotes, no apostrophe and no code: most texts of a log.
+  static func isPlain(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let first = text.first, let last = text.last else { return true }
+    switch first {
+    case UInt8(ascii: "="), UInt8(ascii: "+"), UInt8(ascii: "-"), UInt8(ascii: "@"), UInt8(ascii: "|"),
+      UInt8(ascii: "%"), UInt8(ascii: " "):
+      return false
+    default: break
+    }
+    return last != UInt8(ascii: " ")
+      && text.allSatisfy { $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: ",") }
   }
 
   /// Also behind white space, which spreadsheets strip, and in the full-width forms that some read alike.
@@ -64,10 +83,25 @@ struct CSV: Renderer {
     return digits > 0 && points <= 1
   }
 
+  /// By Unicode scalars: a quote with a combining mark behind it is one Character, and ends a cell all the same.
   static func quoted(_ text: String) -> String {
+    let space = UInt8(ascii: " ")
     let needsQuotes =
-      text.utf8.contains { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D } || text.first == " "
-      || text.last == " "
-    return needsQuotes ? "\"" + text.replacing("\"", with: "\"\"") + "\"" : text
+      text.utf8.contains { $0 == 0x22 || $0 == 0x2C || $0 == 0x0A || $0 == 0x0D } || text.utf8.first == space
+      || text.utf8.last == space
+    guard needsQuotes else { return text }
+    var quoted = "\""
+    for scalar in text.unicodeScalars {
+      if scalar == "\"" { quoted += "\"" }
+      quoted.unicodeScalars.append(scalar)
+    }
+    return quoted + "\""
+  }
+}
+
+extension OutputText {
+  mutating func append(cell text: String, isRaw: Bool) {
+    var text = text
+    text.withUTF8 { CSV.isPlain($0) ? append($0) : append(CSV.cell(String(decoding: $0, as: UTF8.self), isRaw: isRaw)) }
   }
 }

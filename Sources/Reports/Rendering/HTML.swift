@@ -9,6 +9,7 @@ struct HTML: Renderer {
   private let sink: TextSink
   private var columns: [Query.Column] = []
   private var rows = 0
+  private var text = OutputText()
 
   init(sink: @escaping TextSink) { self.sink = sink }
 
@@ -43,41 +44,56 @@ struct HTML: Renderer {
       let about = column.text.isEmpty ? "" : " title=\"\(HTML.escaped(column.text))\""
       text += "<th scope=\"col\"\(about)\(HTML.alignment(column, nil))>\(HTML.escaped(column.name))</th>"
     }
-    try sink(text + "</tr></thead>\n<tbody>\n")
+    try sink(OutputText(text + "</tr></thead>\n<tbody>\n"))
   }
 
   mutating func row(_ values: [Value]) throws {
     rows += 1
-    try sink("<tr>" + cells(values) + "</tr>\n")
+    text.removeAll()
+    text.append("<tr>")
+    write(values)
+    text.append("</tr>\n")
+    try sink(text)
   }
 
   mutating func end(_ footing: Footing) throws {
-    var text = ""
-    if rows == 0 { text += "<tr><td colspan=\"\(max(1, columns.count))\">nothing found</td></tr>\n" }
-    text += "</tbody>\n"
+    text.removeAll()
+    if rows == 0 { text.append("<tr><td colspan=\"\(max(1, columns.count))\">nothing found</td></tr>\n") }
+    text.append("</tbody>\n")
     if let others = footing.others {
-      text += "<tfoot><tr>\(cells(others.labelled(columns.map(\.kind))))</tr></tfoot>\n"
+      text.append("<tfoot><tr>")
+      write(others.labelled(columns.map(\.kind)))
+      text.append("</tr></tfoot>\n")
     }
-    text += "</table>\n"
+    text.append("</table>\n")
     if !footing.notes.isEmpty {
-      text += "<ul>\n" + footing.notes.map { "<li>\(HTML.escaped($0))</li>\n" }.joined() + "</ul>\n"
+      text.append("<ul>\n\(footing.notes.map { "<li>\(HTML.escaped($0))</li>\n" }.joined())</ul>\n")
     }
     let described = columns.filter { !$0.text.isEmpty }
     if !described.isEmpty {
-      text += "<details><summary>What the columns mean</summary>\n<dl>\n"
-      for column in described { text += "<dt>\(HTML.escaped(column.name))</dt><dd>\(HTML.escaped(column.text))</dd>\n" }
-      text += "</dl>\n</details>\n"
+      text.append("<details><summary>What the columns mean</summary>\n<dl>\n")
+      for column in described {
+        text.append("<dt>\(HTML.escaped(column.name))</dt><dd>\(HTML.escaped(column.text))</dd>\n")
+      }
+      text.append("</dl>\n</details>\n")
     }
-    try sink(text + "</body>\n</html>\n")
+    text.append("</body>\n</html>\n")
+    try sink(text)
   }
 
-  private func cells(_ values: [Value]) -> String {
-    zip(columns, values).map { column, value in
-      let text = value.readable(column.kind)
+  private mutating func write(_ values: [Value]) {
+    for (column, value) in zip(columns, values) {
+      text.append("<td")
       // Words that a tired reader must not miss.
-      let mark = text == "critical" || text == "warning" ? " class=\"\(text)\"" : HTML.alignment(column, value)
-      return "<td\(mark)>\(HTML.escaped(text))</td>"
-    }.joined()
+      if case .text(let word) = value, word == "critical" || word == "warning" {
+        text.append(" class=\"\(word)\"")
+      } else {
+        text.append(HTML.alignment(column, value))
+      }
+      text.append(UInt8(ascii: ">"))
+      text.append(readable: value, column.kind) { $0.append(html: $1) }
+      text.append("</td>")
+    }
   }
 
   private static func alignment(_ column: Query.Column, _ value: Value?) -> String {
@@ -86,22 +102,9 @@ struct HTML: Renderer {
 
   /// For text and for attributes in double quotes.
   static func escaped(_ text: String) -> String {
-    var escaped = ""
-    for scalar in TerminalText.safe(text).unicodeScalars {
-      switch scalar {
-      case "&": escaped += "&amp;"
-      case "<": escaped += "&lt;"
-      case ">": escaped += "&gt;"
-      case "\"": escaped += "&quot;"
-      case "'": escaped += "&#39;"
-      // Some readers make templates of these.
-      case "{": escaped += "&#123;"
-      case "}": escaped += "&#125;"
-      case "`": escaped += "&#96;"
-      default: escaped.unicodeScalars.append(scalar)
-      }
-    }
-    return escaped
+    var html = OutputText()
+    html.append(html: text)
+    return html.string
   }
 
   // MARK: What never changes
@@ -118,4 +121,27 @@ struct HTML: Renderer {
   static let styleHash = "QnFGuTx3IqoMb7Ly5LGSa5BdtthaPEga0onZbgf5Yac="
   static let policy =
     "default-src 'none'; style-src 'sha256-\(styleHash)'; base-uri 'none'; form-action 'none'"
+}
+
+extension OutputText {
+  /// For text and for attributes in double quotes.
+  mutating func append(html text: String) {
+    var safe = TerminalText.safe(text)
+    safe.withUTF8 { bytes in
+      for byte in bytes {
+        switch byte {
+        case UInt8(ascii: "&"): append("&amp;")
+        case UInt8(ascii: "<"): append("&lt;")
+        case UInt8(ascii: ">"): append("&gt;")
+        case UInt8(ascii: "\""): append("&quot;")
+        case UInt8(ascii: "'"): append("&#39;")
+        // Some readers make templates of these.
+        case UInt8(ascii: "{"): append("&#123;")
+        case UInt8(ascii: "}"): append("&#125;")
+        case UInt8(ascii: "`"): append("&#96;")
+        default: append(byte)
+        }
+      }
+    }
+  }
 }

@@ -4,6 +4,7 @@ internal import FlowStore
 struct Markdown: Renderer {
   private let sink: TextSink
   private var columns: [Query.Column] = []
+  private var line = OutputText()
 
   init(sink: @escaping TextSink) { self.sink = sink }
 
@@ -17,31 +18,51 @@ struct Markdown: Renderer {
     if let coverage = heading.coverage { text += Markdown.escaped(coverage) + "\n\n" }
     text += "| " + columns.map { Markdown.escaped($0.name) }.joined(separator: " | ") + " |\n"
     text += "|" + columns.map { $0.kind.isRightAligned ? "---:|" : "---|" }.joined() + "\n"
-    try sink(text)
+    try sink(OutputText(text))
   }
 
   mutating func row(_ values: [Value]) throws {
-    let cells = zip(columns, values).map { column, value in value.plain(column.kind).map(Markdown.escaped) ?? "" }
-    try sink("| " + cells.joined(separator: " | ") + " |\n")
+    line.removeAll()
+    for column in columns.indices {
+      line.append(column == 0 ? "| " : " | ")
+      line.append(plain: values[column], columns[column].kind) { $0.append(markdown: $1) }
+    }
+    line.append(columns.isEmpty ? "|  |\n" : " |\n")
+    try sink(line)
   }
 
   mutating func end(_ footing: Footing) throws {
     if let others = footing.others { try row(others.labelled(columns.map(\.kind))) }
     guard !footing.notes.isEmpty else { return }
-    try sink("\n" + footing.notes.map { "- \(Markdown.escaped($0))\n" }.joined())
+    try sink(OutputText("\n" + footing.notes.map { "- \(Markdown.escaped($0))\n" }.joined()))
   }
 
-  /// Backslashes before everything that could open markup, also before the dots and colons that make bare addresses links.
   static func escaped(_ text: String) -> String {
-    let safe = TerminalText.safe(text)
-    var escaped = ""
-    for character in safe.unicodeScalars {
-      switch character {
-      case "\\", "|", "`", "*", "_", "<", ">", "[", "]", "&", "~", "#", "!", "$": escaped += "\\"
-      default: break
+    var markdown = OutputText()
+    markdown.append(markdown: text)
+    return markdown.string
+  }
+}
+
+extension OutputText {
+  /// Backslashes before everything that could open markup, also before the dots and colons that make bare addresses links.
+  mutating func append(markdown text: String) {
+    var safe = TerminalText.safe(text)
+    safe.withUTF8 { bytes in
+      for (place, byte) in bytes.enumerated() {
+        let opens =
+          switch byte {
+          case UInt8(ascii: "\\"), UInt8(ascii: "|"), UInt8(ascii: "`"), UInt8(ascii: "*"), UInt8(ascii: "_"),
+            UInt8(ascii: "<"), UInt8(ascii: ">"), UInt8(ascii: "["), UInt8(ascii: "]"), UInt8(ascii: "&"),
+            UInt8(ascii: "~"), UInt8(ascii: "#"), UInt8(ascii: "!"), UInt8(ascii: "$"):
+            true
+          case UInt8(ascii: ":"): bytes[(place + 1)...].starts(with: [UInt8(ascii: "/"), UInt8(ascii: "/")])
+          case UInt8(ascii: "."): bytes[..<place].suffix(3).elementsEqual("www".utf8)
+          default: false
+          }
+        if opens { append(UInt8(ascii: "\\")) }
+        append(byte)
       }
-      escaped.unicodeScalars.append(character)
     }
-    return escaped.replacing("://", with: "\\://").replacing("www.", with: "www\\.")
   }
 }

@@ -28,13 +28,15 @@ public struct Redaction: Sendable {
   /// - Parameter values: columns of the line as the parser read them; a quote that a client wrote into a path does not end
   ///   the path there.
   public func text(_ text: String, values: [String] = []) -> String {
-    var text = text
+    var bytes = Array(text.utf8)
     if !showsQueries {
-      for value in values where value.contains("?") && text.contains(value) {
-        text = text.replacing(value, with: value.prefix { $0 != "?" } + "?" + Redaction.mark)
+      // In bytes: a question mark with a combining mark behind it opens a query all the same.
+      for value in values.map({ Array($0.utf8) }) {
+        guard let mark = value.firstIndex(of: UInt8(ascii: "?")) else { continue }
+        bytes.replace(value, with: value[...mark] + Array(Redaction.mark.utf8))
       }
     }
-    var scan = Scan(bytes: Array(text.utf8), redaction: self)
+    var scan = Scan(bytes: bytes, redaction: self)
     scan.run()
     return String(decoding: scan.output, as: UTF8.self)
   }

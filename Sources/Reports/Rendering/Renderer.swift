@@ -63,7 +63,7 @@ public struct Footing: Sendable {
 }
 
 /// Takes the finished text, piece by piece.
-public typealias TextSink = (String) throws -> Void
+public typealias TextSink = (OutputText) throws -> Void
 
 /// One output format: told the heading, then each row, then the footing; writes as early as its layout allows.
 public protocol Renderer {
@@ -100,31 +100,39 @@ extension OutputFormat {
   }
 }
 
-extension Value {
-  /// As text for formats without types of their own: times in ISO 8601, bytes in hexadecimal; nil for NULL.
-  func plain(_ kind: Query.Kind) -> String? {
-    switch self {
-    case .null: nil
-    case .integer(let number): kind.isTime ? Quantities.iso(number) : String(number)
-    case .real(let number): kind == .share ? Quantities.fixed(number, digits: 6) : plainReal(number)
-    case .text(let text): text
-    case .blob(let bytes): "0x" + bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+extension OutputText {
+  /// A value in formats without types of their own: times in ISO 8601, bytes in hexadecimal, nothing for NULL.
+  /// - Parameter escape: writes a text.
+  @inline(__always)
+  mutating func append(
+    plain value: Value, _ kind: Query.Kind, _ escape: (inout OutputText, String) -> Void
+  ) {
+    switch value {
+    case .null: break
+    case .integer(let number): kind.isTime ? append(iso: number) : append(number)
+    case .real(let number): kind == .share ? append(fixed: number, digits: 6) : append(plain: number)
+    case .text(let text): escape(&self, text)
+    case .blob(let bytes): append(hexadecimal: bytes)
     }
   }
 
+  mutating func append(hexadecimal bytes: [UInt8]) {
+    append("0x")
+    for byte in bytes {
+      for digit in [byte >> 4, byte & 15] {
+        append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit)
+      }
+    }
+  }
+}
+
+extension Value {
   var isNumber: Bool {
     switch self {
     case .integer, .real: true
     default: false
     }
   }
-}
-
-/// Whole numbers without `.0`, so that a percentile of 12 ms reads 12.
-func plainReal(_ number: Double) -> String {
-  guard number.isFinite else { return "\(number)" }
-  if number == number.rounded(), abs(number) < 1e15 { return String(Int64(number)) }
-  return "\(number)"
 }
 
 extension Query.Kind {

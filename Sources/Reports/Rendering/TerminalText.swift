@@ -5,6 +5,7 @@
 public enum TerminalText {
   /// `text` with control characters as `\x1b` and invisible or direction-changing ones as `\u{202e}`.
   public static func safe(_ text: String) -> String {
+    if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
     guard text.unicodeScalars.contains(where: isDangerous) else { return text }
     var safe = ""
     for scalar in text.unicodeScalars {

@@ -13,6 +13,8 @@ struct TextTable: Renderer {
   private var leftOut: [String] = []
   private var rowCount = 0
   private var labelColumn: Int?
+  private var text = OutputText()
+  private var scratch = OutputText()
 
   /// Rows that decide about the widths; a report has fewer, and flows may come by the million.
   static let sampledRows = 500
@@ -40,7 +42,7 @@ struct TextTable: Renderer {
     if let coverage = heading.coverage {
       try line(coverage + (columns.contains { $0.kind.isTime } ? "; times are UTC" : ""), style: .aside)
     }
-    if !heading.title.isEmpty { try sink("\n") }
+    if !heading.title.isEmpty { try sink(OutputText("\n")) }
   }
 
   mutating func row(_ values: [Value]) throws {
@@ -49,7 +51,7 @@ struct TextTable: Renderer {
       buffered.append(values)
       if buffered.count == TextTable.sampledRows { try layOut(with: nil) }
     } else {
-      try write(values.enumerated().map { cell($1, column: $0) }, values)
+      try write(values)
     }
   }
 
@@ -57,18 +59,18 @@ struct TextTable: Renderer {
     if widths == nil { try layOut(with: footing.others) }
     if rowCount == 0 { try line("nothing found", style: .aside) }
     if let others = footing.others {
-      var cells = others.values.enumerated().map { $1.isNull ? "" : cell($1, column: $0) }
-      if let labelColumn { cells[labelColumn] = others.label }
-      try write(cells, others.values, style: .aside)
+      var values = others.values.map { $0.isNull ? .text("") : $0 }
+      if let labelColumn { values[labelColumn] = .text(others.label) }
+      try write(values, style: .aside)
     }
     if !leftOut.isEmpty {
-      try sink("\n")
+      try sink(OutputText("\n"))
       try line(
         "no room for \(leftOut.joined(separator: ", ")); a wider terminal, --format csv or a pipe shows all columns",
         style: .aside)
     }
     guard !footing.notes.isEmpty else { return }
-    try sink("\n")
+    try sink(OutputText("\n"))
     for note in footing.notes { try line(note, style: .note) }
   }
 
@@ -86,9 +88,8 @@ struct TextTable: Renderer {
     if let labelColumn, let others { widths[labelColumn] = max(widths[labelColumn], others.label.count) }
     if let limit = appearance.width { fit(&widths, into: limit) }
     self.widths = widths
-    let names = columns.indices.map { TerminalText.safe(columns[$0].name) }
-    try write(names, nil, style: .header)
-    for values in buffered { try write(values.enumerated().map { cell($1, column: $0) }, values) }
+    try write(columns.map { .text($0.name) }, style: .header)
+    for values in buffered { try write(values) }
     buffered = []
   }
 
@@ -130,79 +131,110 @@ struct TextTable: Renderer {
   }
 
   private func cell(_ value: Value, column: Int) -> String {
-    TerminalText.safe(value.readable(columns[column].kind))
+    var text = OutputText()
+    text.append(readable: value, columns[column].kind) { $0.append($1) }
+    return TerminalText.safe(text.string)
   }
 
   // MARK: Writing
 
   private enum Style { case title, header, aside, note, plain }
 
-  private func write(_ cells: [String], _ values: [Value]?, style: Style = .plain) throws {
+  private mutating func write(_ values: [Value], style: Style = .plain) throws {
     guard let widths else { preconditionFailure("a row before its widths") }
-    var parts: [String] = []
-    for (index, cell) in cells.enumerated() where widths[index] > 0 {
-      let isPath = columns[index].name == TextTable.pathColumn
-      let text =
-        isPath
-        ? TerminalText.clippedPath(cell, to: widths[index]) : TerminalText.clipped(cell, to: widths[index])
-      let space = String(repeating: " ", count: widths[index] - TerminalText.width(text))
-      let isNumeric = columns[index].kind.isRightAligned || (values?[index].isNumber ?? false)
-      let coloured = style == .plain ? emphasised(text) : text
-      parts.append(isNumeric ? space + coloured : coloured + space)
+    text.removeAll()
+    let open = appearance.hasColours ? TextTable.code(style) : ""
+    text.append(open)
+    let start = text.utf8.count
+    var isFirst = true
+    for column in widths.indices where widths[column] > 0 {
+      if !isFirst { text.append(TextTable.gap) }
+      isFirst = false
+      write(values[column], column, width: widths[column], isEmphasised: style == .plain && appearance.hasColours)
     }
-    var text = parts.joined(separator: TextTable.gap)
-    while text.last == " " { text.removeLast() }
-    try sink(styled(text, style) + "\n")
+    text.trim(from: start)
+    if text.utf8.count == start {
+      text.removeLast(open.utf8.count)
+    } else if !open.isEmpty {
+      text.append(TextTable.reset)
+    }
+    text.append(UInt8(ascii: "\n"))
+    try sink(text)
+  }
+
+  private mutating func write(_ value: Value, _ column: Int, width: Int, isEmphasised: Bool) {
+    scratch.removeAll()
+    scratch.append(readable: value, columns[column].kind) { $0.append($1) }
+    var used = scratch.utf8.count
+    if used > width || !scratch.utf8.withUnsafeBufferPointer(\.isPrintableASCII) {
+      let cell = TerminalText.safe(scratch.string)
+      let clipped =
+        columns[column].name == TextTable.pathColumn
+        ? TerminalText.clippedPath(cell, to: width) : TerminalText.clipped(cell, to: width)
+      scratch.removeAll()
+      scratch.append(clipped)
+      used = TerminalText.width(clipped)
+    }
+    let isRight = columns[column].kind.isRightAligned || value.isNumber
+    if isRight { text.append(UInt8(ascii: " "), count: width - used) }
+    // Words that a tired reader must not miss.
+    let code = isEmphasised ? TextTable.emphasis[scratch.utf8] : nil
+    if let code { text.append(code) }
+    text.append(scratch.utf8)
+    if code != nil { text.append(TextTable.reset) }
+    if !isRight { text.append(UInt8(ascii: " "), count: width - used) }
   }
 
   private func line(_ text: String, style: Style) throws {
-    try sink(styled(TerminalText.safe(text), style) + "\n")
+    let safe = TerminalText.safe(text)
+    let open = appearance.hasColours && !safe.isEmpty ? TextTable.code(style) : ""
+    try sink(OutputText(open + safe + (open.isEmpty ? "" : TextTable.reset) + "\n"))
   }
 
-  /// Words that a tired reader must not miss.
-  private func emphasised(_ text: String) -> String {
-    guard appearance.hasColours else { return text }
-    return switch text {
-    case "critical": "\u{1b}[1;31m\(text)\u{1b}[0m"
-    case "warning": "\u{1b}[33m\(text)\u{1b}[0m"
-    default: text
-    }
-  }
+  private static let emphasis = [Array("critical".utf8): "\u{1b}[1;31m", Array("warning".utf8): "\u{1b}[33m"]
+  private static let reset = "\u{1b}[0m"
 
-  private func styled(_ text: String, _ style: Style) -> String {
-    guard appearance.hasColours, !text.isEmpty else { return text }
-    return switch style {
-    case .title: "\u{1b}[1m\(text)\u{1b}[0m"
-    case .header: "\u{1b}[4m\(text)\u{1b}[0m"
-    case .aside: "\u{1b}[2m\(text)\u{1b}[0m"
-    case .note, .plain: text
+  private static func code(_ style: Style) -> String {
+    switch style {
+    case .title: "\u{1b}[1m"
+    case .header: "\u{1b}[4m"
+    case .aside: "\u{1b}[2m"
+    case .note, .plain: ""
     }
   }
 }
 
-extension Value {
-  /// As people read it: grouped counts, bytes and durations with their units, times to the second; not escaped for
-  /// anything.
-  func readable(_ kind: Query.Kind) -> String {
-    switch self {
-    case .null: kind == .text ? "-" : ""
+extension OutputText {
+  /// A value as people read it: grouped counts, bytes and durations with their units, times to the second.
+  /// - Parameter escape: writes a text.
+  @inline(__always)
+  mutating func append(
+    readable value: Value, _ kind: Query.Kind, _ escape: (inout OutputText, String) -> Void
+  ) {
+    switch value {
+    case .null: if kind == .text { append(UInt8(ascii: "-")) }
     case .integer(let number):
       switch kind {
-      case .bytes: Quantities.bytes(number)
-      case .ms: Quantities.duration(Double(number))
-      case .time, .first, .last: Quantities.short(number)
-      case .share: Quantities.fixed(Double(number) * 100, digits: 1) + " %"
-      case .count: Quantities.grouped(number)
-      case .number, .text: String(number)
+      case .bytes: append(bytes: number)
+      case .ms: append(duration: Double(number))
+      case .time, .first, .last: append(short: number)
+      case .share: append(percent: Double(number))
+      case .count: append(grouped: number)
+      case .number, .text: append(number)
       }
     case .real(let number):
       switch kind {
-      case .ms: Quantities.duration(number)
-      case .share: Quantities.fixed(number * 100, digits: 1) + " %"
-      default: plainReal(number)
+      case .ms: append(duration: number)
+      case .share: append(percent: number)
+      default: append(plain: number)
       }
-    case .text(let text): text
-    case .blob: plain(kind) ?? ""
+    case .text(let text): escape(&self, text)
+    case .blob(let bytes): append(hexadecimal: bytes)
     }
+  }
+
+  private mutating func append(percent share: Double) {
+    append(fixed: share * 100, digits: 1)
+    append(" %")
   }
 }

@@ -7,7 +7,7 @@ internal import FlowStore
 /// a report is about, is asked of the same views; only grouping, sums and order are done here.
 struct TalliedAnswer {
   var columns: [String]
-  var rows: [[Value]]
+  var rows: TalliedRows
   /// What was left out behind `rows`: how many, and their sums as one row.
   var others: (count: Int, sum: [Value])?
   /// What stands for and against an all-clear, where it was counted in the same pass.
@@ -44,6 +44,13 @@ struct TalliedAnswer {
   init(
     columns: [String], rows: [[Value]], others: (count: Int, sum: [Value])? = nil, findings: TalliedFindings? = nil
   ) {
+    self.init(
+      columns: columns, rows: TalliedRows(count: rows.count) { rows[$0] }, others: others, findings: findings)
+  }
+
+  init(
+    columns: [String], rows: TalliedRows, others: (count: Int, sum: [Value])? = nil, findings: TalliedFindings? = nil
+  ) {
     self.columns = columns
     self.rows = rows
     self.others = others
@@ -76,11 +83,8 @@ struct TalliedAnswer {
     }
     // What only the replaced tables asked for is no parameter any more.
     let used = Set(try SQLParameters.used(in: sql, file: query.file).map(\.name))
-    var answer = TalliedAnswer(columns: [], rows: [])
-    try store.query(
-      sql, arguments: arguments.filter { used.contains($0.key) }, columns: { answer.columns = $0 },
-      row: { answer.rows.append($0) })
-    return answer
+    let answer = try store.rows(sql, arguments: arguments.filter { used.contains($0.key) })
+    return TalliedAnswer(columns: answer.columns, rows: answer.rows)
   }
 
   /// The first `limit` of `groups` by `precedes`, in order; the rest is handed to `others` in none.
@@ -88,6 +92,11 @@ struct TalliedAnswer {
     _ limit: Int?, of groups: [Group], by precedes: (Group, Group) -> Bool, others: (Group) -> Void
   ) -> [Group] {
     guard let limit, limit < groups.count else { return groups.sorted(by: precedes) }
+    guard limit <= fewRows else {
+      let sorted = groups.sorted(by: precedes)
+      for group in sorted[limit...] { others(group) }
+      return Array(sorted[..<limit])
+    }
     var shown: [Group] = []
     for group in groups {
       if shown.count == limit {
@@ -103,6 +112,9 @@ struct TalliedAnswer {
     return shown
   }
 
+  /// As many are found faster by putting each in its place than by sorting all.
+  private static let fewRows = 200
+
   /// The same for groups of flows: those shown, how many are left, and what these come to.
   static func first(
     _ limit: Int?, of groups: [Tally.Group], by precedes: (Tally.Group, Tally.Group) -> Bool
@@ -111,6 +123,19 @@ struct TalliedAnswer {
     let shown = first(limit, of: groups, by: precedes) { sum.add($0) }
     return (shown, groups.count - shown.count, sum)
   }
+}
+
+/// The rows of an answer, made one by one when they are asked for: there may be hundreds of thousands.
+struct TalliedRows: Sequence {
+  let count: Int
+  private let row: (Int) -> [Value]
+
+  init(count: Int, _ row: @escaping (Int) -> [Value]) {
+    self.count = count
+    self.row = row
+  }
+
+  func makeIterator() -> some IteratorProtocol<[Value]> { (0..<count).lazy.map(row).makeIterator() }
 }
 
 /// The sources or destinations of a store in groups of those that a report shows alike, numbered in the order in which

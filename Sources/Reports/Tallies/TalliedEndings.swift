@@ -35,7 +35,8 @@ extension TalliedAnswer {
       if one.source != other.source { return one.source < other.source }
       return precedesInSQL(before[before.count - 1], after[after.count - 1])
     }
-    let rows = shown.map { group -> [Value] in
+    let rows = TalliedRows(count: shown.count) { index in
+      let group = shown[index]
       let verdict = verdicts[group.verdict]
       let place = found.destinations.values[group.destination]
       return verdict.dropLast() + [

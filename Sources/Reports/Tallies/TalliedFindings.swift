@@ -41,7 +41,8 @@ extension TalliedAnswer {
       if one.destination != other.destination { return one.destination < other.destination }
       return minor[one.verdict] < minor[other.verdict]
     }
-    let rows = shown.map { group -> [Value] in
+    let rows = TalliedRows(count: shown.count) { index in
+      let group = shown[index]
       let verdict = verdicts[group.verdict]
       let place = found.destinations.values[group.destination]
       return [

@@ -26,9 +26,7 @@ extension TalliedAnswer {
     guard sql != query.sql else { return nil }
     var arguments = arguments
     arguments["found"] = .text("[" + flows.map(String.init).joined(separator: ",") + "]")
-    var answer = TalliedAnswer(columns: [], rows: [])
-    try store.query(
-      sql, arguments: arguments, columns: { answer.columns = $0 }, row: { answer.rows.append($0) })
-    return answer
+    let answer = try store.rows(sql, arguments: arguments)
+    return TalliedAnswer(columns: answer.columns, rows: answer.rows)
   }
 }

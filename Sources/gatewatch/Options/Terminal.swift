@@ -31,7 +31,9 @@ enum Terminal {
   /// Bytes that are written at once: a system call per row would cost more than the row.
   private static let bufferSize = 1 << 16
 
-  static func write(_ text: String) throws {
+  static func write(_ text: String) throws { try write(OutputText(text)) }
+
+  static func write(_ text: OutputText) throws {
     try pending.withLock { pending in
       pending.append(contentsOf: text.utf8)
       if pending.count >= bufferSize { try drain(&pending) }

@@ -48,8 +48,14 @@ extension Suite {
       Rounds.Work(name: "report bypass --since --host, 10M") {
         try report("bypass", of: database, "--since", "2020-08-29T05:17:23Z", "--host", "*.com").run()
       })
-    let measured = try Rounds(rounds, of: works)
+    let whole = Rounds.Work(name: "report bypass, each of its rows, as CSV, 10M") {
+      try Command(workshop.gatewatch, "report", "bypass", "--db", database, "--format", "csv").run()
+    }
+    let measured = try Rounds(rounds, of: works + [whole])
     card.keep(measured)
+    let seconds = measured.median(whole.name)
+    let peak = measured.median(whole.name) { $0.peakMB }
+    card.note(whole.name, "\(Scorecard.short(seconds)) s, \(Scorecard.short(peak)) MB", seconds)
     for work in works {
       let seconds = measured.median(work.name)
       let target = work.name.contains("--since") ? 2.5 : 0.15
