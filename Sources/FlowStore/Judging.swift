@@ -19,28 +19,28 @@ extension StoredFacts {
   /// - Parameter ahead: destinations that were read before, by row id: no others have lower ones, and none changes.
   init(_ db: Database, ahead: [(id: Int64, destination: Destination)] = []) throws(StoreError) {
     self.init()
-    let sources = try db.statement(
-      """
-      select s.id, l.path, l.declared_role, \(Source.storedColumns.map { "s.\($0)" }.joined(separator: ", "))
-      from source s
-      left join log l on l.id = s.log
-      order by s.id
-      """)
-    while try sources.step() {
-      guard let source = Source(sources, from: 3) else { continue }
-      self.sources.append(
-        (
-          sources.int(0), source, sources.text(1) ?? "", sources.text(2).flatMap(Role.init(rawValue:))
-        ))
+    // Many sources have one log, and its path once.
+    var paths: [Int64: (path: String, declaredRole: Role?)] = [:]
+    let logs = try db.statement("select id, path, declared_role, first_ms, last_ms from log order by id")
+    while try logs.step() {
+      paths[logs.int(0)] = (logs.text(1) ?? "", logs.text(2).flatMap(Role.init(rawValue:)))
+      guard let first = logs.optionalInt(3), let last = logs.optionalInt(4) else { continue }
+      self.logs.append(LogSpan(log: logs.int(0), firstMs: first, lastMs: last))
+    }
+    let count = try db.statement("select count(*) from source")
+    if try count.step() { sources.reserveCapacity(Int(count.int(0))) }
+    let source = try db.statement(
+      "select id, \(Source.storedColumns.joined(separator: ", ")) from source order by id")
+    while try source.step() {
+      guard let found = Source(source, from: 1) else { continue }
+      let log = paths[found.log]
+      sources.append((source.int(0), found, log?.path ?? "", log?.declaredRole))
     }
     destinations = ahead
     destinations += try StoredFacts.destinations(db, after: ahead.last?.id ?? 0)
     let outcomes = try db.statement(
       "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
     while try outcomes.step() { self.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
-    let logs = try db.statement(
-      "select id, first_ms, last_ms from log where first_ms is not null and last_ms is not null order by id")
-    while try logs.step() { self.logs.append(LogSpan(log: logs.int(0), firstMs: logs.int(1), lastMs: logs.int(2))) }
     topology = try ClusterRecord(db)
   }
 

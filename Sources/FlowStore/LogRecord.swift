@@ -50,6 +50,8 @@ public struct LogRecord: Sendable, Equatable {
   public var note: String?
   /// What the last run kept rows of; nil: of all flows.
   public var kept: String?
+  /// Why it was not read to its end; nil where it was.
+  public var unread: UnreadRest?
   /// Flows removed by `prune`; the store keeps it.
   public internal(set) var pruned: Int64 = 0
   /// Of the stored flows, those that are in tallies alone; the store keeps it.
@@ -67,7 +69,7 @@ extension LogRecord {
     "head_hash", "tail_length", "tail_hash", "prefix_state", "carry", "pending", "namespace", "pod", "container",
     "label", "declared_role", "formats", "read", "stored", "rejected", "skipped", "first_ms", "last_ms",
     "first_read_at_ms", "last_read_at_ms", "note",
-    "kept",
+    "kept", "unread",
   ]
 
   var storedValues: [Value] {
@@ -79,6 +81,7 @@ extension LogRecord {
       Value(label), Value(declaredRole?.rawValue), formats.isEmpty ? .null : .text(formats.joined(separator: ",")),
       .integer(read), .integer(stored), .integer(rejected), .integer(skipped), Value(firstMs), Value(lastMs),
       Value(firstReadAtMs), Value(lastReadAtMs), Value(note), Value(kept),
+      Value(unread?.rawValue),
     ]
   }
 
@@ -117,8 +120,9 @@ extension LogRecord {
     lastReadAtMs = row.optionalInt(30)
     note = row.text(31)
     kept = row.text(32)
-    pruned = row.int(33)
-    tallied = row.int(34)
+    unread = row.text(33).flatMap(UnreadRest.init(rawValue:))
+    pruned = row.int(34)
+    tallied = row.int(35)
   }
 }
 

@@ -36,6 +36,13 @@ extension FlowStore {
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
+      // No answer vouches for what was there before.
+      try db.statement(
+        """
+        insert into meta (key, value) values ('pruned_before_ms', ?)
+        on conflict (key) do update set value = max(cast(value as integer), cast(excluded.value as integer))
+        """
+      ).run(.integer(startedAtMs))
       try HopBlocks.clearGone(blocks: blocks, db)
       try db.run("delete from relayed_flow where flow not in (select id from flow)")
       // Of sources with senders, those that some flow is left of; a sender stays with them.

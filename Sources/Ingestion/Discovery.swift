@@ -16,6 +16,8 @@ struct Discovery {
   private(set) var problems: [IngestProblem] = []
   private var seenFiles: Set<FileIdentity> = []
   private var seenFolders: Set<FileIdentity> = []
+  /// Logs, folders that were met before, and what was complained of: an argument that adds to none holds no log.
+  private var met = 0
   /// The database and its companions: a folder that holds logs may hold them too.
   private let excluded: Set<String>
 
@@ -32,15 +34,46 @@ struct Discovery {
       return
     }
     var status = stat()
+    let before = met
     if stat(path, &status) == 0 {
       add(path: path, status: status, isNamed: true)
+      // A mount that is missing, a folder that was mistyped: nothing was read, and nobody should take that for an all-clear.
+      if met == before { complain(path, "holds no log") }
     } else if errno == ENOENT, Glob.hasPattern(path) {
-      let matches = Glob(path).matches()
-      if matches.isEmpty { problems.append(.error(path: path, "nothing matches this pattern")) }
-      for match in matches where stat(match, &status) == 0 { add(path: match, status: status, isNamed: false) }
+      var glob = Glob(path)
+      let matches = glob.matches()
+      var known: Set<String> = []
+      for (path, code) in glob.unseen where known.insert(path).inserted {
+        complain(path, "cannot open: \(systemMessage(code))")
+      }
+      for match in matches {
+        if stat(match, &status) == 0 {
+          add(path: match, status: status, isNamed: false)
+        } else {
+          noteUnreadable(match, errno)
+        }
+      }
+      if met == before {
+        complain(path, matches.isEmpty ? "nothing matches this pattern" : "nothing that matches this pattern is a log")
+      }
     } else {
-      problems.append(.error(path: path, "cannot open: \(systemMessage(errno))"))
+      complain(path, "cannot open: \(systemMessage(errno))")
     }
+  }
+
+  private mutating func complain(_ path: String, _ message: String) {
+    problems.append(.error(path: path, message))
+    met += 1
+  }
+
+  /// What stands in a folder, and cannot be looked at.
+  private mutating func noteUnreadable(_ path: String, _ code: Int32) {
+    guard code == ENOENT else { return complain(path, "cannot open: \(systemMessage(code))") }
+    if path.unicodeScalars.contains("\u{FFFD}") {
+      return complain(path, "its name is not UTF-8: give it another, or a link that has one")
+    }
+    // A link to nowhere is common in /var/log/containers after a pod has gone.
+    problems.append(.warning(path: path, "cannot open: \(systemMessage(code))"))
   }
 
   /// - Parameter isNamed: the person asked for exactly this file, so that a FIFO is meant.
@@ -49,34 +82,34 @@ struct Discovery {
     switch status.st_mode & S_IFMT {
     case S_IFDIR:
       // The same folder again: a second argument, or a loop of links.
-      if seenFolders.insert(identity).inserted { addFolder(path) }
+      if seenFolders.insert(identity).inserted { addFolder(path) } else { met += 1 }
     case S_IFREG:
       if excluded.contains(Discovery.resolved(path)) {
-        if isNamed { problems.append(.error(path: path, "is the database itself, not a log")) }
-      } else if seenFiles.insert(identity).inserted {
-        found.append(Found(name: LogName(path), identity: identity))
+        if isNamed { complain(path, "is the database itself, not a log") }
+      } else {
+        met += 1
+        if seenFiles.insert(identity).inserted { found.append(Found(name: LogName(path), identity: identity)) }
       }
     case S_IFIFO, S_IFCHR:
-      if isNamed { found.append(Found(name: LogName(path), identity: identity)) }
+      guard isNamed else { return }
+      met += 1
+      found.append(Found(name: LogName(path), identity: identity))
     default:
-      if isNamed { problems.append(.error(path: path, "is neither a file nor a folder")) }
+      if isNamed { complain(path, "is neither a file nor a folder") }
     }
   }
 
   private mutating func addFolder(_ path: String) {
     let prefix = path.hasSuffix("/") ? path : path + "/"
     guard let entries = Discovery.entries(of: path) else {
-      problems.append(.error(path: path, "cannot list: \(systemMessage(errno))"))
-      return
+      return complain(path, "cannot list: \(systemMessage(errno))")
     }
     for entry in entries {
       var status = stat()
       if stat(prefix + entry, &status) == 0 {
         add(path: prefix + entry, status: status, isNamed: false)
       } else {
-        // A link to nowhere is common in /var/log/containers after a pod has gone.
-        let message = systemMessage(errno)
-        problems.append(.warning(path: prefix + entry, "cannot open: \(message)"))
+        noteUnreadable(prefix + entry, errno)
       }
     }
   }

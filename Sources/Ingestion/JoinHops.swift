@@ -115,7 +115,7 @@ public enum JoinHops {
     DispatchQueue.global(qos: .userInitiated).async {
       _ = made.send(
         HopTraits(
-          sources: sources.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes))
+          sources: sources.lazy.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes))
     }
   }
 

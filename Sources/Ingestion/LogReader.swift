@@ -18,6 +18,17 @@ final class LogReader {
     /// A signal, or a store that failed.
     var wasStopped = false
 
+    /// What is left of it, and why.
+    func unread(of file: LogFile) -> UnreadRest? {
+      if wasStopped { return .stopped }
+      if error != nil { return .error }
+      return switch file.compressionEnd {
+      case .incomplete: .cut
+      case .trailingGarbage: .garbage
+      case .complete, nil: nil
+      }
+    }
+
     mutating func noteEnd(of file: LogFile) {
       guard error == nil, !wasStopped else { return }
       switch file.compressionEnd {
@@ -298,6 +309,7 @@ struct LogState {
   /// The file was read to its end, or as far as it goes.
   mutating func end(_ file: LogFile, _ result: LogReader.Result) {
     record.pending = result.pending
+    record.unread = result.unread(of: file)
     record.size = file.identity == nil ? nil : file.size
     record.modifiedNs = file.identity == nil ? nil : file.modifiedNs
     // A gzip file that could not be read to its end is looked at again even when it stays as it is.

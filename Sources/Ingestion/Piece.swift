@@ -146,6 +146,14 @@ final class Piece: @unchecked Sendable {
     lines = 0
   }
 
+  /// Forgets the file.
+  func rest() {
+    reset()
+    bytes = UnsafeRawBufferPointer(rebasing: chunk[..<0])
+    (prefix, unchecked) = (nil, nil)
+    (entry, exit) = (LineParser.Standing(), LineParser.Standing())
+  }
+
   /// Whether its lines would be read in the same way where the lines before really end.
   func isRight(after standing: LineParser.Standing) -> Bool {
     entry.leads(as: standing, leansOnTime: leansOnTime)

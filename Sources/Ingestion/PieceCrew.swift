@@ -18,6 +18,10 @@ final class PieceCrew {
   private let writer: StoreWriter
   private let options: IngestOptions
   private var files = 0
+  /// No file has them at the moment. Made anew for each of many files, they would leave holes between what else is kept, into
+  /// which the next ones do not fit.
+  private var idle: [Piece] = []
+  private let queue = DispatchQueue(label: "gatewatch.hand", attributes: .concurrent)
   /// How often what was parsed ahead has turned out to be in vain.
   private var round = 0
   /// How the last log left its parser.
@@ -44,17 +48,18 @@ final class PieceCrew {
     let work = PieceWork(
       reader, keeper, options.limits, hands: hands.count, file: files,
       context: state.context(modifiedNs: file.modifiedNs), inflates: file.isCompressed, sums: options.keep != .all,
-      round: round, from: standing.beginning(carry: state.record.carry ?? []))
+      round: round, from: standing.beginning(carry: state.record.carry ?? []), idle: idle)
+    idle = []
     if let onPiece { keeper.onPiece = onPiece }
     let group = DispatchGroup()
     if !reader.isSmall {
-      let queue = DispatchQueue(label: "gatewatch.hand", attributes: .concurrent)
       for hand in hands.dropFirst() { queue.async(group: group) { work.run(hand) } }
     }
     work.run(hands[0])
     group.wait()
     round = work.round
     standing = work.standing
+    idle = work.takePieces()
     // What is left of pieces that were parsed in vain is forgotten before anything else is parsed.
     for hand in hands { hand.follow(round) }
     return keeper.finish(log, reader, carry: standing.carry, &tally)
@@ -108,8 +113,8 @@ private final class PieceWork: @unchecked Sendable {
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   /// In the order of the log.
   private var pieces: [Piece] = []
-  private var free: [Piece] = []
-  private var madePieces = 0
+  private var free: [Piece]
+  private var madePieces: Int
   private var isReading = false
   private var isDelivering = false
   private var hasReadAll = false
@@ -130,7 +135,7 @@ private final class PieceWork: @unchecked Sendable {
 
   init(
     _ reader: PieceReader, _ keeper: PieceKeeper, _ limits: IngestLimits, hands: Int, file: Int, context: LogContext,
-    inflates: Bool, sums: Bool, round: Int, from standing: LineParser.Standing
+    inflates: Bool, sums: Bool, round: Int, from standing: LineParser.Standing, idle: [Piece]
   ) {
     self.reader = reader
     self.keeper = keeper
@@ -144,6 +149,9 @@ private final class PieceWork: @unchecked Sendable {
     // One at each hand, and as many ready; more where one commits sums, which takes longer than rows, or where inflating must
     // not wait for the other one, which has hardly less to do.
     mostPieces = hands == 1 ? 1 : 2 * hands + (inflates ? 10 : sums ? 6 : 2)
+    // A gzipped file may have left more than another one needs.
+    free = Array(idle.prefix(mostPieces))
+    madePieces = free.count
     pthread_mutex_init(mutex, nil)
     pthread_cond_init(changed, nil)
   }
@@ -153,6 +161,14 @@ private final class PieceWork: @unchecked Sendable {
     pthread_mutex_destroy(mutex)
     changed.deallocate()
     mutex.deallocate()
+  }
+
+  /// All pieces, for the next file; to be called when no hand works any more.
+  func takePieces() -> [Piece] {
+    let pieces = free + pieces
+    for piece in pieces { piece.rest() }
+    (self.free, self.pieces) = ([], [])
+    return pieces
   }
 
   /// What one thread does until the file is done with.

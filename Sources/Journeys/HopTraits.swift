@@ -86,12 +86,12 @@ public struct HopTraits: Sendable {
 
   /// - Parameter secondViews: outcomes whose lines are second views of a flow; they join nothing.
   public init(
-    sources: [(id: Int64, source: Source)], destinations: [(id: Int64, destination: Destination)],
+    sources: some Collection<(id: Int64, source: Source)>, destinations: [(id: Int64, destination: Destination)],
     outcomes: [(id: Int64, outcome: Outcome)], secondViews: Set<Int64> = []
   ) {
     // Row ids count from 1, so arrays by id are dense; what pruning has removed stays at its default and joins nothing.
-    self.sources = Array(repeating: SourceTraits(), count: Int(sources.map(\.id).max() ?? 0) + 1)
-    self.destinations = Array(repeating: DestinationTraits(), count: Int(destinations.map(\.id).max() ?? 0) + 1)
+    self.sources = Array(repeating: SourceTraits(), count: Int(sources.lazy.map(\.id).max() ?? 0) + 1)
+    self.destinations = Array(repeating: DestinationTraits(), count: Int(destinations.lazy.map(\.id).max() ?? 0) + 1)
     self.outcomes = Array(repeating: OutcomeTraits(), count: Int(outcomes.map(\.id).max() ?? 0) + 1)
     sourceDigests = Array(repeating: 0, count: self.sources.count)
     destinationDigests = Array(repeating: 0, count: self.destinations.count)

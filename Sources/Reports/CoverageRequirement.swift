@@ -123,7 +123,9 @@ public struct CoverageRequirement: Sendable, Equatable {
     if let maxGapMs { problems += try gaps(over: maxGapMs, in: store, logs, filters, name) }
     if let maxSilenceMs {
       let last = logs.compactMap(\.lastMs).max()
-      if let last, now - last > maxSilenceMs {
+      if let last, let problem = CoverageRequirement.isOfFuture(last, now: now) {
+        problems.append("coverage: \(name): \(problem)")
+      } else if let last, now - last > maxSilenceMs {
         problems.append(
           "coverage: the last line of any \(name) is of \(Quantities.iso(last, showsMilliseconds: false)), \(Quantities.duration(Double(now - last))) ago (at most \(Quantities.duration(Double(maxSilenceMs))))"
         )
@@ -143,6 +145,17 @@ public struct CoverageRequirement: Sendable, Equatable {
     if let nextHops { problems += try missingHops(nextHops, in: store, filters) }
     return problems
   }
+
+  /// A line that was written after now, by its own clock, would stand for the lines of all the time until then: whether the log has
+  /// fallen silent cannot be told.
+  static func isOfFuture(_ last: Int64, now: Int64) -> String? {
+    guard last - now > clockSlackMs else { return nil }
+    return
+      "holds a line of \(Quantities.iso(last, showsMilliseconds: false)), which is yet to come: whether it has fallen silent cannot be told"
+  }
+
+  /// Clocks of machines differ by less.
+  private static let clockSlackMs: Int64 = 300_000
 
   /// Flows that a proxy handed on, and that the next one's log does not tell of, by that proxy.
   private func missingHops(

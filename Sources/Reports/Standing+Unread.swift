@@ -60,6 +60,12 @@ extension Standing {
     return ends
   }
 
+  /// Flows that were removed. Who names no time asks about what is stored, and is told from when on.
+  func doubtsOfPruned(within filters: Filters) -> [String] {
+    guard pruned > 0, let since = filters.sinceMs, since < prunedBeforeMs ?? .max else { return [] }
+    return ["\(prunedFlows): nothing is known of them any more"]
+  }
+
   /// What stands against an all-clear of which nothing was read: whoever mistypes a name, or asks about a time that no log
   /// reaches, must not hear that nothing was bypassed.
   func doubtsOfNothing(within filters: Filters) -> [String] {

@@ -33,6 +33,11 @@ public struct Standing: Sendable, Equatable {
   public private(set) var lacksSidecars = false
   /// Flows within the limits of time, host and source, second views apart; only counted with the findings.
   public private(set) var asked: Int64 = 0
+  /// Logs that were not read to their end: damaged, cut, or not as compressed as they begin.
+  public private(set) var unreadRests: Int64 = 0
+  /// Flows that were removed, and up to which start; nil where that was not noted.
+  public private(set) var pruned: Int64 = 0
+  public private(set) var prunedBeforeMs: Int64?
   /// Time asked about of which nothing was read; only looked for with the findings.
   public internal(set) var unread: [Unread] = []
   public struct Unread: Sendable, Equatable {
@@ -94,7 +99,8 @@ public struct Standing: Sendable, Equatable {
     try store.query(
       """
       select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending),
-        sum(tallied)
+        sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
+        count(unread)
       from log
       """
     ) { row in
@@ -106,6 +112,9 @@ public struct Standing: Sendable, Equatable {
       firstMs = row[5].integer
       lastMs = row[6].integer
       tallied = row[8].integer ?? 0
+      pruned = row[9].integer ?? 0
+      prunedBeforeMs = pruned > 0 ? row[10].integer : nil
+      unreadRests = row[11].integer ?? 0
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
@@ -195,7 +204,7 @@ public struct Standing: Sendable, Equatable {
 
   private mutating func weigh(_ unproven: [(why: String, flows: Int64)], within filters: Filters) {
     if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
-    doubts += doubtsOfNothing(within: filters)
+    doubts += doubtsOfNothing(within: filters) + doubtsOfPruned(within: filters)
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
     for (why, flows) in unproven {
       let count = flows == 1 ? "1 flow" : "\(Quantities.grouped(flows)) flows"
@@ -271,13 +280,22 @@ public struct Standing: Sendable, Equatable {
     if tallied > 0 {
       text += " (\(Quantities.grouped(tallied)) of the stored kept as sums alone, their hops not joined)"
     }
-    if let firstMs, let lastMs { text += "; flows from \(Quantities.iso(firstMs)) to \(Quantities.iso(lastMs))" }
+    if let firstMs, let lastMs {
+      let first = min(max(firstMs, prunedBeforeMs ?? .min), lastMs)
+      text += "; flows from \(Quantities.iso(first)) to \(Quantities.iso(lastMs))"
+    }
+    if pruned > 0 { text += "; \(prunedFlows)" }
     for sign in signs + silences + unreadPods { text += "; \(sign)" }
     return text
   }
 
   /// What was read, for one who hears nothing else while no finding is new.
   var coverageOfSilence: String { lacksSidecars ? "\(coverage); \(Standing.withoutSidecars)" : coverage }
+
+  var prunedFlows: String {
+    let flows = "\(Quantities.grouped(pruned)) \(pruned == 1 ? "flow" : "flows")"
+    return flows + (prunedBeforeMs.map { " from before \(Quantities.iso($0))" } ?? "") + " were pruned"
+  }
 
   static let withoutSidecars =
     "no log of a sidecar was read: what pods send past the gateway stands in no other log"
@@ -293,6 +311,11 @@ public struct Standing: Sendable, Equatable {
     if tails > 0 {
       signs.append(
         "\(tails) \(tails == 1 ? "log looks" : "logs look") like the last ten lines of each pod (see: gatewatch report coverage)"
+      )
+    }
+    if unreadRests > 0 {
+      signs.append(
+        "\(unreadRests) \(unreadRests == 1 ? "log was" : "logs were") not read to the end (see: gatewatch report coverage)"
       )
     }
     return signs

@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import FlowStore
+internal import Glibc
 
 /// `gatewatch`: what left without passing the egress gateway, what was blocked and why, how fast each destination is.
 @main
@@ -27,6 +28,7 @@ struct Gatewatch: AsyncParsableCommand {
   static let version = "0.1.0"
 
   static func main() async {
+    openStandardStreams()
     FreedMemory.isUncounted()
     let arguments = arguments(CommandLine.arguments.dropFirst())
     do {
@@ -39,6 +41,15 @@ struct Gatewatch: AsyncParsableCommand {
     } catch {
       AlertCommand.exitIfMisused(error, arguments: arguments)
       exit(withError: error)
+    }
+  }
+
+  /// A stream that was closed would become the next file that is opened, and an answer be written into a database's lock. Where
+  /// nobody listens, writing fails as it does when the stream is closed.
+  private static func openStandardStreams() {
+    for stream in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] where fcntl(stream, F_GETFD) < 0 {
+      // The lowest free number is this one.
+      _ = open("/dev/null", O_RDONLY)
     }
   }
 

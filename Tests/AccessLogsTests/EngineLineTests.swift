@@ -41,13 +41,15 @@ struct EngineLineTests {
     #expect(reading.flows.map(\.line) == [1, 2, 2])
   }
 
-  @Test("more glued records than a batch keeps room for do not overrun it")
+  @Test("more glued records than a batch keeps room for do not overrun it, and are counted")
   func manyGlued() {
     let line = Array(repeating: Self.squid, count: 200).joined(separator: "\0") + "\n"
     let feed = EngineFeed(capacity: LineParser.reservedRows + 1)
     for _ in 0..<5 { feed.read(line.utf8) }
     #expect(feed.reading.nextLine == 6)
-    #expect(feed.reading.linesRead == 5 * LineParser.maxRecordsPerLine)
+    #expect(feed.reading.linesRead == 5 * 200)
+    #expect(feed.reading.flows.count == 5 * LineParser.maxRecordsPerLine)
+    #expect(feed.reading.rejected == ["too-many-records": 5 * (200 - LineParser.maxRecordsPerLine)])
   }
 
   @Test("a line of exactly one mebibyte is parsed, a longer one is too long")

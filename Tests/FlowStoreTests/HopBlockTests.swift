@@ -127,7 +127,7 @@ struct HopBlockTests {
       ] { try db.run(sql) }
       for (table, columns) in [
         ("route_verdict", ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway"]),
-        ("log", ["tallied", "kept"]),
+        ("log", ["tallied", "kept", "unread"]),
         (
           "source",
           [

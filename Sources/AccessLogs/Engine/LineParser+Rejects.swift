@@ -10,7 +10,8 @@ extension LineParser {
   func reject(_ reason: String, _ line: Slice, into batch: FlowBatch) {
     count(reason, into: batch) {
       RejectedLine(
-        reason: reason, line: nextLine, detail: reason == "too-long" ? "" : detail(for: line),
+        reason: reason, line: nextLine,
+        detail: ["too-long", "too-many-records"].contains(reason) ? "" : detail(for: line),
         text: line.prefix(min(line.count, RejectedLine.maxText)).bytes)
     }
   }

@@ -270,16 +270,19 @@ public final class LineParser {
   private func readGlued(_ line: Slice, into batch: FlowBatch) {
     var rest = line
     var records = 0
-    // What has no place of its own stays with the last record.
-    let room = Self.maxRecordsPerLine
     while !rest.isEmpty {
-      let cut = records < room - 1 ? rest.firstIndex(of: ASCII.nul) : nil
+      let cut = rest.firstIndex(of: ASCII.nul)
       let record = rest.prefix(cut ?? rest.count)
       rest = rest.dropFirst(min(rest.count, (cut ?? rest.count) + 1))
       // A block of NULs (a hole that a crash left in the file) holds no records.
       if record.isEmpty { continue }
       records += 1
-      readRecord(record, isCut: cut != nil && !rest.isEmpty, into: batch)
+      // A batch has room for so many rows of one line; what is beyond is counted, each by itself.
+      if records > Self.maxRecordsPerLine {
+        reject("too-many-records", record, into: batch)
+      } else {
+        readRecord(record, isCut: cut != nil && !rest.isEmpty, into: batch)
+      }
     }
     if records == 0 { skip("nul-block", into: batch) }
   }

@@ -6,12 +6,7 @@ public import Flows
 /// destinations are sorted into classes of equal traits, and the verdicts are computed for every pair of classes in every
 /// interval in which no policy entry begins or ends; so the work grows with the variety of the logs, not with their length.
 public struct Judge: Sendable {
-  struct SourceFact: Sendable {
-    var id: Int64
-    var source: Source
-    var logPath: String
-    var declaredRole: Role?
-  }
+  typealias SourceFact = (id: Int64, source: Source, logPath: String, declaredRole: Role?)
 
   /// What is asked of a destination again and again is read off it once. A class, because a copy of all its texts would cost
   /// more than what is done with it.
@@ -45,10 +40,9 @@ public struct Judge: Sendable {
     logs: [LogSpan], topology: ClusterRecord? = nil
   ) {
     self.policy = policy
-    // sorted, so that class numbers do not depend on the order of the input
-    self.sources = sources.map {
-      SourceFact(id: $0.id, source: $0.source, logPath: $0.logPath, declaredRole: $0.declaredRole)
-    }.sorted { $0.id < $1.id }
+    // Sorted, so that class numbers do not depend on the order of the input; mostly they are, and there may be very many.
+    let isSorted = zip(sources, sources.dropFirst()).allSatisfy { $0.id < $1.id }
+    self.sources = isSorted ? sources : sources.sorted { $0.id < $1.id }
     self.destinations = destinations.map { DestinationFact(id: $0.id, destination: $0.destination) }
       .sorted { $0.id < $1.id }
     self.outcomes = outcomes.sorted { $0.id < $1.id }

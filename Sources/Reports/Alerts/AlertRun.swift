@@ -174,15 +174,8 @@ public struct AlertRun: Sendable {
     if !standing.isJudged, standing.stored > 0 {
       problems.append("lines were stored after the last judging, and could not be judged")
     }
-    var mute: [String] = []
-    try reader.query("select path, read from log where read > 0 and stored = 0 order by path, id") { row in
-      let read = Quantities.grouped(row[1].integer ?? 0)
-      mute.append("\(row[0].text ?? ""): \(read) lines read and none stored (see: gatewatch report rejected)")
-    }
-    problems += mute.prefix(AlertRun.namedProblems)
-    if mute.count > AlertRun.namedProblems {
-      problems.append("\(mute.count - AlertRun.namedProblems) more logs of which no line was stored")
-    }
+    problems += try mostlyRejected(in: reader)
+    problems += try unread(in: reader)
     let roles = expected.contains { $0.role != nil } ? try store.rolesByLog() : [:]
     for log in expected {
       if let problem = try silence(of: log, roles: roles, in: reader) { problems.append(problem) }
@@ -195,6 +188,79 @@ public struct AlertRun: Sendable {
     }
     return problems
   }
+
+  /// Of fewer rejected lines than this nothing is said: the end of a log that was cut, a word of another program.
+  private static let fewRejected = 10
+
+  /// What was read just now and was mostly not understood: the format of a log has changed, perhaps, of which the lines of former
+  /// days say nothing.
+  /// - Parameter files: lines that should be flows, and those of them that were rejected.
+  public static func problems(ofReading files: [(path: String, lines: Int, rejected: Int)]) -> [String] {
+    named(
+      files.filter { $0.rejected >= fewRejected && $0.rejected * 2 > $0.lines }.map {
+        mostlyRejected($0.path, Int64($0.rejected), of: Int64($0.lines))
+      }, "logs of which most new lines were rejected")
+  }
+
+  private static func mostlyRejected(_ path: String, _ rejected: Int64, of lines: Int64) -> String {
+    "\(path): \(Quantities.grouped(rejected)) of \(Quantities.grouped(lines)) lines rejected (see: gatewatch report rejected)"
+  }
+
+  private static func named(_ problems: [String], _ more: String) -> [String] {
+    guard problems.count > namedProblems else { return problems }
+    return problems.prefix(namedProblems) + ["\(problems.count - namedProblems) more \(more)"]
+  }
+
+  private func mostlyRejected(in reader: FlowReader) throws -> [String] {
+    var mute: [String] = []
+    try reader.query(
+      """
+      select path, read, stored, rejected
+      from log
+      where read > 0
+        and (stored = 0 or (rejected > stored and rejected >= \(AlertRun.fewRejected)))
+      order by path, id
+      """
+    ) { row in
+      let (path, read) = (row[0].text ?? "", row[1].integer ?? 0)
+      let (stored, rejected) = (row[2].integer ?? 0, row[3].integer ?? 0)
+      let problem =
+        stored == 0
+        ? "\(path): \(Quantities.grouped(read)) lines read and none stored (see: gatewatch report rejected)"
+        : AlertRun.mostlyRejected(path, rejected, of: stored + rejected)
+      // It may have been said of the new lines.
+      if !inputProblems.contains(where: { $0.hasPrefix("\(path): ") }) { mute.append(problem) }
+    }
+    return AlertRun.named(mute, "logs of which no line was stored, or most were rejected")
+  }
+
+  /// Logs of which the last day's reading found something that it could not read. What a file that is still being compressed
+  /// lacks comes with the next run.
+  private func unread(in reader: FlowReader) throws -> [String] {
+    var unread: [String] = []
+    try reader.query(
+      """
+      select path, unread
+      from log
+      where unread is not null
+        and last_read_at_ms >= :day
+        and (unread <> 'cut' or coalesce(mtime_ns / 1000000, 0) < :settled)
+      order by path, id
+      """,
+      arguments: [
+        "day": .integer(rules.now - CoverageRequirement.alertWindowMs),
+        "settled": .integer(rules.now - AlertRun.compressingMs),
+      ]
+    ) { row in
+      let path = row[0].text ?? ""
+      guard !inputProblems.contains(where: { $0.hasPrefix("\(path): ") }) else { return }
+      unread.append("\(path): \(UnreadRest.sentence(row[1].text ?? ""))")
+    }
+    return AlertRun.named(unread, "logs that were not read to their end")
+  }
+
+  /// So long after a compressed file was last written to, more may be on its way.
+  private static let compressingMs: Int64 = 600_000
 
   private func silence(
     of log: ExpectedLog, roles: [Int64: [Role]], in reader: FlowReader
@@ -221,6 +287,9 @@ public struct AlertRun: Sendable {
     let name = [log.role?.rawValue, log.log].compactMap { $0 }.joined(separator: " ")
     guard logs > 0 else { return "expected log \(name): none was read" }
     guard let last else { return "expected log \(name): it holds no flow" }
+    if log.maxSilenceMs != nil, let problem = CoverageRequirement.isOfFuture(last, now: rules.now) {
+      return "expected log \(name): \(problem)"
+    }
     guard let limit = log.maxSilenceMs, rules.now - last > limit else { return nil }
     return
       "expected log \(name): silent since \(Quantities.iso(last, showsMilliseconds: false)), for \(Quantities.duration(Double(rules.now - last))) (at most \(Quantities.duration(Double(limit))))"

@@ -67,12 +67,21 @@ struct AlertCommand: ParsableCommand {
 
   func run() throws {
     try Terminal.exiting(with: AlertCommand.couldNotTell) {
+      var told: AlertReport?
       let report: AlertReport
       do {
-        report = try check()
+        report = try check { report in
+          try tell(report)
+          told = report
+        }
       } catch let error as OutputError {
         throw error
       } catch {
+        // One answer: what was told stands, and is told again by the next run.
+        if let told {
+          Terminal.complain("what was told could not be recorded: \(error)")
+          throw ExitCode(told.isSilent ? AlertCommand.couldNotTell : told.exitCode)
+        }
         report = .couldNotTell("\(error)")
         try tell(report)
       }
@@ -80,7 +89,8 @@ struct AlertCommand: ParsableCommand {
     }
   }
 
-  private func check() throws -> AlertReport {
+  /// - Parameter tell: prints the answer.
+  private func check(_ tell: (AlertReport) throws -> Void) throws -> AlertReport {
     let path = store.database
     let catalogue = try store.catalogue()
     let policy = try store.policy.map { try StoreAccess.policy(file: $0) }
@@ -117,6 +127,7 @@ struct AlertCommand: ParsableCommand {
     options.formats = try formats.plans()
     let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
+    problems += AlertRun.problems(ofReading: summary.files.map { ($0.path, $0.read - $0.skipped, $0.rejected) })
     if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }
     return problems
   }

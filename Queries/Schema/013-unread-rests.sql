@@ -1,0 +1,6 @@
+-- Why a log was not read to its end when it was last read; NULL where it was.
+--   cut        its gzip data ends in the middle
+--   garbage    what stands behind its gzip data is none
+--   error      it is damaged, or could not be read on
+--   stopped    a signal ended the reading
+alter table log add column unread text;

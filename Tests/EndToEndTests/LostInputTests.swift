@@ -1,0 +1,187 @@
+import Foundation
+import Testing
+
+@testable import FlowStore
+
+/// What was not read, or is not there any more, is never an all-clear: the built program, as a person and as cron run it.
+@Suite struct LostInputTests {
+  let sandbox: Sandbox
+
+  init() throws {
+    sandbox = try Sandbox()
+    try sandbox.write(Self.policy, to: "egress.yaml")
+    try sandbox.write(sidecar(20), to: "whole.log")
+  }
+
+  private static let policy = """
+    mesh:
+      internal: [10.80.0.0/16]
+    gateways:
+      - { name: egress, hosts: [istio-egressgateway.istio-system.svc.cluster.local], addresses: [10.80.3.232] }
+
+    """
+
+  /// Lines of a sidecar that went to the declared gateway, or around it.
+  private func sidecar(_ count: Int, from second: Int = 0, isBypass: Bool = false) -> String {
+    (second..<second + count).map { second in
+      let time = "2026-11-02T09:\(String(format: "%02d:%02d", second / 60, second % 60)).000Z"
+      let (upstream, cluster) =
+        isBypass
+        ? ("203.0.113.7:80", "PassthroughCluster")
+        : ("10.80.3.232:8080", "outbound|80||istio-egressgateway.istio-system.svc.cluster.local")
+      return
+        "[\(time)] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 20 5 5 \"-\" \"curl/8\" \"-\" \"a.example\" \"\(upstream)\" \(cluster) 10.80.3.11:\(40_000 + second) 203.0.113.7:80 10.80.3.11:\(50_000 + second) - -\n"
+    }.joined()
+  }
+
+  private func report(_ options: String = "") throws -> String {
+    let outcome = try sandbox.shell("$GATEWATCH report bypass \(options)")
+    return outcome.out + outcome.errors
+  }
+
+  /// Reads the whole log, and has the alert of a first run behind it.
+  private func begin() throws {
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log", "--policy", "egress.yaml").status == 1)
+    #expect(try sandbox.gatewatch("alert").status == 0)
+    #expect(try report().contains("no bypass found in what was read"))
+  }
+
+  @Test("a log in a folder that cannot be opened is an error, by whatever way it is met, and an alert cannot tell")
+  func unreadable() throws {
+    try begin()
+    try sandbox.shell("mkdir logs; ln -s loop.log logs/loop.log; cp whole.log logs/a.log")
+    for path in ["logs", "'logs/*.log'", "'**/loop.log'"] {
+      let ingest = try sandbox.shell("$GATEWATCH ingest \(path)")
+      #expect(ingest.status == 1, "\(path)")
+      #expect(
+        ingest.errors.contains("logs/loop.log: cannot open: too many levels of symbolic links"), "\(ingest.errors)")
+      let alert = try sandbox.shell("$GATEWATCH alert --ingest \(path)")
+      #expect(alert.status == 3 && alert.out.contains("could not tell: logs/loop.log: cannot open"), "\(alert.out)")
+    }
+    // A pod that has gone leaves a link to nothing.
+    try sandbox.shell("rm logs/loop.log; ln -s gone.log logs/link.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "logs").status == 0)
+  }
+
+  @Test("a name that is not UTF-8 is told, and not passed over")
+  func oddName() throws {
+    try begin()
+    try sandbox.shell("mkdir logs; cp whole.log \"logs/$(printf 'w\\377').log\"")
+    for path in ["logs", "'logs/w*.log'"] {
+      let ingest = try sandbox.shell("$GATEWATCH ingest \(path)")
+      #expect(ingest.status == 1 && ingest.errors.contains("its name is not UTF-8"), "\(ingest.errors)")
+      #expect(try sandbox.shell("$GATEWATCH alert --ingest \(path)").status == 3)
+    }
+  }
+
+  @Test(
+    "a folder without a log is no input: nothing was mounted there, or it was mistyped",
+    arguments: ["empty", "pipes", "links", "'links/*.log'"])
+  func nothingThere(path: String) throws {
+    try begin()
+    try sandbox.shell("mkdir empty pipes links; mkfifo pipes/p; ln -s gone.log links/a.log")
+    #expect(try sandbox.shell("$GATEWATCH ingest \(path)").status == 1)
+    let alert = try sandbox.shell("$GATEWATCH alert --ingest \(path)")
+    #expect(alert.status == 3 && alert.out.contains("could not tell: "), "\(alert.out)")
+    // Met twice, a folder that holds one is none of these.
+    #expect(try sandbox.shell("mkdir l; cp whole.log l; $GATEWATCH ingest l l/whole.log l").status == 0)
+  }
+
+  @Test("what was not read behind gzip data stands against an all-clear until it was", arguments: ["cut", "garbage"])
+  func unreadRest(kind: String) throws {
+    try begin()
+    try sandbox.write(sidecar(20, from: 60), to: "one.log")
+    try sandbox.write(sidecar(20, from: 90, isBypass: true), to: "two.log")
+    try sandbox.shell("gzip one.log two.log; cat one.log.gz two.log.gz > all.gz")
+    try sandbox.shell(
+      kind == "cut"
+        ? "(cat one.log.gz; head -c 60 two.log.gz) > side.log.gz; touch -d '2 days ago' side.log.gz"
+        : "(cat one.log.gz; gzip -dc two.log.gz) > side.log.gz")
+    try sandbox.shell("$GATEWATCH ingest side.log.gz")
+    let unread = try report()
+    #expect(unread.contains("no all-clear: 1 log was not read to the end"), "\(unread)")
+    let alert = try sandbox.gatewatch("alert")
+    #expect(alert.status == 3 && alert.out.contains("could not tell: side.log.gz: "), "\(alert.out)")
+    let coverage = try sandbox.gatewatch("report", "coverage", "--format", "json").out
+    #expect(coverage.contains("unread-\(kind)"))
+    try sandbox.shell("cat all.gz > side.log.gz")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "side.log.gz").status == 2)
+    let whole = try report()
+    #expect(!whole.contains("not read to the end"), "\(whole)")
+  }
+
+  @Test("an all-clear names the time from which on flows are kept, and is not said of what was before")
+  func pruned() throws {
+    try sandbox.write(sidecar(60, isBypass: true) + sidecar(60, from: 60), to: "side.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml side.log")
+    #expect(try report().contains("60 flows left around the egress gateway"))
+    try sandbox.shell("$GATEWATCH db prune --before 2026-11-02T09:01:00Z")
+    let kept = try report()
+    #expect(kept.contains("flows from 2026-11-02T09:01:00.000Z to"), "\(kept)")
+    #expect(kept.contains("60 flows from before 2026-11-02T09:01:00.000Z were pruned"))
+    #expect(try report("--since 2026-11-02T09:01").contains("no bypass found in what was read"))
+    let before = try report("--since 2026-11-02T09:00 --until 2026-11-02T09:02")
+    #expect(before.contains("no all-clear: 60 flows from before 2026-11-02T09:01:00.000Z were pruned"), "\(before)")
+  }
+
+  @Test("an alert cannot tell while most of what comes is rejected, however much was stored before")
+  func mostlyRejected() throws {
+    try begin()
+    let junk = String(repeating: "[2026-11-02T09:10:00.000Z] another format\n", count: 30)
+    // A few are no reason.
+    try sandbox.append(sidecar(10, from: 100) + String(junk.prefix(42 * 5)), to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 0)
+    try sandbox.append(String(junk.prefix(42 * 12)), to: "whole.log")
+    let fresh = try sandbox.gatewatch("alert", "--ingest", "whole.log")
+    #expect(fresh.status == 3 && fresh.out.contains("whole.log: 12 of 12 lines rejected"), "\(fresh.out)")
+    #expect(try sandbox.gatewatch("alert").status == 0, "30 lines of it are flows")
+    try sandbox.append(junk, to: "whole.log")
+    try sandbox.gatewatch("ingest", "whole.log")
+    let all = try sandbox.gatewatch("alert")
+    #expect(all.status == 3 && all.out.contains("whole.log: 47 of 77 lines rejected"), "\(all.out)")
+  }
+
+  @Test("a line that is yet to come hides no silence")
+  func future() throws {
+    try begin()
+    try sandbox.write(Self.policy + "expected:\n  - { log: \"whole.log\", max_silence: 15m }\n", to: "egress.yaml")
+    let silent = try sandbox.gatewatch("alert", "--policy", "egress.yaml")
+    #expect(silent.status == 3 && silent.out.contains("silent since 2026-11-02"), "\(silent.out)")
+    try sandbox.append(sidecar(1, from: 100).replacing("2026-11-02", with: "2099-01-01"), to: "whole.log")
+    let future = try sandbox.gatewatch("alert", "--ingest", "whole.log")
+    #expect(
+      future.status == 3 && future.out.contains("holds a line of 2099-01-01T09:01:40Z, which is yet to come"),
+      "\(future.out)")
+    let required = try sandbox.gatewatch("alert", "--require-coverage", "max-silence=1h")
+    #expect(required.out.contains("coverage: log: holds a line of 2099-01-01T09:01:40Z"), "\(required.out)")
+  }
+
+  @Test("an answer nobody can hear goes into no file, and is given again")
+  func closedStreams() throws {
+    try begin()
+    try sandbox.append(sidecar(1, from: 100, isBypass: true), to: "whole.log")
+    let deaf = try sandbox.shell("$GATEWATCH alert --ingest whole.log >&-")
+    #expect(deaf.status == 3, "\(deaf.errors)")
+    #expect(try sandbox.shell("grep -l CRITICAL gatewatch.db gatewatch.db.lock").out.isEmpty)
+    #expect(try sandbox.gatewatch("alert").status == 2)
+    let mute = try sandbox.shell("$GATEWATCH ingest - <&-")
+    #expect(mute.out.contains("0 lines read"), "\(mute.out)")
+  }
+
+  @Test("what was told and could not be recorded is one answer, and findings outrank that")
+  func notRecorded() throws {
+    try begin()
+    let store = try FlowStore(path: sandbox.path("gatewatch.db"))
+    try store.access { db throws(StoreError) in
+      try db.run("create trigger full before insert on finding begin select raise(abort, 'no room'); end")
+    }
+    try store.commit()
+    store.close()
+    try sandbox.append(sidecar(1, from: 100, isBypass: true), to: "whole.log")
+    let told = try sandbox.gatewatch("alert", "--ingest", "whole.log", "--format", "json")
+    #expect(told.status == 2)
+    #expect(try told.json()["exit_code"] as? Int == 2)
+    #expect(told.errors.contains("what was told could not be recorded: "), "\(told.errors)")
+    #expect(try sandbox.gatewatch("alert", "--status-line").out.split(separator: "\n").count == 1)
+  }
+}
