@@ -8,11 +8,26 @@
 -- as far as the evidence goes; `until_ms` is NULL where it does not say for how long the pod lived. `log` holds the line
 -- at the silence's other end. What is shorter than a quarter of an hour is left out: clocks differ, and pods pause.
 create view silent_sidecar as
-with writer as materialized (
+-- Where there can be no evidence at all, nobody has to know who wrote when: there may be hundreds of logs with hundreds of pods each.
+with evidence as materialized (
+  select
+    exists (select 1 from topology_object where kind = 'pod')
+    or exists (select 1 from log where pending > 0 or note is not null)
+    or exists (
+      select 1
+      from source
+      where client_forwarded = 0
+        and client_ip is not null
+        and first_end_ms is not null
+        and (proxy <> 'envoy' or shape in ('gateway', 'gateway-to-loopback'))
+    ) as is_possible
+),
+writer as materialized (
   select l.id, l.path, l.generation, l.namespace, l.pod, l.first_ms, l.last_ms, l.tallied, l.pending
   from log l
   left join log_sign g on g.log = l.id
-  where l.stored > 0
+  where (select is_possible from evidence)
+    and l.stored > 0
     and l.first_ms is not null
     and coalesce(l.container, 'istio-proxy') = 'istio-proxy'
     and (
@@ -29,7 +44,8 @@ with writer as materialized (
 own as materialized (
   select distinct log, proxy_ip as address
   from source
-  where proxy = 'envoy'
+  where (select is_possible from evidence)
+    and proxy = 'envoy'
     and shape in ('outbound', 'outbound-forwarded', 'inbound')
     and proxy_ip not in (
       select g.proxy_ip

@@ -114,7 +114,7 @@ public struct Judge: Sendable {
     }
     result.assumptions = Array(topology.sentences.dropFirst()) + strangers.summary
     if topology.usesSharedGuess { result.assumptions.append("more addresses are taken for gateways or proxies") }
-    result.assumptions += index.evidence.assumptions
+    result.assumptions += index.evidence.assumptions + policy.sweeping
     result.exceptions = policy.exceptions.map { ($0.label, $0.owner, $0.reason, $0.expiresMs) }
     return result
   }
