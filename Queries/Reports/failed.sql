@@ -5,7 +5,7 @@
 --    blocked. Whole ways: gatewatch report journeys --outcome failed.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
--- parameter: host      glob over the host, lower case
+-- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
 -- parameter: path      comma list of paths; what was never sent has path none
 -- parameter: outcome   comma list of outcomes; these are failed, timeout and mesh-fault
@@ -31,7 +31,7 @@ with route as materialized (
   from failed_flow f
   where (:since_ms is null or f.started_at_ms >= :since_ms)
     and (:until_ms is null or f.started_at_ms < :until_ms)
-    and (:host is null or f.destination_id in (select id from destination where host glob :host))
+    and (:host is null or f.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
     and (:sources is null or f.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)

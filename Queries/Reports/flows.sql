@@ -5,7 +5,7 @@
 -- table: started_at source source_ip host port path outcome bypass reason status duration_ms method url_path id
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
--- parameter: host      glob over the host, lower case
+-- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
@@ -76,7 +76,7 @@ from flow w
 join flows f on f.id = w.id
 where (:since_ms is null or w.started_at_ms >= :since_ms)
   and (:until_ms is null or w.started_at_ms < :until_ms)
-  and (:host is null or w.destination in (select id from destination where host glob :host))
+  and (:host is null or w.destination in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
   and (:sources is null or w.source in (select value from json_each(:sources)))
   and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
   and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)

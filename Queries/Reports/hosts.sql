@@ -4,7 +4,7 @@
 --    came to that hop. Traffic inside the mesh is left out unless --path internal asks for it.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
--- parameter: host      glob over the host, lower case
+-- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
@@ -37,7 +37,7 @@ with route as materialized (
   from counted_flow c
   where (:since_ms is null or c.started_at_ms >= :since_ms)
     and (:until_ms is null or c.started_at_ms < :until_ms)
-    and (:host is null or c.destination_id in (select id from destination where host glob :host))
+    and (:host is null or c.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
     and (:sources is null or c.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)

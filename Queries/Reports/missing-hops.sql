@@ -5,7 +5,7 @@
 --    could be one of these; else a hint. Left out is what was refused, never sent or got no connection.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
--- parameter: host      glob over the host, lower case
+-- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
@@ -46,7 +46,7 @@ with unread as materialized (
     )
     and (:since_ms is null or j.started_at_ms >= :since_ms)
     and (:until_ms is null or j.started_at_ms < :until_ms)
-    and (:host is null or j.destination_id in (select id from destination where host glob :host))
+    and (:host is null or j.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
@@ -73,7 +73,7 @@ lost as materialized (
   where m.gap = 'next-hop-missing'
     and (:since_ms is null or m.started_at_ms >= :since_ms)
     and (:until_ms is null or m.started_at_ms < :until_ms)
-    and (:host is null or m.destination_id in (select id from destination where host glob :host))
+    and (:host is null or m.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
     and (:sources is null or m.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || m.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || m.outcome || ',') > 0)

@@ -4,7 +4,7 @@
 --    where the mesh's DNS, an SNI proxy or Squid chose it, never for what a client wrote.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
--- parameter: host      glob over the host, lower case
+-- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
@@ -32,7 +32,7 @@ with seen as materialized (
   from suspicious_flow f
   where (:since_ms is null or f.started_at_ms >= :since_ms)
     and (:until_ms is null or f.started_at_ms < :until_ms)
-    and (:host is null or f.destination_id in (select id from destination where host glob :host))
+    and (:host is null or f.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
     and (:sources is null or f.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)

@@ -5,7 +5,7 @@
 --    time, it is in report unproven.
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
--- parameter: host      glob over the host, lower case
+-- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids
 -- column: client     text   workload, pod or address
 -- column: seen_by    text   roles of the proxies that saw it
@@ -27,7 +27,7 @@ with seen as materialized (
     and j.source_id in (select id from unlogged_source)
     and (:since_ms is null or j.started_at_ms >= :since_ms)
     and (:until_ms is null or j.started_at_ms < :until_ms)
-    and (:host is null or j.destination_id in (select id from destination where host glob :host))
+    and (:host is null or j.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
   group by source_id, destination_id, role
 ),

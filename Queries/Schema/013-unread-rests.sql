@@ -4,3 +4,6 @@
 --   error      it is damaged, or could not be read on
 --   stopped    a signal ended the reading
 alter table log add column unread text;
+
+-- Endings and claims are judged more strictly than before.
+update meta set value = '0' where key = 'judged';

@@ -92,6 +92,11 @@ extension Standing {
         "\(gaps.logs) \(gaps.logs == 1 ? "log has gaps" : "logs have gaps")\(among), the longest of \(Quantities.duration(Double(gaps.longestMs))) (see: gatewatch report coverage)"
       )
     }
+    if pending > 0 {
+      silences.append(
+        "\(Quantities.grouped(pending)) bytes of last lines without an end yet were not read (see: gatewatch report coverage)"
+      )
+    }
     if nextHopsNotRead > 0 {
       silences.append(
         "\(Quantities.grouped(nextHopsNotRead)) \(nextHopsNotRead == 1 ? "flow was" : "flows were") handed on to a gateway or proxy whose log was not read for that time (see: gatewatch report missing-hops)"

@@ -35,6 +35,11 @@ public struct Standing: Sendable, Equatable {
   public private(set) var asked: Int64 = 0
   /// Logs that were not read to their end: damaged, cut, or not as compressed as they begin.
   public private(set) var unreadRests: Int64 = 0
+  /// Logs that hold lines and not one access line: the proxy may write these elsewhere, or not at all, or in a format that looks like
+  /// its other messages.
+  public private(set) var mute: Int64 = 0
+  /// Bytes of last lines that have no end yet.
+  public private(set) var pending: Int64 = 0
   /// Flows that were removed, and up to which start; nil where that was not noted.
   public private(set) var pruned: Int64 = 0
   public private(set) var prunedBeforeMs: Int64?
@@ -73,6 +78,8 @@ public struct Standing: Sendable, Equatable {
   /// What was assumed, as the judgement says it.
   public private(set) var assumptions: [String] = []
 
+  /// The time asked about begins later than what is stored.
+  private var asksSince = false
   /// Within which limits findings are still to be counted.
   private var uncounted: Filters?
 
@@ -100,7 +107,7 @@ public struct Standing: Sendable, Equatable {
       """
       select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending),
         sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
-        count(unread)
+        count(unread), sum(read > 0 and stored = 0 and rejected = 0)
       from log
       """
     ) { row in
@@ -115,6 +122,8 @@ public struct Standing: Sendable, Equatable {
       pruned = row[9].integer ?? 0
       prunedBeforeMs = pruned > 0 ? row[10].integer : nil
       unreadRests = row[11].integer ?? 0
+      mute = row[12].integer ?? 0
+      pending = row[7].integer ?? 0
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
@@ -203,6 +212,7 @@ public struct Standing: Sendable, Equatable {
   }
 
   private mutating func weigh(_ unproven: [(why: String, flows: Int64)], within filters: Filters) {
+    asksSince = filters.sinceMs ?? .min > firstMs ?? .max
     if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
     doubts += doubtsOfNothing(within: filters) + doubtsOfPruned(within: filters)
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
@@ -236,7 +246,7 @@ public struct Standing: Sendable, Equatable {
     -- title: What stands for and against an all-clear
     -- parameter: since_ms  first millisecond to include (Unix time)
     -- parameter: until_ms  first millisecond no longer included
-    -- parameter: host      glob over the host, lower case
+    -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
     -- parameter: sources   JSON list of source ids
     with proof as (
       select
@@ -254,7 +264,7 @@ public struct Standing: Sendable, Equatable {
       where j.duplicate_view = 0
         and (:since_ms is null or j.started_at_ms >= :since_ms)
         and (:until_ms is null or j.started_at_ms < :until_ms)
-        and (:host is null or j.destination_id in (select id from destination where host glob :host))
+        and (:host is null or j.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
         and (:sources is null or j.source_id in (select value from json_each(:sources)))
     )
     select what, gap, count(*) as flows
@@ -313,6 +323,10 @@ public struct Standing: Sendable, Equatable {
         "\(tails) \(tails == 1 ? "log looks" : "logs look") like the last ten lines of each pod (see: gatewatch report coverage)"
       )
     }
+    if mute > 0 {
+      signs.append(
+        "\(mute) \(mute == 1 ? "log holds" : "logs hold") no access line at all (see: gatewatch report coverage)")
+    }
     if unreadRests > 0 {
       signs.append(
         "\(unreadRests) \(unreadRests == 1 ? "log was" : "logs were") not read to the end (see: gatewatch report coverage)"
@@ -329,7 +343,10 @@ public struct Standing: Sendable, Equatable {
         "\(Quantities.grouped(bypassed.flows)) \(bypassed.flows == 1 ? "flow" : "flows") left around the egress gateway"
       return doubts.isEmpty ? text : text + "; and perhaps more: " + doubts.joined(separator: "; ")
     }
-    if doubts.isEmpty { return "no bypass found in what was read: \(coverage); what no log holds, no report can see" }
+    if doubts.isEmpty {
+      let earlier = asksSince ? "; what began before the time asked about, and went on in it, is not looked at" : ""
+      return "no bypass found in what was read: \(coverage)\(earlier); what no log holds, no report can see"
+    }
     return "no bypass is proven, but this is no all-clear: " + doubts.joined(separator: "; ")
   }
 

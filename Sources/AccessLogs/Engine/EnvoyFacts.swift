@@ -48,6 +48,8 @@ enum EnvoyFacts {
       let port = fields.number(.upstreamHostPort)
       destination.upstream = Endpoint(ip: ip, port: port > 0 && port <= 65535 ? UInt16(port) : 0)
     }
+    // The proxy dialled out, so something was reached, whatever the line calls it: a JSON key may have another name.
+    if destination.upstream == nil, destination.upstreamName == nil, hop.dialledOut { destination.logsUpstream = false }
     if !hop.dialled.ip.isEmpty {
       if let ip = Addresses.canonical(hop.dialled.ip) {
         destination.dialled = Endpoint(ip: ip, port: hop.dialled.port)

@@ -94,6 +94,14 @@ struct EnvoyHop {
   /// Every address column holds an address, a name Envoy prints in its place, or nothing.
   var isPlausible = true
 
+  /// The line shows the address that the proxy dialled out from.
+  var dialledOut: Bool {
+    switch shape {
+    case .outbound, .outboundForwarded, .gateway, .gatewayToLoopback, .other: !local.ip.isEmpty
+    default: false
+    }
+  }
+
   @inline(__always) var tag: UInt64 { UInt64(shapeCode) | (clientIsForwarded ? 1 << 8 : 0) }
 
   /// - Returns: the addresses of client and proxy, which need not wait for what is written to memory here.

@@ -10,7 +10,8 @@ internal import Flows
 ///   (`upstream-5xx`): the mesh did its part, and still an operator looks for it among the failures. 407 is a `challenge`.
 /// - A connection attempt to a chosen upstream counts as having left, also when it was refused: the workload tried to
 ///   go there, and the mesh let it. Only a policy's "no" and lines without an upstream mean that nothing left.
-/// - Requests that Envoy refuses for their shape are `failed` (`bad-request`), not `blocked`: no policy spoke.
+/// - Requests that Envoy refuses for their shape are `failed` (`bad-request`), not `blocked`: no policy spoke. What it had passed
+///   on until then has left.
 /// - Status 101 is `ok` whatever ended the connection: a WebSocket ends by one side closing it.
 ///
 /// Flags: Envoy `source/common/stream_info/utility.h`; details: `envoy/stream_info/stream_info.h`. Envoy warns that the
@@ -92,7 +93,7 @@ enum EnvoyEnding {
     ("DF", .fault("dns")), ("NFCF", .fault("config-not-ready")), ("UO", .fault("circuit-breaker")),
     ("UDO", .fault("load-shedding")), ("DO", .fault("load-shedding")), ("OM", .fault("overload")),
     ("LH", .fault("health-check")), ("UT", .timeout("upstream-timeout")), ("UMSDR", .timeout("max-stream-duration")),
-    ("IH", .badRequest), ("DPE", .badRequest), ("UPE", .failed("protocol-error")),
+    ("IH", badRequest), ("DPE", badRequest), ("UPE", .failed("protocol-error")),
   ]
 
   private static let lateFlags: [(String, OutcomeVerdict)] = [
@@ -146,7 +147,7 @@ enum EnvoyEnding {
     (["max_duration_timeout", "duration_timeout", "upstream_max_stream_duration"], .timeout("max-stream-duration")),
     (
       ["request_header_timeout", "request_overall_timeout", "downstream_header_timeout"],
-      OutcomeVerdict(outcome: .timeout, reason: "request-timeout", left: false)
+      .timeout("request-timeout")
     ),
     (["response_timeout", "upstream_response_timeout", "upstream_per_try_timeout"], .timeout("upstream-timeout")),
     (["downstream_"], .clientGone),
@@ -156,9 +157,13 @@ enum EnvoyEnding {
         "path_normalization_failed", "low_version", "request_headers_failed_strict_check", "upgrade_failed",
         "early_connect_data", "http1.", "http2.", "http3.", "http.", "rejecting_because_detection_failed",
         "invalid_envoy_request_headers", "request_payload_too_large",
-      ], .badRequest
+      ], badRequest
     ),
   ]
+
+  /// A request may turn out bad, or too slow, when much of it is at its destination already; so a client could take its own traffic
+  /// back by a wrong last byte. Where no upstream had been chosen, the line names none, and that nothing left is said of that.
+  private static let badRequest = OutcomeVerdict.failed("bad-request")
 
   /// A fixed answer of the proxy: a redirect, a health page, or a refusal somebody configured.
   private static func direct(_ outcome: Outcome) -> OutcomeVerdict {

@@ -22,9 +22,15 @@ extension RouteRules {
   private func isProperHop(_ client: SourceTraits.Client, before bypass: Bypass) -> Bool {
     // A client on loopback is some process in the same pod; only a join can show which.
     guard client.kind != .loopback, bypass != .noSidecar else { return false }
-    return client.wroteGatewayLines || client.entries.gateways.intersects(active.gateways)
+    return mayBeGateway(client) || client.entries.gateways.intersects(active.gateways)
       || gatewayEvidence(client.entries.cluster) == .certain
       || client.entries.sniProxies.intersects(active.sniProxies)
+  }
+
+  /// It wrote a gateway's lines, and nobody said which pods are the egress gateways, or that this one has or lacks a sidecar: an
+  /// ingress gateway writes such lines, too, and so can a workload.
+  private func mayBeGateway(_ client: SourceTraits.Client) -> Bool {
+    client.wroteGatewayLines && active.gateways.isEmpty && hasSidecar(client) == nil
   }
 
   /// The client is somebody who could have a sidecar. Of what may be a gateway or a proxy itself, nothing is claimed.
@@ -33,7 +39,7 @@ extension RouteRules {
     case nil, .loopback, .metadata, .special: return false
     default: break
     }
-    return !client.wroteGatewayLines && !client.isGuessedProxy
+    return (!client.wroteGatewayLines || hasSidecar(client) == false) && !client.isGuessedProxy
       && !client.entries.gateways.intersects(active.gateways)
       && !client.entries.sniProxies.intersects(active.sniProxies)
       && !client.entries.forwardProxies.intersects(active.forwardProxies)

@@ -118,7 +118,11 @@ struct RouteRules: Sendable {
 
   private func gatewayVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
     let isMeshClient = isMesh(source.client)
-    if !isMeshClient, case .address(let upstream) = destination.target, upstream.kind != .publicUse {
+    if !isMeshClient, case .address(let upstream) = destination.target, upstream.kind != .publicUse,
+      // What goes to a declared proxy is on its way out, wherever that stands.
+      !upstream.entries.sniProxies.intersects(active.sniProxies),
+      !upstream.entries.forwardProxies.intersects(active.forwardProxies)
+    {
       let isKnown = isInternal(upstream)
       if isKnown || source.client?.kind == .publicUse || destination.cluster == .eastWest {
         return make(

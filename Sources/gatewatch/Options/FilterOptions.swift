@@ -15,7 +15,10 @@ struct FilterOptions: ParsableArguments {
     help: ArgumentHelp("Flows that started before this time; a day is included to its end.", valueName: "time"))
   var until: String?
 
-  @Option(help: ArgumentHelp("Host, with * and ? as wildcards: '*.example.com'.", valueName: "glob"))
+  @Option(
+    help: ArgumentHelp(
+      "Host as reported, of Envoy's cluster, or the address reached; * and ? are wildcards: '*.example.com'.",
+      valueName: "glob"))
   var host: String?
 
   @Option(

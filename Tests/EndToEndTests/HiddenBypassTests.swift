@@ -1,0 +1,149 @@
+import Foundation
+import Testing
+
+/// Ways in which a bypass could hide from the program as built: each was an all-clear once.
+@Suite struct HiddenBypassTests {
+  let sandbox: Sandbox
+
+  init() throws {
+    sandbox = try Sandbox()
+    try sandbox.write(policy(), to: "egress.yaml")
+    try sandbox.write([sidecar("09:00:00"), sidecar("09:10:00")].joined(), to: "ok.log")
+  }
+
+  private func policy(pods: String = "") -> String {
+    """
+    mesh: { internal: [10.80.0.0/16, "*.svc.cluster.local"] }
+    gateways:
+      - { name: egress, hosts: [istio-egressgateway.istio-system.svc.cluster.local], addresses: [10.80.3.232] }
+    sni_proxies: [{ name: sni, addresses: [10.80.3.233] }]
+    forward_proxies: [{ name: squid, addresses: [10.80.2.87] }]
+    \(pods)
+
+    """
+  }
+
+  /// A request, by default one that goes to the gateway.
+  private func sidecar(
+    _ time: String, ending: String = "200 - via_upstream", upstream: String = "10.80.3.232:8080",
+    cluster: String = "outbound|80||istio-egressgateway.istio-system.svc.cluster.local",
+    local: String = "10.80.3.11:50000",
+    authority: String = "www.example.com"
+  ) -> String {
+    "[2026-11-02T\(time).000Z] \"POST /up HTTP/1.1\" \(ending) - \"-\" 300000 11 12 12 \"-\" \"curl/8\" \"-\" \"\(authority)\" \"\(upstream)\" \(cluster) \(local) 198.51.100.20:80 10.80.3.11:50001 - -\n"
+  }
+
+  private func report(_ logs: String, policy: String = "egress.yaml", options: String = "") throws -> String {
+    let outcome = try sandbox.shell(
+      "rm -f gatewatch.db; $GATEWATCH ingest --policy \(policy) \(logs) > i.txt; $GATEWATCH report bypass \(options)")
+    #expect(outcome.status == 0)
+    return outcome.out
+  }
+
+  @Test("the baseline is an all-clear")
+  func baseline() throws { #expect(try report("ok.log").contains("no bypass found in what was read")) }
+
+  @Test(
+    "a client does not take back what it sent around the gateway by a wrong last byte, or by never ending",
+    arguments: [
+      "400 DPE http1.codec_error", "408 - request_overall_timeout", "413 - request_payload_too_large", "400 IH -",
+    ])
+  func badEnding(ending: String) throws {
+    try sandbox.write(
+      sidecar("09:05:00", ending: ending, upstream: "203.0.113.66:80", cluster: "PassthroughCluster"), to: "bad.log")
+    #expect(try report("ok.log bad.log").contains("1 flow left around the egress gateway"))
+    // Where no upstream was chosen, nothing was sent.
+    try sandbox.write(
+      sidecar("09:05:00", ending: ending, upstream: "-", cluster: "PassthroughCluster", local: "-"), to: "bad.log")
+    #expect(try report("ok.log bad.log").contains("no bypass found in what was read"))
+  }
+
+  @Test(
+    "a JSON line that calls the upstream by another name is judged by its cluster", arguments: ["upstreamHost", "peer"])
+  func otherKey(key: String) throws {
+    let line = """
+      {"start_time":"2026-11-02T09:05:00.000Z","method":"GET","path":"/","protocol":"HTTP/1.1","response_code":200,\
+      "response_flags":"-","response_code_details":"via_upstream","bytes_received":0,"bytes_sent":2381,"duration":12,\
+      "authority":"evil.example","\(key)":"203.0.113.66:80","upstream_cluster":"PassthroughCluster",\
+      "upstream_local_address":"10.80.3.11:51002","downstream_local_address":"203.0.113.66:80",\
+      "downstream_remote_address":"10.80.3.11:51003","route_name":"allow_any"}
+
+      """
+    try sandbox.write(line, to: "json.log")
+    #expect(try report("ok.log json.log").contains("1 flow left around the egress gateway"))
+  }
+
+  @Test(
+    "a gateway's line of an undeclared pod makes it no egress gateway where these are declared",
+    arguments: [true, false])
+  func ingressGateway(isDeclaredWithoutSidecar: Bool) throws {
+    try sandbox.write(
+      "10.80.3.50 [02/Nov/2026:09:05:42 +0000] TCP [evil.example]200 182597 26800000 0.682\n", to: "sni.log")
+    try sandbox.write(
+      "[2026-11-02T09:04:00.000Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 2381 12 12 \"198.51.100.99\" \"curl/8\" \"-\" \"shop.example\" \"10.80.3.11:8080\" outbound|80||shop.default.svc.cluster.local 10.80.3.50:40000 10.80.3.50:8080 198.51.100.99:50000 - -\n",
+      to: "ingress.log")
+    try sandbox.write(
+      policy(
+        pods: isDeclaredWithoutSidecar ? "pods: [{ name: ingress, addresses: [10.80.3.50], sidecar: false }]" : ""),
+      to: "egress.yaml")
+    for logs in ["ok.log sni.log", "ok.log sni.log ingress.log"] {
+      let text = try report(logs)
+      #expect(
+        isDeclaredWithoutSidecar
+          ? text.contains("critical  sni-proxy-direct")
+          : text.contains("no all-clear: 1 flow at a proxy whose client no other log accounts for"), "\(text)")
+    }
+  }
+
+  @Test("who comes from outside the mesh to the gateway and on to a declared proxy is on the way out")
+  func outsider() throws {
+    for proxy in ["10.80.2.87:3128", "10.80.3.233:443"] {
+      try sandbox.write(
+        "[2026-11-02T09:05:00.000Z] \"- - -\" 0 - - - \"-\" 901 4875 618 - \"-\" \"-\" \"-\" \"-\" \"\(proxy)\" outbound|443||proxy.example 10.80.3.232:41000 10.80.3.232:8443 192.168.5.5:50000 evil.example -\n",
+        to: "gateway.log")
+      let text = try report("ok.log gateway.log")
+      #expect(text.contains("1 flow at a proxy whose client no other log accounts for"), "\(text)")
+    }
+  }
+
+  @Test("a host is found by the name of its cluster and by its address, whatever name the client wrote")
+  func otherName() throws {
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] \"- - -\" 0 - - - \"-\" 901 4875 618 - \"-\" \"-\" \"-\" \"-\" \"203.0.113.66:443\" outbound|443||www.example.com 10.80.3.11:51000 240.240.0.7:443 10.80.3.11:51001 decoy.example -\n",
+      to: "sni.log")
+    for host in ["www.example.com", "'*.example.com'", "203.0.113.66", "decoy.example"] {
+      let text = try report("ok.log sni.log", options: "--host \(host)")
+      #expect(text.contains("1 flow left around the egress gateway"), "\(host): \(text)")
+      #expect(text.contains("decoy.example"))
+    }
+    let other = try report("ok.log sni.log", options: "--host www.example.org")
+    #expect(other.contains("no flow that was read is of the host asked about"), "\(other)")
+  }
+
+  @Test("an all-clear names lines without an end, and flows that began before the time asked about")
+  func said() throws {
+    try sandbox.append(String(sidecar("09:20:00").dropLast()), to: "ok.log")
+    let text = try report("ok.log")
+    #expect(text.contains("no bypass found") && text.contains("bytes of last lines without an end yet"), "\(text)")
+    let later = try report("ok.log", options: "--since 2026-11-02T09:05")
+    #expect(later.contains("what began before the time asked about, and went on in it, is not looked at"), "\(later)")
+  }
+
+  @Test("a log without any access line stands against an all-clear")
+  func mute() throws {
+    try sandbox.write(
+      String(repeating: "2026-11-02T09:05:00.000000Z\tinfo\txdsproxy\tconnected to upstream\n", count: 20),
+      to: "agent.log")
+    let text = try report("ok.log agent.log")
+    #expect(text.contains("no all-clear: 1 log holds no access line at all"), "\(text)")
+  }
+
+  @Test("a policy that declares most of the Internet to be the mesh gives no all-clear")
+  func sweeping() throws {
+    try sandbox.write("mesh: { internal: [0.0.0.0/0] }\n", to: "all.yaml")
+    let text = try report("ok.log", policy: "all.yaml")
+    #expect(
+      text.contains("the policy declares 0.0.0.0/0 to be inside the mesh") && !text.contains("no bypass found"),
+      "\(text)")
+  }
+}
