@@ -27,10 +27,16 @@ extension RouteRules {
       || client.entries.sniProxies.intersects(active.sniProxies)
   }
 
-  /// It wrote a gateway's lines, and nobody said which pods are the egress gateways, or that this one has or lacks a sidecar: an
+  /// It wrote a gateway's lines, and nobody said which addresses the egress gateways have, or that this pod has or lacks a sidecar: an
   /// ingress gateway writes such lines, too, and so can a workload.
   private func mayBeGateway(_ client: SourceTraits.Client) -> Bool {
-    client.wroteGatewayLines && active.gateways.isEmpty && hasSidecar(client) == nil
+    client.isGatewayByRole || client.wroteGatewayLines && !hasAllGateways && hasSidecar(client) == nil
+  }
+
+  /// The policy declares the addresses of each gateway, so that whoever has another one is none.
+  private var hasAllGateways: Bool {
+    let declared = index.policy.gateways.indices.filter { active.gateways.contains($0) }
+    return !declared.isEmpty && declared.allSatisfy { !index.policy.gateways[$0].addresses.isEmpty }
   }
 
   /// The client is somebody who could have a sidecar. Of what may be a gateway or a proxy itself, nothing is claimed.

@@ -10,6 +10,8 @@ struct SourceTraits: Hashable, Sendable {
     var hasSidecarLines = false
     /// The address wrote gateway lines.
     var wroteGatewayLines = false
+    /// Its log was read with the role gateway.
+    var isGatewayByRole = false
     /// By its lines, name or port the address may be a gateway or a proxy.
     var isGuessedProxy = false
     /// The client's certificate names a workload.
@@ -117,7 +119,8 @@ extension Topology {
     guard let address else { return nil }
     return SourceTraits.Client(
       kind: AddressKind(address), hasSidecarLines: sidecarPods.contains(address),
-      wroteGatewayLines: gatewayProxies.contains(address), isGuessedProxy: isGuessedProxy(address),
+      wroteGatewayLines: gatewayProxies.contains(address),
+      isGatewayByRole: declaredGateways.contains(address), isGuessedProxy: isGuessedProxy(address),
       hasIdentity: source.peer != nil,
       isSidecarOfLog: source.shape == .notSent && evidence?.sidecars.contains(address) ?? false,
       entries: clientEntries(of: address, index))
