@@ -67,6 +67,8 @@ public struct Standing: Sendable, Equatable {
     /// How many of the newest flows were looked at; nil for all.
     public var among: Int64?
   }
+  /// Second views of connections around the gateway of which no end was read; only counted with the findings.
+  public internal(set) var unended: Int64 = 0
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
   public private(set) var bypassed: Bypassed?
   public struct Bypassed: Sendable, Equatable {
@@ -177,6 +179,7 @@ public struct Standing: Sendable, Equatable {
     guard let filters = uncounted else { return }
     uncounted = nil
     if let found {
+      try countUnended(in: store, filters: filters)
       var limits = filters
       (limits.paths, limits.outcomes) = ([], [])
       take(found, within: limits)
@@ -192,6 +195,7 @@ public struct Standing: Sendable, Equatable {
     limits.paths = []
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
+    try countUnended(in: store, filters: filters, usingTallies: usingTallies)
     if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
     take(
       TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }),
@@ -226,6 +230,11 @@ public struct Standing: Sendable, Equatable {
       case "source-unproven": doubts.append("\(count) at a proxy whose client no other log accounts for")
       default: doubts.append("\(count): \(why)")
       }
+    }
+    if unended > 0 {
+      doubts.append(
+        "\(Quantities.grouped(unended)) \(unended == 1 ? "line" : "lines") from before the end of connections around the gateway whose end was not read (see: gatewatch flows --path direct,passthrough)"
+      )
     }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }
     doubts += signs + unreadPods

@@ -136,6 +136,38 @@ import Testing
     #expect(later.contains("what began before the time asked about, and went on in it, is not looked at"), "\(later)")
   }
 
+  @Test(
+    "a tunnel of which only lines from before its end were read stands against an all-clear, and its end is a bypass")
+  func unended() throws {
+    let format = """
+      [%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% \
+      %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% "%UPSTREAM_TRANSPORT_FAILURE_REASON%" %BYTES_RECEIVED% \
+      %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" \
+      "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% \
+      %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME% %ACCESS_LOG_TYPE%
+      """
+    try sandbox.write(format, to: "typed.fmt")
+    func record(_ type: String, _ address: String = "203.0.113.10") -> String {
+      "[2026-11-02T09:05:00.000Z] \"- - -\" 0 - - - \"-\" 901 4875 618 - \"-\" \"-\" \"-\" \"-\" \"\(address):443\" PassthroughCluster 10.80.3.11:59668 \(address):443 10.80.3.11:59652 - - \(type)\n"
+    }
+    let ingest =
+      "rm -f gatewatch.db; $GATEWATCH ingest --policy egress.yaml ok.log > i.txt; $GATEWATCH ingest --log-format @typed.fmt typed.log > i.txt; $GATEWATCH report bypass"
+    for type in ["TcpUpstreamConnected", "TcpPeriodic", "TcpConnectionStart"] {
+      try sandbox.write(record(type), to: "typed.log")
+      let open = try sandbox.shell(ingest).out
+      #expect(
+        open.contains("no all-clear: 1 line from before the end of connections around the gateway"), "\(type): \(open)")
+    }
+    try sandbox.write(
+      record("TcpUpstreamConnected") + record("TcpPeriodic") + record("TcpConnectionEnd")
+        + record("TcpPeriodic", "203.0.113.11"), to: "typed.log")
+    let both = try sandbox.shell(ingest).out
+    #expect(
+      both.contains("1 flow left around the egress gateway; and perhaps more: 1 line from before the end"), "\(both)")
+    let there = try sandbox.shell("$GATEWATCH report bypass --host 203.0.113.10").out
+    #expect(there.contains("1 flow left around the egress gateway\n"), "\(there)")
+  }
+
   @Test("a log without any access line stands against an all-clear")
   func mute() throws {
     try sandbox.write(
