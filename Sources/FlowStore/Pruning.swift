@@ -36,6 +36,8 @@ extension FlowStore {
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
+      // What was left unread then is as old.
+      try db.statement("update log set unread = null where last_read_at_ms < ?").run(.integer(startedAtMs))
       // No answer vouches for what was there before.
       try db.statement(
         """

@@ -20,7 +20,8 @@ final class LogReader {
 
     /// What is left of it, and why.
     func unread(of file: LogFile) -> UnreadRest? {
-      if wasStopped { return .stopped }
+      // Who follows a pipe ends that by a signal; there is nothing behind it that could be read.
+      if wasStopped { return file.identity == nil ? nil : .stopped }
       if error != nil { return .error }
       return switch file.compressionEnd {
       case .incomplete: .cut

@@ -109,7 +109,9 @@ public struct Standing: Sendable, Equatable {
       """
       select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending),
         sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
-        count(unread), sum(read > 0 and stored = 0 and rejected = 0)
+        count(unread),
+        -- What prepares a pod for its sidecar writes no access lines.
+        sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation'))
       from log
       """
     ) { row in

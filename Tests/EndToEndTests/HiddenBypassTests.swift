@@ -175,6 +175,10 @@ import Testing
       to: "agent.log")
     let text = try report("ok.log agent.log")
     #expect(text.contains("no all-clear: 1 log holds no access line at all"), "\(text)")
+    // What prepares the pod writes none.
+    try sandbox.shell("mkdir -p pods/shop_a-1_0f-1/istio-init; mv agent.log pods/shop_a-1_0f-1/istio-init/0.log")
+    let prepared = try report("ok.log pods")
+    #expect(prepared.contains("no bypass found in what was read: 2 logs"), "\(prepared)")
   }
 
   @Test("a policy that declares most of the Internet to be the mesh gives no all-clear")

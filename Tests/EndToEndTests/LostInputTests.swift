@@ -110,6 +110,25 @@ import Testing
     #expect(!whole.contains("not read to the end"), "\(whole)")
   }
 
+  @Test("what was left unread is forgotten with all that was read at that time")
+  func prunedRest() throws {
+    try sandbox.shell(
+      "(gzip -c whole.log; cat whole.log) > side.log.gz; $GATEWATCH ingest --policy egress.yaml side.log.gz")
+    #expect(try report().contains("1 log was not read to the end"))
+    try sandbox.shell("$GATEWATCH db prune --before 2026-11-02T09:00:10Z")
+    #expect(try report().contains("1 log was not read to the end"))
+    try sandbox.shell("$GATEWATCH db prune --before 2099-01-01T00:00:00Z")
+    #expect(try !report().contains("not read to the end"))
+  }
+
+  @Test("following a pipe is ended by a signal, and leaves nothing unread")
+  func endedPipe() throws {
+    try sandbox.shell(
+      "(cat whole.log; sleep 5) | timeout -s INT 1 $GATEWATCH ingest --policy egress.yaml - > i.txt 2>&1")
+    let text = try report()
+    #expect(text.contains("20 lines read") && !text.contains("not read to the end"), "\(text)")
+  }
+
   @Test("an all-clear names the time from which on flows are kept, and is not said of what was before")
   func pruned() throws {
     try sandbox.write(sidecar(60, isBypass: true) + sidecar(60, from: 60), to: "side.log")
