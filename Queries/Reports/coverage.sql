@@ -4,8 +4,8 @@
 --    two minutes with lines, the longest left out. Signs are no facts: errors-only, no line of ten or more tells of a success,
 --    as where a filter logs failures alone; ten-line-tail, as "kubectl logs -l" prints without --tail; unfinished, the last
 --    line has no end yet; unread-cut, unread-garbage, unread-error and unread-stopped, the log was not read to its end, because its
---    gzip data ends in the middle or has something else behind it, because it is damaged, or by a signal; rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was
---    not; earlier-run-missing, a container's log of before its restart was not read; pod-lived-before and pod-lived-on, there
+--    gzip data ends in the middle or has something else behind it, because it is damaged, or by a signal;
+--    rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was not; earlier-run-missing, a container's log of before its restart was not read; pod-lived-before and pod-lived-on, there
 --    is evidence that a pod lived for longer than its lines in this log tell (gatewatch report unread). Clocks compare the starts of joined
 --    hops, the way between them included: gatewatch report clocks.
 --    Behind the logs stand those that are missing: of a gateway or proxy that others handed traffic on to (next-hop-not-read;

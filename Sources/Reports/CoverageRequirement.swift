@@ -123,7 +123,7 @@ public struct CoverageRequirement: Sendable, Equatable {
     if let maxGapMs { problems += try gaps(over: maxGapMs, in: store, logs, filters, name) }
     if let maxSilenceMs {
       let last = logs.compactMap(\.lastMs).max()
-      if let last, let problem = CoverageRequirement.isOfFuture(last, now: now) {
+      if let last, let problem = CoverageRequirement.futureProblem(last, now: now) {
         problems.append("coverage: \(name): \(problem)")
       } else if let last, now - last > maxSilenceMs {
         problems.append(
@@ -148,7 +148,7 @@ public struct CoverageRequirement: Sendable, Equatable {
 
   /// A line that was written after now, by its own clock, would stand for the lines of all the time until then: whether the log has
   /// fallen silent cannot be told.
-  static func isOfFuture(_ last: Int64, now: Int64) -> String? {
+  static func futureProblem(_ last: Int64, now: Int64) -> String? {
     guard last - now > clockSlackMs else { return nil }
     return
       "holds a line of \(Quantities.iso(last, showsMilliseconds: false)), which is yet to come: whether it has fallen silent cannot be told"

@@ -235,7 +235,7 @@ public struct Standing: Sendable, Equatable {
     }
     if unended > 0 {
       doubts.append(
-        "\(Quantities.grouped(unended)) \(unended == 1 ? "line" : "lines") from before the end of connections around the gateway whose end was not read (see: gatewatch flows --path direct,passthrough)"
+        "\(Quantities.grouped(unended)) \(unended == 1 ? "line" : "lines") from before the end of connections around the gateway whose end was not read (see: gatewatch flows)"
       )
     }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }

@@ -164,6 +164,8 @@ import Testing
     let both = try sandbox.shell(ingest).out
     #expect(
       both.contains("1 flow left around the egress gateway; and perhaps more: 1 line from before the end"), "\(both)")
+    #expect(both.contains("(see: gatewatch flows)"))
+    #expect(try sandbox.gatewatch("flows").out.contains("203.0.113.11"))
     let there = try sandbox.shell("$GATEWATCH report bypass --host 203.0.113.10").out
     #expect(there.contains("1 flow left around the egress gateway\n"), "\(there)")
   }

@@ -287,7 +287,7 @@ public struct AlertRun: Sendable {
     let name = [log.role?.rawValue, log.log].compactMap { $0 }.joined(separator: " ")
     guard logs > 0 else { return "expected log \(name): none was read" }
     guard let last else { return "expected log \(name): it holds no flow" }
-    if log.maxSilenceMs != nil, let problem = CoverageRequirement.isOfFuture(last, now: rules.now) {
+    if log.maxSilenceMs != nil, let problem = CoverageRequirement.futureProblem(last, now: rules.now) {
       return "expected log \(name): \(problem)"
     }
     guard let limit = log.maxSilenceMs, rules.now - last > limit else { return nil }
