@@ -37,7 +37,7 @@ with route as materialized (
   from bypass_flow b
   where (:since_ms is null or b.started_at_ms >= :since_ms)
     and (:until_ms is null or b.started_at_ms < :until_ms)
-    and (:host is null or b.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or b.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or b.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || b.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || b.outcome || ',') > 0)

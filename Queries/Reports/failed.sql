@@ -31,7 +31,7 @@ with route as materialized (
   from failed_flow f
   where (:since_ms is null or f.started_at_ms >= :since_ms)
     and (:until_ms is null or f.started_at_ms < :until_ms)
-    and (:host is null or f.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or f.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or f.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)

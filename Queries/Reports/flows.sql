@@ -76,7 +76,7 @@ from flow w
 join flows f on f.id = w.id
 where (:since_ms is null or w.started_at_ms >= :since_ms)
   and (:until_ms is null or w.started_at_ms < :until_ms)
-  and (:host is null or w.destination in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+  and (:host is null or w.destination in (select id from destination_name where name glob :host))
   and (:sources is null or w.source in (select value from json_each(:sources)))
   and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
   and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)

@@ -34,7 +34,7 @@ with measured as materialized (
   from latency_flow l
   where (:since_ms is null or l.started_at_ms >= :since_ms)
     and (:until_ms is null or l.started_at_ms < :until_ms)
-    and (:host is null or l.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or l.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or l.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || l.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || l.outcome || ',') > 0)

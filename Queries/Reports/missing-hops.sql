@@ -46,7 +46,7 @@ with unread as materialized (
     )
     and (:since_ms is null or j.started_at_ms >= :since_ms)
     and (:until_ms is null or j.started_at_ms < :until_ms)
-    and (:host is null or j.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or j.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or j.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || j.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || j.outcome || ',') > 0)
@@ -73,7 +73,7 @@ lost as materialized (
   where m.gap = 'next-hop-missing'
     and (:since_ms is null or m.started_at_ms >= :since_ms)
     and (:until_ms is null or m.started_at_ms < :until_ms)
-    and (:host is null or m.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or m.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or m.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || m.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || m.outcome || ',') > 0)

@@ -35,7 +35,7 @@ with route as materialized (
   from counted_flow c
   where (:since_ms is null or c.started_at_ms >= :since_ms)
     and (:until_ms is null or c.started_at_ms < :until_ms)
-    and (:host is null or c.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or c.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or c.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || c.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || c.outcome || ',') > 0)

@@ -35,7 +35,7 @@ with doubtful as materialized (
   from unproven_flow u
   where (:since_ms is null or u.started_at_ms >= :since_ms)
     and (:until_ms is null or u.started_at_ms < :until_ms)
-    and (:host is null or u.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+    and (:host is null or u.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or u.source_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || u.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || u.outcome || ',') > 0)

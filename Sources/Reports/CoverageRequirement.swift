@@ -351,9 +351,13 @@ public struct CoverageRequirement: Sendable, Equatable {
   }
 
   private func named(_ problems: [String]) -> [String] {
-    problems.count <= CoverageRequirement.namedProblems
-      ? problems
-      : problems.prefix(CoverageRequirement.namedProblems)
-        + ["coverage: and \(problems.count - CoverageRequirement.namedProblems) more of the kind"]
+    problems.first(CoverageRequirement.namedProblems) { "coverage: and \($0) more of the kind" }
+  }
+}
+
+extension [String] {
+  /// The first of them, and in one more what is said of how many others there are.
+  func first(_ most: Int, others: (_ count: Int) -> String) -> [String] {
+    count <= most ? self : prefix(most) + [others(count - most)]
   }
 }

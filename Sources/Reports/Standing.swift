@@ -275,7 +275,7 @@ public struct Standing: Sendable, Equatable {
       where j.duplicate_view = 0
         and (:since_ms is null or j.started_at_ms >= :since_ms)
         and (:until_ms is null or j.started_at_ms < :until_ms)
-        and (:host is null or j.destination_id in (select id from destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+        and (:host is null or j.destination_id in (select id from destination_name where name glob :host))
         and (:sources is null or j.source_id in (select value from json_each(:sources)))
     )
     select what, gap, count(*) as flows

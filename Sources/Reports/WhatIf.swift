@@ -77,7 +77,7 @@ public struct WhatIf: Sendable {
     p.duplicate_view = 0
       and (:since_ms is null or p.started_at_ms >= :since_ms)
       and (:until_ms is null or p.started_at_ms < :until_ms)
-      and (:host is null or p.destination_id in (select id from temp.destination where host glob :host or upstream_ip glob :host or cluster glob 'outbound|*|' || :host))
+      and (:host is null or p.destination_id in (select id from destination_name where name glob :host))
       and (:sources is null or p.source_id in (select value from json_each(:sources)))
       and (:path is null or instr(',' || :path || ',', ',' || p.path || ',') > 0)
       and (:outcome is null or instr(',' || :outcome || ',', ',' || p.outcome || ',') > 0)

@@ -207,8 +207,7 @@ public struct AlertRun: Sendable {
   }
 
   private static func named(_ problems: [String], _ more: String) -> [String] {
-    guard problems.count > namedProblems else { return problems }
-    return problems.prefix(namedProblems) + ["\(problems.count - namedProblems) more \(more)"]
+    problems.first(namedProblems) { "\($0) more \(more)" }
   }
 
   private func mostlyRejected(in reader: FlowReader) throws -> [String] {

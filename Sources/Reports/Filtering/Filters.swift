@@ -7,7 +7,7 @@ public import Flows
 /// |---|---|
 /// | `since_ms` | first millisecond to include (Unix time) |
 /// | `until_ms` | first millisecond no longer included |
-/// | `host` | glob over the host, lower case |
+/// | `host` | glob over what the view `destination_name` knows a destination by, lower case |
 /// | `sources` | JSON list of the row ids of the sources meant |
 /// | `path`, `outcome` | comma list of words |
 ///

@@ -218,7 +218,7 @@ struct ShownAlike {
       ordering: """
         select d.id, \(columns.map { "d.\($0)" }.joined(separator: ", "))
         from destination d
-        where :host is null or d.host glob :host or d.upstream_ip glob :host or d.cluster glob 'outbound|*|' || :host
+        where :host is null or d.id in (select id from destination_name where name glob :host)
         """, ["host": arguments["host"] ?? .null], in: store)
   }
 
