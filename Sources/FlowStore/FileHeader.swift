@@ -23,6 +23,9 @@ struct FileHeader {
     defer { close(descriptor) }
     var status = stat()
     guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      guard status.st_mode & S_IFMT != S_IFDIR else {
+        throw .file(path: path, reason: "is a folder; the database is a file, for example \(path)/gatewatch.db")
+      }
       throw .notADatabase(path: path)
     }
     var bytes = [UInt8](repeating: 0, count: FileHeader.length)

@@ -19,6 +19,8 @@ public final class IngestPipeline {
   /// Ordinal of the log behind each entry of `summary.files`; nil for files without one.
   private var ordinals: [Int64?] = []
   private var handled: Set<FileIdentity> = []
+  /// Were found, and not there any more when it was their turn.
+  private var gone: [Discovery.Found] = []
   private var queued: Set<FileIdentity> = []
   private var bytesDone: Int64 = 0
   private var bytesTotal: Int64 = 0
@@ -49,7 +51,7 @@ public final class IngestPipeline {
     if newBytes > 0, newBytes <= IngestPipeline.fewBytes { try store?.readFactsAhead() }
     let lastTally = try store?.lastTally() ?? 0
     let writer = StoreWriter(store: store, known: registry.logs, options: options, sieve: try sieve(policy))
-    read(discovery.found, into: writer)
+    read(discovery.found, of: paths, into: writer)
     summary.stoppedBy = StopRequest.signal
     try writer.finish()
     try judge(writer, policy: policy, lastTally: lastTally)
@@ -61,11 +63,37 @@ public final class IngestPipeline {
   private static let fewBytes: Int64 = 8 << 20
 
   /// What only reading needs is gone afterwards: judging, joining and summing up need the memory.
-  private func read(_ files: [Discovery.Found], into writer: StoreWriter) {
+  private func read(_ files: [Discovery.Found], of paths: [String], into writer: StoreWriter) {
     let reader = Reader(writer, options, overlapFilter(writer))
     for (index, file) in files.enumerated() {
       isCompared = store != nil || index < files.count - 1
-      if StopRequest.signal != nil || !read(file, with: reader) { break }
+      if StopRequest.signal != nil || !read(file, with: reader) { return }
+    }
+    lookAgain(paths, with: reader)
+  }
+
+  /// Logs are renamed and compressed while others are read: what was gone when it was its turn lies beside its old place under
+  /// another name, and is read there. Where nothing new does, it was removed, and nobody can tell what was in it.
+  private func lookAgain(_ paths: [String], with reader: Reader) {
+    guard !gone.isEmpty else { return }
+    let missed = gone
+    gone = []
+    isCompared = true
+    var others: [Discovery.Found] = []
+    for file in Discovery(paths: paths.filter { $0 != Discovery.standardInput }, database: options.database).found {
+      guard let identity = file.identity, !handled.contains(identity) else { continue }
+      others.append(file)
+      if StopRequest.signal != nil || !read(file, with: reader) { return }
+    }
+    for file in missed + gone {
+      let isThere = others.contains {
+        $0.identity == file.identity || $0.name.family == file.name.family && $0.name.age != .live
+      }
+      summary.problems.append(
+        isThere && !gone.contains(file)
+          ? .warning(
+            path: file.name.path, "was renamed or compressed while others were read; it was read as what it is now")
+          : .error(path: file.name.path, "was removed while others were read; what was new in it is not known"))
     }
   }
 
@@ -147,7 +175,12 @@ public final class IngestPipeline {
       if case .begin = place { place = try self.place(file, found.name) }
       return try read(file, found.name, from: place, with: reader)
     } catch {
-      summary.problems.append(.error(path: found.name.path, error.message))
+      if error.isGone {
+        gone.append(found)
+        if let identity = found.identity { handled.remove(identity) }
+      } else {
+        summary.problems.append(.error(path: found.name.path, error.message))
+      }
       return true
     }
   }

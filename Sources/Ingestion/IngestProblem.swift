@@ -21,4 +21,6 @@ public struct IngestProblem: Sendable, Equatable {
 /// Why one log could not be read on; the other logs are.
 struct ReadError: Error, Equatable {
   var message: String
+  /// Nothing is there under this name.
+  var isGone = false
 }

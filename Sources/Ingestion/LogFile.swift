@@ -45,7 +45,7 @@ final class LogFile {
     guard descriptor >= 0, fstat(descriptor, &status) == 0 else {
       let code = errno
       (size, modifiedNs, identity, isCompressed) = (0, 0, nil, false)
-      throw ReadError(message: "cannot open: \(systemMessage(code))")
+      throw ReadError(message: "cannot open: \(systemMessage(code))", isGone: code == ENOENT)
     }
     // `gatewatch ingest - < access.log` is a file all the same, unless something was read of it already.
     let isFile = status.st_mode & S_IFMT == S_IFREG && lseek(descriptor, 0, SEEK_CUR) == 0

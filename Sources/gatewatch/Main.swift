@@ -32,6 +32,7 @@ struct Gatewatch: AsyncParsableCommand {
     FreedMemory.isUncounted()
     let arguments = arguments(CommandLine.arguments.dropFirst())
     do {
+      try refuseMisread(arguments)
       var command = try parseAsRoot(arguments)
       if var asynchronous = command as? any AsyncParsableCommand {
         try await asynchronous.run()
@@ -41,6 +42,27 @@ struct Gatewatch: AsyncParsableCommand {
     } catch {
       AlertCommand.exitIfMisused(error, arguments: arguments)
       exit(withError: error)
+    }
+  }
+
+  /// What would be taken for a wish for help, which ends well: a file's name that a shell put in for a pattern (`-dash.log` has an
+  /// `h` in it), and help for what there is not.
+  private static func refuseMisread(_ arguments: [String]) throws {
+    for argument in arguments.prefix(while: { $0 != "--" }) {
+      let letters = argument.dropFirst()
+      // No option has one dash and more than one letter.
+      guard argument.hasPrefix("-"), letters.count > 1, let first = letters.first, first != "-", !first.isNumber else {
+        continue
+      }
+      throw ValidationError("'\(argument)' is not an option; a file of that name is ./\(argument)")
+    }
+    guard arguments.first == "help" else { return }
+    var known = configuration.subcommands
+    for name in arguments.dropFirst().prefix(while: { !$0.hasPrefix("-") }) {
+      guard let command = known.first(where: { $0.configuration.commandName == name }) else {
+        throw ValidationError("there is no help on '\(name)': no command is called so")
+      }
+      known = command.configuration.subcommands
     }
   }
 

@@ -24,6 +24,15 @@ struct EngineLineTests {
     #expect(EngineFeed.read(#"{"method":"GET","path":"/a","start_time":"2020-08-28T06:32:07.780Z"}"#).flows.isEmpty)
   }
 
+  @Test("a byte order mark at the beginning of a line belongs to no value, whatever stands around the line")
+  func byteOrderMarks() {
+    let plain = EngineFeed.read("\(Self.envoy)\n\(Self.squid)\n")
+    let marked = EngineFeed.read("\u{FEFF}\(Self.envoy)\r\n\u{FEFF}\(Self.squid)\n")
+    #expect(plain == marked)
+    let wrapped = "2026-11-23T05:00:00.000000001Z stdout F \(Self.envoy)\n"
+    #expect(EngineFeed.read(wrapped) == EngineFeed.read("\u{FEFF}" + wrapped))
+  }
+
   @Test("a carriage return before the newline belongs to neither line nor value")
   func carriageReturns() {
     let plain = EngineFeed.read("\(Self.envoy)\n\(Self.squid)\n\n")

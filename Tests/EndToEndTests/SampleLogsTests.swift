@@ -21,7 +21,7 @@ struct SampleLogsTests {
     if let format = try sample.format() { options.formats = format + FormatPlan.builtIn }
     let policy = try sample.policy.map { try Policy.load(yaml: String(contentsOf: $0, encoding: .utf8), file: $0.path) }
     let summary = try IngestPipeline(store: store, options: options).run(paths: sample.logs.map(\.path), policy: policy)
-    try store.close()
+    store.close()
     #expect(summary.problems.filter { $0.kind == .error } == [])
 
     let expected = try sample.expectation()
@@ -71,7 +71,7 @@ struct SampleLogsTests {
     options.joinsHops = false
     _ = try IngestPipeline(store: store, options: options)
       .run(paths: [SampleCase.root.appending(path: "demo").path], policy: nil)
-    try store.close()
+    store.close()
     let reader = try FlowReader(path: database)
     defer { reader.close() }
     let counted = try reader.rows(

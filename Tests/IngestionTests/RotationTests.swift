@@ -232,4 +232,44 @@ struct RotationTests {
     try scene.ingest("current.log")
     #expect(try scene.stored() == Array(1...7) + Array(10...15))
   }
+
+  @Test("what is rotated while others are read is read under its new name, and only a warning")
+  func rotatedMeanwhile() throws {
+    try scene.write("a.log", 1...10)
+    try scene.write("b.log.1", 11...20)
+    try scene.write("b.log", 21...30)
+    try scene.write("c.log", 31...40)
+    var isDone = false
+    let summary = try scene.ingest([scene.folder]) { _ in
+      if isDone { return }
+      isDone = true
+      try? self.scene.gzip("b.log.1")
+      self.scene.rename("c.log", to: "c.log.1")
+    }
+    #expect(isDone)
+    #expect(try scene.stored() == Array(1...40))
+    #expect(!summary.hasErrors)
+    #expect(summary.problems.map(\.path) == [scene.path("b.log.1"), scene.path("c.log")])
+    #expect(summary.problems.allSatisfy { $0.message.hasPrefix("was renamed or compressed while others were read") })
+    #expect(try scene.ingest([scene.folder]).lines.read == 0)
+  }
+
+  @Test("what is removed while others are read is an error, also where a new file has its name or its family's")
+  func removedMeanwhile() throws {
+    try scene.write("a.log", 1...10)
+    try scene.write("b.log", 11...20)
+    try scene.write("c.log.1", 21...30)
+    try scene.write("c.log", 31...40)
+    var isDone = false
+    let summary = try scene.ingest([scene.folder]) { _ in
+      if isDone { return }
+      isDone = true
+      self.scene.remove("b.log")
+      self.scene.remove("c.log.1")
+    }
+    #expect(try scene.stored() == Array(1...10) + Array(31...40))
+    #expect(summary.problems.map(\.path) == [scene.path("b.log"), scene.path("c.log.1")])
+    #expect(
+      summary.problems.allSatisfy { $0.kind == .error && $0.message.hasPrefix("was removed while others were read") })
+  }
 }

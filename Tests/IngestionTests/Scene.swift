@@ -96,12 +96,14 @@ final class Scene {
   }
 
   @discardableResult
-  func ingest(_ names: [String], isFinal: Bool = false) throws -> IngestSummary {
+  func ingest(
+    _ names: [String], isFinal: Bool = false, progress: ((IngestProgress) -> Void)? = nil
+  ) throws -> IngestSummary {
     var options = options
     options.isFinal = isFinal
     let store = try FlowStore(path: database)
     defer { store.close() }
-    let summary = try IngestPipeline(store: store, options: options)
+    let summary = try IngestPipeline(store: store, options: options, progress: progress)
       .run(paths: names.map { $0.hasPrefix("/") || $0 == "-" ? $0 : path($0) }, policy: nil)
     expectSumsAgree(summary)
     return summary

@@ -207,6 +207,8 @@ public final class LineParser {
   private func read(_ physical: Slice, into batch: FlowBatch) {
     var line = physical
     if line.end > line.start, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
+    // The byte order mark of a file that went through an editor, or of one of several that were put together.
+    if line.hasPrefix("\u{FEFF}") { line = line.dropFirst(3) }
     if line.count > Self.maxLine {
       reject("too-long", line, into: batch)
     } else {

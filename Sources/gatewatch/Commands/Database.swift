@@ -19,14 +19,6 @@ struct DatabaseCommand: ParsableCommand {
     subcommands: [DatabaseInfo.self, DatabaseCheck.self, DatabasePrune.self, DatabaseSnapshot.self])
 }
 
-/// Which database is looked after.
-struct DatabaseOption: ParsableArguments {
-  @Option(help: ArgumentHelp("The database (default: gatewatch.db, or $GATEWATCH_DB).", valueName: "file"))
-  var db: String?
-
-  var path: String { db ?? ProcessInfo.processInfo.environment["GATEWATCH_DB"] ?? "gatewatch.db" }
-}
-
 /// `gatewatch db info`.
 struct DatabaseInfo: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -85,8 +85,7 @@ struct OutputOptions: ParsableArguments {
 
 /// Which store is asked, and by which policy.
 struct ReadOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The database (default: gatewatch.db, or $GATEWATCH_DB).", valueName: "file"))
-  var db: String?
+  @OptionGroup var place: DatabaseOption
 
   @Option(
     help: ArgumentHelp("Judge everything stored by this policy first; it is kept for later runs.", valueName: "file"))
@@ -97,7 +96,7 @@ struct ReadOptions: ParsableArguments {
       "A folder of your own .sql reports; they add to the built-in ones or replace them.", valueName: "folder"))
   var queries: String?
 
-  var database: String { db ?? ProcessInfo.processInfo.environment["GATEWATCH_DB"] ?? "gatewatch.db" }
+  var database: String { place.path }
 
   func catalogue() throws(ReportError) -> QueryCatalogue {
     if let queries { try QueryCatalogue(adding: queries) } else { QueryCatalogue() }
