@@ -106,9 +106,39 @@ import Testing
     try sandbox.write("not a line of any proxy\n", to: "junk.log")
     let junk = try sandbox.gatewatch("alert", "--ingest", "junk.log")
     #expect(junk.status == 3)
-    #expect(junk.out.contains("junk.log: 1 lines read and none stored") || junk.out.contains("junk.log: 1 line read"))
+    #expect(junk.out.contains("junk.log: 1 line read and none stored"), "\(junk.out)")
     let none = try sandbox.gatewatch("alert", "--ingest")
     #expect(none.status == 3)
+  }
+
+  @Test(
+    "an alert cannot tell of a log of which most new flows are on an unknown path; a web server's own log is no such")
+  func unknownPaths() throws {
+    let format =
+      #"[%START_TIME%] "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESPONSE_CODE% "%REQ(:AUTHORITY)%" %DURATION%"#
+    func lines(_ minute: Int) -> String {
+      (10..<30).map { "[2026-11-26T09:\(minute):\($0).000Z] \"GET / HTTP/1.1\" 200 \"a.example\" 5\n" }.joined()
+    }
+    func web(_ minute: Int) -> String {
+      (10..<30).map {
+        "10.80.3.11 - - [26/Nov/2026:09:\(minute):\($0) +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"curl/8\"\n"
+      }.joined()
+    }
+    func alert() throws -> Sandbox.Outcome {
+      try sandbox.gatewatch("alert", "--ingest", "custom.log", "web.log", "--log-format", format)
+    }
+    try sandbox.write(web(10), to: "web.log")
+    try sandbox.write(lines(10), to: "custom.log")
+    let problem = "could not tell: custom.log: 20 of 20 new flows on an unknown path (see: gatewatch report unproven)"
+    let first = try alert()
+    #expect(first.out.contains(problem) && !first.out.contains("web.log: "), "\(first.out)")
+    // The host is new no more.
+    try sandbox.write(lines(10) + lines(20), to: "custom.log")
+    let second = try alert()
+    #expect(second.status == 3 && second.out.contains(problem), "\(second.out)")
+    try sandbox.write(web(10) + web(20), to: "web.log")
+    let third = try alert()
+    #expect(third.status == 0, "\(third.out)")
   }
 
   @Test("a log that the policy expects and that is silent is exit code 3")

@@ -56,11 +56,11 @@ public struct AlertRun: Sendable {
     var standing = try Standing(of: reader, findings: false)
     try standing.findUnreadSidecars(in: reader)
     report.coverage = standing.coverageOfSilence
-    report.problems += try problems(standing, of: store, in: reader)
-
     let before = try store.alertMark()
     let mark = try store.presentAlertMark()
     let after = AlertRun.lowerBound(before: before, present: mark)
+    report.problems += try problems(standing, after: after, of: store, in: reader)
+
     let complete = try AlertRun.completeness(after: after, in: reader)
     if complete.kinds != [] { store.settle() }
     let seen = try observations(in: reader, after: after, complete: complete)
@@ -166,7 +166,9 @@ public struct AlertRun: Sendable {
 
   // MARK: Why silence could be deceptive
 
-  private func problems(_ standing: Standing, of store: FlowStore, in reader: FlowReader) throws -> [String] {
+  private func problems(
+    _ standing: Standing, after: Int64?, of store: FlowStore, in reader: FlowReader
+  ) throws -> [String] {
     var problems: [String] = []
     if standing.logs == 0 || standing.stored == 0 {
       problems.append("the database is empty: no line of any log is stored")
@@ -175,6 +177,7 @@ public struct AlertRun: Sendable {
       problems.append("lines were stored after the last judging, and could not be judged")
     }
     problems += try mostlyRejected(in: reader)
+    if standing.isJudged { problems += try mostlyUnknown(after: after, in: reader) }
     problems += try unread(in: reader)
     let roles = expected.contains { $0.role != nil } ? try store.rolesByLog() : [:]
     for log in expected {
@@ -225,13 +228,45 @@ public struct AlertRun: Sendable {
       let (stored, rejected) = (row[2].integer ?? 0, row[3].integer ?? 0)
       let problem =
         stored == 0
-        ? "\(path): \(Quantities.grouped(read)) lines read and none stored (see: gatewatch report rejected)"
+        ? "\(path): \(Quantities.grouped(read)) \(read == 1 ? "line" : "lines") read and none stored (see: gatewatch report rejected)"
         : AlertRun.mostlyRejected(path, rejected, of: stored + rejected)
       // It may have been said of the new lines.
       if !inputProblems.contains(where: { $0.hasPrefix("\(path): ") }) { mute.append(problem) }
     }
     return AlertRun.named(mute, "logs of which no line was stored, or most were rejected")
   }
+
+  /// Flows of which nobody can say the way are no findings, and of a log that holds little else no bypass will ever be told: its
+  /// format lacks the columns, or the policy what they mean. A web server's own log is none of traffic that left, and says nothing
+  /// in either case.
+  private func mostlyUnknown(after: Int64?, in reader: FlowReader) throws -> [String] {
+    var unknown: [String] = []
+    try reader.query(
+      """
+      select
+        (select l.path from log l where l.id = j.log_id) as log,
+        count(*) as flows,
+        sum(j.path = 'unknown') as unknown
+      from judged_flow j
+      where j.id > coalesce(:after, (select max(f.id) from flow f) - \(AlertRun.flowsOfFirstLook))
+        and j.path <> 'none'
+        and j.duplicate_view = 0
+        and (j.proxy <> 'nginx-http' or j.role <> 'unknown')
+      group by j.log_id
+      having sum(j.path = 'unknown') >= \(AlertRun.fewRejected) and sum(j.path = 'unknown') * 2 > count(*)
+      order by 1, j.log_id
+      """, arguments: ["after": Value(after)]
+    ) { row in
+      let (flows, lost) = (row[1].integer ?? 0, row[2].integer ?? 0)
+      unknown.append(
+        "\(row[0].text ?? ""): \(Quantities.grouped(lost)) of \(Quantities.grouped(flows)) new flows on an unknown path (see: gatewatch report unproven)"
+      )
+    }
+    return AlertRun.named(unknown, "logs of which most new flows are on an unknown path")
+  }
+
+  /// Where all are new, the newest are looked at: a log's format does not change from line to line.
+  private static let flowsOfFirstLook = 100_000
 
   /// Logs of which the last day's reading found something that it could not read. What a file that is still being compressed
   /// lacks comes with the next run.
