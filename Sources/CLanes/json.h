@@ -15,11 +15,11 @@ typedef struct {
 } lanes_json_key;
 
 /* Reads `line_count` (up to 32) lines that are objects of these keys in this order; a bit for each that is. Each value is a
-   string without escapes, `null`, or what `lanes_read_number` reads, in quotes or not. A null is the slice at `absent`.
+   string without escapes, `null`, or what `lanes_read_number` reads, in quotes or not. A null is the slice at `null`.
    Reads 64 bytes from any place in a line, its end included. */
 #define LANES_JSON(name, width, vectors, marks_at_p, is_token)                                                            \
   static uint32_t name(const lanes_json_key *keys, uint32_t key_count, const lanes_group *group, uint32_t line_count,     \
-                       const uint8_t *absent) {                                                                           \
+                       const uint8_t *null) {                                                                             \
     uint32_t open = line_count < 32 ? (UINT32_C(1) << line_count) - 1 : UINT32_MAX;                                       \
     const uint64_t slots = group->slots;                                                                                  \
     vectors;                                                                                                              \
@@ -49,7 +49,7 @@ typedef struct {
           into->end = p;                                                                                                  \
           p++;                                                                                                            \
         } else if (word == UINT32_C(0x6C6C756E)) {                                                                        \
-          into->start = into->end = absent;                                                                               \
+          into->start = into->end = null;                                                                                 \
           p = start + 4;                                                                                                  \
         } else {                                                                                                          \
           p = lanes_read_number(start, &number);                                                                          \

@@ -117,9 +117,10 @@ static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t 
 
 #endif
 
-/* What a column that is not there points to: bytes that can be read as far as any. */
+/* What a column that is not there points to, and eight bytes further one that is there and says nothing: bytes that can be read as
+   far as any. */
 static inline __attribute__((always_inline)) const uint8_t *lanes_nothing(void) {
-  static const uint8_t zeros[64];
+  static const uint8_t zeros[64 + 8];
   return zeros;
 }
 

@@ -3,57 +3,97 @@ internal import FlowStore
 // Connections of which only lines from before their end were read: second views, which count in no total.
 
 extension Standing {
-  /// Counts the second views around the gateway for whose source, host and port no line of an end was read: a tunnel that is still
-  /// open, or whose last line is lost. Where the end was read, it is what counts.
+  /// Counts the second views that would stand against an all-clear if they counted, and for whose source, host and port no line of
+  /// an end was read: a tunnel that is still open, or whose last line is lost. Where the end was read, it is what counts.
   mutating func countUnended(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
-    guard try store.value("select exists (select 1 from outcome_verdict where duplicate_view = 1)")?.integer == 1 else {
-      return
-    }
-    let query = try QueryHeader.parse(Standing.aroundTheGateway, file: "standing")
+    guard try Standing.hasSecondViews(store) else { return }
+    let query = try QueryHeader.parse(Standing.views, file: "standing")
     var limits = filters
     (limits.paths, limits.outcomes) = ([], [])
     let arguments = try limits.arguments(for: query, in: store)
-    if usingTallies, let found = try TalliedAnswer.Places(Standing.viewWords, arguments, store) {
-      let width = found.destinations.values.count
-      unended = Standing.unended(
-        found.tally.groups.lazy.map { group in
-          (group.source * width + group.destination, found.tally.verdicts[group.verdict][0] == 1, group.flows)
-        })
+    if usingTallies, let found = try Standing.tallied(arguments, in: store) {
+      unended = found
     } else {
-      unended = Standing.unended(
-        try store.rows(query.sql, arguments: arguments).rows.lazy.map { row in
-          (Array(row[0..<3]), row[3] == 1, row[4].integer ?? 0)
-        })
+      unended = try Standing.listed(query, arguments, in: store)
     }
   }
 
-  private static func unended<Place: Hashable>(
-    _ groups: some Sequence<(place: Place, isSecondView: Bool, flows: Int64)>
-  ) -> Int64 {
-    var open: [Place: Int64] = [:]
-    var ended: Set<Place> = []
-    for (place, isSecondView, flows) in groups {
-      if isSecondView { open[place, default: 0] += flows } else { ended.insert(place) }
+  /// The same of flows that are new since the flow `after`: who asks often is told of each such line once.
+  static func unended(after: Int64, in store: FlowReader) throws -> Int64 {
+    guard try hasSecondViews(store) else { return 0 }
+    return try listed(QueryHeader.parse(views, file: "standing"), ["after": .integer(after)], in: store)
+  }
+
+  /// What is said of so many.
+  static func sentence(ofUnended count: Int64) -> String {
+    "\(Quantities.grouped(count)) \(count == 1 ? "line" : "lines") from before the end of connections that may be bypasses, whose end was not read (see: gatewatch flows)"
+  }
+
+  private static func hasSecondViews(_ store: FlowReader) throws -> Bool {
+    try store.value("select exists (select 1 from outcome_verdict where duplicate_view = 1)")?.integer == 1
+  }
+
+  private static func tallied(_ arguments: [String: Value], in store: FlowReader) throws -> Int64? {
+    guard let open = try TalliedAnswer.Places(secondViews, arguments, store) else { return nil }
+    guard !open.tally.groups.isEmpty else { return 0 }
+    let sources = Set(open.tally.groups.map(\.source))
+    guard let ends = try TalliedAnswer.Places(ends, arguments, of: sources, store) else { return nil }
+    let width = open.destinations.values.count
+    let ended = Set(ends.tally.groups.map { $0.source * width + $0.destination })
+    return open.tally.groups.reduce(0) {
+      ended.contains($1.source * width + $1.destination) ? $0 : $0 + $1.flows
+    }
+  }
+
+  private static func listed(_ query: Query, _ arguments: [String: Value], in store: FlowReader) throws -> Int64 {
+    var open: [[Value]: Int64] = [:]
+    var ended: Set<[Value]> = []
+    for row in try store.rows(query.sql, arguments: arguments).rows {
+      let place = Array(row[0..<3])
+      if row[3] == 1 { open[place, default: 0] += row[4].integer ?? 0 } else { ended.insert(place) }
     }
     return open.reduce(0) { ended.contains($1.key) ? $0 : $0 + $1.value }
   }
 
-  private static let viewWords = """
-    select f.duplicate_view
-    from judged_flow f
-    where f.id = :example
-      and f.bypass is not null
-      and f.exception_id is null
-    order by f.id
+  /// As `bypass_flow` and `unproven_flow` have it of lines that count.
+  private static let standsAgainst = """
+    (
+      case
+        when j.bypass is not null then j.exception_id is null
+        when j.path = 'none' then 0
+        else j.path = 'unknown'
+          or j.never_clears = 1
+          or j.assumption is not null
+          or instr(',' || j.verdict_warnings || ',', ',source-unproven,') > 0
+      end
+    )
+    """
+
+  private static let secondViews = """
+    select 1
+    from judged_flow j
+    where j.id = :example
+      and j.duplicate_view = 1
+      and \(standsAgainst)
+    order by j.id
+    """
+
+  private static let ends = """
+    select 1
+    from judged_flow j
+    where j.id = :example
+      and j.duplicate_view = 0
+    order by j.id
     """
 
   /// The same by SQL; a test holds the two equal.
-  private static let aroundTheGateway = """
-    -- title: Flows around the gateway, and second views of them
+  private static let views = """
+    -- title: Lines from before the end of connections, and lines of ends
     -- parameter: since_ms  first millisecond to include (Unix time)
     -- parameter: until_ms  first millisecond no longer included
     -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
     -- parameter: sources   JSON list of source ids
+    -- parameter: after     flows with this id or a lower one are left out
     select
       coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
       d.host,
@@ -63,8 +103,8 @@ extension Standing {
     from judged_flow j
     join source s on s.id = j.source_id
     join destination d on d.id = j.destination_id
-    where j.bypass is not null
-      and j.exception_id is null
+    where j.id > coalesce(:after, 0)
+      and (j.duplicate_view = 0 or \(standsAgainst))
       and (:since_ms is null or j.started_at_ms >= :since_ms)
       and (:until_ms is null or j.started_at_ms < :until_ms)
       and (:host is null or j.destination_id in (select id from destination_name where name glob :host))

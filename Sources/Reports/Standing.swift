@@ -234,9 +234,7 @@ public struct Standing: Sendable, Equatable {
       }
     }
     if unended > 0 {
-      doubts.append(
-        "\(Quantities.grouped(unended)) \(unended == 1 ? "line" : "lines") from before the end of connections around the gateway whose end was not read (see: gatewatch flows)"
-      )
+      doubts.append(Standing.sentence(ofUnended: unended))
     }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }
     doubts += signs + unreadPods

@@ -238,7 +238,12 @@ struct EngineLineTests {
       ("[2024-01-02 03:04:05.678][12][warning][config] x", "envoy-log"),
       ("2024-01-02T03:04:05.678901Z\tinfo\tx", "istio-agent"),
       ("2024/01/02 03:04:05 [error] 12#12: *3 x", "nginx-error"),
-      ("2024/01/02 03:04:05 kid1| x", "squid-cache-log"), ("==> a.log <==", "tail-header"),
+      ("2024/01/02 03:04:05 kid1| x", "squid-cache-log"), ("2024/01/02 03:04:05| x", "squid-cache-log"),
+      ("==> a.log <==", "tail-header"),
+      (
+        "2024-01-02T03:04:05.678901Z\twarn\tx read tcp 10.80.3.11:40000->10.80.0.9:15012: connection reset",
+        "istio-agent"
+      ),
       ("Envoy proxy is ready", "istio-agent"),
       ("/docker-entrypoint.sh: x", "container-start"), ("Defaulted container \"a\" out of: a, b", "kubectl"),
       ("+ pod \u{203A} container", "stern"), ("nginx: [warn] x", "nginx-error"),
@@ -251,5 +256,23 @@ struct EngineLineTests {
     for cut in 0..<line.utf8.count {
       #expect(EngineFeed.read(Array(line.utf8.prefix(cut)) + [ASCII.newline]).flows.isEmpty)
     }
+  }
+
+  @Test(
+    "traffic in the clothes of another program's message is rejected, not skipped",
+    arguments: [
+      #"{"level":"info","time":"2026-11-02T09:05:00.000Z","msg":"access","method":"GET","response_code":200,"upstream_cluster":"PassthroughCluster"}"#,
+      #"{"level":"info","time":"2026-11-02T09:05:00.000Z","scope":"access","src.addr":"10.80.3.11:40000"}"#,
+      #"[2026-11-02 09:05:00.123][access] "POST /up HTTP/1.1" 200 - 300000 2381 12 "evil.example" "203.0.113.66:80""#,
+      "[2026-11-02 09:05:00.123][12][access] x",
+      "2026-11-02T09:05:00.123Z\tinfo\taccess \"POST /up HTTP/1.1\" 200 - 300000",
+      "2026-11-02T09:05:00.123Z\tinfo\tenvoy access\t10.80.3.11:40000 203.0.113.66:80 10.80.3.11:51003 PassthroughCluster",
+      "2026/11/02 09:05:42 [10.80.3.99] TCP evil.example 200 4875 901 0.618",
+      "2026/11/02 09:05:42 | 10.80.3.99 | CONNECT evil.example:443 | 200",
+      "+ 2026 \u{203A} 203.0.113.66 PassthroughCluster",
+    ])
+  func disguised(line: String) {
+    let reading = EngineFeed.read(line + "\n")
+    #expect(reading.skipped == [:] && reading.flows.isEmpty, "\(reading.skipped)")
   }
 }

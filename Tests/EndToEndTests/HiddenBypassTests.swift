@@ -156,7 +156,10 @@ import Testing
       try sandbox.write(record(type), to: "typed.log")
       let open = try sandbox.shell(ingest).out
       #expect(
-        open.contains("no all-clear: 1 line from before the end of connections around the gateway"), "\(type): \(open)")
+        open.contains("no all-clear: 1 line from before the end of connections that may be bypasses"),
+        "\(type): \(open)")
+      let alert = try sandbox.gatewatch("alert")
+      #expect(alert.out.contains("could not tell: 1 line from before the end"), "\(alert.out)")
     }
     try sandbox.write(
       record("TcpUpstreamConnected") + record("TcpPeriodic") + record("TcpConnectionEnd")
@@ -168,6 +171,51 @@ import Testing
     #expect(try sandbox.gatewatch("flows").out.contains("203.0.113.11"))
     let there = try sandbox.shell("$GATEWATCH report bypass --host 203.0.113.10").out
     #expect(there.contains("1 flow left around the egress gateway\n"), "\(there)")
+    // In two runs of cron: the tunnel is told of while it is open, and is a finding when it ends.
+    try sandbox.write(record("TcpUpstreamConnected", "203.0.113.12"), to: "later.log")
+    let later = "$GATEWATCH alert --ingest later.log --log-format @typed.fmt"
+    try sandbox.shell("$GATEWATCH alert")
+    let meanwhile = try sandbox.shell(later)
+    #expect(meanwhile.status == 3 && meanwhile.out.contains("could not tell: 1 line from before"), "\(meanwhile.out)")
+    try sandbox.write(
+      record("TcpUpstreamConnected", "203.0.113.12") + record("TcpConnectionEnd", "203.0.113.12"), to: "later.log")
+    let end = try sandbox.shell(later)
+    #expect(end.status == 2 && !end.out.contains("could not tell"), "\(end.out)")
+  }
+
+  @Test("so does an open tunnel of which nothing proves that it is no bypass; a proven end settles it")
+  func unendedUnproven() throws {
+    func squid(_ ending: String, client: String = "10.80.3.77") -> String {
+      "1793610300.000   5000 \(client) \(ending) CONNECT evil.example:443 - HIER_DIRECT/203.0.113.14 -\n"
+    }
+    try sandbox.write(squid("NONE_NONE/200 0"), to: "squid.log")
+    let open = try report("ok.log squid.log")
+    #expect(open.contains("no all-clear: 1 line from before the end of connections that may be bypasses"), "\(open)")
+    try sandbox.write(squid("NONE_NONE/200 0") + squid("TCP_TUNNEL/200 5000"), to: "squid.log")
+    let ended = try report("ok.log squid.log")
+    #expect(ended.contains("no all-clear: 1 flow at a proxy whose client no other log accounts for\n"), "\(ended)")
+  }
+
+  @Test(
+    "a line that names no upstream and yet had one is no sign that nothing was sent",
+    arguments: [
+      // Without a key for it, or with an empty one and the upstream's own answer.
+      #"{"start_time":"2026-11-02T09:05:00.000Z","method":null,"response_code":0,"response_flags":"-","bytes_received":30000,"bytes_sent":5000,"duration":12,"upstream_cluster":"PassthroughCluster","downstream_local_address":"203.0.113.66:443","downstream_remote_address":"10.80.3.11:5000"}"#,
+      #"{"start_time":"2026-11-02T09:05:00.000Z","method":"GET","response_code":200,"response_flags":"-","bytes_received":0,"bytes_sent":2381,"duration":12,"authority":"evil.example","upstream_host":null,"response_code_details":"via_upstream","upstream_cluster":"PassthroughCluster","downstream_local_address":"203.0.113.66:80","downstream_remote_address":"10.80.3.11:51003"}"#,
+      #"[2026-11-02T09:05:00.000Z] "GET / HTTP/1.1" 200 - via_upstream - "-" 5000 2381 12 12 "-" "curl/8" "-" "www.example.com" "-" PassthroughCluster - 203.0.113.66:80 10.80.3.11:50001 - -"#,
+      #"[2026-11-02T09:05:00.000Z] "- - -" 0 - - - "-" 300000 182597 618 - "-" "-" "-" "-" "-" PassthroughCluster - 203.0.113.66:443 10.80.3.11:59652 - -"#,
+    ])
+  func unnamedUpstream(line: String) throws {
+    try sandbox.write(line + "\n", to: "bad.log")
+    #expect(try report("ok.log bad.log").contains("1 flow left around the egress gateway"))
+  }
+
+  @Test("a JSON line whose key for the upstream says null, and that nobody answered, sent nothing")
+  func nullUpstream() throws {
+    try sandbox.write(
+      #"{"start_time":"2026-11-02T09:05:00.000Z","method":"GET","response_code":0,"response_flags":"DC","bytes_received":0,"bytes_sent":0,"duration":12,"authority":"evil.example","upstream_host":null,"response_code_details":null,"upstream_cluster":"PassthroughCluster","downstream_local_address":"203.0.113.66:80","downstream_remote_address":"10.80.3.11:51003"}"#
+        + "\n", to: "null.log")
+    #expect(try report("ok.log null.log").contains("no bypass found in what was read"))
   }
 
   @Test("a log without any access line stands against an all-clear")

@@ -18,6 +18,11 @@ struct Slice {
 
   /// What an absent column holds: an empty slice of static memory.
   @inline(__always) static var absent: Slice { Slice(lanes_nothing(), lanes_nothing()) }
+  /// What JSON's `null` is: as empty, but its key stands in the line.
+  @inline(__always) static var null: Slice { Slice(lanes_nothing() + 8, lanes_nothing() + 8) }
+
+  /// Its column, or its key, does not stand in the line.
+  @inline(__always) var isAbsent: Bool { start == lanes_nothing() }
 
   @inline(__always) var count: Int { end - start }
   @inline(__always) var isEmpty: Bool { start == end }

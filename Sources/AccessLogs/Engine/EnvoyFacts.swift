@@ -28,9 +28,16 @@ enum EnvoyFacts {
     Addresses.isEnvoyAddress(slice) && slice.count <= 256 ? slice.string : nil
   }
 
+  /// Whether a line that names no upstream may have had one all the same: its key is not in the line, or has another name; the
+  /// answer is the upstream's (`via_upstream`); or bytes came back over a TCP connection, which nothing but an upstream sends.
+  @inline(never) static func hidesUpstream(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
+    if fields[.upstreamHost].isAbsent, fields[.upstreamHostIP].isAbsent { return true }
+    return isHTTP ? fields[.responseDetails].equals("via_upstream") : fields.number(.bytesSent) > 0
+  }
+
   /// - Returns: false when the columns cannot be what they seem.
   static func destination(
-    _ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool,
+    _ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool, hidesUpstream: Bool,
     _ destination: inout Destination, _ warnings: inout Warnings
   ) -> Bool {
     destination.traffic = isHTTP ? .http : .tcp
@@ -48,8 +55,10 @@ enum EnvoyFacts {
       let port = fields.number(.upstreamHostPort)
       destination.upstream = Endpoint(ip: ip, port: port > 0 && port <= 65535 ? UInt16(port) : 0)
     }
-    // The proxy dialled out, so something was reached, whatever the line calls it: a JSON key may have another name.
-    if destination.upstream == nil, destination.upstreamName == nil, hop.dialledOut { destination.logsUpstream = false }
+    // Where the proxy dialled out, something was reached, whatever the line calls it.
+    if destination.upstream == nil, destination.upstreamName == nil, hidesUpstream || hop.dialledOut {
+      destination.logsUpstream = false
+    }
     if !hop.dialled.ip.isEmpty {
       if let ip = Addresses.canonical(hop.dialled.ip) {
         destination.dialled = Endpoint(ip: ip, port: hop.dialled.port)

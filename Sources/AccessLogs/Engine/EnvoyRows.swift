@@ -8,6 +8,7 @@ extension RowBuilder {
     var hop = EnvoyHop()
     var isHTTP = false
     var isTunnel = false
+    var hidesUpstream = false
   }
 
   /// Fills `ahead` (in place: it is some 100 bytes) and says what the keys of the line are.
@@ -22,12 +23,16 @@ extension RowBuilder {
     let isTunnel = isHTTP && fields[.method].count == 7 && fields[.method].equals("CONNECT")
     ahead.pointee.isHTTP = isHTTP
     ahead.pointee.isTunnel = isTunnel
+    let hidesUpstream =
+      fields[.upstreamHost].isMissing && fields[.upstreamHostIP].isMissing
+      && EnvoyFacts.hidesUpstream(fields, isHTTP: isHTTP)
+    ahead.pointee.hidesUpstream = hidesUpstream
     fields[.client] = client
     fields[.proxy] = proxy
     begin(
       fields, lane: lane, source: ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32
-        | (isHTTP && !isTunnel ? 1 << 40 : 0),
+        | (isHTTP && !isTunnel ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0),
       path: isHTTP ? fields[.path] : .absent)
   }
 
@@ -64,7 +69,9 @@ extension RowBuilder {
     // Where it went.
     let isHTTP = ahead.pointee.isHTTP
     row.destination = destinationID(fields, lane: lane, layout, batch) {
-      EnvoyFacts.destination(ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel, &$0, &$1)
+      EnvoyFacts.destination(
+        ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel,
+        hidesUpstream: ahead.pointee.hidesUpstream, &$0, &$1)
     }
     guard row.destination >= 0 else { return .notUnderstood }
 

@@ -143,7 +143,7 @@ extension JSONPlan {
         generations[lane] = generation
       }
       read = kernels.json(
-        order.keys, UInt32(order.count), group, UInt32(truncatingIfNeeded: count), Slice.absent.start)
+        order.keys, UInt32(order.count), group, UInt32(truncatingIfNeeded: count), Slice.null.start)
     }
     forgetUnescaped()
     for lane in 0..<count {

@@ -245,7 +245,7 @@ final class JSONPlan {
     func isEnd(_ byte: UInt8) -> Bool { byte == ASCII.comma || byte == ASCII.closeBrace }
     if end - p > 4, UnsafeRawPointer(p).loadUnaligned(as: UInt32.self) == Self.null, isEnd(p[4]) {
       p += 4
-      take(key, .absent, target)
+      take(key, .null, target)
       return true
     }
     let slot = Int(key.pointee.slot)
@@ -287,7 +287,7 @@ final class JSONPlan {
       let word = Slice(start, p)
       guard !word.isEmpty else { return false }
       if word.equals("null") {
-        if let key { take(key, .absent, target) }
+        if let key { take(key, .null, target) }
         return true
       }
       let first = word[0]

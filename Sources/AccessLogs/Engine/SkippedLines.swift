@@ -19,7 +19,8 @@ enum SkippedLines {
     }
     // stern's status lines: `+ pod › container`, `- pod › container`.
     if first == ASCII.plus || first == ASCII.minus, text.count > 2, text[1] == ASCII.space,
-      text.firstRange(of: " \u{203A} ") != nil
+      let arrow = text.firstRange(of: " \u{203A} "),
+      text.dropFirst(arrow.upperBound).firstIndex(of: ASCII.space) == nil
     {
       return "stern"
     }
@@ -29,34 +30,46 @@ enum SkippedLines {
     return nil
   }
 
-  /// Envoy's own log: `[2024-01-02 03:04:05.678][12][warning][config] ...`; it begins like an access line.
+  /// Envoy's own log: `[2024-01-02 03:04:05.678][12][warning][config] ...`; it begins like an access line, and so may an access
+  /// line of somebody's own format begin like this, up to the number of the thread and the level.
   private static func bracketed(_ text: Slice) -> String? {
     guard text.count > 27, ASCII.isDigit(text[1]), text[5] == ASCII.minus, text[11] == ASCII.space,
       text[14] == ASCII.colon
     else { return nil }
-    guard let close = text.firstIndex(of: ASCII.closeBracket), close + 1 < text.count,
-      text[close + 1] == ASCII.openBracket
-    else { return nil }
-    return "envoy-log"
+    guard let close = text.firstIndex(of: ASCII.closeBracket), text.dropFirst(close).hasPrefix("][") else { return nil }
+    var rest = text.dropFirst(close + 2)
+    let thread = rest
+    while !rest.isEmpty, ASCII.isDigit(rest[0]) { rest = rest.dropFirst(1) }
+    guard rest.count < thread.count, rest.hasPrefix("][") else { return nil }
+    return isLevel(rest.dropFirst(2), envoyLevels) ? "envoy-log" : nil
+  }
+
+  private static let envoyLevels: [StaticString] = ["trace]", "debug]", "info]", "warning]", "error]", "critical]"]
+  private static let nginxLevels: [StaticString] = [
+    "emerg]", "alert]", "crit]", "error]", "warn]", "notice]", "info]", "debug]",
+  ]
+  private static let agentLevels: [StaticString] = ["info\t", "warn\t", "error\t", "debug\t", "fatal\t", "trace\t"]
+
+  private static func isLevel(_ text: Slice, _ levels: [StaticString]) -> Bool {
+    levels.contains(where: text.hasPrefix)
   }
 
   private static func dated(_ text: Slice) -> String? {
     guard text.count > 20 else { return nil }
     // istio-agent and ztunnel: `2024-01-02T03:04:05.678901Z<TAB>info<TAB>...`
     if text[4] == ASCII.minus, text[10] == ASCII.upperT, let tab = text.firstIndex(of: ASCII.tab), tab < 40 {
-      let rest = text.dropFirst(tab + 1)
-      for level: StaticString in ["info\t", "warn\t", "error\t", "debug\t", "fatal\t", "trace\t"]
-      where rest.hasPrefix(level) {
-        // ztunnel's access lines are traffic that is not understood, not something else.
-        return rest.firstRange(of: "\taccess\t") == nil ? "istio-agent" : nil
-      }
+      return isLevel(text.dropFirst(tab + 1), agentLevels) && !isTraffic(text) ? "istio-agent" : nil
     }
-    // nginx: `2024/01/02 03:04:05 [error] 12#12: *3 ...`; Squid's cache.log: `2024/01/02 03:04:05 kid1| ...`
+    // nginx: `2024/01/02 03:04:05 [error] 12#12: *3 ...`; Squid's cache.log: `2024/01/02 03:04:05 kid1| ...`, with one worker
+    // `2024/01/02 03:04:05| ...`.
     if text[4] == ASCII.slash, text[7] == ASCII.slash, text[10] == ASCII.space, text[13] == ASCII.colon {
-      let rest = text.dropFirst(20)
-      if rest.hasPrefix("[") { return "nginx-error" }
-      if rest.hasPrefix("kid") || rest.hasPrefix("|") { return "squid-cache-log" }
-      if let bar = rest.firstIndex(of: ASCII.bar), bar < 8 { return "squid-cache-log" }
+      var rest = text.dropFirst(19)
+      if rest.hasPrefix(" ["), isLevel(rest.dropFirst(2), nginxLevels) { return "nginx-error" }
+      if rest.hasPrefix(" kid") {
+        rest = rest.dropFirst(4)
+        while !rest.isEmpty, ASCII.isDigit(rest[0]) { rest = rest.dropFirst(1) }
+      }
+      if rest.hasPrefix("| ") { return "squid-cache-log" }
     }
     return nil
   }
@@ -64,10 +77,28 @@ enum SkippedLines {
   /// istio-agent with `--log_as_json`: `{"level":"info","time":"...","scope":"...","msg":"..."}`
   private static func json(_ text: Slice) -> String? {
     guard text.firstRange(of: "\"level\":\"") != nil, text.firstRange(of: "\"time\":\"") != nil,
-      text.firstRange(of: "\"msg\":\"") != nil || text.firstRange(of: "\"scope\":\"") != nil,
-      // ztunnel's access lines are traffic that is not understood, not something else.
-      text.firstRange(of: "\"scope\":\"access\"") == nil, text.firstRange(of: "\"src.addr\":") == nil
+      text.firstRange(of: "\"msg\":\"") != nil || text.firstRange(of: "\"scope\":\"") != nil, !isTraffic(text)
     else { return nil }
     return "istio-agent"
   }
+
+  /// Traffic that is not understood, and not something else, whoever writes it in what form: ztunnel's access lines; access lines
+  /// to which a level and a message were added for a collector. They have a request or its place, keys of their own, or more
+  /// addresses with ports than the two of a connection that an error names.
+  private static func isTraffic(_ text: Slice) -> Bool {
+    for word in trafficWords where text.firstRange(of: word) != nil { return true }
+    var addresses = 0
+    for place in 1..<max(1, text.count - 1)
+    where text[place] == ASCII.colon && ASCII.isDigit(text[place - 1]) && ASCII.isDigit(text[place + 1]) {
+      // A time has colons between digits, too, but no dot shortly before.
+      if text.sub(max(0, place - 4)..<place).firstIndex(of: ASCII.dot) != nil { addresses += 1 }
+    }
+    return addresses > 2
+  }
+
+  private static let trafficWords: [StaticString] = [
+    "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.", " HTTP/2\"", " HTTP/3\"", "\"- - -\"",
+    "\"upstream",
+    "\"downstream", "\"response", "\"bytes", "\"authority\"",
+  ]
 }

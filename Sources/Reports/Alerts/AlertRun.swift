@@ -177,7 +177,10 @@ public struct AlertRun: Sendable {
       problems.append("lines were stored after the last judging, and could not be judged")
     }
     problems += try mostlyRejected(in: reader)
-    if standing.isJudged { problems += try mostlyUnknown(after: after, in: reader) }
+    if standing.isJudged {
+      problems += try mostlyUnknown(after: after, in: reader)
+      problems += try unended(after: after, in: reader)
+    }
     problems += try unread(in: reader)
     let roles = expected.contains { $0.role != nil } ? try store.rolesByLog() : [:]
     for log in expected {
@@ -263,6 +266,19 @@ public struct AlertRun: Sendable {
       )
     }
     return AlertRun.named(unknown, "logs of which most new flows are on an unknown path")
+  }
+
+  /// A tunnel around the gateway becomes a finding by the line of its end, which may be days away.
+  private func unended(after: Int64?, in reader: FlowReader) throws -> [String] {
+    let count: Int64
+    if let after {
+      count = try Standing.unended(after: after, in: reader)
+    } else {
+      var standing = try Standing(of: reader, findings: false)
+      try standing.countUnended(in: reader, filters: Filters())
+      count = standing.unended
+    }
+    return count > 0 ? [Standing.sentence(ofUnended: count)] : []
   }
 
   /// Where all are new, the newest are looked at: a log's format does not change from line to line.

@@ -85,15 +85,17 @@ extension TalliedAnswer {
 
     /// - Parameters:
     ///   - bySender: sources are who sent it, and not who came to the proxy.
+    ///   - only: the groups of sources that are asked for.
     ///   - findings: whether these are counted too, which a filter holds for.
     init?(
-      _ words: String, _ arguments: [String: Value], bySender: Bool = false, findings: Bool = false,
-      _ store: FlowReader
+      _ words: String, _ arguments: [String: Value], bySender: Bool = false, of only: Set<Int>? = nil,
+      findings: Bool = false, _ store: FlowReader
     ) throws {
       sources = try bySender ? .senders(arguments, in: store) : .sources(arguments, in: store)
       destinations = try .destinations(by: ["host", "port"], arguments, in: store)
       var request = TalliedAnswer.request(arguments)
-      request.sourceGroups = sources.groups
+      let groups = sources.groups
+      request.sourceGroups = only.map { only in groups.map { only.contains(Int($0)) ? $0 : -1 } } ?? groups
       request.destinationGroups = destinations.groups
       request.totals = findings ? TalliedFindings.words : nil
       guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))
