@@ -3,8 +3,9 @@ internal import FlowStore
 // Connections of which only lines from before their end were read: second views, which count in no total.
 
 extension Standing {
-  /// Counts the second views that would stand against an all-clear if they counted, and for whose source, host and port no line of
-  /// an end was read: a tunnel that is still open, or whose last line is lost. Where the end was read, it is what counts.
+  /// Counts the second views that would stand against an all-clear if they counted, where for their source, host and port no line was
+  /// read of the end of a connection that began as late: a tunnel that is still open, or whose last line is lost. Where the end was
+  /// read, it is what counts.
   mutating func countUnended(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
     guard try Standing.hasSecondViews(store) else { return }
     let query = try QueryHeader.parse(Standing.views, file: "standing")
@@ -39,20 +40,44 @@ extension Standing {
     let sources = Set(open.tally.groups.map(\.source))
     guard let ends = try TalliedAnswer.Places(ends, arguments, of: sources, store) else { return nil }
     let width = open.destinations.values.count
-    let ended = Set(ends.tally.groups.map { $0.source * width + $0.destination })
-    return open.tally.groups.reduce(0) {
-      ended.contains($1.source * width + $1.destination) ? $0 : $0 + $1.flows
+    func views(_ tally: Tally) -> some Sequence<View<Int>> {
+      tally.groups.lazy.map { View(place: $0.source * width + $0.destination, lines: $0.flows, lastMs: $0.lastMs) }
     }
+    return unended(views(open.tally), ends: views(ends.tally))
+  }
+
+  /// Lines of one source, host and port.
+  private struct View<Place: Hashable> {
+    var place: Place
+    var lines: Int64
+    /// The latest start.
+    var lastMs: Int64
+  }
+
+  /// Where all lines of a connection have its start, nginx and Squid reckon it from their ends.
+  private static let sameStartMs: Int64 = 2_000
+
+  private static func unended<Place: Hashable>(
+    _ open: some Sequence<View<Place>>, ends: some Sequence<View<Place>>
+  ) -> Int64 {
+    var unended: [Place: (lines: Int64, lastMs: Int64)] = [:]
+    for view in open {
+      let before = unended[view.place] ?? (0, .min)
+      unended[view.place] = (before.lines + view.lines, max(before.lastMs, view.lastMs))
+    }
+    for end in ends {
+      if let view = unended[end.place], view.lastMs <= end.lastMs + sameStartMs { unended[end.place] = nil }
+    }
+    return unended.values.reduce(0) { $0 + $1.lines }
   }
 
   private static func listed(_ query: Query, _ arguments: [String: Value], in store: FlowReader) throws -> Int64 {
-    var open: [[Value]: Int64] = [:]
-    var ended: Set<[Value]> = []
+    var (open, ends): ([View<[Value]>], [View<[Value]>]) = ([], [])
     for row in try store.rows(query.sql, arguments: arguments).rows {
-      let place = Array(row[0..<3])
-      if row[3] == 1 { open[place, default: 0] += row[4].integer ?? 0 } else { ended.insert(place) }
+      let view = View(place: Array(row[0..<3]), lines: row[4].integer ?? 0, lastMs: row[5].integer ?? .min)
+      if row[3] == 1 { open.append(view) } else { ends.append(view) }
     }
-    return open.reduce(0) { ended.contains($1.key) ? $0 : $0 + $1.value }
+    return unended(open, ends: ends)
   }
 
   /// As `bypass_flow` and `unproven_flow` have it of lines that count.
@@ -83,6 +108,8 @@ extension Standing {
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 0
+      -- What an exception allowed began while it held; a view that stands did not.
+      and j.exception_id is null
     order by j.id
     """
 
@@ -99,12 +126,13 @@ extension Standing {
       d.host,
       d.port,
       j.duplicate_view,
-      count(*) as flows
+      count(*) as flows,
+      max(j.started_at_ms) as last_ms
     from judged_flow j
     join source s on s.id = j.source_id
     join destination d on d.id = j.destination_id
     where j.id > coalesce(:after, 0)
-      and (j.duplicate_view = 0 or \(standsAgainst))
+      and case when j.duplicate_view = 0 then j.exception_id is null else \(standsAgainst) end
       and (:since_ms is null or j.started_at_ms >= :since_ms)
       and (:until_ms is null or j.started_at_ms < :until_ms)
       and (:host is null or j.destination_id in (select id from destination_name where name glob :host))

@@ -107,7 +107,9 @@ public struct Standing: Sendable, Equatable {
   init(of store: FlowReader, filters: Filters, findings: Bool, usesTallies: Bool) throws {
     try store.query(
       """
-      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms), sum(pending),
+      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms),
+        -- With records whose last part was not read: behind a length for each of two streams.
+        sum(pending + max(coalesce(length(carry), 0) - 8, 0)),
         sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
         count(unread),
         -- What prepares a pod for its sidecar writes no access lines.

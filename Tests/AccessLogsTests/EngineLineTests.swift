@@ -111,6 +111,31 @@ struct EngineLineTests {
     }
   }
 
+  @Test(
+    "a record in docker's JSON whose newline a collector took off is a record; what nobody understands is rejected, each by itself"
+  )
+  func collectors() {
+    func row(_ line: String, _ more: String = "") -> String {
+      let log = line.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+      return #"{"log":"\#(log)","stream":"stdout"\#(more),"time":"2024-01-02T03:04:05.6Z"}"# + "\n"
+    }
+    let plain = EngineFeed.read("\(Self.envoy)\n\(Self.envoy)\n")
+    for more in ["", #","logtag":"F""#] {
+      let reading = EngineFeed.read(row(Self.envoy, more) + row(Self.envoy, more))
+      #expect(reading.flows.count == 2 && reading.flows == plain.flows, "\(more)")
+      let unknown = EngineFeed.read(row("what is this", more) + row("and this", more) + row(Self.envoy, more))
+      #expect(unknown.rejected.values.reduce(0, +) == 2 && unknown.flows.count == 1, "\(more) \(unknown.rejected)")
+    }
+    // In parts: docker's own have 16 KiB, Fluent Bit marks them.
+    let (head, tail) = (Self.envoy.prefix(60), Self.envoy.dropFirst(60))
+    for more in ["", #","logtag":"P""#] {
+      let parts = EngineFeed.read(
+        row(String(head), more)
+          + row(String(tail) + "\n", more.isEmpty ? "" : #","logtag":"F""#).replacing("\n\"", with: "\\n\""))
+      #expect(parts.flows.count == 1 && parts.rejected.isEmpty, "\(more) \(parts.rejected)")
+    }
+  }
+
   @Test("docker's JSON gives back the line that it holds")
   func docker() {
     for line in [Self.envoy, Self.squid, Self.json] {

@@ -4,6 +4,8 @@ internal import Flows
 extension LineParser {
   enum Unwrapped {
     case whole(Slice)
+    /// A record without a newline, or the beginning of one.
+    case short(Slice, stream: Int)
     /// The record goes on in a later line.
     case joining
   }
@@ -14,7 +16,7 @@ extension LineParser {
     var time = Slice.absent
     var names = Peeled(inner: .absent)
     var stream = 0
-    var isPartial = false
+    var (isPartial, isShort) = (false, false)
     for wrapper in wrappers {
       guard let peeled = wrapper.peel(inner, scratch: scratch) else { return nil }
       inner = peeled.inner
@@ -22,12 +24,33 @@ extension LineParser {
       if !peeled.pod.isEmpty { names = peeled }
       if wrapper == .cri || wrapper == .dockerJSON {
         stream = peeled.stream
-        isPartial = peeled.isPartial
+        (isPartial, isShort) = (peeled.isPartial, peeled.isShort)
       }
     }
     useWriter(names.namespace, names.pod, names.container)
     readTime(time)
+    if isShort, !inner.isEmpty {
+      if runs.isShort(stream) || !runs.hasRun(stream) { return .short(inner, stream: stream) }
+      // The end of a record that its writer did not finish.
+      isPartial = false
+    }
     return join(inner, stream: stream, isPartial: isPartial)
+  }
+
+  /// A part that is shorter than docker's: a record whose newline a collector took off, if it is understood; else perhaps the
+  /// beginning of one. Two in a row are two records.
+  func readShort(_ part: Slice, _ stream: Int, into batch: FlowBatch) {
+    if runs.hasRun(stream) {
+      let before = runs.take(stream)
+      // It stands on the line before.
+      nextLine &-= 1
+      reject(reason(for: before), before, into: batch)
+      nextLine &+= 1
+    }
+    if understandAny(part, isCut: false, thorough: false, into: batch) { return }
+    if let kind = SkippedLines.kind(of: part) { return skip(kind, into: batch) }
+    if understandAny(part, isCut: false, thorough: true, into: batch) { return }
+    runs.append(part, to: stream, isShort: true)
   }
 
   private func join(_ inner: Slice, stream: Int, isPartial: Bool) -> Unwrapped {
@@ -53,6 +76,9 @@ extension LineParser {
       guard let unwrapped = peelAll(line) else { continue }
       switch unwrapped {
       case .joining: return true
+      case .short(let part, let stream):
+        readShort(part, stream, into: batch)
+        return true
       case .whole(let inner):
         if inner.isEmpty {
           skip("blank", into: batch)

@@ -295,6 +295,7 @@ public final class LineParser {
     if !wrappers.isEmpty, let peeled = peelAll(line) {
       switch peeled {
       case .joining: return
+      case .short(let part, let stream): return readShort(part, stream, into: batch)
       case .whole(let inner):
         if inner.count > Self.maxLine { return reject("too-long", inner, into: batch) }
         if understandAny(inner, isCut: isCut, thorough: false, into: batch) { return }

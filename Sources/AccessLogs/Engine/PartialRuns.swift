@@ -4,31 +4,41 @@ internal import Glibc
 struct PartialRuns {
   static let streams = 2
   private var runs: [[UInt8]] = [[], []]
+  private var shorts = [false, false]
   /// The run taken last, with slack behind it.
   private var taken: [UInt8] = []
 
   init() {}
 
-  /// From `serialised`: per stream a little-endian 32-bit length and the bytes.
+  /// From `serialised`: per stream a little-endian 32-bit length, its highest bit set where the run is short, and the bytes.
   init(_ serialised: [UInt8]) {
     var rest = serialised[...]
     for stream in 0..<Self.streams where rest.count >= 4 {
       let length = rest.prefix(4).reversed().reduce(0) { $0 << 8 | Int($1) }
       rest = rest.dropFirst(4)
-      runs[stream] = Array(rest.prefix(length))
-      rest = rest.dropFirst(length)
+      shorts[stream] = length & Self.shortBit != 0
+      runs[stream] = Array(rest.prefix(length & ~Self.shortBit))
+      rest = rest.dropFirst(runs[stream].count)
     }
   }
 
+  private static let shortBit = 1 << 31
+
   var serialised: [UInt8] {
     guard runs.contains(where: { !$0.isEmpty }) else { return [] }
-    return runs.flatMap { run in (0..<4).map { UInt8(truncatingIfNeeded: run.count >> ($0 * 8)) } + run }
+    return zip(runs, shorts).flatMap { run, isShort in
+      let length = run.count | (isShort && !run.isEmpty ? Self.shortBit : 0)
+      return (0..<4).map { UInt8(truncatingIfNeeded: length >> ($0 * 8)) } + run
+    }
   }
 
   func hasRun(_ stream: Int) -> Bool { !runs[stream].isEmpty }
+  /// The run is a single short part, which may be a whole record.
+  func isShort(_ stream: Int) -> Bool { hasRun(stream) && shorts[stream] }
 
   /// Adds a part; a run stops growing one byte past the longest line, which then is rejected as too long.
-  mutating func append(_ part: Slice, to stream: Int) {
+  mutating func append(_ part: Slice, to stream: Int, isShort: Bool = false) {
+    shorts[stream] = isShort
     let room = LineParser.maxLine + 1 - runs[stream].count
     runs[stream].append(contentsOf: UnsafeBufferPointer(start: part.start, count: max(0, min(part.count, room))))
   }

@@ -45,6 +45,8 @@ struct Peeled {
   var stream = 0
   /// The record goes on in the next line of its stream.
   var isPartial = false
+  /// As a part would be marked, but shorter than docker's parts are: a collector may have taken the newline off a whole record.
+  var isShort = false
 }
 
 extension Wrapper {
@@ -127,11 +129,18 @@ extension Wrapper {
     }
     if peeled.inner.count > 0, peeled.inner.end[-1] == ASCII.newline {
       peeled.inner = Slice(peeled.inner.start, peeled.inner.end - 1)
+    } else if let tag = stringValue("\"logtag\":\"", in: line) ?? stringValue("\"logtag\": \"", in: line) {
+      // Fluent Bit's form of a CRI row.
+      peeled.isPartial = !tag.isEmpty && tag[0] == 0x50  // P
     } else {
       peeled.isPartial = true
+      peeled.isShort = peeled.inner.count < dockerPart
     }
     return peeled
   }
+
+  /// Bytes of each part but a record's last one (moby `daemon/logger/copier.go`).
+  private static let dockerPart = 16 << 10
 
   private static func stringValue(_ key: StaticString, in line: Slice) -> Slice? {
     guard let range = line.firstRange(of: key) else { return nil }
