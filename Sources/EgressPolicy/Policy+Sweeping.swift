@@ -5,12 +5,28 @@ extension Policy {
     let inside = self.internal.compactMap(\.range).filter(Policy.isSweeping).map {
       "the policy declares \($0) to be inside the mesh, so that nothing that goes there is found"
     }
+    let pods = self.pods.flatMap(\.addresses).filter(Policy.isSweeping).map {
+      "the policy declares \($0) to be pods, so that nothing that goes there is found"
+    }
+    let allowed = exceptions.filter {
+      $0.addresses.contains(where: Policy.isSweeping) || $0.addresses.isEmpty && $0.hosts.contains(where: \.isSweeping)
+    }.map { "the policy's exception \($0.label) allows what nobody can oversee" }
     let ways = (gateways + sniProxies + forwardProxies).flatMap { proxy in
       proxy.addresses.filter(Policy.isSweeping).map(\.description)
-        + proxy.hosts.filter { $0.pattern == "*" }.map { _ in "every registry host" }
+        + proxy.hosts.filter(\.isSweeping).map {
+          $0.pattern == "*" ? "every registry host" : "registry hosts like \($0.pattern)"
+        }
     }.map { "the policy declares \($0) to be a gateway or proxy, so that all traffic there seems to pass through it" }
-    return inside + ways
+    return inside + pods + allowed + ways
   }
 
   private static func isSweeping(_ range: AddressRange) -> Bool { range.isEverything || range.isVast }
+}
+
+extension HostGlob {
+  /// Matches names of many owners: what it spells out is a part of a name that many have, like `*.com` or `*e*`.
+  var isSweeping: Bool {
+    pattern.contains("*")
+      && pattern.utf8.count { ![UInt8(ascii: "*"), UInt8(ascii: "?"), UInt8(ascii: ".")].contains($0) } < 4
+  }
 }

@@ -96,6 +96,12 @@ public struct Policy: Sendable {
   /// 64-bit FNV-1a of the text, hexadecimal: another text is another policy, to be judged by anew.
   public internal(set) var hash: String
 
+  /// Of all sections; an empty file has none.
+  public var entryCount: Int {
+    self.internal.count + pods.count + gateways.count + sniProxies.count + forwardProxies.count + exceptions.count
+      + expected.count
+  }
+
   /// A policy that declares nothing. Unlike no policy, its hash is that of an empty text.
   public init() {
     hash = Policy.hash(of: "")

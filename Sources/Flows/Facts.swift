@@ -142,8 +142,12 @@ public struct Outcome: Hashable, Sendable {
   /// `ACCESS_LOG_TYPE`, when logged: only `...End` records are countable.
   public var recordType: String?
   /// Squid's request target is a pseudo URL (`error:transaction-end-before-headers`): the part after `error:`.
-  /// Or `probe`: an nginx stream session without a server name in which no byte went either way.
+  /// Or what else nginx's line shows of its end: `probe`, `passedOn`.
   public var pseudoTarget: String?
+  /// An nginx stream session without a server name and an upstream, in which no byte went either way.
+  public static let probe = "probe"
+  /// A status of 400 or more, and the address of an upstream, which nginx had asked by then.
+  public static let passedOn = "passed-on"
   public var warnings: Warnings
 
   public init(

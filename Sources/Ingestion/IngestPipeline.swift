@@ -22,6 +22,8 @@ public final class IngestPipeline {
   /// Were found, and not there any more when it was their turn.
   private var gone: [Discovery.Found] = []
   private var queued: Set<FileIdentity> = []
+  /// As somebody wrote them.
+  private var named: Set<String> = []
   private var bytesDone: Int64 = 0
   private var bytesTotal: Int64 = 0
   private var began: Double = 0
@@ -42,6 +44,7 @@ public final class IngestPipeline {
   /// Inputs that cannot be read are reported in the summary; only a store that fails ends the run.
   public func run(paths: [String], policy: Policy?) throws(StoreError) -> IngestSummary {
     began = options.seconds()
+    named = Set(paths)
     let discovery = Discovery(paths: paths, database: options.database)
     summary.problems = discovery.problems
     queued = Set(discovery.found.compactMap(\.identity))
@@ -179,11 +182,16 @@ public final class IngestPipeline {
         gone.append(found)
         if let identity = found.identity { handled.remove(identity) }
       } else {
-        summary.problems.append(.error(path: found.name.path, error.message))
+        let isNoLog = error.isNoLog && !isNamed(found)
+        summary.problems.append(
+          isNoLog
+            ? .warning(path: found.name.path, error.message) : .error(path: found.name.path, error.message))
       }
       return true
     }
   }
+
+  private func isNamed(_ found: Discovery.Found) -> Bool { named.contains(found.name.path) }
 
   private func place(_ file: LogFile, _ name: LogName) throws(ReadError) -> ReadingPlace {
     try registry.place(for: file, named: name, chunkBytes: options.limits.chunkBytes)
@@ -265,7 +273,9 @@ public final class IngestPipeline {
   private func read(
     _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: Reader
   ) -> Bool {
+    let undeclared = log.record
     declare(log)
+    let isDeclaredAnew = log.record != undeclared && log.record.id != 0
     let prefix = isCompared ? prefix : ConsumedPrefix(counting: prefix.position)
     let from = log.record.position
     let before = bytesDone
@@ -281,6 +291,12 @@ public final class IngestPipeline {
     } else {
       reader.crew.onPiece = show
       result = reader.crew.read(file, as: log, prefix: prefix, tally: &tally)
+    }
+    // Where nothing is new of a log, it is not written by itself.
+    if isDeclaredAnew, !result.wasStopped,
+      !reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
+    {
+      return false
     }
     bytesDone = before + file.size
     registry.learnFirstLine(of: log)

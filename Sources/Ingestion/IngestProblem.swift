@@ -23,4 +23,6 @@ struct ReadError: Error, Equatable {
   var message: String
   /// Nothing is there under this name.
   var isGone = false
+  /// Certainly something else than a log.
+  var isNoLog = false
 }

@@ -3,9 +3,9 @@ internal import FlowStore
 // Connections of which only lines from before their end were read: second views, which count in no total.
 
 extension Standing {
-  /// Counts the second views that would stand against an all-clear if they counted, where for their source, host and port no line was
-  /// read of the end of a connection that began as late: a tunnel that is still open, or whose last line is lost. Where the end was
-  /// read, it is what counts.
+  /// Counts the second views that would stand against an all-clear if they counted, where for their source, host, port and path no line
+  /// was read of the end of a connection that began as late: a tunnel that is still open, or whose last line is lost. Where the end
+  /// was read, it is what counts.
   mutating func countUnended(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
     guard try Standing.hasSecondViews(store) else { return }
     let query = try QueryHeader.parse(Standing.views, file: "standing")
@@ -39,14 +39,23 @@ extension Standing {
     guard !open.tally.groups.isEmpty else { return 0 }
     let sources = Set(open.tally.groups.map(\.source))
     guard let ends = try TalliedAnswer.Places(ends, arguments, of: sources, store) else { return nil }
-    let width = open.destinations.values.count
-    func views(_ tally: Tally) -> some Sequence<View<Int>> {
-      tally.groups.lazy.map { View(place: $0.source * width + $0.destination, lines: $0.flows, lastMs: $0.lastMs) }
+    func views(_ tally: Tally) -> some Sequence<View<TalliedPlace>> {
+      tally.groups.lazy.map {
+        View(
+          place: TalliedPlace(source: $0.source, destination: $0.destination, path: tally.verdicts[$0.verdict][0]),
+          lines: $0.flows, lastMs: $0.lastMs)
+      }
     }
     return unended(views(open.tally), ends: views(ends.tally))
   }
 
-  /// Lines of one source, host and port.
+  private struct TalliedPlace: Hashable {
+    var source: Int
+    var destination: Int
+    var path: Value
+  }
+
+  /// Lines of one source, host, port and path.
   private struct View<Place: Hashable> {
     var place: Place
     var lines: Int64
@@ -74,8 +83,8 @@ extension Standing {
   private static func listed(_ query: Query, _ arguments: [String: Value], in store: FlowReader) throws -> Int64 {
     var (open, ends): ([View<[Value]>], [View<[Value]>]) = ([], [])
     for row in try store.rows(query.sql, arguments: arguments).rows {
-      let view = View(place: Array(row[0..<3]), lines: row[4].integer ?? 0, lastMs: row[5].integer ?? .min)
-      if row[3] == 1 { open.append(view) } else { ends.append(view) }
+      let view = View(place: Array(row[0..<4]), lines: row[5].integer ?? 0, lastMs: row[6].integer ?? .min)
+      if row[4] == 1 { open.append(view) } else { ends.append(view) }
     }
     return unended(open, ends: ends)
   }
@@ -95,7 +104,7 @@ extension Standing {
     """
 
   private static let secondViews = """
-    select 1
+    select j.path
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 1
@@ -104,7 +113,7 @@ extension Standing {
     """
 
   private static let ends = """
-    select 1
+    select j.path
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 0
@@ -125,6 +134,7 @@ extension Standing {
       coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
       d.host,
       d.port,
+      j.path,
       j.duplicate_view,
       count(*) as flows,
       max(j.started_at_ms) as last_ms
@@ -137,7 +147,7 @@ extension Standing {
       and (:until_ms is null or j.started_at_ms < :until_ms)
       and (:host is null or j.destination_id in (select id from destination_name where name glob :host))
       and (:sources is null or j.source_id in (select value from json_each(:sources)))
-    group by 1, 2, 3, 4
-    order by 1, 2, 3, 4
+    group by 1, 2, 3, 4, 5
+    order by 1, 2, 3, 4, 5
     """
 }

@@ -12,6 +12,8 @@ public struct Standing: Sendable, Equatable {
   public private(set) var stored: Int64 = 0
   public private(set) var rejected: Int64 = 0
   public private(set) var skipped: Int64 = 0
+  /// Nothing is left of what was stored.
+  var isPrunedToNothing: Bool { stored <= pruned }
   /// Of the stored flows, those without a row: only their sums are known.
   public private(set) var tallied: Int64 = 0
   public private(set) var firstMs: Int64?
@@ -222,6 +224,7 @@ public struct Standing: Sendable, Equatable {
   private mutating func weigh(_ unproven: [(why: String, flows: Int64)], within filters: Filters) {
     asksSince = filters.sinceMs ?? .min > firstMs ?? .max
     if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
+    if stored > 0, isPrunedToNothing { doubts.append("all flows that were stored were pruned") }
     doubts += doubtsOfNothing(within: filters) + doubtsOfPruned(within: filters)
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
     for (why, flows) in unproven {

@@ -239,4 +239,134 @@ import Testing
       text.contains("the policy declares 0.0.0.0/0 to be inside the mesh") && !text.contains("no bypass found"),
       "\(text)")
   }
+
+  /// A policy with other gateways, and whatever else.
+  private func gateways(_ entries: String, _ more: String = "") throws {
+    try sandbox.write(
+      """
+      mesh: { internal: [10.80.0.0/16, "*.svc.cluster.local"] }
+      gateways: [\(entries)]
+      sni_proxies: [{ name: sni, addresses: [10.80.3.233] }]
+      forward_proxies: [{ name: squid, addresses: [10.80.2.87] }]
+      \(more)
+
+      """, to: "other.yaml")
+  }
+
+  private static let gatewayHost = "istio-egressgateway.istio-system.svc.cluster.local"
+
+  @Test("who has a gateway's name alone is none: a public address, and a pod that is known to have no sidecar")
+  func namedGateways() throws {
+    let host = Self.gatewayHost
+    try gateways(
+      "{ name: egress, hosts: [\(host)] }", "pods: [{ name: rogue, addresses: [10.80.3.99], sidecar: false }]")
+    try sandbox.write(
+      sidecar("09:05:00", upstream: "203.0.113.66:443", cluster: "outbound|443||\(host)"), to: "public.log")
+    #expect(
+      try report("ok.log public.log", policy: "other.yaml").contains(
+        "no all-clear: 1 flow whose path rests on an assumption"))
+    try sandbox.write(
+      sidecar("09:05:00", upstream: "10.80.3.99:443", cluster: "outbound|443||\(host)"), to: "taught.log")
+    try sandbox.write(
+      "1793610300.000   5000 10.80.3.99 TCP_TUNNEL/200 5000 CONNECT evil.example:443 - HIER_DIRECT/203.0.113.14 -\n",
+      to: "squid.log")
+    #expect(
+      try report("ok.log taught.log squid.log", policy: "other.yaml").contains("1 flow left around the egress gateway"))
+    // Patterns that match the hosts of many owners are doubts by themselves.
+    for pattern in ["*.*", "*e*", "*.com"] {
+      try gateways("{ name: egress, hosts: [\"\(pattern)\"] }")
+      #expect(try report("ok.log", policy: "other.yaml").contains("no all-clear"), "\(pattern)")
+    }
+    try gateways("{ name: egress, hosts: [\(host)] }", "pods: [{ name: all, addresses: [0.0.0.0/0] }]")
+    #expect(try report("ok.log", policy: "other.yaml").contains("no all-clear"))
+    try gateways(
+      "{ name: egress, hosts: [\(host)] }",
+      "exceptions: [{ name: all, addresses: [0.0.0.0/0], owner: a, reason: b }]")
+    #expect(try report("ok.log", policy: "other.yaml").contains("no all-clear"))
+  }
+
+  @Test("a sidecar that sends straight to the SNI proxy is no all-clear, also where the proxy's log was not read")
+  func pastTheGateway() throws {
+    try sandbox.write(
+      sidecar("09:05:00", upstream: "10.80.3.233:443", cluster: "outbound|443||sni.example"), to: "past.log")
+    #expect(try report("ok.log past.log").contains("no all-clear: 1 flow whose path rests on an assumption"))
+  }
+
+  @Test("between two entries of the policy for the gateway, a bypass is a warning all the same")
+  func gatewayGap() throws {
+    try gateways("{ name: old, addresses: [10.80.3.232], until: 2026-11-02T09:04:00Z }")
+    try sandbox.write(
+      sidecar("09:05:00", upstream: "203.0.113.66:443", cluster: "outbound|443||evil.example"), to: "gap.log")
+    #expect(try report("gap.log", policy: "other.yaml").contains("warning   direct-service-entry"))
+  }
+
+  @Test("what was pruned to nothing is no all-clear, and an alert cannot tell")
+  func prunedToNothing() throws {
+    _ = try report("ok.log")
+    let pruned = try sandbox.shell(
+      "$GATEWATCH alert > a.txt; $GATEWATCH db prune --before 2026-11-20; $GATEWATCH report bypass"
+    ).out
+    #expect(pruned.contains("no all-clear: all flows that were stored were pruned"), "\(pruned)")
+    #expect(try sandbox.gatewatch("alert").status == 3)
+  }
+
+  @Test(
+    "a proxy that had asked somebody has passed it on, whatever it told the client",
+    arguments: [
+      // A folder that was declared as a whole, Squid's refusal of an answer, a tunnel that carried bytes, a host called `error`.
+      "TCP_DENIED/403 5000 CONNECT evil.example:443 - HIER_DIRECT/203.0.113.14 -",
+      "TCP_TUNNEL/200 166076 CONNECT evil.example:443 - HIER_NONE/- -",
+      "TCP_TUNNEL/200 5000 CONNECT error:443 - HIER_DIRECT/203.0.113.14 -",
+    ])
+  func passedOn(record: String) throws {
+    try gateways(
+      "{ name: egress, addresses: [10.80.3.232] }", "pods: [{ name: p, addresses: [10.80.3.99], sidecar: false }]")
+    try sandbox.write("1793610300.000   5000 10.80.3.99 \(record)\n", to: "squid.log")
+    #expect(try report("ok.log squid.log", policy: "other.yaml").contains("1 flow left around the egress gateway"))
+  }
+
+  @Test("lines that only a sidecar writes are a sidecar's, whatever role their folder was read with")
+  func declaredRole() throws {
+    try sandbox.write(
+      sidecar(
+        "09:05:00", upstream: "203.0.113.66:443", cluster: "PassthroughCluster", local: "10.80.3.11:50000"),
+      to: "side.log")
+    let found = try sandbox.shell(
+      "rm -f gatewatch.db; $GATEWATCH ingest --policy egress.yaml --role gateway ok.log side.log > i.txt; $GATEWATCH report bypass"
+    ).out
+    #expect(found.contains("1 flow left around the egress gateway"), "\(found)")
+  }
+
+  @Test("a public address that only a listener for what comes in had a connection to is no certain pod")
+  func inboundPassthrough() throws {
+    func line(_ upstream: String, _ local: String, _ cluster: String, _ client: String) -> String {
+      "[2026-11-02T09:05:00.000Z] \"- - -\" 0 - - - \"-\" 901 4875 618 - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(local) \(upstream) \(client) - -\n"
+    }
+    try sandbox.write(
+      line("203.0.113.66:443", "127.0.0.6:40000", "InboundPassthroughCluster", "10.80.3.50:40000"), to: "in.log")
+    #expect(try report("ok.log in.log").contains("no all-clear"))
+    try sandbox.write(
+      line("[2606:4700::66]:443", "[::6]:40000", "InboundPassthroughCluster", "[fd00:80::50]:40000"), to: "in.log")
+    try sandbox.write(
+      line("[2606:4700::66]:443", "[fd00:80::11]:40000", "PassthroughCluster", "[fd00:80::11]:40001"), to: "out.log")
+    #expect(try report("ok.log in.log out.log").contains("no all-clear"))
+  }
+
+  @Test("--host finds a flow by each name that its client wrote, and --source by the pod in a log without names")
+  func filters() throws {
+    try sandbox.write(
+      "1793610300.000   5000 10.80.3.99 TCP_TUNNEL/200 5000 CONNECT evil.example:443 - HIER_DIRECT/203.0.113.14 -\n",
+      to: "squid.log")
+    try gateways(
+      "{ name: egress, addresses: [10.80.3.232] }", "pods: [{ name: p, addresses: [10.80.3.99], sidecar: false }]")
+    #expect(
+      try report("ok.log squid.log", policy: "other.yaml", options: "--host evil.example").contains("1 flow left"))
+    try sandbox.shell("mkdir -p pods/shop_web-1_0a1b/istio-proxy")
+    let inner = sidecar("09:00:00")
+    try sandbox.write(
+      "2026-11-02T09:00:00.100000000Z stdout F " + inner, to: "pods/shop_web-1_0a1b/istio-proxy/0.log")
+    try sandbox.write(
+      sidecar("09:05:00", upstream: "203.0.113.66:443", cluster: "PassthroughCluster"), to: "export.log")
+    #expect(try report("pods export.log", options: "--source shop/web-1").contains("1 flow left"))
+  }
 }

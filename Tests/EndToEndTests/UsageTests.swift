@@ -69,4 +69,79 @@ import Testing
 
         """, "\(output)")
   }
+
+  @Test("an answer that could not be written is an error in every format, also where something is said beside it")
+  func fullDisk() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      gatewatch ingest --db a.db SampleLogs/demo > i.txt
+      for format in table json ndjson csv markdown html; do
+        for report in bypass summary rejected; do
+          gatewatch report $report --db a.db --format $format > /dev/full 2> err.txt; echo "$? $(grep -c 'cannot write the answer' err.txt)"
+        done
+      done | sort | uniq -c
+      """)
+    // Of a report without rows, NDJSON has nothing to write.
+    #expect(
+      output.split(separator: "\n").allSatisfy { $0.hasSuffix(" 1 1") || $0.hasSuffix(" 1 0 0") }, "\(output)")
+  }
+
+  @Test("every report can be asked for by `query` and its name")
+  func reportsByName() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      gatewatch ingest --db a.db SampleLogs/demo > i.txt
+      for name in $(gatewatch report --list | cut -d' ' -f1); do
+        gatewatch query $name --db a.db --format csv > $name.csv 2> err.txt || { echo $name; cat err.txt; }
+      done
+      gatewatch query -e 'begin' --db a.db 2>&1 | head -1
+      """)
+    #expect(output.contains("not authorized") && output.split(separator: "\n").count == 1, "\(output)")
+  }
+
+  @Test("another policy is said to be kept; a role that is declared later holds for what was read before")
+  func declaredLater() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      cp SampleLogs/demo/envoy-egressgateway.log g.log
+      echo 'mesh: { internal: [10.80.0.0/16] }' > one.yaml
+      echo 'mesh: { internal: [10.0.0.0/8] }' > two.yaml
+      gatewatch ingest --db a.db g.log --role sidecar --policy one.yaml 2>&1 > i.txt
+      gatewatch report bypass --db a.db --policy one.yaml 2>&1 > i.txt
+      gatewatch report bypass --db a.db --policy two.yaml 2>&1 > i.txt
+      gatewatch ingest --db a.db g.log --role gateway --label east > i.txt
+      gatewatch query -e 'select declared_role, label from log' --db a.db --format csv | tr -d '\\r'
+      """)
+    #expect(
+      output == """
+        gatewatch: two.yaml: everything stored is judged by it from now on, also in later runs, instead of one.yaml (1 entry)
+        declared_role,label
+        gateway,east
+
+        """, "\(output)")
+  }
+
+  @Test("a copy of a database among the logs is no log; named, it is an error")
+  func databaseAmongLogs() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      mkdir logs; cp SampleLogs/demo/squid.log logs; cd logs
+      gatewatch ingest --db a.db . > i.txt; gatewatch db snapshot copy.db --db a.db
+      gatewatch ingest --db a.db . 2>&1 > i.txt; echo "exit code $?"
+      gatewatch ingest --db a.db copy.db 2>&1 > i.txt; echo "exit code $?"
+      gatewatch query -e "select count(*) as logs from log where path like '%copy%'" --db a.db --format csv | tr -d '\\r'
+      """)
+    #expect(
+      output.contains("copy.db: warning: is an SQLite database, not a log: it was left out\nexit code 0\n")
+        && output.hasSuffix("copy.db: is an SQLite database, not a log: it was left out\nexit code 1\nlogs\n0\n"),
+      "\(output)")
+  }
 }

@@ -182,7 +182,10 @@ struct OpeningTests {
       #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path(name))) == before)
       #expect(!FileManager.default.fileExists(atPath: folder.path(name) + ".lock"))
     }
-    #expect(throws: StoreError.notADatabase(path: folder.url.path)) { try FlowStore(path: folder.url.path) }
+    let isFolder = StoreError.file(
+      path: folder.url.path,
+      reason: "is a folder; the database is a file, for example \(folder.url.path)/gatewatch.db")
+    #expect(throws: isFolder) { try FlowStore(path: folder.url.path) }
     // The copy of a store whose application id is another's.
     try FlowStore(path: folder.path()).close()
     var bytes = try Data(contentsOf: URL(fileURLWithPath: folder.path()))

@@ -9,11 +9,12 @@ struct AlertLedgerTests {
   private static let day: Int64 = 86_400_000
 
   private func seen(
-    _ flows: Int64, _ severity: Severity = .warning, kind: String = "passthrough", source: String = "sleep"
+    _ flows: Int64, _ severity: Severity = .warning, kind: String = "passthrough", source: String = "sleep",
+    last: Int64 = noon
   ) -> Observation {
     Observation(
       key: .init(kind: kind, source: source, host: "h.example.com", port: 443), severity: severity, flows: flows,
-      firstSeenMs: noon, lastSeenMs: noon)
+      firstSeenMs: noon, lastSeenMs: last)
   }
 
   /// Runs steps one after the other over one memory; answers the causes told in each.
@@ -58,6 +59,21 @@ struct AlertLedgerTests {
       rules: .init(now: noon + 2 * hour))
     #expect(third.told.isEmpty)
     #expect(third.changed.map { "\($0.key.kind) \($0.state)" } == ["no-sidecar closed"])
+  }
+
+  @Test("what goes on is told though fewer flows of it are stored than were told: pruned, or no findings any more")
+  func fewerThanTold() {
+    func look(_ flows: Int64, _ hours: Int64) -> Observation { seen(flows, last: noon + hours * hour) }
+    #expect(
+      run([
+        (0, [look(700, 0)], true),
+        // A hundred a day come, and go by pruning.
+        (25, [look(400, 25)], true), (30, [look(400, 30)], true), (80, [look(400, 80)], true),
+        // Nothing more came.
+        (300, [look(300, 80)], true),
+        // Dropped and gone on while it was silent, told by new flows alone.
+        (301, [look(100, 301)], true), (302, [look(60, 302)], false), (700, [look(1, 700)], false),
+      ]) == [[.new], [.ongoing], [], [.ongoing], [], [.ongoing], [], [.ongoing]])
   }
 
   @Test("looking at everything again without more flows tells nothing")

@@ -56,14 +56,20 @@ extension RowBuilder {
     }
 
     warnings.formUnion(self.warnings(ofDestination: row.destination))
-    // A session without a name and without a byte either way is somebody who tried the port.
-    let isProbe = !isHTTP && row.sent == 0 && row.received == 0 && fields[.serverName].isMissing
+    // A session without a name, a byte either way and an upstream is somebody who tried the port.
+    let hasUpstream = !fields[.upstreamHost].isMissing
+    let isProbe = !isHTTP && row.sent == 0 && row.received == 0 && fields[.serverName].isMissing && !hasUpstream
+    // Whatever status the client got: nginx had asked somebody by then. A stream's bytes are another's as a rule.
+    let isPassedOn = fields.number(.status) >= 400 && (hasUpstream || !isHTTP && row.received > 0)
     row.outcome = outcomeID(
       fields, lane: lane,
-      tag: UInt64(layout.index) | (isProbe ? 1 << 31 : 0) | UInt64(warnings.rawValue) << 32, layout, batch
+      tag: UInt64(layout.index) | (isProbe ? 1 << 31 : 0) | (isPassedOn ? 1 << 30 : 0) | UInt64(warnings.rawValue)
+        << 32,
+      layout, batch
     ) {
       NginxFacts.outcome(
-        fields, isHTTP ? NginxRequest(fields) : NginxRequest(), isHTTP: isHTTP, isProbe: isProbe, warnings)
+        fields, isHTTP ? NginxRequest(fields) : NginxRequest(), isHTTP: isHTTP,
+        sign: isProbe ? Outcome.probe : isPassedOn ? Outcome.passedOn : nil, warnings)
     }
     if hasPath[lane] {
       row.pathTemplate = templateID(fields, lane: lane, layout, fields.escaping(of: .requestLine), batch)
@@ -196,10 +202,10 @@ enum NginxFacts {
   }
 
   static func outcome(
-    _ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, isProbe: Bool, _ warnings: Warnings
+    _ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, sign: String?, _ warnings: Warnings
   ) -> Outcome {
     var outcome = Outcome(warnings: warnings)
-    outcome.pseudoTarget = isProbe ? "probe" : nil
+    outcome.pseudoTarget = sign
     let status = fields.number(.status)
     outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
     if isHTTP {

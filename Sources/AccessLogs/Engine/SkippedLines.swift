@@ -99,6 +99,7 @@ enum SkippedLines {
   private static let trafficWords: [StaticString] = [
     "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.", " HTTP/2\"", " HTTP/3\"", "\"- - -\"",
     "\"upstream",
-    "\"downstream", "\"response", "\"bytes", "\"authority\"",
+    "\"downstream", "\"response", "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst",
+    "\"host\":", "\"path\":", "\"cluster\":\"PassthroughCluster", "\"cluster\":\"outbound|",
   ]
 }

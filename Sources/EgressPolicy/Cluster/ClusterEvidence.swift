@@ -5,7 +5,7 @@ internal import Flows
 /// The policy wins where both speak, and no evidence makes a public IPv4 address part of the mesh. Pods go beside the
 /// policy's own pods, all with equal facts in one entry. Time is kept only where it matters and lines lie on both sides:
 /// for gateways, and for pods without a sidecar, whose address another pod may have had before. That an address lies in
-/// the mesh holds at all times, since addresses of pods are not given to anything else.
+/// the mesh holds for all lines where a pod had it while some of them were written.
 struct ClusterEvidence: Sendable {
   /// Moments at which an entry about gateways, or one about pods without a sidecar, may begin or end. Each makes an
   /// interval, and verdicts are written for every pair of classes in every interval.
@@ -67,8 +67,14 @@ struct ClusterEvidence: Sendable {
       let spoken = policy.pods.indices.filter { declared.contains($0) && policy.pods[$0].hasSidecar != nil }
       if let holders = history.holders[address] {
         let proxies = Set(holders.map { history.objects[$0.object].proxy ?? .none })
-        podGroups[PodGroup(hasSidecar: proxies == [.sidecar] && spoken.isEmpty ? true : nil), default: []]
-          .append(AddressRange(address, prefixLength: 128))
+        // Nobody knows of an address that is called outside as well, nor of one that no pod had while lines were written.
+        let isInside =
+          !history.contradicted.contains(address)
+          && holders.contains { Policy.Validity($0, within: span).touches(span) }
+        if isInside {
+          podGroups[PodGroup(hasSidecar: proxies == [.sidecar] && spoken.isEmpty ? true : nil), default: []]
+            .append(AddressRange(address, prefixLength: 128))
+        }
         guard clients.contains(address) else { continue }
         for holder in holders where history.objects[holder.object].proxy == ClusterObject.Proxy.none {
           var parts = [Policy.Validity(holder, within: span)]

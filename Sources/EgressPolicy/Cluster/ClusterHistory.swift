@@ -31,6 +31,8 @@ struct ClusterHistory: Sendable {
   /// Addresses of what the cluster itself calls outside: endpoints of MESH_EXTERNAL ServiceEntries, Services without
   /// selector that lead to no pod.
   private(set) var outside: Set<IPAddress> = []
+  /// Addresses that one object puts inside and another outside.
+  private(set) var contradicted: Set<IPAddress> = []
   private(set) var workloadEntries: Set<IPAddress> = []
   /// By place in `objects`.
   private(set) var gateways: [Int: Gateway] = [:]
@@ -151,6 +153,7 @@ struct ClusterHistory: Sendable {
       || workloadEntries.contains(address)
     {
       outside.remove(address)
+      contradicted.insert(address)
       services[address] = nil
       workloadEntries.remove(address)
     }

@@ -23,6 +23,8 @@ enum EnvoyEnding {
       denial(outcome, flags) ?? registryOnly(outcome, flags, context) ?? byFlags(outcome, flags, context)
       ?? byDetails(outcome, context) ?? byFailure(outcome) ?? byStatus(outcome, context)
     if verdict.outcome == .blocked || isUnsent(context) { verdict.left = false }
+    // Whatever else the line says: an upstream is named, and answered.
+    if outcome.details == "via_upstream", !isUnsent(context) { verdict.left = true }
     return verdict
   }
 

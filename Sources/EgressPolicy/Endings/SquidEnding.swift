@@ -5,20 +5,26 @@ internal import Flows
 /// - `TCP_DENIED/407` is the first half of proxy authentication, not a block.
 /// - A denial inside a bumped connection need not carry `DENIED`: 403 or 407 with `HIER_NONE` is Squid's own page.
 /// - A first `NONE_NONE/200 CONNECT` belongs to a bumped or spliced connection that further lines describe.
-/// - `HIER_NONE` means that nobody was asked: nothing left.
+/// - `HIER_NONE` means that nobody was asked: nothing left, unless a tunnel carried bytes all the same. Whatever names somebody was sent,
+///   also where the answer was refused.
 ///
 /// Tags: Squid `src/LogTags.cc`; hierarchy: `src/hier_code.h`; errors: `src/error/forward.h`.
 enum SquidEnding {
   static func verdict(_ outcome: Outcome) -> OutcomeVerdict {
     let tag = Tag(outcome.flags)
     let asked = askedSomebody(outcome.details)
-    if let target = outcome.pseudoTarget { return pseudo(target, outcome) }
+    // A host may be called `error`, too.
+    if let target = outcome.pseudoTarget, asked != true { return pseudo(target, outcome) }
     if tag.isInterCache { return tag.isDenied ? .blocked("squid-denied") : .noise("cache-query") }
-    if tag.isDenied { return denied(outcome, tag) }
+    if tag.isDenied {
+      var verdict = denied(outcome, tag)
+      if asked == true { verdict.left = true }
+      return verdict
+    }
     if asked == false, let verdict = own(outcome, tag) { return verdict }
     var verdict = answered(outcome, tag)
     // formats without the hierarchy code leave it open
-    if asked == false { verdict.left = false }
+    if asked == false, !tag.isTunnel || outcome.status != 200 { verdict.left = false }
     return verdict
   }
 
@@ -108,5 +114,7 @@ enum SquidEnding {
     /// `NONE` (3.1, 4), `TAG_NONE` (3.2-3.5), `NONE_NONE` (5 on).
     var isNone: Bool { name.hasPrefix("NONE") || name.hasPrefix("TAG_NONE") }
     var isHit: Bool { name.contains("_HIT") }
+    /// Of a connection that was made; `NONE_NONE` stands for one that was not yet.
+    var isTunnel: Bool { name.hasPrefix("TCP_TUNNEL") }
   }
 }

@@ -14,6 +14,9 @@ struct DestinationTraits: Hashable, Sendable {
 
   struct Upstream: Hashable, Sendable {
     var kind: AddressKind
+    var isPublicIPv4: Bool
+    /// A public address of which only a listener for what comes in says that it is in the mesh.
+    var isMeshByInbound: Bool
     var entries: AddressEntries
     /// The address wrote or received lines of a sidecar.
     var isMesh: Bool
@@ -222,7 +225,9 @@ final class DestinationClassifier {
       || topology.guessedSNIProxies[address] != nil
     let mayBeForwardProxy = guess != nil || !entries.forwardProxies.isEmpty || !index.forwardProxies.isEmpty
     let facts = DestinationTraits.Upstream(
-      kind: AddressKind(address), entries: entries, isMesh: topology.meshAddresses.contains(address),
+      kind: AddressKind(address), isPublicIPv4: address.isIPv4 && AddressKind(address) == .publicUse,
+      isMeshByInbound: topology.publicInboundAddresses.contains(address),
+      entries: entries, isMesh: topology.meshAddresses.contains(address),
       isGatewayByRole: topology.declaredGateways.contains(address), gatewayGuess: topology.guessedGateways[address],
       sniProxyGuess: topology.guessedSNIProxies[address],
       forwardProxyGuess: guess, stranger: strangers[address], gatewaySpan: topology.gatewaySpans[address],

@@ -75,7 +75,7 @@ extension RouteRules {
   }
 
   /// Somebody said which gateway there is: it is no guess.
-  private var isGatewayDeclared: Bool {
+  var isGatewayDeclared: Bool {
     !topology.declaredGateways.isEmpty || hasGatewayEvidence || !active.gateways.isEmpty
   }
 }

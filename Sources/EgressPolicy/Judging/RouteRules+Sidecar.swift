@@ -24,7 +24,15 @@ extension RouteRules {
     }
     if isDeclaredMesh(upstream) { return inMesh(.meshDeclared, upstream) }
     if isMeshByTopology(upstream) { return inMesh(.meshTopology, upstream) }
-    if upstream.isMesh { return inMesh(.meshObserved, upstream) }
+    if isOutsideByTopology(upstream) { return external(source, destination, by: .outsideTopology) }
+    if upstream.isMesh {
+      var verdict = inMesh(.meshObserved, upstream)
+      if upstream.isMeshByInbound {
+        verdict.assumption =
+          "a public address is taken for a pod's because a listener for what comes in had a connection to it"
+      }
+      return verdict
+    }
     switch upstream.kind {
     case .publicUse:
       return external(source, destination)
@@ -39,7 +47,6 @@ extension RouteRules {
     case .linkLocal, .privateUse, .sharedSpace, .reserved, .special:
       break
     }
-    if isOutsideByTopology(upstream) { return external(source, destination, by: .outsideTopology) }
     if let hosts = destination.hosts, hosts.internals.intersects(active.internals), upstream.kind != .special {
       return inMesh(.meshHost, upstream)
     }
@@ -65,7 +72,14 @@ extension RouteRules {
     }
     // on loopback it is a process in the pod of whoever wrote the line, here the workload's own
     if upstream.kind != .loopback {
-      if entries.sniProxies.intersects(active.sniProxies) { return handed(.sniProxyAddress, .sniProxy, upstream) }
+      if entries.sniProxies.intersects(active.sniProxies) {
+        return handed(
+          .sniProxyAddress, .sniProxy, upstream,
+          // The SNI proxy's line is the bypass, where it is read: it shows where this went.
+          assumption: isGatewayDeclared
+            ? "a sidecar sent to the SNI proxy past the egress gateway; the proxy's own log shows where that went" : nil
+        )
+      }
       if entries.forwardProxies.intersects(active.forwardProxies) {
         return handed(.forwardProxyAddress, .proxy, upstream)
       }
@@ -74,21 +88,25 @@ extension RouteRules {
   }
 
   /// The policy knows the registry host. A public address beside the addresses it lists shows that the name is wrong;
-  /// a private one may be a new pod, which stays an assumption.
+  /// a private one may be a new pod, which stays an assumption. Where it lists none, a private address is certain, and a public one
+  /// an assumption: whoever may write a ServiceEntry in a namespace may give a registry host another meaning there.
   private func declaredByHost(
     _ destination: DestinationTraits, _ upstream: DestinationTraits.Upstream
   ) -> RouteVerdict? {
     guard let hosts = destination.hosts, upstream.kind != .loopback else { return nil }
     func match(_ entries: EntrySet, _ active: EntrySet, _ index: ProxyIndex) -> (matches: Bool, isCertain: Bool) {
       let matching = entries.intersection(active)
-      if matching.intersects(index.withoutAddresses) { return (true, true) }
+      if matching.intersects(index.withoutAddresses) { return (true, upstream.kind != .publicUse) }
       return (!matching.isEmpty && upstream.kind != .publicUse, false)
     }
     func verdict(_ rule: Rule, _ path: Path, _ what: String, _ isCertain: Bool) -> RouteVerdict {
       handed(
         rule, path, upstream,
         assumption: isCertain
-          ? nil : "a private address outside the policy's list is taken for \(what) because its service is named there")
+          ? nil
+          : upstream.kind == .publicUse
+            ? "a public address is taken for \(what) because its service is named in the policy, which lists no address"
+            : "a private address outside the policy's list is taken for \(what) because its service is named there")
     }
     let gateway = match(hosts.gateways, active.gateways, index.gateways)
     if gateway.matches { return verdict(.gatewayHost, .gateway, "the egress gateway", gateway.isCertain) }

@@ -13,7 +13,8 @@ struct RouteRules: Sendable {
   /// Somebody knows a gateway: the policy, a log's declared role, or a guess from the lines.
   var isGatewayKnown: Bool {
     if !topology.declaredGateways.isEmpty || hasGatewayEvidence { return true }
-    return index.gateways.isEmpty ? !topology.guessedGateways.isEmpty : !active.gateways.isEmpty
+    // Also between two entries, or after the last one.
+    return !index.gateways.isEmpty || !topology.guessedGateways.isEmpty
   }
 
   func verdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
@@ -26,10 +27,19 @@ struct RouteRules: Sendable {
   private func envoyVerdict(_ source: SourceTraits, _ destination: DestinationTraits) -> RouteVerdict {
     let role = role(source, destination)
     if role == .inbound {
-      let isUnsent = destination.target == .nothing
-      return make(.serverSide, role, isUnsent ? .none : .internal, isUnsent ? .meshUnsent : .mesh)
+      if destination.target == .nothing { return make(.serverSide, role, .none, .meshUnsent) }
+      // What containers or machines inside a pod send may come to the listener for what comes in. Of IPv6, pods have public
+      // addresses as a rule.
+      if case .address(let upstream) = destination.target, upstream.isPublicIPv4, !isInternal(upstream) {
+        return make(
+          .serverSide, role, .internal, .mesh,
+          assumption: "a public address behind a listener for what comes in is taken for the pod's own")
+      }
+      return make(.serverSide, role, .internal, .mesh)
     }
-    if destination.cluster == .bootstrap { return make(.proxyOwnTraffic, role, .internal, .mesh) }
+    if destination.cluster == .bootstrap, !isOutside(destination.target) {
+      return make(.proxyOwnTraffic, role, .internal, .mesh)
+    }
     if destination.target == .nothing { return make(.nothingSent, role, .none, unsentContext(role, destination)) }
     switch role {
     case .sidecar: return sidecarVerdict(source, destination)
@@ -40,11 +50,20 @@ struct RouteRules: Sendable {
     }
   }
 
+  private func isOutside(_ target: DestinationTraits.Target) -> Bool {
+    guard case .address(let upstream) = target else { return false }
+    return (upstream.kind == .publicUse || isOutsideByTopology(upstream)) && !isInternal(upstream)
+  }
+
   // MARK: - Role
 
   func role(_ source: SourceTraits, _ destination: DestinationTraits) -> Role {
     if source.shape == .inbound || destination.cluster == .inbound { return .inbound }
-    if let declared = source.declaredRole, declared != .unknown { return declared }
+    if let declared = source.declaredRole, declared != .unknown {
+      // Only sidecars have that cluster, and only theirs dial out from their client's address: a folder that was declared as a whole.
+      let isSidecars = destination.cluster == .passthrough || source.shape == .outbound
+      return declared == .gateway && isSidecars ? .sidecar : declared
+    }
     switch source.shape {
     case .outbound, .outboundForwarded:
       return .sidecar

@@ -43,6 +43,8 @@ struct Topology: Sendable {
   private(set) var sidecarPods: Set<IPAddress> = []
   /// Addresses that wrote or received lines of a sidecar.
   private(set) var meshAddresses: Set<IPAddress> = []
+  /// Public IPv6 addresses of which only a listener for what comes in says that they are in the mesh.
+  private(set) var publicInboundAddresses: Set<IPAddress> = []
   /// Addresses that wrote gateway lines.
   private(set) var gatewayProxies: Set<IPAddress> = []
   /// Those of them whose log was read with the role `gateway`: somebody said so, it is no guess.
@@ -108,7 +110,7 @@ struct Topology: Sendable {
         logs[source.log, default: LogEvidence()].sidecars.insert(pod)
       case .inbound:
         logs[source.log, default: LogEvidence()].hasSidecarLines = true
-        if let own { learnMesh(own) }
+        if let own { learnInbound(own) }
         // a client of the server side is known to be in the mesh only when its certificate says so
         if source.peer != nil, !source.clientIsForwarded, let client = addresses.parse(source.clientIP),
           AddressKind(client) != .publicUse
@@ -128,6 +130,7 @@ struct Topology: Sendable {
         continue
       }
     }
+    publicInboundAddresses.subtract(sidecarPods)
     // a workload that calls itself writes lines that look like a gateway's
     gatewayProxies.subtract(sidecarPods)
     declaredGateways.subtract(sidecarPods)
@@ -143,11 +146,24 @@ struct Topology: Sendable {
     }
   }
 
+  /// What containers or machines in a pod send may come to that listener, too.
+  private mutating func learnInbound(_ own: IPAddress) {
+    learnMesh(own)
+    if AddressKind(own) == .publicUse, !sidecarPods.contains(own) { publicInboundAddresses.insert(own) }
+  }
+
   private mutating func learn(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
     for fact in destinations {
-      if fact.cluster.kind == .inbound, let own = fact.dialled { learnMesh(own) }
+      if fact.cluster.kind == .inbound, let own = fact.dialled { learnInbound(own) }
       guard let host = fact.cluster.registryHost, let upstream = fact.upstream,
         ![.publicUse, .loopback].contains(AddressKind(upstream))
+      else { continue }
+      // Whoever has no sidecar of its own is a workload: one that got the name of a gateway is none.
+      guard
+        !index.policy.pods.indices.contains(where: {
+          index.policy.pods[$0].hasSidecar == false
+            && index.pods.entries(containing: upstream).contains($0)
+        })
       else { continue }
       Topology.teach(&taughtGateways, upstream, host, index.gateways)
       Topology.teach(&taughtSNIProxies, upstream, host, index.sniProxies)

@@ -159,8 +159,10 @@ extension PolicyReader {
       for range in addresses where range.isVast && !range.isEverything {
         warn(item, "`\(name)` covers a large part of the Internet: all traffic there will seem to pass through it")
       }
-      for host in hosts where host.pattern == "*" {
-        warn(item, "`\(name)` covers every registry host: all ServiceEntry traffic will seem to pass through it")
+      for host in hosts where host.isSweeping {
+        let what =
+          host.pattern == "*" ? "every registry host: all" : "registry hosts of many owners (\(host.pattern)): their"
+        warn(item, "`\(name)` covers \(what) ServiceEntry traffic will seem to pass through it")
       }
       result.append(
         Policy.Proxy(

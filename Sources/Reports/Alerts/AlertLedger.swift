@@ -141,6 +141,7 @@ public struct AlertLedger: Sendable {
       let before = known[observation.key]
       var finding = before ?? StoredFinding(key: observation.key, severity: Severity.info.rawValue)
       finding.count = isComplete ? observation.flows : saturated(finding.count, observation.flows)
+      if isComplete, let before { finding.alertedCount = stillAlerted(before, observation) }
       finding.firstSeenMs = earlier(finding.firstSeenMs, observation.firstSeenMs)
       finding.lastSeenMs = later(finding.lastSeenMs, observation.lastSeenMs)
       let severityBefore = Severity(rawValue: finding.severity) ?? .info
@@ -179,6 +180,14 @@ public struct AlertLedger: Sendable {
     }
     step.changed.sort { order($0.key, $1.key) }
     return step
+  }
+
+  /// Of the flows that were told, how many may still be among those seen: some were pruned perhaps, or are no findings any more, and
+  /// others have come. What was not told before is not taken for told now, nor what began later than all that was known.
+  private static func stillAlerted(_ before: StoredFinding, _ observation: Observation) -> Int64 {
+    let untold = max(0, before.count - before.alertedCount)
+    let isNewer = observation.lastSeenMs ?? .min > before.lastSeenMs ?? .min
+    return max(0, min(before.alertedCount, observation.flows - untold - (isNewer ? 1 : 0)))
   }
 
   private static func cause(

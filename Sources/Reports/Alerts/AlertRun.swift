@@ -172,6 +172,8 @@ public struct AlertRun: Sendable {
     var problems: [String] = []
     if standing.logs == 0 || standing.stored == 0 {
       problems.append("the database is empty: no line of any log is stored")
+    } else if standing.isPrunedToNothing {
+      problems.append("the database is empty: all flows that were stored were pruned")
     }
     if !standing.isJudged, standing.stored > 0 {
       problems.append("lines were stored after the last judging, and could not be judged")
@@ -224,8 +226,10 @@ public struct AlertRun: Sendable {
       from log
       where read > 0
         and (stored = 0 or (rejected > stored and rejected >= \(AlertRun.fewRejected)))
+        -- Of a file of something else, that is said for a day; of a log that goes on, for as long as it does.
+        and last_read_at_ms >= :day
       order by path, id
-      """
+      """, arguments: ["day": .integer(rules.now - CoverageRequirement.alertWindowMs)]
     ) { row in
       let (path, read) = (row[0].text ?? "", row[1].integer ?? 0)
       let (stored, rejected) = (row[2].integer ?? 0, row[3].integer ?? 0)

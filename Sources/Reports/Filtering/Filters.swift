@@ -78,20 +78,31 @@ public struct Filters: Sendable, Equatable {
           or (client_forwarded = 0 and client_ip glob :glob)
           or ((shape like 'outbound%' or shape = 'not-sent') and proxy_ip glob :glob)
         ) as is_named,
-        sender
+        sender,
+        pod is null and name is null as is_nameless
       from source
       order by id
       """
     var ids: Set<Int64> = []
     var sent: [(id: Int64, sender: Int64)] = []
+    // A pod's lines may also stand in a log that knows no names: there, its addresses are all there is.
+    var addresses: Set<String> = []
+    var nameless: [(id: Int64, addresses: [String])] = []
     try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
       guard let id = row[0].integer else { return }
       if let sender = row[4].integer { sent.append((id, sender)) }
       let isMeant =
         pattern.isNetwork
         ? [row[1].text, row[2].text].contains { $0.map(pattern.contains) ?? false } : row[3].integer == 1
-      if isMeant { ids.insert(id) }
+      let own = [row[1].text, row[2].text].compactMap(\.self)
+      if isMeant {
+        ids.insert(id)
+        addresses.formUnion(own)
+      } else if row[5].integer == 1 {
+        nameless.append((id, own))
+      }
     }
+    for (id, own) in nameless where own.contains(where: addresses.contains) { ids.insert(id) }
     for (id, sender) in sent where ids.contains(sender) { ids.insert(id) }
     return ids.sorted()
   }

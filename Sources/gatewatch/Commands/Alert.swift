@@ -98,7 +98,7 @@ struct AlertCommand: ParsableCommand {
     if ingest.isEmpty { try FlowReader(path: path).close() }
     let flowStore = try FlowStore(path: path, wait: .seconds(wait))
     defer { flowStore.close() }
-    if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
+    if let policy { try StoreAccess.keep(policy, file: store.policy, in: flowStore) }
     let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
     let problems = try readLogs(into: flowStore, policy: judgedBy)
     try Rejudge.runAndNoteSigns(store: flowStore, policy: judgedBy)

@@ -154,7 +154,7 @@ struct IngestCommand: ParsableCommand {
       path: store.database, wait: .seconds(store.wait),
       firstFill: IngestPipeline.canReadAgain(paths) ? .repeatable : .durable)
     defer { flowStore.close() }
-    if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
+    if let policy { try StoreAccess.keep(policy, file: store.policy, in: flowStore) }
     let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
     return try IngestPipeline(store: flowStore, options: options, progress: progress.show)
       .run(paths: paths, policy: judgedBy)

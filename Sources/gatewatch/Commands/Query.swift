@@ -46,7 +46,8 @@ struct QueryCommand: ParsableCommand {
         query, parameters: try Parameters.parse(parameters),
         limit: output.limit.flatMap { $0 == 0 ? nil : $0 })
       report.showsOthers = false
-      let reader = try StoreAccess.reader(store, limits: QueryLimits())
+      // The program's own reports open transactions, which no other statement may.
+      let reader = try StoreAccess.reader(store, limits: query.isBuiltIn ? nil : QueryLimits())
       defer { reader.close() }
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw

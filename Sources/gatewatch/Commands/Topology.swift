@@ -83,7 +83,7 @@ struct TopologyImport: ParsableCommand {
             hasFailed = true
           }
         }
-        if let policy { try flowStore.setPolicy(text: policy.text, file: store.policy) }
+        if let policy { try StoreAccess.keep(policy, file: store.policy, in: flowStore) }
         let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
         try Rejudge.runAndNoteSigns(store: flowStore, policy: judgedBy)
         try flowStore.commit()

@@ -16,7 +16,7 @@ enum StoreAccess {
     if let file = options.policy {
       let policy = try StoreAccess.policy(file: file)
       try rejudge(options.database, wait: .seconds(60)) { store in
-        try store.setPolicy(text: policy.text, file: file)
+        try keep(policy, file: file, in: store)
         try Rejudge.runAndNoteSigns(store: store, policy: policy.policy)
       }
     } else if try !isJudged(reader) {
@@ -27,6 +27,18 @@ enum StoreAccess {
       }
     }
     return reader
+  }
+
+  /// Keeps the policy for later runs. Where they had another one, that is said: cron judges by it, too.
+  static func keep(_ policy: (policy: Policy, text: String), file: String?, in store: FlowStore) throws {
+    if let before = try store.policyText, before != policy.text {
+      let name = try store.policyFile.map { ", instead of \($0)" } ?? ""
+      let entries = policy.policy.entryCount
+      Terminal.complain(
+        "\(file ?? "the policy"): everything stored is judged by it from now on, also in later runs\(name) (\(entries) \(entries == 1 ? "entry" : "entries"))"
+      )
+    }
+    try store.setPolicy(text: policy.text, file: file)
   }
 
   static func policy(file: String) throws -> (policy: Policy, text: String) {

@@ -28,6 +28,8 @@ enum Terminal {
 
   /// What was written and has not left the process yet.
   private static let pending = Mutex<[UInt8]>([])
+  /// Why something could not be written: what is complained of meanwhile must not make it forgotten.
+  private static let failure = Mutex<OutputError?>(nil)
   /// Bytes that are written at once: a system call per row would cost more than the row.
   private static let bufferSize = 1 << 16
 
@@ -42,6 +44,7 @@ enum Terminal {
 
   static func flush() throws {
     try pending.withLock { try drain(&$0) }
+    if let failure = failure.withLock({ $0 }) { throw failure }
   }
 
   private static func drain(_ pending: inout [UInt8]) throws {
@@ -51,7 +54,11 @@ enum Terminal {
       while !rest.isEmpty {
         let count = Glibc.write(STDOUT_FILENO, UnsafeRawBufferPointer(rebasing: rest).baseAddress, rest.count)
         if count < 0, errno == EINTR { continue }
-        guard count > 0 else { throw OutputError(reason: String(cString: strerror(errno))) }
+        guard count > 0 else {
+          let error = OutputError(reason: String(cString: strerror(errno)))
+          failure.withLock { $0 = error }
+          throw error
+        }
         rest = rest.dropFirst(count)
       }
     }
