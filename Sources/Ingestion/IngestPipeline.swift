@@ -266,8 +266,19 @@ public final class IngestPipeline {
             "has no identity: reading the same lines again would store them again; use --overlap if inputs may overlap"
           ))
       }
-      return read(file, name, as: registry.add(record, prefix: prefix), prefix: prefix, with: reader)
+      let log = registry.add(record, prefix: prefix)
+      guard read(file, name, as: log, prefix: prefix, with: reader) else { return false }
+      return settle(before, by: log, with: reader)
     }
+  }
+
+  /// What could not be read of a file can be, since the file is whole now.
+  private func settle(_ former: KnownLog?, by log: KnownLog, with reader: Reader) -> Bool {
+    guard let former, former.record.unread != nil, log.record.unread == nil, former.record.path == log.record.path,
+      former !== log
+    else { return true }
+    former.record.unread = nil
+    return reader.writer.take(StoreWriter.Parcel(ordinal: former.ordinal, record: former.record))
   }
 
   private func read(

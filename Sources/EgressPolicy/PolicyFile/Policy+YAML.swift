@@ -53,7 +53,9 @@ extension PolicyError {
       let prefix = context.map { "\($0.text) " } ?? ""
       self.init(
         file: file, line: mark.line, column: mark.column, message: "not valid YAML: \(prefix)\(problem)",
-        help: prefix.contains("alias") ? "quote patterns that begin with `*`: \"*.example.com\"" : nil)
+        help: prefix.contains("alias")
+          ? "quote patterns that begin with `*`: \"*.example.com\""
+          : problem.contains("cannot start any token") ? "indent with blanks: YAML allows no tabs" : nil)
     case .duplicatedKeysInMapping(let duplicates, let context):
       let names = duplicates.sorted().map { "`\($0)`" }.joined(separator: ", ")
       self.init(

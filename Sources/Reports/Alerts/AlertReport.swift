@@ -125,7 +125,11 @@ extension AlertReport {
         "  first run: \(Quantities.grouped(Int64(firstHosts))) external \(firstHosts == 1 ? "host is" : "hosts are") known from now on (gatewatch report hosts)"
       )
     }
-    for problem in problems { lines.append("  could not tell: \(TerminalText.safe(problem))") }
+    for problem in problems {
+      // An error's help stands in a line of its own.
+      let words = problem.split(whereSeparator: \.isNewline).map { $0.trimmingPrefix(while: \.isWhitespace) }
+      lines.append("  could not tell: \(TerminalText.safe(words.joined(separator: "; ")))")
+    }
     if !coverage.isEmpty { lines.append("  read: \(coverage)") }
     return lines.joined(separator: "\n") + "\n"
   }

@@ -33,11 +33,20 @@ public enum TimeExpression {
     )
   }
 
+  /// `90s`, `1h30m`.
   private static func relative(_ text: String) -> Int64? {
-    guard let unit = units.first(where: { $0.letter == text.last }), let amount = Int64(text.dropLast()),
-      amount >= 0, amount < 1_000_000
-    else { return nil }
-    return amount * unit.ms
+    var rest = text[...]
+    var sum: Int64 = 0
+    while !rest.isEmpty {
+      let digits = rest.prefix { $0.isASCII && $0.isNumber }
+      rest = rest.dropFirst(digits.count)
+      guard let amount = Int64(digits), amount < 1_000_000, let letter = rest.popFirst(),
+        let unit = units.first(where: { $0.letter == letter })
+      else { return nil }
+      // At most a million weeks each, and no text has a million parts.
+      sum += amount * unit.ms
+    }
+    return text.isEmpty ? nil : sum
   }
 
   /// `2026-11-01` at its first millisecond.

@@ -132,6 +132,11 @@ struct DatabasePrune: ParsableCommand {
   func run() throws {
     try Terminal.exiting {
       let time = try TimeExpression.parse(before, as: .since, now: Terminal.now)
+      guard time <= Terminal.now else {
+        throw ReportError(
+          "--before \(before) is a time to come: all flows would be removed",
+          help: "name a time that has passed, or now")
+      }
       // Opened to read first: a database that is not there must not be made.
       try FlowReader(path: database.path).close()
       let store = try FlowStore(path: database.path, wait: .seconds(wait))

@@ -17,7 +17,7 @@ struct IngestCommand: ParsableCommand {
       without newline waits for its end.
 
       Exit codes: 0 everything that could be read was read, 1 an input could not be read (the others were), 2 the \
-      database failed, 3 another run holds the database, 130 and 143 ended by a signal (what was read until then is \
+      database failed, or a policy or a format that was named is wrong, 3 another run holds the database, 130 and 143 ended by a signal (what was read until then is \
       stored).
 
         gatewatch ingest /var/log/pods
@@ -114,6 +114,9 @@ struct IngestCommand: ParsableCommand {
         let summary = try ingest()
         for problem in summary.problems {
           Terminal.complain("\(problem.path): \(problem.kind == .warning ? "warning: " : "")\(problem.message)")
+        }
+        if summary.stoppedBy != nil {
+          Terminal.complain("ended by a signal: what was read until then is stored, the next run goes on from there")
         }
         if dryRun { Terminal.complain("dry run: nothing was stored") }
         switch format {
