@@ -81,6 +81,15 @@ extension FlowReader {
   private static let checks: [(sql: String, problem: @Sendable ([String]) -> String)] = [
     (
       """
+      select log, minute
+      from tallied_minute
+      where minute not between -(1 << 36) + 1 and (1 << 36) - 1
+        or log not in (select id from log)
+      order by log, minute
+      """, { "log \($0[0]): flows without rows in minute \($0[1]), which no line can have" }
+    ),
+    (
+      """
       with flows_of_log as (
         select s.log, sum(f.flows) as flows
         from (select source, count(*) as flows from flow group by source) f

@@ -88,3 +88,11 @@ extension StoreError: CustomStringConvertible {
     }
   }
 }
+
+extension StoreError {
+  /// What an undamaged file cannot hold: SQLite hands out rows as they lie in a table, and looks at their numbers no further.
+  static func disordered(_ table: String) -> StoreError {
+    .sqlite(
+      code: 11, message: "the rows of \(table) make no sense: the file is damaged", sql: nil)
+  }
+}

@@ -94,9 +94,9 @@ public struct LineRecall: Sendable {
       guard isRegular(path), let file = try? LogFile(path: path, limits: limits), file.identity != nil,
         beginsAs(log, file)
       else { continue }
-      for mark in marks {
+      for (mark, isAlone) in marks.prefix(1).map({ ($0, true) }) + marks.map({ ($0, false) }) {
         do throws(ReadError) {
-          if let found = try find(flow, in: file, log, from: mark) { return .found(found) }
+          if let found = try find(flow, in: file, log, from: mark, isAlone: isAlone) { return .found(found) }
         } catch {
           changed = changed ?? (path, error.message)
         }
@@ -157,20 +157,27 @@ public struct LineRecall: Sendable {
       && Int64(bitPattern: head.withUnsafeBytes { RunningHash(of: $0).digest }) == log.headHash
   }
 
+  /// - Parameter isAlone: the line is tried without those before it, which nearly all are understood without: what these take to be
+  ///   parsed is in the hands of whoever wrote them.
   private func find(
-    _ flow: Flow, in file: LogFile, _ log: LogRecord, from mark: (line: Int64, position: Int64)
+    _ flow: Flow, in file: LogFile, _ log: LogRecord, from mark: (line: Int64, position: Int64), isAlone: Bool
   ) throws(ReadError) -> Found? {
     try file.advance(to: mark.position, chunkBytes: limits.chunkBytes)
     let explainer = LineExplainer(
       formats: formats,
       log: LogContext(
-        ordinal: 0, nextLine: mark.line, namespace: log.namespace, pod: log.pod, container: log.container,
+        ordinal: 0, nextLine: isAlone ? flow.line : mark.line, namespace: log.namespace, pod: log.pod,
+        container: log.container,
         writtenAtMs: log.modifiedNs.map { $0 / 1_000_000 }))
     var number = mark.line
     var parts: [(number: Int64, bytes: [UInt8])] = []
     var found: Found?
     let lines = LineCutter(file: file, limits: limits)
     while number <= flow.line, found == nil, let line = try lines.next() {
+      if isAlone, number < flow.line {
+        number += 1
+        continue
+      }
       // Of an overlong line only its head is here: it was rejected, and is no part of anything.
       let answers = line.count > limits.maxLineBytes ? [] : explainer.explain(line)
       parts.append((number, line))

@@ -1,4 +1,5 @@
 internal import Foundation
+internal import EgressPolicy
 internal import Yams
 
 /// Finds Envoy's formats in YAML: Istio's mesh config (also inside of the ConfigMap that carries it, an IstioOperator or Helm
@@ -28,7 +29,9 @@ enum MeshConfig {
   }
 
   private static func collect(_ text: String, nesting: Int, into found: inout [Found]) {
-    guard nesting <= maxNesting, let documents = try? Yams.compose_all(yaml: text) else { return }
+    guard nesting <= maxNesting, YAMLKeys.unusual(in: text) == nil,
+      let documents = try? Yams.compose_all(yaml: text)
+    else { return }
     for document in documents { collect(document, under: nil, nesting: nesting, depth: 0, into: &found) }
   }
 

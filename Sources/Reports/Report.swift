@@ -153,7 +153,7 @@ public struct Report: Sendable {
     }
     if query.takes(Report.limitParameter), arguments[Report.limitParameter] == nil {
       // One more tells whether there are more.
-      arguments[Report.limitParameter] = Value(limit.map { Int64($0) + 1 })
+      arguments[Report.limitParameter] = Value(limit.map { $0 == .max ? Int64($0) : Int64($0) + 1 })
     }
     return arguments
   }

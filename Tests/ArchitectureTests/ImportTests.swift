@@ -10,7 +10,7 @@ import Testing
     "Flows": [],
     // Floor 2: these four never meet.
     "AccessLogs": ["CLanes", "Flows", "Glibc"],
-    "EgressPolicy": ["Flows", "Yams"],
+    "EgressPolicy": ["Flows", "Yams", "CYaml"],
     "Journeys": ["Flows"],
     "FlowStore": ["Flows", "CMalloc", "GRDB", "GRDBSQLite", "Dispatch", "Glibc", "Synchronization"],
     // Floor 3: these two never meet.

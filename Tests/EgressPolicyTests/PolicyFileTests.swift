@@ -114,4 +114,22 @@ import Testing
       #expect(error.line >= 1 && error.column >= 1)
     }
   }
+
+  @Test("a key that is a list, a mapping or an alias is refused before it is compared with others")
+  func unusualKeys() {
+    // Of nine in nine in nine: what the key stands for has a hundred million parts.
+    let levels = (1...8).map { level in
+      "a\(level): &b\(level) [\(Array(repeating: "*b\(level - 1)", count: 9).joined(separator: ", "))]\n"
+    }
+    let bomb = "a0: &b0 [x, x]\n" + levels.joined() + "? *b8\n: 1\n? *b8\n: 2\n"
+    #expect(throws: PolicyError.self) { try Policy.load(yaml: bomb, file: "p.yaml") }
+    #expect(YAMLKeys.unusual(in: bomb).map { [$0.line, $0.column] } == [10, 3])
+    #expect(YAMLKeys.unusual(in: "mesh: { [a, b]: 1 }").map { [$0.line, $0.column] } == [1, 9])
+    for usual in [
+      "", "mesh: { internal: [a, &x b, *x] }\n\"*.c\": { d: [{ e: f }] }\n", "- a\n- b: { c: d }\n", "a: [",
+      "<<: 1\na: 2",
+    ] {
+      #expect(YAMLKeys.unusual(in: usual) == nil, "\(usual)")
+    }
+  }
 }

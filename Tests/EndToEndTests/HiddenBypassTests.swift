@@ -325,7 +325,7 @@ import Testing
     #expect(try report("ok.log squid.log", policy: "other.yaml").contains("1 flow left around the egress gateway"))
   }
 
-  @Test("lines that only a sidecar writes are a sidecar's, whatever role their folder was read with")
+  @Test("lines that only a sidecar writes are a doubt where their folder was read with the role of a gateway")
   func declaredRole() throws {
     try sandbox.write(
       sidecar(
@@ -334,7 +334,7 @@ import Testing
     let found = try sandbox.shell(
       "rm -f gatewatch.db; $GATEWATCH ingest --policy egress.yaml --role gateway ok.log side.log > i.txt; $GATEWATCH report bypass"
     ).out
-    #expect(found.contains("1 flow left around the egress gateway"), "\(found)")
+    #expect(found.contains("no all-clear"), "\(found)")
   }
 
   @Test("a public address that only a listener for what comes in had a connection to is no certain pod")

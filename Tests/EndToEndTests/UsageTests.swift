@@ -144,4 +144,35 @@ import Testing
         && output.hasSuffix("copy.db: is an SQLite database, not a log: it was left out\nexit code 1\nlogs\n0\n"),
       "\(output)")
   }
+
+  @Test("numbers at the end of their range are no trap")
+  func largest() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      gatewatch ingest --db a.db SampleLogs/demo > i.txt
+      gatewatch flows --db a.db --limit 9223372036854775807 --format ndjson | wc -l
+      mkdir q; printf -- '-- title: a\\n-- column: c share x\\nselect 1e15 as c\\n' > q/big.sql
+      for format in csv table json markdown html; do
+        gatewatch query big --db a.db --queries q --format $format > $format.txt; echo $?
+      done
+      gatewatch report bypass --db a.db --since 1h30m > r.txt; echo $?
+      gatewatch db prune --db a.db --before 2999-01-01 2>&1
+      """)
+    #expect(
+      output == """
+        169
+        0
+        0
+        0
+        0
+        0
+        0
+        gatewatch: 2999-01-01 is a time to come: whatever was stored is gone
+        removed 169 flows from before 2999-01-01T00:00:00.000Z
+
+        """,
+      "\(output)")
+  }
 }

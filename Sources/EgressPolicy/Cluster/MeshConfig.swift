@@ -4,7 +4,7 @@ internal import Yams
 enum MeshConfig {
   /// `ALLOW_ANY` or `REGISTRY_ONLY`; Istio's default where nothing is said, `?` where the text is no YAML.
   static func outboundTrafficPolicy(in yaml: String) -> String {
-    guard let node = try? Yams.compose(yaml: yaml) else { return "?" }
+    guard YAMLKeys.unusual(in: yaml) == nil, let node = try? Yams.compose(yaml: yaml) else { return "?" }
     guard let mode = node.mapping?["outboundTrafficPolicy"]?.mapping?["mode"]?.scalar?.string else {
       return "ALLOW_ANY"
     }

@@ -59,11 +59,7 @@ struct RouteRules: Sendable {
 
   func role(_ source: SourceTraits, _ destination: DestinationTraits) -> Role {
     if source.shape == .inbound || destination.cluster == .inbound { return .inbound }
-    if let declared = source.declaredRole, declared != .unknown {
-      // Only sidecars have that cluster, and only theirs dial out from their client's address: a folder that was declared as a whole.
-      let isSidecars = destination.cluster == .passthrough || source.shape == .outbound
-      return declared == .gateway && isSidecars ? .sidecar : declared
-    }
+    if let declared = source.declaredRole, declared != .unknown { return declared }
     switch source.shape {
     case .outbound, .outboundForwarded:
       return .sidecar
@@ -151,7 +147,7 @@ struct RouteRules: Sendable {
             : "a private destination is taken for the mesh because the request came to the gateway from outside it")
       }
     }
-    var verdict = make(.gatewayLine, .gateway, .gateway, .egress, assumption: gatewayAssumption(source))
+    var verdict = make(.gatewayLine, .gateway, .gateway, .egress, assumption: gatewayAssumption(source, destination))
     if case .address(let upstream) = destination.target {
       let isAtSNIProxy = upstream.kind == .loopback || isSNIProxy(upstream)
       let isAtForwardProxy = isForwardProxy(upstream, destination)
@@ -170,7 +166,11 @@ struct RouteRules: Sendable {
   }
 
   /// That a proxy is the egress gateway is certain only when somebody said so.
-  private func gatewayAssumption(_ source: SourceTraits) -> String? {
+  private func gatewayAssumption(_ source: SourceTraits, _ destination: DestinationTraits) -> String? {
+    // A folder that was declared as a whole.
+    if destination.cluster == .passthrough {
+      return "a line with the cluster PassthroughCluster, which only sidecars have, is taken for a gateway's"
+    }
     if source.declaredRole == .gateway || isDeclaredGateway(source.own) { return nil }
     guard let own = source.own else { return "a proxy that logs no address of its own is taken for the egress gateway" }
     if let guess = own.guess { return topology.sentences[guess] }

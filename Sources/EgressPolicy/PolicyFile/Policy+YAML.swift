@@ -35,6 +35,11 @@ extension Policy {
   }
 
   private static func compose(_ yaml: String, file: String) throws(PolicyError) -> Node? {
+    if let (line, column) = YAMLKeys.unusual(in: yaml) {
+      throw PolicyError(
+        file: file, line: line, column: column, message: "a key is a list, a mapping or an alias",
+        help: "keys are words; quote one that begins with `*`, `[` or `{`")
+    }
     do {
       return try Yams.compose(yaml: yaml)
     } catch let error as YamlError {

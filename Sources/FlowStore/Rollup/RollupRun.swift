@@ -63,7 +63,8 @@ struct RollupRun: Sendable {
       firstFlow: row.int(1), lastFlow: row.int(2), flows: row.int(3), firstMs: row.int(4), lastMs: row.int(5))
     run.id = row.int(0)
     run.shelf = shelf
-    guard run.id > 0, run.id < mostIDs, run.firstFlow <= run.lastFlow, run.firstMs <= run.lastMs,
+    guard run.id > 0, run.id < mostIDs, run.firstFlow >= 0, run.firstFlow <= run.lastFlow, run.lastFlow < .max,
+      run.firstMs <= run.lastMs,
       run.read(members: row.blob(6) ?? [])
     else { return nil }
     return run

@@ -31,6 +31,8 @@ extension FlowReader {
       // Of flows without rows the minutes are known.
       let minutes = try db.statement("select log, minute from tallied_minute order by minute, log")
       while try minutes.step() {
+        // No time of a line lies further away.
+        guard minutes.int(1).magnitude < 1 << 36 else { throw StoreError.disordered("tallied_minute") }
         let (log, beginMs) = (minutes.int(0), minutes.int(1) * 60_000)
         guard beginMs >= sinceMs ?? .min, untilMs == nil || beginMs < untilMs!, log >= 0, log < Int64(Int32.max),
           beginMs <= ended.upperBound, beginMs + 59_999 >= ended.lowerBound
@@ -55,6 +57,7 @@ struct SourceLogs {
     while try rows.step() {
       let (source, log) = (rows.int(0), rows.int(1))
       guard source >= 0, source < SourceLogs.most, log >= 0, log < SourceLogs.most else { return nil }
+      guard source >= logs.count else { throw StoreError.disordered("source") }
       logs += repeatElement(-1, count: Int(source) - logs.count)
       logs.append(Int32(log))
     }

@@ -193,7 +193,10 @@ struct VerdictTables {
     guard try last.step(), last.int(0) < maxEntries, last.int(1) >= 0 else { return nil }
     var classes = [Int32](repeating: -2, count: Int(last.int(0)) + 1)
     let row = try db.statement("select id, class from \(table) order by id")
-    while try row.step() { classes[Int(row.int(0))] = row.optionalInt(1).map { Int32(clamping: $0) } ?? -1 }
+    while try row.step() {
+      guard let id = Int(exactly: row.int(0)), classes.indices.contains(id) else { throw StoreError.disordered(table) }
+      classes[id] = row.optionalInt(1).map { Int32(clamping: $0) } ?? -1
+    }
     return classes
   }
 

@@ -227,7 +227,7 @@ public struct AlertRun: Sendable {
       where read > 0
         and (stored = 0 or (rejected > stored and rejected >= \(AlertRun.fewRejected)))
         -- Of a file of something else, that is said for a day; of a log that goes on, for as long as it does.
-        and last_read_at_ms >= :day
+        and coalesce(last_read_at_ms, :day) >= :day
       order by path, id
       """, arguments: ["day": .integer(rules.now - CoverageRequirement.alertWindowMs)]
     ) { row in

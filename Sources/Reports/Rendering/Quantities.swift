@@ -160,9 +160,9 @@ extension OutputText {
   }
 
   mutating func append(fixed number: Double, digits: Int) {
-    guard number.isFinite, abs(number) < 9e15 else { return append("\(number)") }
     var scale: Int64 = 1
     for _ in 0..<digits { scale *= 10 }
+    guard number.isFinite, abs(number) * Double(scale) < 9e18 else { return append("\(number)") }
     let scaled = Int64((abs(number) * Double(scale)).rounded())
     if number < 0, scaled != 0 { append(UInt8(ascii: "-")) }
     append(scaled / scale)

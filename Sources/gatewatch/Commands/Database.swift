@@ -132,11 +132,6 @@ struct DatabasePrune: ParsableCommand {
   func run() throws {
     try Terminal.exiting {
       let time = try TimeExpression.parse(before, as: .since, now: Terminal.now)
-      guard time <= Terminal.now else {
-        throw ReportError(
-          "--before \(before) is a time to come: all flows would be removed",
-          help: "name a time that has passed, or now")
-      }
       // Opened to read first: a database that is not there must not be made.
       try FlowReader(path: database.path).close()
       let store = try FlowStore(path: database.path, wait: .seconds(wait))
@@ -145,6 +140,7 @@ struct DatabasePrune: ParsableCommand {
       if removed > 0 { try StoreAccess.judgeByStoredPolicy(store) }
       try store.commit()
       if compact { try store.compact() }
+      if time > Terminal.now { Terminal.complain("\(before) is a time to come: whatever was stored is gone") }
       try Terminal.write("removed \(removed) \(removed == 1 ? "flow" : "flows") from before \(Quantities.iso(time))\n")
     }
   }

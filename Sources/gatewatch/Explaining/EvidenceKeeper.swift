@@ -13,6 +13,8 @@ struct EvidenceKeeper {
   /// Findings of one run whose lines are kept: each line is read back and parsed again, and cron should be done soon.
   /// What was left out is kept when it is told the next time.
   static let maxFindings = 50
+  /// The same in time: lines that are hard to understand are read back no further then.
+  static let longest = Duration.seconds(10)
 
   /// - Parameter groups: as they were told.
   func keep(_ groups: [AlertReport.Group]) throws {
@@ -32,7 +34,8 @@ struct EvidenceKeeper {
     let flows = try ExplainLookup(reader: reader).evidence(of: Array(keys))
     let explainer = try FlowExplainer(reader: reader, formats: FormatPlan.builtIn, folders: [])
     let journeys = try explainer.journeys(of: keys.flatMap { flows[$0] ?? [] })
-    for key in keys {
+    let end = ContinuousClock.now.advanced(by: EvidenceKeeper.longest)
+    for key in keys where ContinuousClock.now < end {
       var lines: [StoredEvidence] = []
       var places: [(log: Int64, line: Int64, startedAtMs: Int64)] = []
       var seen: Set<Int64> = []
