@@ -3,6 +3,7 @@
 --   garbage    what stands behind its gzip data is none
 --   error      it is damaged, or could not be read on
 --   stopped    a signal ended the reading
+--   unopened   it, or the folder of that path, could not be opened or is in a form that is not read
 alter table log add column unread text;
 
 -- Endings and claims are judged more strictly than before.

@@ -8,7 +8,8 @@ extension Policy {
     let pods = self.pods.flatMap(\.addresses).filter(Policy.isSweeping).map {
       "the policy declares \($0) to be pods, so that nothing that goes there is found"
     }
-    let allowed = exceptions.filter {
+    // One that holds for some sources alone is somebody's decision about them.
+    let allowed = exceptions.filter(\.sources.isEmpty).filter {
       $0.addresses.contains(where: Policy.isSweeping) || $0.addresses.isEmpty && $0.hosts.contains(where: \.isSweeping)
     }.map { "the policy's exception \($0.label) allows what nobody can oversee" }
     let ways = (gateways + sniProxies + forwardProxies).flatMap { proxy in

@@ -8,6 +8,8 @@ public enum UnreadRest: String, Sendable {
   case error
   /// A signal ended the reading.
   case stopped
+  /// It, or the folder, could not be opened or is in a form that is not read; of one that was never read, nothing else is known.
+  case unopened
 
   /// Without a full stop; for what a newer version has written, too.
   public static func sentence(_ word: String) -> String {
@@ -16,6 +18,7 @@ public enum UnreadRest: String, Sendable {
     case .garbage: "what stands behind its gzip data was not read"
     case .error: "it could not be read to its end"
     case .stopped: "its reading was stopped before its end"
+    case .unopened: "it could not be read"
     case nil: "it was not read to its end"
     }
   }

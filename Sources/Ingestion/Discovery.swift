@@ -14,6 +14,10 @@ struct Discovery {
 
   private(set) var found: [Found] = []
   private(set) var problems: [IngestProblem] = []
+  /// Files and folders that are there and cannot be looked at.
+  private(set) var unopened: [String] = []
+  /// Folders that were looked at.
+  private(set) var listed: Set<String> = []
   private var seenFiles: Set<FileIdentity> = []
   private var seenFolders: Set<FileIdentity> = []
   /// Logs, folders that were met before, and what was complained of: an argument that adds to none holds no log.
@@ -44,6 +48,7 @@ struct Discovery {
       let matches = glob.matches()
       var known: Set<String> = []
       for (path, code) in glob.unseen where known.insert(path).inserted {
+        unopened.append(path)
         complain(path, "cannot open: \(systemMessage(code))")
       }
       for match in matches {
@@ -57,7 +62,10 @@ struct Discovery {
         complain(path, matches.isEmpty ? "nothing matches this pattern" : "nothing that matches this pattern is a log")
       }
     } else {
-      complain(path, "cannot open: \(systemMessage(errno))")
+      let code = errno
+      // What is not there may be a word mistyped.
+      if code != ENOENT, code != ENOTDIR { unopened.append(path) }
+      complain(path, "cannot open: \(systemMessage(code))")
     }
   }
 
@@ -68,7 +76,10 @@ struct Discovery {
 
   /// What stands in a folder, and cannot be looked at.
   private mutating func noteUnreadable(_ path: String, _ code: Int32) {
-    guard code == ENOENT else { return complain(path, "cannot open: \(systemMessage(code))") }
+    guard code == ENOENT else {
+      unopened.append(path)
+      return complain(path, "cannot open: \(systemMessage(code))")
+    }
     if path.unicodeScalars.contains("\u{FFFD}") {
       return complain(path, "its name is not UTF-8: give it another, or a link that has one")
     }
@@ -102,8 +113,11 @@ struct Discovery {
   private mutating func addFolder(_ path: String) {
     let prefix = path.hasSuffix("/") ? path : path + "/"
     guard let entries = Discovery.entries(of: path) else {
-      return complain(path, "cannot list: \(systemMessage(errno))")
+      let code = errno
+      unopened.append(path)
+      return complain(path, "cannot list: \(systemMessage(code))")
     }
+    listed.insert(path)
     for entry in entries {
       var status = stat()
       if stat(prefix + entry, &status) == 0 {

@@ -2,6 +2,7 @@ internal import AccessLogs
 public import EgressPolicy
 public import FlowStore
 internal import Flows
+internal import Glibc
 
 /// Carries logs into the store: finds the files, reads on where the last run stopped, and commits flows together with
 /// the reading positions.
@@ -22,6 +23,9 @@ public final class IngestPipeline {
   /// Were found, and not there any more when it was their turn.
   private var gone: [Discovery.Found] = []
   private var queued: Set<FileIdentity> = []
+  /// Found, and not to be opened; and what was opened.
+  private var unopened: [String] = []
+  private var opened: Set<String> = []
   /// As somebody wrote them.
   private var named: Set<String> = []
   private var bytesDone: Int64 = 0
@@ -47,6 +51,8 @@ public final class IngestPipeline {
     named = Set(paths)
     let discovery = Discovery(paths: paths, database: options.database)
     summary.problems = discovery.problems
+    unopened = discovery.unopened
+    opened = discovery.listed
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try store?.logs() ?? [])
@@ -73,6 +79,8 @@ public final class IngestPipeline {
       if StopRequest.signal != nil || !read(file, with: reader) { return }
     }
     lookAgain(paths, with: reader)
+    for path in unopened where !noteUnopened(path, with: reader) { return }
+    settleUnopened(with: reader)
   }
 
   /// Logs are renamed and compressed while others are read: what was gone when it was its turn lies beside its old place under
@@ -174,6 +182,7 @@ public final class IngestPipeline {
     do throws(ReadError) {
       let file = try LogFile(path: found.name.path, limits: options.limits)
       var place = try self.place(file, found.name)
+      opened.insert(found.name.path)
       if case .begin = place, try !readRotatedSiblings(of: found, with: reader) { return false }
       if case .begin = place { place = try self.place(file, found.name) }
       return try read(file, found.name, from: place, with: reader)
@@ -186,8 +195,33 @@ public final class IngestPipeline {
         summary.problems.append(
           isNoLog
             ? .warning(path: found.name.path, error.message) : .error(path: found.name.path, error.message))
+        if !error.isNoLog { return noteUnopened(found.name.path, with: reader) }
       }
       return true
+    }
+  }
+
+  /// Kept with the logs: whoever asks later, without reading anything, has to hear of it, too.
+  private func noteUnopened(_ path: String, with reader: Reader) -> Bool {
+    guard store != nil, path != Discovery.standardInput else { return true }
+    let log =
+      registry.log(named: path) ?? registry.logs.first { $0.identity == nil && $0.record.path == path }
+      ?? registry.add(LogRecord(path: path), prefix: ConsumedPrefix())
+    log.record.unread = .unopened
+    log.record.lastReadAtMs = options.nowMs()
+    if log.record.firstReadAtMs == nil { log.record.firstReadAtMs = log.record.lastReadAtMs }
+    return reader.writer.take(
+      StoreWriter.Parcel(ordinal: log.ordinal, record: log.record, prefix: log.prefix ?? ConsumedPrefix()))
+  }
+
+  /// What could not be opened once, and was opened now or is not there any more, is no question any more.
+  private func settleUnopened(with reader: Reader) {
+    guard store != nil else { return }
+    for log in registry.logs where log.record.unread == .unopened {
+      let path = log.record.path
+      guard opened.contains(path) || access(path, F_OK) != 0 && [ENOENT, ENOTDIR].contains(errno) else { continue }
+      log.record.unread = nil
+      guard reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record)) else { return }
     }
   }
 

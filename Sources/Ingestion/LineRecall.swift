@@ -90,7 +90,18 @@ public struct LineRecall: Sendable {
     }
     let missing = log.formats.filter { name in !formats.contains { $0.name == name } }
     var changed: (path: String, why: String)?
-    for path in candidates(for: log) {
+    // A folder may have thousands of logs: it is listed only where the log is not under its name.
+    var paths = [log.path]
+    var isListed = false
+    var next = 0
+    while next < paths.count || !isListed {
+      if next == paths.count {
+        isListed = true
+        paths += others(than: log)
+        continue
+      }
+      let path = paths[next]
+      next += 1
       guard isRegular(path), let file = try? LogFile(path: path, limits: limits), file.identity != nil,
         beginsAs(log, file)
       else { continue }
@@ -115,14 +126,14 @@ public struct LineRecall: Sendable {
       : .changed(path: log.path, why: "the file of that name begins otherwise than the log did")
   }
 
-  /// The files that may be the log, the likeliest first.
-  private func candidates(for log: LogRecord) -> [String] {
+  /// The other files that may be the log, the likeliest first.
+  private func others(than log: LogRecord) -> [String] {
     let identity = FileIdentity(
       device: UInt64(bitPattern: log.device ?? 0), inode: UInt64(bitPattern: log.inode ?? 0))
     let family = LogName(log.path).family
     let own = log.path.lastIndex(of: "/").map { String(log.path[...$0]) } ?? ""
     let familyName = family.split(separator: "/").last.map(String.init) ?? family
-    var ranked: [(rank: Int, path: String)] = [(0, log.path)]
+    var ranked: [(rank: Int, path: String)] = []
     for (place, folder) in ([own] + folders.map { $0.hasSuffix("/") ? $0 : $0 + "/" }).enumerated() {
       for entry in Discovery.entries(of: folder.isEmpty ? "." : folder) ?? [] {
         let path = folder + entry

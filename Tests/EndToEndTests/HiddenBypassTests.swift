@@ -313,7 +313,7 @@ import Testing
   @Test(
     "a proxy that had asked somebody has passed it on, whatever it told the client",
     arguments: [
-      // A folder that was declared as a whole, Squid's refusal of an answer, a tunnel that carried bytes, a host called `error`.
+      // Squid's refusal of an answer, a tunnel that carried bytes, a host called `error`.
       "TCP_DENIED/403 5000 CONNECT evil.example:443 - HIER_DIRECT/203.0.113.14 -",
       "TCP_TUNNEL/200 166076 CONNECT evil.example:443 - HIER_NONE/- -",
       "TCP_TUNNEL/200 5000 CONNECT error:443 - HIER_DIRECT/203.0.113.14 -",

@@ -203,4 +203,26 @@ import Testing
     #expect(told.errors.contains("what was told could not be recorded: "), "\(told.errors)")
     #expect(try sandbox.gatewatch("alert", "--status-line").out.split(separator: "\n").count == 1)
   }
+
+  @Test("what could not be opened stands against an all-clear also of later runs, until it was read or is gone")
+  func unopenedLater() throws {
+    try begin()
+    try sandbox.shell(
+      "mkdir logs; cp whole.log logs/a.log; ln -s loop.log logs/loop.log; echo x | xz > logs/b.log 2> e.txt || printf '\\xFD7zXZ\\0\\0\\0' > logs/b.log"
+    )
+    #expect(try sandbox.gatewatch("ingest", "logs").status == 1)
+    #expect(try report().contains("no all-clear: 2 logs were not read to the end"))
+    let alert = try sandbox.gatewatch("alert")
+    #expect(
+      alert.status == 3 && alert.out.contains("could not tell: logs/loop.log: it could not be read"), "\(alert.out)")
+    // Another run, of something else, settles nothing.
+    try sandbox.gatewatch("ingest", "whole.log")
+    #expect(try report().contains("2 logs were not read to the end"))
+    try sandbox.shell("rm logs/loop.log; $GATEWATCH ingest logs")
+    #expect(try report().contains("1 log was not read to the end"))
+    try sandbox.write(sidecar(20, from: 30), to: "logs/b.log")
+    #expect(try sandbox.gatewatch("ingest", "logs").status == 0)
+    #expect(try report().contains("no bypass found in what was read"))
+    #expect(try sandbox.gatewatch("alert").status == 0)
+  }
 }

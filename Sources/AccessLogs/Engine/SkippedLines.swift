@@ -97,7 +97,8 @@ enum SkippedLines {
   }
 
   private static let trafficWords: [StaticString] = [
-    "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.", " HTTP/2\"", " HTTP/3\"", "\"- - -\"",
+    "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.0", " HTTP/1.1", " HTTP/2\"", " HTTP/3\"",
+    "\"- - -\"",
     "\"upstream",
     "\"downstream", "\"response", "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst",
     "\"host\":", "\"path\":", "\"cluster\":\"PassthroughCluster", "\"cluster\":\"outbound|",

@@ -158,25 +158,23 @@ struct Topology: Sendable {
       guard let host = fact.cluster.registryHost, let upstream = fact.upstream,
         ![.publicUse, .loopback].contains(AddressKind(upstream))
       else { continue }
-      // Whoever has no sidecar of its own is a workload: one that got the name of a gateway is none.
-      guard
-        !index.policy.pods.indices.contains(where: {
-          index.policy.pods[$0].hasSidecar == false
-            && index.pods.entries(containing: upstream).contains($0)
-        })
-      else { continue }
-      Topology.teach(&taughtGateways, upstream, host, index.gateways)
-      Topology.teach(&taughtSNIProxies, upstream, host, index.sniProxies)
-      Topology.teach(&taughtForwardProxies, upstream, host, index.forwardProxies)
+      Topology.teach(&taughtGateways, upstream, host, index, index.gateways)
+      Topology.teach(&taughtSNIProxies, upstream, host, index, index.sniProxies)
+      Topology.teach(&taughtForwardProxies, upstream, host, index, index.forwardProxies)
     }
   }
 
   private static func teach(
-    _ taught: inout [IPAddress: EntrySet], _ upstream: IPAddress, _ host: String, _ index: ProxyIndex
+    _ taught: inout [IPAddress: EntrySet], _ upstream: IPAddress, _ host: String, _ index: PolicyIndex,
+    _ proxies: ProxyIndex
   ) {
-    guard !index.isEmpty else { return }
-    let entries = index.hosts.entries(matching: host).intersection(index.withoutAddresses)
-    guard !entries.isEmpty else { return }
+    guard !proxies.isEmpty else { return }
+    let entries = proxies.hosts.entries(matching: host).intersection(proxies.withoutAddresses)
+    guard !entries.isEmpty, taught[upstream]?.intersection(entries) != entries else { return }
+    // Whoever is said to have no sidecar is a workload: one that got the name of a gateway is none.
+    let pods = index.pods.entries(containing: upstream)
+    guard !index.policy.pods.indices.contains(where: { pods.contains($0) && index.policy.pods[$0].hasSidecar == false })
+    else { return }
     taught[upstream] = taught[upstream]?.union(entries) ?? entries
   }
 

@@ -165,24 +165,27 @@ struct TextTable: Renderer {
   private mutating func write(_ value: Value, _ column: Int, width: Int, isEmphasised: Bool) {
     scratch.removeAll()
     scratch.append(readable: value, columns[column].kind) { $0.append($1) }
+    let isRight = columns[column].kind.isRightAligned || value.isNumber
     var used = scratch.utf8.count
     if used > width || !scratch.utf8.withUnsafeBufferPointer(\.isPrintableASCII) {
-      let cell = TerminalText.safe(scratch.string)
-      let clipped =
-        columns[column].name == TextTable.pathColumn
-        ? TerminalText.clippedPath(cell, to: width) : TerminalText.clipped(cell, to: width)
+      var cell = TerminalText.safe(scratch.string)
+      // Where nothing is too narrow, a row may be wider than those that the widths are from; half a number is another number.
+      if appearance.width != nil, !isRight {
+        cell =
+          columns[column].name == TextTable.pathColumn
+          ? TerminalText.clippedPath(cell, to: width) : TerminalText.clipped(cell, to: width)
+      }
       scratch.removeAll()
-      scratch.append(clipped)
-      used = TerminalText.width(clipped)
+      scratch.append(cell)
+      used = TerminalText.width(cell)
     }
-    let isRight = columns[column].kind.isRightAligned || value.isNumber
-    if isRight { text.append(UInt8(ascii: " "), count: width - used) }
+    if isRight { text.append(UInt8(ascii: " "), count: max(0, width - used)) }
     // Words that a tired reader must not miss.
     let code = isEmphasised ? TextTable.emphasis[scratch.utf8] : nil
     if let code { text.append(code) }
     text.append(scratch.utf8)
     if code != nil { text.append(TextTable.reset) }
-    if !isRight { text.append(UInt8(ascii: " "), count: width - used) }
+    if !isRight { text.append(UInt8(ascii: " "), count: max(0, width - used)) }
   }
 
   private func line(_ text: String, style: Style) throws {
