@@ -89,7 +89,11 @@ final class LogReader {
     var state = LogState(log: log, prefix: prefix)
     (start, end) = (0, 0)
     writer.begin(isInline: overlap != nil)
-    defer { writer.end() }
+    defer {
+      writer.end()
+      // It would be one too many for the next file, whose batches the writer gives out anew.
+      batch = nil
+    }
     parser.begin(log: state.context(modifiedNs: file.modifiedNs))
     parser.enter(standing.beginning(carry: parser.carry), nextLine: parser.nextLine)
     defer { standing = parser.standing }

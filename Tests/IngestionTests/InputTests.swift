@@ -320,4 +320,12 @@ struct OverlapTests {
       #expect(!IngestPipeline.canReadAgain(paths), "\(paths)")
     }
   }
+
+  @Test("more than one input is read with --overlap, too")
+  func overlapOfSeveral() throws {
+    for number in 0..<12 { try scene.write("\(number).log", (number * 10)..<(number * 10 + 15)) }
+    scene.options.dropsSeenLines = true
+    try scene.ingest((0..<12).map { "\($0).log" })
+    #expect(try scene.stored().count >= 125)
+  }
 }

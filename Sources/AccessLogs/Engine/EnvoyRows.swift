@@ -47,7 +47,7 @@ extension RowBuilder {
     var row = FlowRow()
     var warnings = lineWarnings
     let duration = fields.number(.duration)
-    row.durationMs = Self.amount(duration, &warnings)
+    row.durationMs = Self.duration(duration, &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
     row.sent = Self.amount(fields.number(.bytesSent), &warnings)

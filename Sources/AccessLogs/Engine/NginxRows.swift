@@ -29,7 +29,7 @@ extension RowBuilder {
     let isHTTP = layout.dialect == .nginxHTTP
     var warnings = lineWarnings
     var row = FlowRow()
-    row.durationMs = Self.amount(fields.number(.duration), &warnings)
+    row.durationMs = Self.duration(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
     row.sent = Self.amount(fields.number(.bytesSent), &warnings)

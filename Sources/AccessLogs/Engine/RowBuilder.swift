@@ -324,6 +324,15 @@ final class RowBuilder {
     return value < 0 ? -1 : value
   }
 
+  /// Milliseconds as the row keeps them: what is longer than any calendar is no duration, and what reckons with its end need not
+  /// be on its guard.
+  @inline(__always) static func duration(_ value: Int64, _ warnings: inout Warnings) -> Int64 {
+    amount(value > longest ? Numbers.overflow : value, &warnings)
+  }
+
+  /// Some 35,000 years.
+  private static let longest: Int64 = 1 << 50
+
   /// `warnings` with `truncated` when a column has exactly the length at which the proxy cuts.
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {
     layout.cuts.contains { fields[$0.role].count == $0.length } ? .truncated : []

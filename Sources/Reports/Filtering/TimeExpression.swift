@@ -43,8 +43,8 @@ public enum TimeExpression {
       guard let amount = Int64(digits), amount < 1_000_000, let letter = rest.popFirst(),
         let unit = units.first(where: { $0.letter == letter })
       else { return nil }
-      // At most a million weeks each, and no text has a million parts.
       sum += amount * unit.ms
+      guard sum < 1 << 60 else { return nil }
     }
     return text.isEmpty ? nil : sum
   }
