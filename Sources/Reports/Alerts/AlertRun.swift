@@ -181,7 +181,7 @@ public struct AlertRun: Sendable {
     problems += try mostlyRejected(in: reader)
     if standing.isJudged {
       problems += try mostlyUnknown(after: after, in: reader)
-      problems += try unended(after: after, in: reader)
+      problems += try unended(standing, after: after, in: reader)
     }
     problems += try unread(in: reader)
     let roles = expected.contains { $0.role != nil } ? try store.rolesByLog() : [:]
@@ -273,14 +273,14 @@ public struct AlertRun: Sendable {
   }
 
   /// A tunnel around the gateway becomes a finding by the line of its end, which may be days away.
-  private func unended(after: Int64?, in reader: FlowReader) throws -> [String] {
+  private func unended(_ standing: Standing, after: Int64?, in reader: FlowReader) throws -> [String] {
     let count: Int64
     if let after {
       count = try Standing.unended(after: after, in: reader)
     } else {
-      var standing = try Standing(of: reader, findings: false)
-      try standing.countUnended(in: reader, filters: Filters())
-      count = standing.unended
+      var whole = standing
+      try whole.countUnended(in: reader, filters: Filters())
+      count = whole.unended
     }
     return count > 0 ? [Standing.sentence(ofUnended: count)] : []
   }
