@@ -3,8 +3,9 @@
 --    stored + rejected + skipped. A gap is a silence of more than 15 minutes and ten times the log's usual pause between
 --    two minutes with lines, the longest left out. Signs are no facts: errors-only, no line of ten or more tells of a success,
 --    as where a filter logs failures alone; ten-line-tail, as "kubectl logs -l" prints without --tail; unfinished, the last
---    line has no end yet; unread-cut, unread-garbage, unread-error, unread-stopped and unread-unopened, the log was not read to its end, because
---    its gzip data ends in the middle or has something else behind it, it is damaged, a signal ended it, or it could not be opened;
+--    line has no end yet; unread-cut, unread-garbage, unread-error, unread-stopped and unread-unopened, the log was not read to its end,
+--    because its gzip data ends in the middle or has something else behind it, it is damaged, a signal ended it, or it could not be
+--    opened; unread-tail, it was rotated away, cut or written over after it was read last, and no copy with the rest was read;
 --    rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was not; earlier-run-missing, a container's log of before its restart was not read; pod-lived-before and pod-lived-on, there
 --    is evidence that a pod lived for longer than its lines in this log tell (gatewatch report unread). Clocks compare the starts of joined
 --    hops, the way between them included: gatewatch report clocks.

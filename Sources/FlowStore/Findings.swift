@@ -154,6 +154,7 @@ extension FlowStore {
           .integer(finding.alertedCount), .text(finding.state.rawValue))
       }
       try db.statement("insert or replace into meta (key, value) values ('alert_mark', ?)").run(.text(mark.text))
+      try db.run("delete from meta where key = 'pruned_unseen'")
     }
   }
 }

@@ -110,9 +110,6 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
     try? queue.close()
   }
 
-  /// Ends a running query, from any thread; it fails with SQLite's code 9.
-  public func interrupt() { queue.interrupt() }
-
   /// Runs one statement and hands out its rows as they come.
   ///
   /// - Parameters:

@@ -15,7 +15,7 @@ extension FlowStore {
   public func noteSigns(_ looks: [Int64: LogLook], among rows: AddedRows?) throws(StoreError) {
     // By another policy, or before anything was noted, all flows count.
     let policy = try judgedPolicyHash ?? ""
-    var isAfresh = try meta(FlowStore.signsOf) != "\(policy)"
+    var isAfresh = try meta(FlowStore.signsOf) != policy
     // ... which they do where nothing was there before.
     if isAfresh, let rows, try rows.count == lastFlow { isAfresh = false }
     let changed = try changedLogs(isAfresh)
@@ -49,6 +49,9 @@ extension FlowStore {
         .text(FlowStore.signsOf), .text(policy))
     }
   }
+
+  /// Of ids, as an argument: a statement of very many of them would be too long for SQLite.
+  private static func jsonList(_ ids: [Int64]) -> String { "[" + ids.map(String.init).joined(separator: ",") + "]" }
 
   private struct ChangedLog {
     var id: Int64
@@ -91,7 +94,6 @@ extension FlowStore {
 
   /// Every flow of some logs, looked at.
   private func lookClosely(at logs: [Int64], among rows: AddedRows?) throws(StoreError) -> [Int64: LogLook] {
-    let list = logs.map(String.init).joined(separator: ",")
     let everything: ClosedRange<Int64> = .min ... .max
     let stretches = rows.map { rows in logs.flatMap { rows.stretches[$0] ?? [] } } ?? [everything]
     return try access { db throws(StoreError) in
@@ -100,10 +102,11 @@ extension FlowStore {
         select log_id, role, max(outcome = 'ok')
         from judged_flow
         where id between ? and ?
-          and log_id in (\(list))
+          and log_id in (select value from json_each(?))
         group by log_id, role
         order by log_id, role
         """)
+      rows.bind(.text(FlowStore.jsonList(logs)), at: 3)
       var found: [Int64: LogLook] = [:]
       for stretch in stretches {
         rows.bind(stretch.lowerBound, at: 1)
@@ -120,7 +123,6 @@ extension FlowStore {
   private func tails(among logs: [ChangedLog], _ rows: AddedRows?) throws(StoreError) -> Set<Int64> {
     let small = logs.filter { $0.stored <= FlowStore.linesOfASign * 1_000 }
     guard !small.isEmpty else { return [] }
-    let list = small.map { String($0.id) }.joined(separator: ",")
     return try access { db throws(StoreError) in
       var tails: Set<Int64> = []
       let pods = try db.statement(
@@ -128,10 +130,11 @@ extension FlowStore {
         select l.id, l.read, l.stored, count(distinct coalesce(s.pod, s.proxy_ip))
         from log l
         join source s on s.log = l.id
-        where l.id in (\(list))
+        where l.id in (select value from json_each(?))
         group by l.id
         order by l.id
         """)
+      pods.bind(.text(FlowStore.jsonList(small.map(\.id))), at: 1)
       var several: [Int64] = []
       while try pods.step() {
         let (log, read, stored, count) = (pods.int(0), pods.int(1), pods.int(2), pods.int(3))
@@ -156,7 +159,7 @@ extension FlowStore {
           from flow f
           join source s on s.id = f.source
           where f.id between ? and ?
-            and s.log in (\(several.map(String.init).joined(separator: ",")))
+            and s.log in (select value from json_each(?))
           group by s.log, coalesce(s.pod, s.proxy_ip)
         )
         group by log
@@ -164,6 +167,7 @@ extension FlowStore {
         """)
       counts.bind(isKnown ? spans.map(\.lowerBound).min() ?? .min : .min, at: 1)
       counts.bind(isKnown ? spans.map(\.upperBound).max() ?? .max : .max, at: 2)
+      counts.bind(.text(FlowStore.jsonList(several)), at: 3)
       while try counts.step() {
         if counts.int(1) == FlowStore.linesOfASign { tails.insert(counts.int(0)) }
       }

@@ -21,6 +21,7 @@ extension FlowStore {
         where old.log = log.id
         """)
       try counts.run(.integer(startedAtMs))
+      try FlowStore.notePrunedUnseen(before: startedAtMs, db)
       var blocks: [Int64] = []
       let touched = try db.statement(
         "select distinct id / \(HopBlocks.flows) as block from flow where started_at_ms < ? order by block")
@@ -79,6 +80,28 @@ extension FlowStore {
       try self.writer.forget(db)
       return removed
     }
+  }
+
+  /// Counts what goes before any `alert` has looked at it, where one looks at this store at all.
+  private static func notePrunedUnseen(before startedAtMs: Int64, _ db: Database) throws(StoreError) {
+    let text = try db.statement("select value from meta where key = 'alert_mark'")
+    guard try text.step(), let mark = text.text(0).flatMap(AlertMark.init(text:)) else { return }
+    text.reset()
+    let count = try db.statement("select count(*) from flow where id > ? and started_at_ms < ?")
+    count.bind(mark.flow, at: 1)
+    count.bind(startedAtMs, at: 2)
+    guard try count.step(), count.int(0) > 0 else { return }
+    try db.statement(
+      """
+      insert into meta (key, value) values ('pruned_unseen', ?)
+      on conflict (key) do update set value = cast(value as integer) + cast(excluded.value as integer)
+      """
+    ).run(.integer(count.int(0)))
+  }
+
+  /// Flows that were pruned before an `alert` looked at them, since the last one.
+  public var prunedUnseen: Int64 {
+    get throws(StoreError) { try meta("pruned_unseen").flatMap { Int64($0) } ?? 0 }
   }
 
   /// Gives the pages of removed flows back to the file system; needs as much free space as the store is large.

@@ -10,4 +10,12 @@ extension FlowStore {
       return db.changesCount > 0
     }
   }
+
+  /// Takes back what `noteLine` noted.
+  public func forgetLine(hash: UInt64, ordinal: Int64) throws(StoreError) {
+    try write("seen line") { db throws(StoreError) in
+      try db.statement("delete from seen_line where hash = ? and ordinal = ?", isKept: true)
+        .run(.integer(Int64(bitPattern: hash)), .integer(ordinal))
+    }
+  }
 }

@@ -197,5 +197,10 @@ extension FlowReader {
       if errno == EEXIST { throw .exists(path: target) }
       throw .file(path: target, reason: "cannot name the copy: \(systemMessage())")
     }
+    // The name, too, is to outlive a loss of power.
+    let folder = open(target.contains("/") ? String(target[...target.lastIndex(of: "/")!]) : ".", O_RDONLY | O_CLOEXEC)
+    guard folder >= 0 else { return }
+    defer { Glibc.close(folder) }
+    _ = fsync(folder)
   }
 }

@@ -10,6 +10,9 @@ public enum UnreadRest: String, Sendable {
   case stopped
   /// It, or the folder, could not be opened or is in a form that is not read; of one that was never read, nothing else is known.
   case unopened
+  /// It was rotated away, cut or written over, and what may have been written to it after it was read last lies nowhere that is
+  /// read. A copy of it that is read later on settles that.
+  case tail
 
   /// Without a full stop; for what a newer version has written, too.
   public static func sentence(_ word: String) -> String {
@@ -19,6 +22,7 @@ public enum UnreadRest: String, Sendable {
     case .error: "it could not be read to its end"
     case .stopped: "its reading was stopped before its end"
     case .unopened: "it could not be read"
+    case .tail: "it was rotated away, cut or written over, and what came after its last reading was not read"
     case nil: "it was not read to its end"
     }
   }

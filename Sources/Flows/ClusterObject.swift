@@ -51,7 +51,7 @@ public struct ClusterObject: Hashable, Sendable {
   public var hosts: [String] = []
   /// A selector; of a gateway's pod its labels.
   public var labels: [String: String] = [:]
-  /// Machine words, some with a value: `type=ClusterIP`, `mesh-external`, `outbound-traffic-policy=ALLOW_ANY`.
+  /// Machine words, some with a value: `type=ClusterIP`, `location=MESH_EXTERNAL`, `outbound-traffic-policy=ALLOW_ANY`.
   public var traits: [String] = []
   /// How a pod stays out of the mesh's interception: `inject-false`, `host-network`, `exclude-outbound-ip-ranges=...`.
   public var optOuts: [String] = []

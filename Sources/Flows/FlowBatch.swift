@@ -43,7 +43,7 @@ public struct FlowRow: Sendable {
 
 /// A line that nothing understood: counted, and kept within bounds.
 public struct RejectedLine: Sendable, Equatable {
-  /// A short machine word: `unrecognised`, `too-long`, `bad-time`, `truncated`, ...
+  /// A short machine word: `unrecognised`, `malformed-envoy`, `unknown-json`, `too-long`, `too-many-records`, ...
   public var reason: String
   /// 1-based line in the log.
   public var line: Int64

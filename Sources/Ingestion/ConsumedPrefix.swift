@@ -132,7 +132,10 @@ struct ConsumedPrefix: Sendable, Equatable {
     var position: UInt64 = 0
     for _ in 0..<count {
       guard let step = reader.varint(), let digest = reader.take(8) else { return nil }
-      position &+= step
+      let (next, isOver) = position.addingReportingOverflow(step)
+      // Rungs ascend, and end where the log does.
+      guard !isOver, step > 0, next <= hash.length else { return nil }
+      position = next
       rungs.append(Rung(position: position, digest: digest.littleEndian(at: digest.startIndex)))
     }
   }

@@ -48,7 +48,7 @@ public struct IngestLimits: Sendable {
   public var batches = 8
   /// Rows after which a commit is due, whatever the time: some 5 MB. The writer has time for it while the next rows are
   /// parsed, so that little is left to write when the last line is read; fewer rows would only cost syncs.
-  public var rowsPerCommit = 100_000
+  public var linesPerCommit = 100_000
   /// New rows from which on they are judged while they are committed, and joined while the verdicts are written.
   public var manyRows = JoinSizes().worthPages
   /// Seconds after which the end of a file is a reason to commit.

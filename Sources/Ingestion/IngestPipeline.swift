@@ -16,7 +16,8 @@ public final class IngestPipeline {
   private let options: IngestOptions
   private let progress: ((IngestProgress) -> Void)?
   private var registry = LogRegistry([])
-  private var summary = IngestSummary()
+  /// What is known so far; of a run that the store ended, too.
+  public private(set) var summary = IngestSummary()
   /// Ordinal of the log behind each entry of `summary.files`; nil for files without one.
   private var ordinals: [Int64?] = []
   private var handled: Set<FileIdentity> = []
@@ -81,6 +82,7 @@ public final class IngestPipeline {
     lookAgain(paths, with: reader)
     for path in unopened where !noteUnopened(path, with: reader) { return }
     settleUnopened(with: reader)
+    _ = noteVanished(with: reader)
   }
 
   /// Logs are renamed and compressed while others are read: what was gone when it was its turn lies beside its old place under
@@ -134,12 +136,15 @@ public final class IngestPipeline {
   private func overlapFilter(_ writer: StoreWriter) -> OverlapFilter? {
     guard options.dropsSeenLines else { return nil }
     guard let store else { return nil }
-    return OverlapFilter(window: options.limits.overlapWindow, label: options.label) { hash, ordinal in
+    let notes = OverlapFilter.Notes { hash, ordinal in
       do throws(StoreError) { return try store.noteLine(hash: hash, ordinal: ordinal) } catch {
         writer.fail(error)
         return true
       }
+    } forget: { hash, ordinal in
+      do throws(StoreError) { try store.forgetLine(hash: hash, ordinal: ordinal) } catch { writer.fail(error) }
     }
+    return OverlapFilter(window: options.limits.overlapWindow, label: options.label, notes: notes)
   }
 
   /// - Parameter lastTally: the number of the last tally before this run.
@@ -225,6 +230,46 @@ public final class IngestPipeline {
     }
   }
 
+  /// Nobody knows of another log's end what was written to it after its last reading. Compressed files are written once, and lines
+  /// that are told apart one by one come from exports that replace each other.
+  private func noteTail(of log: KnownLog, with reader: Reader) -> Bool {
+    guard store != nil, !options.dropsSeenLines, !log.record.isCompressed, log.record.unread == nil,
+      log.record.position > 0
+    else { return true }
+    log.record.unread = .tail
+    log.record.lastReadAtMs = options.nowMs()
+    return reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
+  }
+
+  /// The kubelet keeps the logs of two lives of a container: of one that ended and is gone, with more than one life since, the end
+  /// was read only if one of these was known before.
+  private func noteVanished(with reader: Reader) -> Bool {
+    struct Place: Hashable {
+      var namespace, pod, container: String
+      var label: String?
+
+      init?(_ record: LogRecord) {
+        guard let namespace = record.namespace, let pod = record.pod, let container = record.container else {
+          return nil
+        }
+        (self.namespace, self.pod, self.container, label) = (namespace, pod, container, record.label)
+      }
+    }
+    var newest: [Place: KnownLog] = [:]
+    for log in registry.logs where log.record.id != 0 && log.identity != nil {
+      if let place = Place(log.record), newest[place].map({ $0.record.id < log.record.id }) ?? true {
+        newest[place] = log
+      }
+    }
+    let places = Set(registry.logs.filter { $0.record.id == 0 && $0.identity != nil }.compactMap { Place($0.record) })
+    for (place, log) in newest where places.contains(place) {
+      let path = log.record.path
+      guard access(path, F_OK) != 0, [ENOENT, ENOTDIR].contains(errno) else { continue }
+      if !noteTail(of: log, with: reader) { return false }
+    }
+    return true
+  }
+
   private func isNamed(_ found: Discovery.Found) -> Bool { named.contains(found.name.path) }
 
   private func place(_ file: LogFile, _ name: LogName) throws(ReadError) -> ReadingPlace {
@@ -293,6 +338,8 @@ public final class IngestPipeline {
       record.lines = lines
       let before = former?.identity == file.identity ? former : registry.log(named: name.path)
       noteChange(&record, before, change)
+      // Under another path it may be another file, to which the system gave the number of one that is gone.
+      if let before, before.record.path == name.path, !noteTail(of: before, with: reader) { return false }
       if file.identity == nil && !options.dropsSeenLines {
         summary.problems.append(
           .warning(
@@ -308,7 +355,8 @@ public final class IngestPipeline {
 
   /// What could not be read of a file can be, since the file is whole now.
   private func settle(_ former: KnownLog?, by log: KnownLog, with reader: Reader) -> Bool {
-    guard let former, former.record.unread != nil, log.record.unread == nil, former.record.path == log.record.path,
+    guard let former, ![nil, .tail].contains(former.record.unread), log.record.unread == nil,
+      former.record.path == log.record.path,
       former !== log
     else { return true }
     former.record.unread = nil
@@ -337,6 +385,10 @@ public final class IngestPipeline {
       reader.crew.onPiece = show
       result = reader.crew.read(file, as: log, prefix: prefix, tally: &tally)
     }
+    registry.learnFirstLine(of: log)
+    // From here on the record says of what it stands behind, too: to be written once more with an older state would make the
+    // log another one in the next run.
+    log.putAside()
     // Where nothing is new of a log, it is not written by itself.
     if isDeclaredAnew, !result.wasStopped,
       !reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
@@ -344,8 +396,6 @@ public final class IngestPipeline {
       return false
     }
     bytesDone = before + file.size
-    registry.learnFirstLine(of: log)
-    log.putAside()
     summary.problems += result.warnings.map { .warning(path: name.path, $0) }
     if let error = result.error { summary.problems.append(.error(path: name.path, error.message)) }
     report(name, log, from: from, tally, pending: result.pending)

@@ -97,10 +97,10 @@ final class LogReader {
     parser.begin(log: state.context(modifiedNs: file.modifiedNs))
     parser.enter(standing.beginning(carry: parser.carry), nextLine: parser.nextLine)
     defer { standing = parser.standing }
-    overlap?.begin(log.record)
     guard takeBatch(state) else { return Result(wasStopped: true) }
     lastSent = options.seconds()
     do throws(ReadError) {
+      try beginOverlap(file, log)
       var isAtEnd = false
       while !isAtEnd && !result.wasStopped {
         isAtEnd = try fill(from: file) == 0
@@ -124,6 +124,23 @@ final class LogReader {
     state.end(file, result)
     if !finish(log, &state, &tally) { result.wasStopped = true }
     return result
+  }
+
+  /// Of a file that grows, the lines before its new ones count, too: what is written once more is another flow. Equal lines carry
+  /// equal times, so the last of them suffice.
+  private func beginOverlap(_ file: LogFile, _ log: KnownLog) throws(ReadError) {
+    guard let overlap else { return }
+    overlap.begin(log.record)
+    let place = file.position
+    guard file.identity != nil, !file.isCompressed, place > 0 else { return }
+    let from = max(0, place - Int64(buffer.count))
+    try file.rewind()
+    try file.advance(to: from, chunkBytes: limits.chunkBytes)
+    let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(place - from)]))
+    let lines = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+    // The first one is whole only at the beginning of the file.
+    let first = from == 0 ? 0 : lines.firstIndex(of: 0x0A).map { $0 + 1 } ?? count
+    overlap.recall(UnsafeRawBufferPointer(rebasing: lines[first...]))
   }
 
   /// Nothing can follow: the last line is whole although it has no newline.
@@ -246,7 +263,6 @@ final class LogReader {
     state.rest(lines: parser.nextLine - 1, carry: parser.carry)
     state.take(full, nowMs: options.nowMs())
     tally.add(full)
-    overlap?.settle()
     batch = nil
     lastSent = options.seconds()
     let parcel = StoreWriter.Parcel(

@@ -12,7 +12,15 @@ final class OverlapFilter {
   /// Lines left out are counted under this kind.
   static let kind = "seen-before"
 
-  private let isNew: (UInt64, Int64) -> Bool
+  /// Where the lines that were stored are noted.
+  struct Notes {
+    /// Notes a line and its ordinal; false when both were noted before.
+    var note: (UInt64, Int64) -> Bool
+    /// Takes back what was noted last.
+    var forget: (UInt64, Int64) -> Void
+  }
+
+  private let notes: Notes
   private let window: Int
   private let label: String?
   private var salt = RunningHash()
@@ -20,14 +28,9 @@ final class OverlapFilter {
   /// the older of which is dropped when the newer is full, bound the memory.
   private var counts: [UInt64: Int64] = [:]
   private var olderCounts: [UInt64: Int64] = [:]
-  /// Whether lines behind the parser's place were new, in their order: lines are noted once, though the parser may stop
-  /// before them and be given them again.
-  private var verdicts: [Bool] = []
-  private var nextVerdict = 0
 
-  /// - Parameter isNew: notes a line and its ordinal; false when both were noted before.
-  init(window: Int, label: String?, isNew: @escaping (UInt64, Int64) -> Bool) {
-    self.isNew = isNew
+  init(window: Int, label: String?, notes: Notes) {
+    self.notes = notes
     self.window = window
     self.label = label
   }
@@ -39,12 +42,16 @@ final class OverlapFilter {
     }
     counts.removeAll(keepingCapacity: true)
     olderCounts.removeAll(keepingCapacity: true)
-    settle()
   }
 
-  func settle() {
-    verdicts.removeFirst(nextVerdict)
-    nextVerdict = 0
+  /// Takes lines for lines that this input gave before: a log that grows goes on with the counts it had.
+  /// - Parameter bytes: whole lines.
+  func recall(_ bytes: UnsafeRawBufferPointer) {
+    var place = 0
+    while place < bytes.count, let end = lineEnd(in: bytes, from: place, isFinal: true) {
+      _ = count(digest(of: UnsafeRawBufferPointer(rebasing: bytes[place..<end])))
+      place = end
+    }
   }
 
   /// As `LineParser.parse`, without the lines seen before; they are counted as skipped.
@@ -55,16 +62,21 @@ final class OverlapFilter {
     while place < bytes.count {
       guard let end = lineEnd(in: bytes, from: place, isFinal: isFinal) else { break }
       let line = UnsafeRawBufferPointer(rebasing: bytes[place..<end])
-      if nextVerdict == verdicts.count { verdicts.append(judge(line)) }
-      if verdicts[nextVerdict] {
+      let digest = digest(of: line)
+      let ordinal = count(digest)
+      if notes.note(digest, ordinal) {
         let consumed = parser.parse(line, isFinal: isFinal && end == bytes.count, into: batch)
-        guard consumed == line.count else { return place + consumed }
+        guard consumed == line.count else {
+          // It is given again with the next batch: noted now, it would count as stored, should this one be the last.
+          notes.forget(digest, ordinal)
+          counts[digest] = ordinal - 1
+          return place + consumed
+        }
       } else {
         parser.nextLine += 1
         batch.skippedCount += 1
         batch.skippedByKind[OverlapFilter.kind, default: 0] += 1
       }
-      nextVerdict += 1
       place = end
     }
     return place
@@ -77,19 +89,23 @@ final class OverlapFilter {
     return isFinal ? bytes.count : nil
   }
 
-  private func judge(_ line: UnsafeRawBufferPointer) -> Bool {
+  private func digest(of line: UnsafeRawBufferPointer) -> UInt64 {
     var text = line
     // A last line without its newline is the same line.
     if text.last == 0x0A { text = UnsafeRawBufferPointer(rebasing: text.dropLast()) }
     var hash = salt
     hash.update(text)
-    let digest = hash.digest
+    return hash.digest
+  }
+
+  /// Counts a line: the how-manieth of its kind it is in this input.
+  private func count(_ digest: UInt64) -> Int64 {
     let ordinal = (counts[digest] ?? olderCounts[digest] ?? 0) + 1
     if counts.count >= window {
       olderCounts = counts
       counts = [:]
     }
     counts[digest] = ordinal
-    return isNew(digest, ordinal)
+    return ordinal
   }
 }

@@ -38,7 +38,7 @@ final class StoreWriter: @unchecked Sendable {
   private var dirty: [Int64: Parcel] = [:]
   /// What this run has stored so far.
   private(set) var addedRows = AddedRows()
-  private var rowsSinceCommit = 0
+  private var linesSinceCommit = 0
   private var lastCommit: Double
   private var failure: StoreError?
 
@@ -138,17 +138,17 @@ final class StoreWriter: @unchecked Sendable {
         batch, log: parcel.record, firstLine: parcel.firstLine, position: parcel.position, parser: parcel.parser,
         sieve: sieve)
       if let rows { addedRows.add(rows, of: id) }
-      rowsSinceCommit += batch.linesRead
+      linesSinceCommit += batch.linesRead
     }
     guard parcel.isPlace else { return }
     parcel.batch = nil
     parcel.record.id = id
     dirty[parcel.ordinal] = parcel
     let isLate = parcel.isEndOfFile && seconds() - lastCommit >= limits.secondsPerCommit
-    if isLate || rowsSinceCommit >= limits.rowsPerCommit {
+    if isLate || linesSinceCommit >= limits.linesPerCommit {
       try flush()
       try store.commit()
-      rowsSinceCommit = 0
+      linesSinceCommit = 0
       lastCommit = seconds()
     }
   }

@@ -48,15 +48,12 @@ public enum TopologyFile {
     var inflater: Inflater?
     var isFirst = true
     while true {
-      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
-      if count < 0, errno == EINTR { continue }
-      guard count >= 0 else {
-        throw TopologyFileError(path: path, message: "cannot read: \(systemMessage(errno))")
-      }
+      // A pipe may give its first bytes one by one.
+      let count = try fill(&chunk, atLeast: isFirst ? 2 : 1, from: descriptor, path)
       if count == 0 { break }
       if isFirst {
         isFirst = false
-        if chunk[0] == 0x1F, count > 1, chunk[1] == 0x8B { inflater = Inflater() }
+        if count > 1, chunk[0] == 0x1F, chunk[1] == 0x8B { inflater = Inflater() }
         if inflater == nil { content.reserveCapacity(min(expected, sizeLimit)) }
       }
       guard let inflater else {
@@ -86,6 +83,21 @@ public enum TopologyFile {
     case .trailingGarbage(let place):
       throw TopologyFileError(path: path, message: "what follows byte \(place) is no gzip data")
     }
+  }
+
+  /// Reads until `least` bytes are there, or the end is reached.
+  private static func fill(
+    _ chunk: inout [UInt8], atLeast least: Int, from descriptor: Int32, _ path: String
+  ) throws(TopologyFileError) -> Int {
+    var filled = 0
+    while filled < least {
+      let count = chunk.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress! + filled, $0.count - filled) }
+      if count < 0, errno == EINTR { continue }
+      guard count >= 0 else { throw TopologyFileError(path: path, message: "cannot read: \(systemMessage(errno))") }
+      if count == 0 { break }
+      filled += count
+    }
+    return filled
   }
 
   private static func requireSize(_ count: Int, _ path: String) throws(TopologyFileError) {

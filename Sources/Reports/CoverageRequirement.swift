@@ -252,15 +252,15 @@ public struct CoverageRequirement: Sendable, Equatable {
     let busy = try busyMinutes(of: logs, in: store, from...until)
     var reached = from
     for entry in busy.sorted(by: { ($0.minute.minute, $0.minute.firstMs) < ($1.minute.minute, $1.minute.firstMs) }) {
-      if entry.minute.firstMs - reached > limit { together.append((nil, reached, entry.minute.firstMs)) }
+      if entry.minute.firstMs.since(reached) > limit { together.append((nil, reached, entry.minute.firstMs)) }
       reached = max(reached, entry.minute.lastMs)
     }
-    if until - reached > limit { together.append((nil, reached, until)) }
+    if until.since(reached) > limit { together.append((nil, reached, until)) }
     guard logs.count > 1 else { return named(together.map { sentence($0, name, limit) }) }
     let paths = Dictionary(logs.map { ($0.id, $0.path) }, uniquingKeysWith: { first, _ in first })
     // Log by log, and in each by time.
     for (one, next) in zip(busy, busy.dropFirst()) where one.log == next.log {
-      guard next.minute.firstMs - one.minute.lastMs > limit else { continue }
+      guard next.minute.firstMs.since(one.minute.lastMs) > limit else { continue }
       single.append((paths[one.log], one.minute.lastMs, next.minute.firstMs))
     }
     return named(together.map { sentence($0, name, limit) }) + named(single.map { sentence($0, name, limit) })

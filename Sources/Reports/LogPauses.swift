@@ -1,4 +1,5 @@
 internal import FlowStore
+internal import Flows
 
 /// The pauses between minutes in which a log was written, as the report `coverage` says them.
 struct LogPauses {
@@ -18,11 +19,15 @@ struct LogPauses {
 
   /// - Parameter minutes: ascending.
   init(_ minutes: [BusyMinute]) {
-    let pauses = zip(minutes, minutes.dropFirst()).map { Pause(fromMs: $0.lastMs, lengthMs: $1.firstMs - $0.lastMs) }
+    let pauses = zip(minutes, minutes.dropFirst()).map {
+      Pause(fromMs: $0.lastMs, lengthMs: $1.firstMs.since($0.lastMs))
+    }
     count = pauses.count
     guard let most = pauses.map(\.lengthMs).max() else { return }
-    if count > 1 { usualMs = (pauses.reduce(0) { $0 + $1.lengthMs } - most) / Int64(count - 1) }
-    let limit = max(LogPauses.leastMs, LogPauses.factor * (usualMs ?? 0))
+    if count > 1 { usualMs = pauses.reduce(-most) { $0.plus($1.lengthMs) } / Int64(count - 1) }
+    // A store may hold times that no calendar has.
+    let (usual, isOver) = LogPauses.factor.multipliedReportingOverflow(by: usualMs ?? 0)
+    let limit = max(LogPauses.leastMs, isOver ? .max : usual)
     gaps = pauses.filter { $0.lengthMs > limit }
   }
 

@@ -91,12 +91,11 @@ public struct Report: Sendable {
         try store.query(query.sql, arguments: arguments, columns: begin, row: add)
       }
     }
-    let more =
-      hasMore && limitsItself
-      ? [
-        "only the first \(Quantities.grouped(Int64(shown))) are shown: --limit 0 shows all, --since and --until choose a time"
-      ]
-      : []
+    var more: [String] = []
+    if hasMore, limitsItself || !showsOthers {
+      let time = query.takes("since_ms") ? ", --since and --until choose a time" : ""
+      more = ["only the first \(Quantities.grouped(Int64(shown))) are shown: --limit 0 shows all\(time)"]
+    }
     let unseen = [try noteOfUnseen(in: store, isTallied: isTallied)].compactMap { $0 }
     let notes = notes + more + unseen + (standing?.notes(for: query.name) ?? [])
     try renderer.end(Footing(others: others.map { Others(rows: $0.count, values: $0.values) }, notes: notes))

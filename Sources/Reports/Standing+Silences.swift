@@ -1,4 +1,5 @@
 internal import FlowStore
+internal import Flows
 
 // What was not read: gaps of logs, and next hops whose log is missing.
 
@@ -20,7 +21,7 @@ extension Standing {
     gaps = Gaps(among: from > first ? most : nil)
     for minutes in minutes.values {
       let touching = LogPauses(minutes).gaps.filter {
-        $0.fromMs + $0.lengthMs >= filters.sinceMs ?? .min && $0.fromMs < filters.untilMs ?? .max
+        $0.fromMs.plus($0.lengthMs) >= filters.sinceMs ?? .min && $0.fromMs < filters.untilMs ?? .max
       }
       if !touching.isEmpty { gaps.logs += 1 }
       gaps.longestMs = max(gaps.longestMs, touching.map(\.lengthMs).max() ?? 0)

@@ -103,8 +103,11 @@ extension Standing {
     )
     """
 
+  /// Squid tells of what was inside a tunnel in lines of their own, and these may be refusals, of which nothing left.
+  private static let way = "case when j.role = 'forward-proxy' then 'forward-proxy' else j.path end"
+
   private static let secondViews = """
-    select j.path
+    select \(way)
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 1
@@ -113,7 +116,7 @@ extension Standing {
     """
 
   private static let ends = """
-    select j.path
+    select \(way)
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 0
@@ -134,7 +137,7 @@ extension Standing {
       coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
       d.host,
       d.port,
-      j.path,
+      \(way),
       j.duplicate_view,
       count(*) as flows,
       max(j.started_at_ms) as last_ms

@@ -37,6 +37,8 @@ public struct Standing: Sendable, Equatable {
   public private(set) var asked: Int64 = 0
   /// Logs that were not read to their end: damaged, cut, or not as compressed as they begin.
   public private(set) var unreadRests: Int64 = 0
+  /// Logs whose last lines may never have been read: when their last flow ended, and when that was noticed.
+  private var lostTails: [ClosedRange<Int64>] = []
   /// Logs that hold lines and not one access line: the proxy may write these elsewhere, or not at all, or in a format that looks like
   /// its other messages.
   public private(set) var mute: Int64 = 0
@@ -113,7 +115,7 @@ public struct Standing: Sendable, Equatable {
         -- With records whose last part was not read: behind a length for each of two streams.
         sum(pending + max(coalesce(length(carry), 0) - 8, 0)),
         sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
-        count(unread),
+        sum(unread is not null and unread <> 'tail'),
         -- What prepares a pod for its sidecar writes no access lines.
         sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation'))
       from log
@@ -132,6 +134,12 @@ public struct Standing: Sendable, Equatable {
       unreadRests = row[11].integer ?? 0
       mute = row[12].integer ?? 0
       pending = row[7].integer ?? 0
+    }
+    try store.query(
+      "select coalesce(last_ms, last_read_at_ms), last_read_at_ms from log where unread = 'tail' order by id"
+    ) { row in
+      let end = row[0].integer ?? .min
+      lostTails.append(end...max(end, row[1].integer ?? .max))
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
@@ -243,6 +251,14 @@ public struct Standing: Sendable, Equatable {
     }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }
     doubts += signs + unreadPods
+    let tails = lostTails.count {
+      $0.upperBound >= filters.sinceMs ?? .min && $0.lowerBound < filters.untilMs ?? .max
+    }
+    if tails > 0 {
+      doubts.append(
+        "\(tails) \(tails == 1 ? "log was" : "logs were") rotated away, cut or written over, and what came after the last reading was not read (see: gatewatch report coverage)"
+      )
+    }
     if rejected > 0 {
       doubts.append(
         "\(Quantities.grouped(rejected)) rejected \(rejected == 1 ? "line" : "lines") (see: gatewatch report rejected)")

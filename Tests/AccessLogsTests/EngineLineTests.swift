@@ -24,6 +24,35 @@ struct EngineLineTests {
     #expect(EngineFeed.read(#"{"method":"GET","path":"/a","start_time":"2020-08-28T06:32:07.780Z"}"#).flows.isEmpty)
   }
 
+  @Test("columns that a client put into a text of several columns, as a value of JSON, are in doubt as in a text line")
+  func ambiguousValues() throws {
+    let plan = try FormatPlan.guess(
+      #"{"time":"%START_TIME%","code":"%RESPONSE_CODE%","flags":"%RESPONSE_FLAGS%","to":"%UPSTREAM_HOST%","hop":"%REQ(USER-AGENT)% %UPSTREAM_CLUSTER% %REQ(X-A)%"}"#
+    )
+    func line(_ hop: String) -> String {
+      #"{"time":"2026-11-02T09:05:00.000Z","code":"200","flags":"-","to":"203.0.113.9:80","hop":"\#(hop)"}"# + "\n"
+    }
+    let feed = EngineFeed(LineParser(formats: [plan]))
+    feed.read(
+      (line("curl PassthroughCluster -") + line("curl outbound|80||istio-egressgateway PassthroughCluster -")).utf8)
+    #expect(feed.reading.flows.map { $0.outcome.warnings.contains(.ambiguousColumns) } == [false, true])
+  }
+
+  @Test("a time or an amount of bytes that no calendar and no network has is none")
+  func absurdNumbers() {
+    let lines = [
+      Self.squid.replacing("1598596320.597", with: "1598596320.9223372036854775807"),
+      Self.squid.replacing("1598596320.597", with: "99999999999999.597"),
+      Self.squid.replacing("TCP_TUNNEL/200 5491", with: "TCP_TUNNEL/200 9223372036854775806"),
+    ]
+    let reading = EngineFeed.read(([Self.squid] + lines).joined(separator: "\n") + "\n")
+    #expect(
+      reading.flows.map(\.startedAtMs) == [1_598_596_320_582, 1_598_596_319_985, 1_598_596_320_582])
+    #expect(reading.rejected.values.reduce(0, +) == 1)
+    #expect(reading.flows.map(\.sent).last == -1)
+    #expect(reading.flows.map { $0.outcome.warnings.contains(.numberInvalid) } == [false, true, true])
+  }
+
   @Test("a byte order mark at the beginning of a line belongs to no value, whatever stands around the line")
   func byteOrderMarks() {
     let plain = EngineFeed.read("\(Self.envoy)\n\(Self.squid)\n")

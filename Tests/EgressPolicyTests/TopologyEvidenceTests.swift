@@ -1,4 +1,4 @@
-import EgressPolicy
+@testable import EgressPolicy
 import Flows
 import Testing
 
@@ -60,29 +60,22 @@ struct TopologyEvidenceTests {
 
   // MARK: Sidecars
 
-  @Test("who carries a sidecar is known by time, and the policy's word comes first")
-  func inventory() throws {
+  @Test("who had an address is known by time: from a pod's start until the next one's, or a look that does not find it")
+  func holders() throws {
     var record = ClusterRecord()
     record.add([.pod("web-1", in: "shop", "10.80.3.50", started: 1_000)], from: 1_500, until: 1_500)
-    var job = ClusterObject.pod("job-1", in: "batch", "10.80.3.50", proxy: .none, started: 3_000)
-    job.optOuts = ["inject-false", "no-proxy"]
-    var node = ClusterObject(kind: .node, namespace: "", name: "worker-1")
-    node.addresses = ["10.0.0.5"]
-    record.add([job, node], from: 3_500, until: 3_500)
+    record.add([.pod("job-1", in: "batch", "10.80.3.50", proxy: .none, started: 3_000)], from: 3_500, until: 3_500)
     record.look(at: [1_500, 3_500, 5_000])
-    let topology = SidecarInventory(policy: nil, topology: record)
-    for (second, expected) in [(900, nil), (1_000, true), (2_999, true), (3_000, false), (4_999, false), (5_000, nil)]
-      as [(Int64, Bool?)]
+    let history = ClusterHistory(record)
+    let address = try #require(IPAddress("10.80.3.50"))
+    for (second, name) in [
+      (900, nil), (1_000, "web-1"), (2_999, "web-1"), (3_000, "job-1"), (4_999, "job-1"), (5_000, nil),
+    ]
+      as [(Int64, String?)]
     {
-      #expect(topology.hasSidecar("10.80.3.50", atMs: second * 1000) == expected, "\(second)")
+      let there = history.holders(of: address, from: second * 1000, until: second * 1000)
+      #expect(there.map { history.objects[$0.object].name } == [name].compactMap { $0 }, "\(second)")
     }
-    #expect(topology.optOuts(of: "10.80.3.50", atMs: 3_000_000) == ["inject-false", "no-proxy"])
-    #expect(topology.hasSidecar("10.0.0.5", atMs: 3_500_000) == nil)
-    let declared = try policy(
-      "pods: [ { name: j, addresses: [10.80.3.50], sidecar: true, from: 1970-01-01T01:00:00Z } ]")
-    let both = SidecarInventory(policy: declared, topology: record)
-    #expect(both.hasSidecar("10.80.3.50", atMs: 3_500_000) == false)
-    #expect(both.hasSidecar("10.80.3.50", atMs: 3_600_000) == true)
   }
 
   // MARK: Guesses

@@ -68,7 +68,7 @@ import Testing
       gatewatch formats test mixed.log --rejected
       """)
     #expect(output.hasPrefix("line 13: rejected: unrecognised"))
-    #expect(output.contains("0 understood, 0 skipped, 1 rejected"))
+    #expect(output.contains("24 understood (squid 24), 0 skipped, 1 rejected (unrecognised 1)"))
   }
 
   @Test("what a client wrote cannot reach the terminal as control characters")

@@ -369,4 +369,108 @@ import Testing
       sidecar("09:05:00", upstream: "203.0.113.66:443", cluster: "PassthroughCluster"), to: "export.log")
     #expect(try report("pods export.log", options: "--source shop/web-1").contains("1 flow left"))
   }
+
+  @Test(
+    "an access line that looks like another program's message is rejected, not passed over",
+    arguments: [
+      #"{"level":"info","time":"2026-11-02T09:05:00Z","msg":"egress","client":"10.80.3.11:41000","server":"203.0.113.66:443","in":898}"#,
+      #"{"level":"info","time":"2026-11-02T09:05:00Z","scope":"egress","msg":"10.80.3.11:41000 [2001:db8::66]:443"}"#,
+      #"{"level":"warn","time":"2026-11-02T09:05:00Z","msg":"[2026-11-02T09:05:00.000Z] \"- - -\" 0 - - - \"-\" 9 9 9 - \"-\" \"-\" \"-\" \"-\" \"[2606:4700::66]:443\" PassthroughCluster [fd00::1]:4 [2606:4700::66]:443 [fd00::1]:5 - -"}"#,
+      "2026-11-02T09:05:00.000000Z\tinfo\tegress\t10.80.3.11:41002 -> 203.0.113.66:443 in=898 out=166076",
+      #"[2026-11-02 09:05:00.000][12][info][lua] script log: [2026-11-02T09:05:00.000Z] "GET / HTTP/1.1" 200 - via_upstream "203.0.113.66:80""#,
+    ])
+  func disguised(line: String) throws {
+    try sandbox.write(line + "\n", to: "odd.log")
+    let text = try report("ok.log odd.log")
+    #expect(text.contains("no all-clear: ") && text.contains("1 rejected line"), "\(text)")
+  }
+
+  @Test(
+    "messages of agents, of Envoy and of stern are no lines that anything is missing of",
+    arguments: [
+      #"{"level":"error","time":"2026-11-02T09:05:00Z","scope":"xdsproxy","msg":"read tcp 10.80.3.11:41000->10.80.9.9:15012: connection reset"}"#,
+      #"{"level":"info","time":"2026-11-02T09:05:00Z","msg":"FLAG: --concurrency=\"0\""}"#,
+      "2026-11-02T09:05:00.000000Z\terror\txdsproxy\tread tcp 10.80.3.11:41000->10.80.9.9:15012: connection reset",
+      "2026-11-02T09:05:00.000000Z\tinfo\tstarting Http service at 127.0.0.1:15004",
+      "[2026-11-02 09:05:00.000][12][warning][config] gRPC config for 10.80.9.9:15012 closed",
+      "\u{1B}[38;5;2m+\u{1B}[0m sleep-1 \u{203A} istio-proxy",
+    ])
+  func messages(line: String) throws {
+    try sandbox.write(try String(contentsOfFile: sandbox.path("ok.log"), encoding: .utf8) + line + "\n", to: "more.log")
+    let text = try report("more.log")
+    #expect(text.contains("no bypass found in what was read"), "\(text)")
+  }
+
+  @Test("a client's own words do not make its line one of stern's")
+  func arrow() throws {
+    let bad = sidecar("09:05:00", upstream: "203.0.113.66:80", cluster: "PassthroughCluster")
+    func stern(_ line: String) -> String {
+      "\u{1B}[38;5;4msleep-1\u{1B}[0m \u{1B}[38;5;5mistio-proxy\u{1B}[0m \(line)"
+    }
+    try sandbox.write(
+      stern(bad.replacing("curl/8", with: "my \u{203A} agent")) + stern(sidecar("09:06:00")), to: "stern.log")
+    #expect(try report("ok.log stern.log").contains("1 flow left around the egress gateway"))
+  }
+
+  @Test("no object of the cluster makes a public IPv6 address part of the mesh but a pod")
+  func publicEntries() throws {
+    let bad = sidecar(
+      "09:05:00", upstream: "[2606:4700::77]:443", cluster: "PassthroughCluster", local: "10.80.3.11:50000")
+    try sandbox.write(bad, to: "six.log")
+    for spec in [
+      #""kind":"ServiceEntry","spec":{"hosts":["a.example"],"location":"MESH_INTERNAL","resolution":"STATIC","endpoints":[{"address":"2606:4700::77"}]}"#,
+      #""kind":"WorkloadEntry","spec":{"address":"2606:4700::77"}"#,
+    ] {
+      try sandbox.write(
+        #"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"networking.istio.io/v1","metadata":{"name":"a","namespace":"shop"},\#(spec)}]}"#,
+        to: "topology.json")
+      let text = try sandbox.shell(
+        "rm -f gatewatch.db; $GATEWATCH topology import --at 2026-11-02T09:00 topology.json; $GATEWATCH ingest --policy egress.yaml ok.log six.log > i.txt; $GATEWATCH report bypass"
+      ).out
+      #expect(text.contains("1 flow left around the egress gateway"), "\(text)")
+    }
+  }
+
+  @Test("what a pod sends to a node's address past all services is no proof of staying in the mesh")
+  func nodeAddress() throws {
+    try sandbox.write(
+      #"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}}]}"#,
+      to: "topology.json")
+    for (cluster, isDoubt) in [("PassthroughCluster", true), ("outbound|10250||kubelet.kube-system.svc", false)] {
+      try sandbox.write(sidecar("09:05:00", upstream: "10.0.0.1:3129", cluster: cluster), to: "node.log")
+      let text = try sandbox.shell(
+        "rm -f gatewatch.db; $GATEWATCH topology import --at 2026-11-02T09:00 topology.json; $GATEWATCH ingest --policy egress.yaml ok.log node.log > i.txt; $GATEWATCH report bypass"
+      ).out
+      #expect(text.contains("1 flow whose path rests on an assumption") == isDoubt, "\(text)")
+      #expect(text.contains("no bypass found in what was read") == !isDoubt, "\(text)")
+    }
+  }
+
+  @Test("a public IPv6 address behind a listener for what comes in is the pod's own only where its sidecar wrote lines")
+  func inboundIPv6() throws {
+    let inbound = sidecar(
+      "09:05:00", upstream: "[2606:4700::77]:443", cluster: "InboundPassthroughCluster", local: "[::6]:1000"
+    ).replacing("198.51.100.20:80 10.80.3.11:50001", with: "[2606:4700::77]:443 [fd00:10::13]:41002")
+    try sandbox.write(inbound, to: "in.log")
+    #expect(try report("ok.log in.log").contains("1 flow whose path rests on an assumption"))
+    try sandbox.write(policy().replacing("10.80.0.0/16,", with: "10.80.0.0/16, \"2606:4700::/32\","), to: "six.yaml")
+    #expect(try report("ok.log in.log", policy: "six.yaml").contains("no bypass found in what was read"))
+  }
+
+  @Test(
+    "a tunnel that Squid opened before it asked anybody is a doubt until a line tells of its end",
+    arguments: ["NONE_NONE", "TAG_NONE"])
+  func splicedTunnel(tag: String) throws {
+    func squid(_ seconds: Int, _ result: String, _ method: String, _ url: String, _ hierarchy: String) -> String {
+      "\(1_793_610_300 + seconds).288    583 10.80.3.77 \(result) 5000 \(method) \(url) - \(hierarchy) -\n"
+    }
+    let opened = squid(0, "\(tag)/200", "CONNECT", "evil.example:443", "HIER_NONE/-")
+    try sandbox.write(opened, to: "squid.log")
+    #expect(try report("ok.log squid.log").contains("1 line from before the end of connections that may be bypasses"))
+    // What was inside may have been refused.
+    let refused = squid(1, "TCP_DENIED/403", "GET", "https://evil.example/", "HIER_NONE/-")
+    try sandbox.write(opened + refused, to: "squid.log")
+    let text = try report("ok.log squid.log")
+    #expect(!text.contains("from before the end of connections"), "\(text)")
+  }
 }

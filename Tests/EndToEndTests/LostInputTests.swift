@@ -225,4 +225,78 @@ import Testing
     #expect(try report().contains("no bypass found in what was read"))
     #expect(try sandbox.gatewatch("alert").status == 0)
   }
+
+  @Test(
+    "what was written to a log between its last reading and its rotation is a doubt, until a copy that holds it is read",
+    arguments: [
+      ("mkdir old; mv whole.log old/whole.log.1", "old/whole.log.1"),
+      ("cp whole.log kept.txt; : > whole.log", "kept.txt"),
+      ("mv whole.log whole.log.1; xz whole.log.1 || mv whole.log.1 whole.xz; mv *.xz kept.xz", nil),
+    ])
+  func lostTail(rotation: String, copy: String?) throws {
+    try begin()
+    try sandbox.append(sidecar(1, from: 60, isBypass: true), to: "whole.log")
+    try sandbox.shell(rotation)
+    try sandbox.append(sidecar(5, from: 120), to: "whole.log")
+    for alert in ["alert --ingest whole.log", "alert"] {
+      let outcome = try sandbox.shell("$GATEWATCH \(alert)")
+      #expect(
+        outcome.status == 3 && outcome.out.contains("what came after its last reading was not read"), "\(outcome)")
+    }
+    #expect(try report().contains("no all-clear: 1 log was rotated away, cut or written over"))
+    #expect(try sandbox.gatewatch("report", "coverage").out.contains("unread-tail"))
+    // The gap lies before the time asked about.
+    #expect(try !report("--since 2100-01-01").contains("rotated away"))
+    guard let copy else { return }
+    let outcome = try sandbox.gatewatch("alert", "--ingest", copy)
+    #expect(outcome.status == 2 && !outcome.out.contains("could not tell"), "\(outcome)")
+    #expect(try !report().contains("rotated away"))
+  }
+
+  @Test("a rotation of which the copy is read in the same run leaves no doubt", arguments: [true, false])
+  func readRotation(isCompressed: Bool) throws {
+    try begin()
+    try sandbox.append(sidecar(5, from: 60), to: "whole.log")
+    try sandbox.shell("mv whole.log whole.log.1; \(isCompressed ? "gzip whole.log.1" : ":")")
+    try sandbox.append(sidecar(5, from: 120), to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 0)
+    #expect(try report().contains("no bypass found in what was read"))
+  }
+
+  @Test("of a container that restarted twice between two runs, the end of its first life is a doubt")
+  func restartedTwice() throws {
+    let folder = "pods/shop_sleep-1_0f7e3d1a-1111-2222-3333-444455556666/istio-proxy"
+    func cri(_ lines: String) -> String {
+      lines.split(separator: "\n").map { "\($0.dropFirst().prefix { $0 != "]" }) stdout F \($0)\n" }.joined()
+    }
+    try sandbox.shell("mkdir -p \(folder)")
+    try sandbox.write(cri(sidecar(12)), to: "\(folder)/0.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "pods", "--policy", "egress.yaml").status == 1)
+    // One restart: the log of the life before is still there.
+    try sandbox.write(cri(sidecar(12, from: 60)), to: "\(folder)/1.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "pods").status == 0)
+    try sandbox.shell("rm \(folder)/0.log")
+    try sandbox.write(cri(sidecar(12, from: 120)), to: "\(folder)/2.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "pods").status == 0)
+    try sandbox.shell("rm \(folder)/1.log \(folder)/2.log")
+    try sandbox.write(cri(sidecar(12, from: 180)), to: "\(folder)/3.log")
+    try sandbox.write(cri(sidecar(12, from: 240)), to: "\(folder)/4.log")
+    let outcome = try sandbox.gatewatch("alert", "--ingest", "pods")
+    #expect(outcome.status == 3 && outcome.out.contains("2.log: it was rotated away"), "\(outcome)")
+  }
+
+  @Test("flows that are pruned before an alert looked at them are no silence, and are told of once")
+  func prunedUnseen() throws {
+    try begin()
+    try sandbox.write(sidecar(5, from: 60, isBypass: true), to: "late.log")
+    #expect(try sandbox.gatewatch("ingest", "late.log").status == 0)
+    try sandbox.append(sidecar(5, from: 600), to: "whole.log")
+    #expect(try sandbox.gatewatch("ingest", "whole.log").status == 0)
+    #expect(try sandbox.gatewatch("db", "prune", "--before", "2026-11-02T09:05").status == 0)
+    let outcome = try sandbox.gatewatch("alert")
+    #expect(
+      outcome.status == 3 && outcome.out.contains("5 flows were pruned before any alert had looked at them"),
+      "\(outcome)")
+    #expect(try sandbox.gatewatch("alert").status == 0)
+  }
 }

@@ -97,8 +97,8 @@ import Testing
     #expect(readme.contains("500 times its compressed size, once it gave 256 MiB"))
     #expect(limits.overlapWindow == 500_000)
     #expect(readme.contains("within one input | 500,000 to 1,000,000 |"))
-    #expect(limits.rowsPerCommit == 100_000 && limits.secondsPerCommit == 2)
-    #expect(readme.contains("100,000 rows or 2 seconds"))
+    #expect(limits.linesPerCommit == 100_000 && limits.secondsPerCommit == 2)
+    #expect(readme.contains("100,000 lines, or, at the end of a file, 2 seconds"))
     #expect(queries.sqlBytes == 1 << 20 && queries.time == .seconds(60) && queries.valueBytes == 16 << 20)
     #expect(readme.contains("1 MiB of text, 60 seconds, 16 MiB per value"))
   }

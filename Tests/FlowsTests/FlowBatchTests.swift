@@ -72,12 +72,4 @@ import Testing
     #expect(row.source == -1 && row.destination == -1 && row.outcome == -1)
     #expect(row.sourcePort == 0 && row.localPort == 0)
   }
-
-  @Test("a rejected line is kept with its bytes as they are")
-  func rejectedLine() {
-    let line = RejectedLine(reason: "bad-time", line: 7, detail: "column 2", text: [0xFF, 0x00])
-    #expect(line == RejectedLine(reason: "bad-time", line: 7, detail: "column 2", text: [0xFF, 0x00]))
-    #expect(line != RejectedLine(reason: "bad-time", line: 8, detail: "column 2", text: [0xFF, 0x00]))
-    #expect(RejectedLine.maxText == 4096)
-  }
 }

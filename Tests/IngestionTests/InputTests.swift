@@ -182,6 +182,22 @@ struct InputTests {
     #expect(try scene.texts("select declared_role || ' ' || label from log") == ["forward-proxy cluster-a"])
   }
 
+  @Test("a log that was declared anew while it grew stays the log it is: a compressed copy of it is known")
+  func declaredAnew() throws {
+    try scene.write("access.log", 1...40)
+    try scene.ingest("access.log")
+    try scene.append("access.log", 41...60)
+    scene.options.role = .forwardProxy
+    #expect(try scene.ingest("access.log").lines.stored == 20)
+    // As logrotate does it, and as a short growth shows it.
+    try scene.append("access.log", 61...61)
+    #expect(try scene.ingest("access.log").lines.stored == 1)
+    try scene.write("access.log.1.gz", bytes: Gzip.compress(Scene.lines(1...61)))
+    scene.remove("access.log")
+    #expect(try scene.ingest("access.log.1.gz").lines.stored == 0)
+    #expect(try scene.stored() == Array(1...61))
+  }
+
   @Test("a dry run counts all lines and writes nothing")
   func dryRun() throws {
     try scene.write("access.log", 1...5)
@@ -318,6 +334,39 @@ struct OverlapTests {
     }
     for paths in [["-"], [pipe], [file, pipe], ["/dev/null"], ["/proc/self/maps"], [file, "/proc/self/*"]] {
       #expect(!IngestPipeline.canReadAgain(paths), "\(paths)")
+    }
+  }
+
+  @Test("a line that a growing file repeats is another flow, also when the file grew between two runs with --overlap")
+  func repeatedByGrowth() throws {
+    scene.options.dropsSeenLines = true
+    scene.options.limits.chunkBytes = 150
+    try scene.write("grows.log", bytes: Scene.lines(Array(1...30) + [31, 31]))
+    try scene.ingest("grows.log")
+    try scene.append("grows.log", 31...31)
+    let second = try scene.ingest("grows.log")
+    #expect(second.lines.stored == 1 && second.skipped.isEmpty)
+    #expect(try scene.stored() == Array(1...31) + [31, 31])
+  }
+
+  @Test("a run with --overlap that dies between two commits loses no line, and stores none twice")
+  func overlapThatDies() throws {
+    var options = scene.options
+    options.dropsSeenLines = true
+    options.limits.chunkBytes = 700
+    options.limits.batchRows = 34
+    options.limits.linesPerCommit = 20
+    for (number, deadline) in [4, 9, 20, 45, 70, 110].enumerated() {
+      let first = number * 1000
+      try scene.write("export.log", first..<(first + 120))
+      scene.dieIngesting(["export.log"], options, atWrite: deadline)
+      // Exported anew: another file with the same lines.
+      scene.remove("export.log")
+      try scene.write("again.log", first..<(first + 120))
+      scene.options = options
+      try scene.ingest("again.log")
+      scene.remove("again.log")
+      #expect(try scene.stored() == (0...number).flatMap { Array(($0 * 1000)..<($0 * 1000 + 120)) }, "\(deadline)")
     }
   }
 

@@ -305,7 +305,7 @@ struct KeepTests {
   func failingWrites() throws {
     var options = scene.options
     options.limits.batchRows = 64
-    options.limits.rowsPerCommit = 64
+    options.limits.linesPerCommit = 64
     try scene.write("one.log", bytes: Self.lines(1...150))
     try scene.write("two.log", bytes: Self.lines(201...260))
     for failing in 1...400 {
@@ -334,7 +334,7 @@ struct KeepTests {
   func mixed(seed: UInt64) throws {
     var random = Seeded(seed: seed)
     scene.options.limits.batchRows = 34
-    scene.options.limits.rowsPerCommit = Int.random(in: 1...200, using: &random)
+    scene.options.limits.linesPerCommit = Int.random(in: 1...200, using: &random)
     var end = 0
     try scene.write("access.log", bytes: [])
     for round in 1...20 {

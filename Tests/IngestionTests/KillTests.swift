@@ -15,7 +15,7 @@ struct KillTests {
     var options = scene.options
     options.limits.chunkBytes = 700
     options.limits.batchRows = 34
-    options.limits.rowsPerCommit = 20
+    options.limits.linesPerCommit = 20
     try scene.write("one.log", 1...120)
     try scene.write("two.log.gz", bytes: Gzip.compress(Scene.lines(201...320)))
     var written = 0
@@ -59,7 +59,7 @@ struct KillTests {
   func failingWrites() throws {
     var options = scene.options
     options.limits.batchRows = 64
-    options.limits.rowsPerCommit = 64
+    options.limits.linesPerCommit = 64
     try scene.write("one.log", 1...150)
     try scene.write("two.log", 201...203)
     let paths = [scene.path("one.log"), scene.path("two.log")]
@@ -127,7 +127,7 @@ struct KillTests {
     scene.options.limits.chunkBytes = Int.random(in: 200...3000, using: &random)
     scene.options.limits.batchRows = 34
     scene.options.threads = Int.random(in: 1...3, using: &random)
-    scene.options.limits.rowsPerCommit = Int.random(in: 1...60, using: &random)
+    scene.options.limits.linesPerCommit = Int.random(in: 1...60, using: &random)
     var next = 1
     var expected: [Int] = []
     var live: [Int] = []

@@ -101,7 +101,7 @@ struct ResumeTests {
     scene.options.limits.chunkBytes = 97
     scene.options.limits.batchRows = 34  // the parser keeps room for the most records one line can hold
     scene.options.limits.batches = 2
-    scene.options.limits.rowsPerCommit = 5
+    scene.options.limits.linesPerCommit = 5
     try scene.write("access.log", 1...40)
     try scene.gzipCopy("access.log", "other/packed.gz", of: 100...140)
     let summary = try scene.ingest("access.log", "other")

@@ -126,7 +126,7 @@ struct ThreadTests {
     scene.options.limits.chunkBytes = Int.random(in: 300...6000, using: &random)
     scene.options.limits.maxLineBytes = 5000
     scene.options.limits.batchRows = Int.random(in: 30...60, using: &random)
-    scene.options.limits.rowsPerCommit = Int.random(in: 1...500, using: &random)
+    scene.options.limits.linesPerCommit = Int.random(in: 1...500, using: &random)
     if Bool.random(using: &random) { scene.options.keep = .exceptions(slowMs: 10) }
     for file in files { try scene.write(file.name, bytes: file.bytes) }
     return scene

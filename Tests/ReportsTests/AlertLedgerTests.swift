@@ -51,7 +51,7 @@ struct AlertLedgerTests {
     let second = AlertLedger.step(
       known: first.changed, seen: [seen(4, kind: "no-sidecar"), seen(4, kind: "squid-direct"), seen(2)],
       complete: .claimsAndNewFlows, rules: .init(now: noon + hour))
-    #expect(second.told.map(\.finding.key.kind) == ["squid-direct"])
+    #expect(second.told.map { second.changed[$0.place].key.kind } == ["squid-direct"])
     #expect(
       second.changed.map { "\($0.key.kind) \($0.count)" } == ["no-sidecar 4", "passthrough 7", "squid-direct 4"])
     let third = AlertLedger.step(

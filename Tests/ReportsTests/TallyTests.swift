@@ -181,7 +181,7 @@ struct TallyTests {
         run.usesTallies = usingTallies
         let seen = try run.observations(in: reader, after: nil)
         let step = AlertLedger.step(known: [], seen: seen, complete: .all, rules: .init(now: noon))
-        senders.append(step.told.map { "\($0.finding.key) \($0.senders.sorted())" })
+        senders.append(step.told.map { "\(step.changed[$0.place].key) \($0.senders.sorted())" })
         return step.changed
       }
       var senders: [[String]] = []
@@ -216,7 +216,7 @@ struct TallyTests {
       var alert = AlertReport()
       let seen = try run.observations(in: reader, after: nil)
       alert.add(
-        AlertLedger.step(known: [], seen: seen, complete: .all, rules: .init(now: noon)).told, isFirstRun: true)
+        AlertLedger.step(known: [], seen: seen, complete: .all, rules: .init(now: noon)), isFirstRun: true)
       let kinds = alert.groups.flatMap { group in group.ways.map { [group.kind, $0.around, $0.reason] } }
       #expect(Set(kinds.filter { $0.last != "" }) == told)
       #expect(alert.text.contains("\n      around the sidecar: client-has-no-sidecar\n"))

@@ -91,12 +91,4 @@ struct Slice {
 
   /// nil when missing.
   var stringIfPresent: String? { isMissing ? nil : string }
-
-  /// Lower-case text; only ASCII letters change.
-  var lowercasedString: String {
-    String(unsafeUninitializedCapacity: count) { buffer in
-      for i in 0..<count { buffer[i] = ASCII.lower(start[i]) }
-      return count
-    }
-  }
 }

@@ -16,9 +16,9 @@ enum EnvoyFacts {
       source.proxyIP = ip
     }
     source.namespace = builder.namespace
-    source.pod = builder.pod ?? fields.text(.hostname)
+    source.pod = builder.pod ?? fields.text(.hostname).map { bounded($0) }
     source.container = builder.container
-    source.peer = fields.text(.peerURI)
+    source.peer = fields.text(.peerURI).map { bounded($0) }
     if hop.clientIsForwarded { warnings.insert(.xffSource) }
     return source
   }
@@ -103,7 +103,7 @@ enum EnvoyFacts {
 
   static func outcome(_ fields: borrowing Fields, isHTTP: Bool, _ warnings: Warnings) -> Outcome {
     var outcome = Outcome(warnings: warnings)
-    outcome.protocol = fields.text(.protocol) ?? (isHTTP ? nil : "TCP")
+    outcome.protocol = fields.text(.protocol).map { bounded($0) } ?? (isHTTP ? nil : "TCP")
     outcome.method = fields.text(.method).map { bounded($0) }
     let status = fields.number(.status)
     outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)
@@ -111,7 +111,7 @@ enum EnvoyFacts {
     outcome.details = fields.text(.responseDetails).map(withoutAddresses)
     outcome.termination = fields.text(.terminationDetails).map(withoutAddresses)
     outcome.failure = fields.text(.transportFailure).map(withoutAddresses)
-    outcome.recordType = fields.text(.accessLogType)
+    outcome.recordType = fields.text(.accessLogType).map { bounded($0) }
     return outcome
   }
 

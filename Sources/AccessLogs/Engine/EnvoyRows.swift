@@ -50,8 +50,8 @@ extension RowBuilder {
     row.durationMs = Self.duration(duration, &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
-    row.sent = Self.amount(fields.number(.bytesSent), &warnings)
-    row.received = Self.amount(fields.number(.bytesReceived), &warnings)
+    row.sent = Self.bytes(fields.number(.bytesSent), &warnings)
+    row.received = Self.bytes(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }

@@ -83,9 +83,6 @@ struct Fields: ~Copyable {
     let slice = self[role]
     return slice.isMissing ? nil : Unescape.string(slice, escaping(of: role))
   }
-
-  /// The value with its escapes undone, lower case.
-  func lowercasedText(_ role: FieldRole) -> String? { text(role)?.asciiLowercased }
 }
 
 extension String {

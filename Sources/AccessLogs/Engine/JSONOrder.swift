@@ -152,7 +152,9 @@ extension JSONPlan {
         isMatch = finish(targets[lane])
       } else {
         generations[lane] = 0
-        isMatch = match(lines[lane], into: targets[lane], isFirst: false)
+        var effort = Backtracking.lineBudget
+        // One that can be read in more than one way is left to who says so of it.
+        isMatch = match(lines[lane], into: targets[lane], isFirst: false, effort: &effort) && !isAmbiguous
       }
       if !isMatch { return lane }
     }

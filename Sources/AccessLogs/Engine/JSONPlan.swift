@@ -32,6 +32,10 @@ final class JSONPlan {
   private var known = 0
   /// Roles whose keys the line has, whatever their values: bit by raw value.
   private var present: UInt64 = 0
+  /// A text of several columns in the line that was read last can be split in more than one way, or in none.
+  private(set) var isAmbiguous = false
+  /// Work that is left for such texts of the line at hand.
+  private var effortLeft = 0
   private let keysNeeded: Int
   /// Only a line with a time and a hop is taken: the plan's keys are common words.
   private let needsProxyLine: Bool
@@ -116,8 +120,13 @@ final class JSONPlan {
   }
 
   /// Reads the object into `target`; false when the line is no JSON object with at least two of the plan's keys and a result.
-  /// - Parameter isFirst: what lines before it unescaped is no longer needed.
-  func match(_ line: Slice, into target: borrowing Fields, isFirst: Bool) -> Bool {
+  /// - Parameters:
+  ///   - isFirst: what lines before it unescaped is no longer needed.
+  ///   - effort: what may be spent on texts of several columns, and what is left of it.
+  func match(_ line: Slice, into target: borrowing Fields, isFirst: Bool, effort: inout Int) -> Bool {
+    effortLeft = effort
+    defer { effort = effortLeft }
+    isAmbiguous = false
     var line = line.trimmingSpaces()
     if line.count > 1, line.end[-1] == ASCII.carriageReturn { line = Slice(line.start, line.end - 1) }
     guard line.count >= 2, line[0] == ASCII.openBrace, line.end[-1] == ASCII.closeBrace else { return false }
@@ -306,10 +315,7 @@ final class JSONPlan {
     if let text = key.pointee.text {
       known += 1
       text._withUnsafeGuaranteedRef { text in
-        if !text.matchForward(value, into: target) {
-          var slow = Backtracking(text, value)
-          _ = slow.match(into: target)
-        }
+        if !text.matchForward(value, into: target), !value.isMissing { matchSlowly(text, value, target) }
       }
       return
     }
@@ -320,6 +326,16 @@ final class JSONPlan {
     if slot != Int(FieldRole.ignored.rawValue), !target.slice(slot).isMissing { return }
     target.setSlice(value, slot)
     if !value.isMissing { setNumber(key, value, target) }
+  }
+
+  /// As `Backtracking` does for a line: the client may have put columns into one of the texts.
+  @inline(never)
+  private func matchSlowly(_ text: TextPlan, _ value: Slice, _ target: borrowing Fields) {
+    let budget = min(Backtracking.budget, effortLeft)
+    var ways = Backtracking(text, value, budget: budget)
+    // What is not split as its format says proves as little as what can be split in two ways.
+    if ways.match(into: target) != .unique { isAmbiguous = true }
+    effortLeft -= budget - ways.budgetLeft
   }
 
   private func setNumber(

@@ -220,10 +220,12 @@ public final class LineParser {
   /// Splits the line by one plan's fast path and stores the row.
   private func understand(_ line: Slice, _ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> Bool {
     if prepared != index { prepare(index) }
+    var warnings = warnings
     if let plan = forwards[index] {
       guard plan.match(line, into: fields) else { return false }
     } else if case .json(let plan) = plans[index] {
-      guard plan.match(line, into: fields, isFirst: true) else { return false }
+      guard plan.match(line, into: fields, isFirst: true, effort: &effortLeft) else { return false }
+      if plan.isAmbiguous { warnings.insert(.ambiguousColumns) }
     }
     return build(index, warnings, into: batch) == .stored
   }

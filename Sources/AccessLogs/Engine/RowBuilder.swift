@@ -297,17 +297,27 @@ final class RowBuilder {
     -> Int64?
   {
     let start = fields.number(.startTime)
-    if start != Numbers.missing { return start }
+    if RowBuilder.isInCalendar(start) { return start }
     return otherTime(fields, durationMs, &warnings)
   }
+
+  /// Not missing, and no further from 1970 than `longest`: what reckons with a time need not be on its guard.
+  @inline(__always) private static func isInCalendar(_ ms: Int64) -> Bool { ms > -longest && ms < longest }
 
   private func otherTime(_ fields: borrowing Fields, _ durationMs: Int64, _ warnings: inout Warnings) -> Int64? {
     let fraction = fields.number(.endTimeFraction)
     let end = fields.number(.endTime)
-    if end != Numbers.missing {
-      let precise = fraction == Numbers.missing || end % 1000 != 0 ? end : end &+ fraction
+    if fields.number(.startTime) != Numbers.missing { warnings.insert(.numberInvalid) }
+    if RowBuilder.isInCalendar(end) {
+      var precise = end
+      if fraction >= 0, fraction < 1000, end % 1000 == 0 {
+        precise &+= fraction
+      } else if fraction != Numbers.missing, fraction < 0 || fraction >= 1000 {
+        warnings.insert(.numberInvalid)
+      }
       return durationMs > 0 ? precise &- durationMs : precise
     }
+    if end != Numbers.missing { warnings.insert(.numberInvalid) }
     warnings.insert(.timeAssumed)
     let writtenAtMs = state.pointee.writtenAtMs
     if writtenAtMs != Numbers.missing { return durationMs > 0 ? writtenAtMs &- durationMs : writtenAtMs }
@@ -315,9 +325,13 @@ final class RowBuilder {
     return state.pointee.lastTimeMs == Numbers.missing ? nil : state.pointee.lastTimeMs
   }
 
-  /// Bytes or milliseconds as the row keeps them: -1 for none, and for what no 64-bit integer holds.
-  @inline(__always) static func amount(_ value: Int64, _ warnings: inout Warnings) -> Int64 {
-    if value == Numbers.overflow {
+  /// Bytes as the row keeps them: -1 for none, and for more than a proxy ever sent, of which SQL could not add up a few.
+  @inline(__always) static func bytes(_ value: Int64, _ warnings: inout Warnings) -> Int64 {
+    amount(value, upTo: mostBytes, &warnings)
+  }
+
+  @inline(__always) private static func amount(_ value: Int64, upTo most: Int64, _ warnings: inout Warnings) -> Int64 {
+    if value > most {
       warnings.insert(.numberInvalid)
       return -1
     }
@@ -327,11 +341,13 @@ final class RowBuilder {
   /// Milliseconds as the row keeps them: what is longer than any calendar is no duration, and what reckons with its end need not
   /// be on its guard.
   @inline(__always) static func duration(_ value: Int64, _ warnings: inout Warnings) -> Int64 {
-    amount(value > longest ? Numbers.overflow : value, &warnings)
+    amount(value, upTo: longest, &warnings)
   }
 
   /// Some 35,000 years.
   private static let longest: Int64 = 1 << 50
+  /// 64 pebibytes: a hundred of these can be added.
+  private static let mostBytes: Int64 = 1 << 56
 
   /// `warnings` with `truncated` when a column has exactly the length at which the proxy cuts.
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {

@@ -18,16 +18,29 @@ enum SkippedLines {
       return "kubectl"
     }
     // stern's status lines: `+ pod › container`, `- pod › container`.
-    if first == ASCII.plus || first == ASCII.minus, text.count > 2, text[1] == ASCII.space,
-      let arrow = text.firstRange(of: " \u{203A} "),
-      text.dropFirst(arrow.upperBound).firstIndex(of: ASCII.space) == nil
-    {
-      return "stern"
-    }
-    if first == ASCII.escape, text.firstRange(of: " \u{203A} ") != nil { return "stern" }
+    if isSternStatus(text) { return "stern" }
     // `nginx: [warn] ...` and `nginx: configuration file ... test is successful` on stderr.
     if text.hasPrefix("nginx: [") || text.hasPrefix("nginx: configuration ") { return "nginx-error" }
     return nil
+  }
+
+  /// No words follow the container's name: what a client wrote may hold the same arrow.
+  private static func isSternStatus(_ text: Slice) -> Bool {
+    let text = withoutColour(text)
+    guard text.count > 2, text[0] == ASCII.plus || text[0] == ASCII.minus else { return false }
+    let name = withoutColour(text.dropFirst(1))
+    guard !name.isEmpty, name[0] == ASCII.space, let arrow = name.firstRange(of: " \u{203A} "), arrow.lowerBound > 0
+    else { return false }
+    return name.sub(1..<arrow.lowerBound).firstIndex(of: ASCII.space) == nil
+      && name.dropFirst(arrow.upperBound).firstIndex(of: ASCII.space) == nil
+  }
+
+  /// Behind `ESC[38;5;2m`, where that stands.
+  private static func withoutColour(_ text: Slice) -> Slice {
+    guard text.count > 2, text[0] == ASCII.escape, let end = text.firstIndex(of: UInt8(ascii: "m")), end < 16 else {
+      return text
+    }
+    return text.dropFirst(end + 1)
   }
 
   /// Envoy's own log: `[2024-01-02 03:04:05.678][12][warning][config] ...`; it begins like an access line, and so may an access
@@ -41,7 +54,9 @@ enum SkippedLines {
     let thread = rest
     while !rest.isEmpty, ASCII.isDigit(rest[0]) { rest = rest.dropFirst(1) }
     guard rest.count < thread.count, rest.hasPrefix("][") else { return nil }
-    return isLevel(rest.dropFirst(2), envoyLevels) ? "envoy-log" : nil
+    guard isLevel(rest.dropFirst(2), envoyLevels) else { return nil }
+    // What a filter's script logs may be an access line.
+    return requestWords.contains { text.firstRange(of: $0) != nil } || addresses(in: text) > 3 ? nil : "envoy-log"
   }
 
   private static let envoyLevels: [StaticString] = ["trace]", "debug]", "info]", "warning]", "error]", "critical]"]
@@ -58,7 +73,9 @@ enum SkippedLines {
     guard text.count > 20 else { return nil }
     // istio-agent and ztunnel: `2024-01-02T03:04:05.678901Z<TAB>info<TAB>...`
     if text[4] == ASCII.minus, text[10] == ASCII.upperT, let tab = text.firstIndex(of: ASCII.tab), tab < 40 {
-      return isLevel(text.dropFirst(tab + 1), agentLevels) && !isTraffic(text) ? "istio-agent" : nil
+      let rest = text.dropFirst(tab + 1)
+      guard isLevel(rest, agentLevels) else { return nil }
+      return isTraffic(text, isQuiet: isLevel(rest, quietLevels)) ? nil : "istio-agent"
     }
     // nginx: `2024/01/02 03:04:05 [error] 12#12: *3 ...`; Squid's cache.log: `2024/01/02 03:04:05 kid1| ...`, with one worker
     // `2024/01/02 03:04:05| ...`.
@@ -74,33 +91,67 @@ enum SkippedLines {
     return nil
   }
 
-  /// istio-agent with `--log_as_json`: `{"level":"info","time":"...","scope":"...","msg":"..."}`
+  /// istio-agent with `--log_as_json`: `{"level":"info","time":"...","scope":"...","msg":"..."}`. The scope stands there unless it is
+  /// the default one; more keys than these have lines of something else, or such that a scope names.
   private static func json(_ text: Slice) -> String? {
-    guard text.firstRange(of: "\"level\":\"") != nil, text.firstRange(of: "\"time\":\"") != nil,
-      text.firstRange(of: "\"msg\":\"") != nil || text.firstRange(of: "\"scope\":\"") != nil, !isTraffic(text)
-    else { return nil }
-    return "istio-agent"
+    guard text.firstRange(of: "\"level\":\"") != nil, text.firstRange(of: "\"time\":\"") != nil else { return nil }
+    let hasScope = text.firstRange(of: "\"scope\":\"") != nil
+    guard hasScope || text.firstRange(of: "\"msg\":\"") != nil && keys(of: text) <= 3 else { return nil }
+    let isQuiet = quietWords.contains { text.firstRange(of: $0) != nil }
+    return isTraffic(text, isQuiet: isQuiet) ? nil : "istio-agent"
   }
+
+  /// Colons behind a quote: each key has one, and a text none that is not escaped.
+  private static func keys(of text: Slice) -> Int {
+    var keys = 0
+    for place in 2..<max(2, text.count)
+    where text[place] == ASCII.colon && text[place - 1] == ASCII.quote && text[place - 2] != ASCII.backslash {
+      keys += 1
+    }
+    return keys
+  }
+
+  private static let quietLevels: [StaticString] = ["info\t", "debug\t", "trace\t"]
+  private static let quietWords: [StaticString] = [
+    "\"level\":\"info\"", "\"level\":\"debug\"", "\"level\":\"trace\"",
+  ]
 
   /// Traffic that is not understood, and not something else, whoever writes it in what form: ztunnel's access lines; access lines
   /// to which a level and a message were added for a collector. They have a request or its place, keys of their own, or more
-  /// addresses with ports than the two of a connection that an error names.
-  private static func isTraffic(_ text: Slice) -> Bool {
+  /// addresses with ports than a message has.
+  /// - Parameter isQuiet: no warning and no error, which names both ends of the connection that failed.
+  private static func isTraffic(_ text: Slice, isQuiet: Bool) -> Bool {
+    for word in requestWords where text.firstRange(of: word) != nil { return true }
     for word in trafficWords where text.firstRange(of: word) != nil { return true }
-    var addresses = 0
-    for place in 1..<max(1, text.count - 1)
-    where text[place] == ASCII.colon && ASCII.isDigit(text[place - 1]) && ASCII.isDigit(text[place + 1]) {
-      // A time has colons between digits, too, but no dot shortly before.
-      if text.sub(max(0, place - 4)..<place).firstIndex(of: ASCII.dot) != nil { addresses += 1 }
-    }
-    return addresses > 2
+    return addresses(in: text) > (isQuiet ? 1 : 2)
   }
 
+  /// Addresses with a port: `203.0.113.7:443`, `[2001:db8::7]:443`.
+  private static func addresses(in text: Slice) -> Int {
+    var addresses = 0
+    for place in 1..<max(1, text.count - 1) where text[place] == ASCII.colon && ASCII.isDigit(text[place + 1]) {
+      if text[place - 1] == ASCII.closeBracket {
+        addresses += 1
+      } else if ASCII.isDigit(text[place - 1]),
+        // A time has colons between digits, too, but no dot shortly before.
+        text.sub(max(0, place - 4)..<place).firstIndex(of: ASCII.dot) != nil
+      {
+        addresses += 1
+      }
+    }
+    return addresses
+  }
+
+  /// What stands where Envoy writes the request.
+  private static let requestWords: [StaticString] = [
+    " HTTP/1.0\"", " HTTP/1.1\"", " HTTP/2\"", " HTTP/3\"", " HTTP/1.0\\\"", " HTTP/1.1\\\"", " HTTP/2\\\"",
+    " HTTP/3\\\"",
+    "\"- - -\"", "\\\"- - -\\\"",
+  ]
   private static let trafficWords: [StaticString] = [
-    "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.0", " HTTP/1.1", " HTTP/2\"", " HTTP/3\"",
-    "\"- - -\"",
-    "\"upstream",
-    "\"downstream", "\"response", "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst",
-    "\"host\":", "\"path\":", "\"cluster\":\"PassthroughCluster", "\"cluster\":\"outbound|",
+    "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.0", " HTTP/1.1", "\"upstream", "\"downstream",
+    "\"response",
+    "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst", "\"host\":", "\"path\":",
+    "\"cluster\":\"PassthroughCluster", "\"cluster\":\"outbound|",
   ]
 }

@@ -26,8 +26,8 @@ extension RowBuilder {
     row.durationMs = Self.duration(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
     row.startedAtMs = start
-    row.sent = Self.amount(fields.number(.bytesSent), &warnings)
-    row.received = Self.amount(fields.number(.bytesReceived), &warnings)
+    row.sent = Self.bytes(fields.number(.bytesSent), &warnings)
+    row.received = Self.bytes(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }
@@ -216,7 +216,7 @@ enum SquidFacts {
 
   static func outcome(_ target: SquidTarget, _ fields: borrowing Fields, _ warnings: Warnings) -> Outcome {
     var outcome = Outcome(warnings: warnings)
-    outcome.protocol = fields.text(.protocol) ?? (target.isConnect ? "TCP" : nil)
+    outcome.protocol = fields.text(.protocol).map(EnvoyFacts.bounded) ?? (target.isConnect ? "TCP" : nil)
     outcome.method = fields.text(.method).map(EnvoyFacts.bounded)
     let status = fields.number(.status)
     outcome.status = status == Numbers.missing ? nil : Int(truncatingIfNeeded: status)

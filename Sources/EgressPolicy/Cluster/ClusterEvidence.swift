@@ -15,8 +15,10 @@ struct ClusterEvidence: Sendable {
     case gateway(ClusterHistory.Gateway)
     /// A gateway at some of the times, which were too many to tell apart.
     case gatewayAtTimes
-    /// A Service, a node, a machine with a WorkloadEntry: in the cluster, and no pod.
+    /// A Service, a machine with a WorkloadEntry: in the cluster, and no pod.
     case inside
+    /// A node: whatever listens on it, or stands behind one of its ports.
+    case node
     case outside
   }
 
@@ -83,9 +85,9 @@ struct ClusterEvidence: Sendable {
         }
       } else if let gateway = history.gatewayServices[address] {
         facts[Entry(fact: .gateway(gateway), validity: Policy.Validity()), default: []].append(address)
-      } else if history.nodes[address] != nil || history.services[address] != nil
-        || history.workloadEntries.contains(address)
-      {
+      } else if history.services[address] == nil, history.nodes[address] != nil {
+        facts[Entry(fact: .node, validity: Policy.Validity()), default: []].append(address)
+      } else if history.services[address] != nil || history.workloadEntries.contains(address) {
         facts[Entry(fact: .inside, validity: Policy.Validity()), default: []].append(address)
       } else if history.outside.contains(address) {
         facts[Entry(fact: .outside, validity: Policy.Validity()), default: []].append(address)
@@ -158,6 +160,7 @@ extension ClusterEvidence.Entry {
       case .gatewayAtTimes: 2
       case .inside: 3
       case .outside: 4
+      case .node: 5
       }
     return (validity.fromMs, validity.untilMs, kind)
   }

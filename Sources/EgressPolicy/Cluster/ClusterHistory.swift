@@ -134,7 +134,8 @@ struct ClusterHistory: Sendable {
       case .serviceEntry where object.trait("location") != "MESH_INTERNAL":
         outside.formUnion(addresses)
       case .serviceEntry, .workloadEntry:
-        workloadEntries.formUnion(addresses)
+        // Who may write an entry can name any address in it; no pod has those, IPv6 too.
+        workloadEntries.formUnion(addresses.filter { AddressKind($0) != .publicUse })
       default: break
       }
     }

@@ -23,8 +23,9 @@ enum SquidEnding {
     }
     if asked == false, let verdict = own(outcome, tag) { return verdict }
     var verdict = answered(outcome, tag)
-    // formats without the hierarchy code leave it open
-    if asked == false, !tag.isTunnel || outcome.status != 200 { verdict.left = false }
+    // What a tunnel's first line opened may leave behind it, whoever was asked until then. Formats without the hierarchy code
+    // leave it open.
+    if asked == false, !verdict.isDuplicateView, !tag.isTunnel || outcome.status != 200 { verdict.left = false }
     return verdict
   }
 

@@ -23,7 +23,15 @@ extension RouteRules {
       return verdict
     }
     if isDeclaredMesh(upstream) { return inMesh(.meshDeclared, upstream) }
-    if isMeshByTopology(upstream) { return inMesh(.meshTopology, upstream) }
+    if isMeshByTopology(upstream) {
+      var verdict = inMesh(.meshTopology, upstream)
+      // A registry host says which service of the node it is; an address alone is whatever listens there, a relay too.
+      if destination.cluster == .passthrough, isNode(upstream.entries), !upstream.entries.pods.intersects(active.pods) {
+        verdict.assumption =
+          "what a pod sends to a node's address, past all services, is taken for traffic within the cluster"
+      }
+      return verdict
+    }
     if isOutsideByTopology(upstream) { return external(source, destination, by: .outsideTopology) }
     if upstream.isMesh {
       var verdict = inMesh(.meshObserved, upstream)

@@ -30,7 +30,7 @@ extension RouteRules {
         found =
           found
           ?? .assumed("the address was an egress gateway's at some of the times, which are too many to tell apart")
-      case .inside, .outside: continue
+      case .inside, .node, .outside: continue
       }
     }
     return found
@@ -69,7 +69,9 @@ extension RouteRules {
     upstream.entries.pods.intersects(active.pods) || isInsideCluster(upstream.entries)
   }
 
-  func isInsideCluster(_ entries: AddressEntries) -> Bool { holds(.inside, entries) }
+  func isInsideCluster(_ entries: AddressEntries) -> Bool { holds(.inside, entries) || isNode(entries) }
+
+  func isNode(_ entries: AddressEntries) -> Bool { holds(.node, entries) }
 
   func isOutsideByTopology(_ upstream: DestinationTraits.Upstream) -> Bool { holds(.outside, upstream.entries) }
 
@@ -80,5 +82,15 @@ extension RouteRules {
     return index.evidence.entries.enumerated().contains { number, entry in
       entry.fact == fact && entries.cluster.contains(number) && active.cluster.contains(number)
     }
+  }
+
+  /// Whether the client carries a sidecar in this interval; the policy's own pods come first. nil where nobody knows.
+  func hasSidecar(_ client: SourceTraits.Client) -> Bool? {
+    let holding = client.entries.pods.intersection(active.pods)
+    let all = index.policy.pods.indices.filter { holding.contains($0) }
+    let own = all.first { index.declaredPods.contains($0) && index.policy.pods[$0].hasSidecar != nil }
+    if let own { return index.policy.pods[own].hasSidecar }
+    let answers = Set(all.compactMap { index.policy.pods[$0].hasSidecar })
+    return answers.count == 1 ? answers.first : nil
   }
 }

@@ -28,9 +28,11 @@ struct RouteRules: Sendable {
     let role = role(source, destination)
     if role == .inbound {
       if destination.target == .nothing { return make(.serverSide, role, .none, .meshUnsent) }
-      // What containers or machines inside a pod send may come to the listener for what comes in. Of IPv6, pods have public
-      // addresses as a rule.
-      if case .address(let upstream) = destination.target, upstream.isPublicIPv4, !isInternal(upstream) {
+      // What containers or machines inside a pod send may come to the listener for what comes in. Of IPv6, pods may have public
+      // addresses: those whose sidecar wrote lines about what it sends do.
+      if case .address(let upstream) = destination.target, upstream.kind == .publicUse,
+        !isDeclaredMesh(upstream), !isMeshByTopology(upstream), !upstream.isMesh || upstream.isMeshByInbound
+      {
         return make(
           .serverSide, role, .internal, .mesh,
           assumption: "a public address behind a listener for what comes in is taken for the pod's own")

@@ -25,9 +25,6 @@ enum RollupCode {
     static let receivedShift: UInt8 = 5
   }
 
-  /// Bytes of a sum by the three bits in the tag; 0 where none was logged.
-  static let sumBytes: [Int] = [0, 1, 2, 3, 4, 5, 6, 8]
-
   /// Durations of up to this many flows are kept one by one.
   static let mostValues = 8
 

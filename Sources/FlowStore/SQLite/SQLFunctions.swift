@@ -8,7 +8,7 @@ internal import Glibc
 ///     histogram_percentile(histogram, p)  p from 0 to 100
 ///     histogram_count(histogram)  histogram_min(histogram)  histogram_max(histogram)  histogram_mean(histogram)
 ///     cidr_match(address, network)        1, 0, or NULL when either is NULL or no address
-///     glob_match(text, pattern)           as GLOB, with the arguments as they are read and without regard to case (ASCII)
+///     glob_match(text, pattern)           as GLOB, with the arguments as they are read and without regard to case
 enum SQLFunctions {
   static func register(on connection: OpaquePointer) throws(StoreError) {
     try aggregate("latency_histogram", on: connection) { histogram, value in

@@ -16,7 +16,7 @@ public struct Observation: Sendable, Equatable {
 
   public init(
     key: StoredFinding.Key, severity: Severity, flows: Int64, firstSeenMs: Int64? = nil, lastSeenMs: Int64? = nil,
-    ways: Set<BypassedWay> = [], sender: String? = nil
+    ways: Set<BypassedWay> = [], senders: Set<String> = []
   ) {
     self.key = key
     self.severity = severity
@@ -24,7 +24,7 @@ public struct Observation: Sendable, Equatable {
     self.firstSeenMs = firstSeenMs
     self.lastSeenMs = lastSeenMs
     self.ways = ways
-    senders = sender.map { [$0] } ?? []
+    self.senders = senders
   }
 }
 
@@ -78,7 +78,8 @@ public struct AlertLedger: Sendable {
   }
 
   public struct Told: Sendable, Equatable {
-    public var finding: StoredFinding
+    /// Which of the step's changed findings it is.
+    public var place: Int
     public var cause: Cause
     /// Flows that were not told before.
     public var newFlows: Int64
@@ -87,6 +88,7 @@ public struct AlertLedger: Sendable {
     public var senders: Set<String> = []
   }
 
+  /// Both lists are in one order: by kind, host and port, and then by source.
   public struct Step: Sendable, Equatable {
     /// Findings whose record changed.
     public var changed: [StoredFinding] = []
@@ -124,23 +126,44 @@ public struct AlertLedger: Sendable {
     func holds(_ kind: String) -> Bool { kinds?.contains(kind) ?? true }
   }
 
+  /// A scan makes a finding of each address it tried: there may be very many, and they are looked at in their order, without
+  /// a copy of their keys.
+  ///
   /// - Parameter complete: of which kinds all flows were looked at; of these, counts replace what was known, and what was
   ///   not seen is no finding any more.
   public static func step(
-    known: [StoredFinding], seen: [Observation], complete: Completeness, rules: Rules
+    known: consuming [StoredFinding], seen: consuming [Observation], complete: Completeness, rules: Rules
   ) -> Step {
-    let known = Dictionary(known.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
-    var step = Step()
-    var seenKeys: Set<StoredFinding.Key> = []
+    known.sort { order($0.key, $1.key) }
     let seen = merged(seen)
-    let refusals = newRefusals(known: known, seen: seen, isComplete: complete.holds(blocked))
+    let places = places(of: seen, in: known)
+    var step = Step()
+    // Rarely less: to grow would take twice as much for a moment.
+    step.changed.reserveCapacity(seen.count)
+    // The first of those known findings that nothing was said of yet.
+    var next = 0
+    func closeUnseen(until end: Int) {
+      while next < end {
+        if let closed = closed(known[next], complete) { step.changed.append(closed) }
+        next += 1
+      }
+    }
 
-    for observation in seen {
-      seenKeys.insert(observation.key)
+    var refusals: Int64 = 0
+    for (index, observation) in seen.enumerated() {
       let isComplete = complete.holds(observation.key.kind)
-      let before = known[observation.key]
+      if observation.key.kind == blocked, index == 0 || !observation.key.isOfHost(of: seen[index - 1].key) {
+        refusals = newRefusals(from: index, seen, known, places, isComplete: isComplete)
+      }
+      let before = places[index].map { known[$0] }
+      if let place = places[index] {
+        closeUnseen(until: place)
+        next = place + 1
+      } else {
+        while next < known.count, order(known[next].key, observation.key) { closeUnseen(until: next + 1) }
+      }
       var finding = before ?? StoredFinding(key: observation.key, severity: Severity.info.rawValue)
-      finding.count = isComplete ? observation.flows : saturated(finding.count, observation.flows)
+      finding.count = isComplete ? observation.flows : finding.count.plus(observation.flows)
       if isComplete, let before { finding.alertedCount = stillAlerted(before, observation) }
       finding.firstSeenMs = earlier(finding.firstSeenMs, observation.firstSeenMs)
       finding.lastSeenMs = later(finding.lastSeenMs, observation.lastSeenMs)
@@ -149,12 +172,12 @@ public struct AlertLedger: Sendable {
       let severity = isComplete ? observation.severity : max(observation.severity, severityBefore)
       finding.severity = severity.rawValue
       let cause = cause(
-        of: finding, before: before, severity: severity, severityBefore: severityBefore,
-        refusals: refusals[HostPort(observation.key)] ?? 0, rules: rules)
+        of: finding, before: before, severity: severity, severityBefore: severityBefore, refusals: refusals,
+        rules: rules)
       if let cause {
         step.told.append(
           Told(
-            finding: finding, cause: cause, newFlows: max(0, finding.count - finding.alertedCount),
+            place: step.changed.count, cause: cause, newFlows: max(0, finding.count - finding.alertedCount),
             ways: observation.ways, senders: observation.senders))
         finding.firstAlertedMs = finding.firstAlertedMs ?? rules.now
         finding.lastAlertedMs = rules.now
@@ -165,21 +188,32 @@ public struct AlertLedger: Sendable {
       } else if finding.state == .closed {
         finding.state = .watched
       }
-      if finding != before { step.changed.append(finding) }
+      // What is told is always written: its place in the list was just given to it.
+      if cause != nil || finding != before { step.changed.append(finding) }
     }
-
-    for (key, before) in known
-    where !seenKeys.contains(key) && before.state != .closed && complete.holds(key.kind) {
-      // A host once met stays known, whatever became of its flows.
-      guard key.kind != newHost else { continue }
-      var finding = before
-      finding.state = .closed
-      finding.count = 0
-      finding.alertedCount = 0
-      step.changed.append(finding)
-    }
-    step.changed.sort { order($0.key, $1.key) }
+    closeUnseen(until: known.count)
     return step
+  }
+
+  /// Where each observation stands among what is known; both in their order.
+  private static func places(of seen: [Observation], in known: [StoredFinding]) -> [Int?] {
+    if known.isEmpty { return Array(repeating: nil, count: seen.count) }
+    var next = 0
+    return seen.map { observation in
+      while next < known.count, order(known[next].key, observation.key) { next += 1 }
+      return next < known.count && known[next].key == observation.key ? next : nil
+    }
+  }
+
+  /// What becomes of a finding that was not seen; nil where it stays as it is.
+  private static func closed(_ before: StoredFinding, _ complete: Completeness) -> StoredFinding? {
+    // A host once met stays known, whatever became of its flows.
+    guard before.state != .closed, complete.holds(before.key.kind), before.key.kind != newHost else { return nil }
+    var finding = before
+    finding.state = .closed
+    finding.count = 0
+    finding.alertedCount = 0
+    return finding
   }
 
   /// Of the flows that were told, how many may still be among those seen: some were pruned perhaps, or are no findings any more, and
@@ -218,56 +252,48 @@ public struct AlertLedger: Sendable {
     return now < last - pause || now - last >= pause
   }
 
-  // MARK: Refusals per host
-
-  private struct HostPort: Hashable {
-    var host: String
-    var port: Int64
-    init(_ key: StoredFinding.Key) {
-      host = key.host
-      port = key.port
-    }
-  }
-
-  /// Refusals of each host, from all sources, that were not looked at before.
+  /// Refusals of one host, from all sources, that were not looked at before.
+  /// - Parameter first: where those of the host begin.
   private static func newRefusals(
-    known: [StoredFinding.Key: StoredFinding], seen: [Observation], isComplete: Bool
-  ) -> [HostPort: Int64] {
-    var refusals: [HostPort: Int64] = [:]
-    for observation in seen where observation.key.kind == blocked {
-      let before = isComplete ? known[observation.key]?.count ?? 0 : 0
-      let more = max(0, observation.flows - before)
-      refusals[HostPort(observation.key), default: 0] = saturated(refusals[HostPort(observation.key)] ?? 0, more)
+    from first: Int, _ seen: [Observation], _ known: [StoredFinding], _ places: [Int?], isComplete: Bool
+  ) -> Int64 {
+    var refusals: Int64 = 0
+    for index in first..<seen.count {
+      guard seen[index].key.isOfHost(of: seen[first].key) else { break }
+      let before = isComplete ? places[index].map { known[$0].count } ?? 0 : 0
+      refusals = refusals.plus(max(0, seen[index].flows.since(before)))
     }
     return refusals
   }
 
-  /// Several queries may see the same thing.
-  private static func merged(_ seen: [Observation]) -> [Observation] {
-    var merged: [StoredFinding.Key: Observation] = [:]
-    for observation in seen {
-      guard var one = merged[observation.key] else {
-        merged[observation.key] = observation
+  /// In their order, each key once: several queries may see the same thing.
+  private static func merged(_ seen: consuming [Observation]) -> [Observation] {
+    seen.sort { order($0.key, $1.key) }
+    var last = -1
+    for index in seen.indices {
+      guard last >= 0, seen[last].key == seen[index].key else {
+        last += 1
+        if last != index { seen.swapAt(last, index) }
         continue
       }
-      one.severity = max(one.severity, observation.severity)
-      one.flows = saturated(one.flows, observation.flows)
-      one.firstSeenMs = earlier(one.firstSeenMs, observation.firstSeenMs)
-      one.lastSeenMs = later(one.lastSeenMs, observation.lastSeenMs)
-      one.ways.formUnion(observation.ways)
-      one.senders.formUnion(observation.senders)
-      merged[observation.key] = one
+      let other = seen[index]
+      seen[last].severity = max(seen[last].severity, other.severity)
+      seen[last].flows = seen[last].flows.plus(other.flows)
+      seen[last].firstSeenMs = earlier(seen[last].firstSeenMs, other.firstSeenMs)
+      seen[last].lastSeenMs = later(seen[last].lastSeenMs, other.lastSeenMs)
+      seen[last].ways.formUnion(other.ways)
+      seen[last].senders.formUnion(other.senders)
     }
-    return merged.values.sorted { order($0.key, $1.key) }
+    seen.removeLast(seen.count - last - 1)
+    return seen
   }
 
+  /// By what is told together, and then by source.
   static func order(_ one: StoredFinding.Key, _ other: StoredFinding.Key) -> Bool {
-    (one.kind, one.host, one.port, one.source) < (other.kind, other.host, other.port, other.source)
-  }
-
-  private static func saturated(_ one: Int64, _ other: Int64) -> Int64 {
-    let (sum, isOver) = one.addingReportingOverflow(other)
-    return isOver ? .max : sum
+    if one.kind != other.kind { return one.kind < other.kind }
+    if one.host != other.host { return one.host < other.host }
+    if one.port != other.port { return one.port < other.port }
+    return one.source < other.source
   }
 
   private static func earlier(_ one: Int64?, _ other: Int64?) -> Int64? {
@@ -279,6 +305,11 @@ public struct AlertLedger: Sendable {
     guard let one, let other else { return one ?? other }
     return max(one, other)
   }
+}
+
+extension StoredFinding.Key {
+  /// Of one kind, host and port, whatever the source.
+  func isOfHost(of other: StoredFinding.Key) -> Bool { kind == other.kind && host == other.host && port == other.port }
 }
 
 extension Severity {

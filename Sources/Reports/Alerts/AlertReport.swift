@@ -44,44 +44,87 @@ public struct AlertReport: Sendable, Equatable {
   /// A run that ended before anything was asked.
   public static func couldNotTell(_ problem: String) -> AlertReport { AlertReport(problems: [problem]) }
 
-  mutating func add(_ told: [AlertLedger.Told], isFirstRun: Bool) {
+  /// Takes what is told of a step, by its causes.
+  mutating func add(_ step: AlertLedger.Step, isFirstRun: Bool) {
     self.isFirstRun = isFirstRun
-    var byCause: [StoredFinding.Key: Group] = [:]
-    var senders: [StoredFinding.Key: Set<String>] = [:]
-    for one in told {
-      let key = one.finding.key
-      if key.kind == AlertLedger.newHost, isFirstRun {
+    var last: StoredFinding.Key?
+    var senders: Set<String> = []
+    for one in step.told {
+      let finding = step.changed[one.place]
+      if finding.key.kind == AlertLedger.newHost, isFirstRun {
         firstHosts += 1
         continue
       }
-      let cause = StoredFinding.Key(kind: key.kind, source: "", host: key.host, port: key.port)
-      let severity = Severity(rawValue: one.finding.severity) ?? .info
-      var group =
-        byCause[cause]
-        ?? Group(
-          kind: key.kind, severity: severity, host: key.host, port: key.port, sources: [], newFlows: 0, flows: 0,
-          cause: one.cause)
-      group.severity = max(group.severity, severity)
-      group.ways.formUnion(one.ways)
-      if !key.source.isEmpty {
-        group.sources.append(key.source)
-        senders[cause, default: []].formUnion(one.senders.isEmpty ? [key.source] : one.senders)
+      // Those of one cause follow each other.
+      if !(last.map { $0.isOfHost(of: finding.key) } ?? false) {
+        closeGroup(senders)
+        senders.removeAll(keepingCapacity: true)
+        groups.append(Group(finding, one))
       }
-      group.newFlows = group.newFlows.addingReportingOverflow(one.newFlows).partialValue
-      group.flows = group.flows.addingReportingOverflow(one.finding.count).partialValue
-      group.firstSeenMs = [group.firstSeenMs, one.finding.firstSeenMs].compactMap { $0 }.min()
-      group.lastSeenMs = [group.lastSeenMs, one.finding.lastSeenMs].compactMap { $0 }.max()
-      byCause[cause] = group
+      last = finding.key
+      groups[groups.count - 1].add(finding, one)
+      if !finding.key.source.isEmpty {
+        if one.senders.isEmpty { senders.insert(finding.key.source) } else { senders.formUnion(one.senders) }
+      }
     }
-    for key in byCause.keys { byCause[key]?.senders = (senders[key] ?? []).sorted() }
-    // A new host that was reached around the gateway is told once, as what it is.
-    let bypassHosts = Set(byCause.values.filter { Bypass(rawValue: $0.kind) != nil }.map(\.host))
-    groups = byCause.values.filter { $0.kind != AlertLedger.newHost || !bypassHosts.contains($0.host) }
-      .sorted {
-        if $0.severity != $1.severity { return $0.severity > $1.severity }
-        if $0.newFlows != $1.newFlows { return $0.newFlows > $1.newFlows }
-        return ($0.kind, $0.host, $0.port) < ($1.kind, $1.host, $1.port)
+    closeGroup(senders)
+    tellNewHostsOnce()
+    sortGroups()
+  }
+
+  private mutating func closeGroup(_ senders: Set<String>) {
+    guard !groups.isEmpty else { return }
+    let sorted = senders.sorted()
+    let sources = groups[groups.count - 1].sources
+    // One list where both are the same: there may be very many.
+    groups[groups.count - 1].senders = sorted == sources ? sources : sorted
+  }
+
+  /// A new host that was reached around the gateway is told once, as what it is.
+  private mutating func tellNewHostsOnce() {
+    guard groups.contains(where: { $0.kind == AlertLedger.newHost }) else { return }
+    let bypassHosts = Set(groups.lazy.filter { Bypass(rawValue: $0.kind) != nil }.map(\.host))
+    groups.removeAll { $0.kind == AlertLedger.newHost && bypassHosts.contains($0.host) }
+  }
+
+  /// The most severe first, and of these the most frequent. Numbers are sorted, and groups moved once.
+  private mutating func sortGroups() {
+    var order = Array(groups.indices)
+    order.sort { one, other in
+      if groups[one].severity != groups[other].severity { return groups[one].severity > groups[other].severity }
+      if groups[one].newFlows != groups[other].newFlows { return groups[one].newFlows > groups[other].newFlows }
+      // They stand in the order of their keys.
+      return one < other
+    }
+    for start in order.indices {
+      // Each round of places once: from each place goes what stands where the next one is to be taken from.
+      var place = start
+      while order[place] != start {
+        let from = order[place]
+        groups.swapAt(place, from)
+        order[place] = place
+        place = from
       }
+      order[place] = place
+    }
+  }
+}
+
+extension AlertReport.Group {
+  fileprivate init(_ finding: StoredFinding, _ told: AlertLedger.Told) {
+    self.init(
+      kind: finding.key.kind, severity: .info, host: finding.key.host, port: finding.key.port, sources: [],
+      newFlows: 0, flows: 0, cause: told.cause)
+  }
+
+  fileprivate mutating func add(_ finding: StoredFinding, _ told: AlertLedger.Told) {
+    severity = max(severity, Severity(rawValue: finding.severity) ?? .info)
+    if !told.ways.isSubset(of: ways) { ways.formUnion(told.ways) }
+    if !finding.key.source.isEmpty { sources.append(finding.key.source) }
+    newFlows = newFlows.plus(told.newFlows)
+    flows = flows.plus(finding.count)
+    firstSeenMs = [firstSeenMs, finding.firstSeenMs].compactMap { $0 }.min()
+    lastSeenMs = [lastSeenMs, finding.lastSeenMs].compactMap { $0 }.max()
   }
 }
 
@@ -115,7 +158,7 @@ extension AlertReport {
     }
     if groups.count > AlertReport.namedGroups {
       let rest = groups.dropFirst(AlertReport.namedGroups)
-      let flows = rest.reduce(Int64(0)) { $0.addingReportingOverflow($1.newFlows).partialValue }
+      let flows = rest.reduce(Int64(0)) { $0.plus($1.newFlows) }
       lines.append(
         "  and \(rest.count) more, \(Quantities.grouped(flows)) flows: gatewatch report bypass, gatewatch report blocked"
       )

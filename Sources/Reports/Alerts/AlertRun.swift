@@ -74,7 +74,7 @@ public struct AlertRun: Sendable {
       try tell(report)
       return report
     }
-    report.add(step.told, isFirstRun: before == nil && standing.stored > 0)
+    report.add(step, isFirstRun: before == nil && standing.stored > 0)
     if !report.isSilent {
       // What was judged last may not have reached the file yet, where silences are found page by page.
       store.settle()
@@ -159,7 +159,7 @@ public struct AlertRun: Sendable {
             severity: severity, flows: values[5].integer ?? 0, firstSeenMs: values[6].integer,
             lastSeenMs: values[7].integer,
             ways: BypassedWay(around: more[0].flatMap { row[$0].text }, reason: more[1].flatMap { row[$0].text })
-              .map { [$0] } ?? [], sender: more[2].flatMap { row[$0].text }))
+              .map { [$0] } ?? [], senders: more[2].flatMap { row[$0].text }.map { [$0] } ?? []))
       })
     return seen
   }
@@ -174,6 +174,12 @@ public struct AlertRun: Sendable {
       problems.append("the database is empty: no line of any log is stored")
     } else if standing.isPrunedToNothing {
       problems.append("the database is empty: all flows that were stored were pruned")
+    }
+    let unseen = try store.prunedUnseen
+    if unseen > 0 {
+      problems.append(
+        "\(Quantities.grouped(unseen)) \(unseen == 1 ? "flow was" : "flows were") pruned before any alert had looked at \(unseen == 1 ? "it" : "them")"
+      )
     }
     if !standing.isJudged, standing.stored > 0 {
       problems.append("lines were stored after the last judging, and could not be judged")
@@ -344,8 +350,8 @@ public struct AlertRun: Sendable {
     if log.maxSilenceMs != nil, let problem = CoverageRequirement.futureProblem(last, now: rules.now) {
       return "expected log \(name): \(problem)"
     }
-    guard let limit = log.maxSilenceMs, rules.now - last > limit else { return nil }
+    guard let limit = log.maxSilenceMs, rules.now.since(last) > limit else { return nil }
     return
-      "expected log \(name): silent since \(Quantities.iso(last, showsMilliseconds: false)), for \(Quantities.duration(Double(rules.now - last))) (at most \(Quantities.duration(Double(limit))))"
+      "expected log \(name): silent since \(Quantities.iso(last, showsMilliseconds: false)), for \(Quantities.duration(Double(rules.now.since(last)))) (at most \(Quantities.duration(Double(limit))))"
   }
 }

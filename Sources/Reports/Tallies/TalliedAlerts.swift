@@ -43,20 +43,25 @@ enum TalliedAlerts {
     request.destinationGroups = destinations.groups
     guard let tally = try store.tally(request, words: words) else { return nil }
 
-    return try tally.groups.map { group in
-      let verdict = tally.verdicts[group.verdict]
-      let place = destinations.values[group.destination]
+    // Once for each verdict and each source: there may be very many groups.
+    let found = try tally.verdicts.map { verdict in
       guard let severity = Severity(rawValue: verdict[1].text ?? "") else {
         throw ReportError(file: query.file, "severity \"\(TerminalText.safe(verdict[1].text ?? "NULL"))\" is not known")
       }
+      let way = BypassedWay(around: verdict.dropFirst(2).first?.text, reason: verdict.last?.text)
+      return (kind: verdict[0].text ?? query.name, severity: severity, ways: Set([way].compactMap { $0 }))
+    }
+    let senders = sources?.values.map { (source: $0[0].text ?? "", senders: Set([$0[1].text].compactMap { $0 })) }
+    return tally.groups.map { group in
+      let (verdict, place) = (found[group.verdict], destinations.values[group.destination])
+      let sender = senders?[group.source]
       // One of several verdicts on the same thing; the ledger merges them.
       return Observation(
         key: .init(
-          kind: verdict[0].text ?? query.name, source: sources?.values[group.source][0].text ?? "",
-          host: place[0].text ?? "", port: isByHost ? 0 : place[1].integer ?? 0),
-        severity: severity, flows: group.flows, firstSeenMs: group.firstMs, lastSeenMs: group.lastMs,
-        ways: BypassedWay(around: verdict.dropFirst(2).first?.text, reason: verdict.last?.text).map { [$0] } ?? [],
-        sender: sources?.values[group.source][1].text)
+          kind: verdict.kind, source: sender?.source ?? "", host: place[0].text ?? "",
+          port: isByHost ? 0 : place[1].integer ?? 0),
+        severity: verdict.severity, flows: group.flows, firstSeenMs: group.firstMs, lastSeenMs: group.lastMs,
+        ways: verdict.ways, senders: sender?.senders ?? [])
     }
   }
 }

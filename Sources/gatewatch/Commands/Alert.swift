@@ -112,7 +112,9 @@ struct AlertCommand: ParsableCommand {
     run.requirements = try coverage.parsed()
     let report = try run.run(in: flowStore, tell: tell)
     // Told and recorded: that a line could not be kept takes nothing from that.
-    do { try EvidenceKeeper(store: flowStore, nowMs: rules.now).keep(report.groups) } catch {
+    do {
+      try EvidenceKeeper(store: flowStore, nowMs: rules.now, formats: try formats.plans()).keep(report.groups)
+    } catch {
       try? flowStore.rollback()
       Terminal.complain("the lines of the findings could not be kept: \(error)")
     }
@@ -125,6 +127,8 @@ struct AlertCommand: ParsableCommand {
       nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
     options.database = store.database
     options.formats = try formats.plans()
+    // Cron's time limit ends the reading, not the alert.
+    StopRequest.listen()
     let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
     problems += AlertRun.problems(ofReading: summary.files.map { ($0.path, $0.read - $0.skipped, $0.rejected) })

@@ -35,7 +35,7 @@ struct FlowsCommand: ParsableCommand {
       defer { reader.close() }
       var report = Report(
         try store.catalogue().report(named: "flows"), filters: filters,
-        limit: output.limit.flatMap { $0 == 0 ? nil : $0 })
+        limit: output.limit(for: format, unlimited: false))
       report.showsOthers = false
       if let requestID { report.parameters["request"] = String(FlowsCommand.hash(of: requestID)) }
       report.showsTableColumns = format == .table && Terminal.isOutput

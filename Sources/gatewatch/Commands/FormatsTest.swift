@@ -60,15 +60,16 @@ struct FormatsTest: ParsableCommand {
       number += 1
       let answers = explainer.explain(line)
       let isRejected = answers.contains { if case .rejected = $0 { true } else { false } }
-      if !rejected || isRejected {
-        answers.forEach { tally.count($0) }
+      answers.forEach { tally.count($0) }
+      if !rejected || isRejected, lines == 0 || shown < lines {
         switch format {
         case .text: try Terminal.write(ExplainedLines.text(answers, number: number))
         case .json: try Terminal.write((shown == 0 ? "\n" : ",\n") + ExplainedLines.json(answers, number: number))
         }
         shown += 1
       }
-      return lines == 0 || shown < lines
+      // What is rejected is looked for, and counted, in the whole file.
+      return rejected || lines == 0 || shown < lines
     }
     switch format {
     case .text: try Terminal.write(tally.text)

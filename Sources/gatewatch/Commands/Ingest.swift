@@ -112,17 +112,12 @@ struct IngestCommand: ParsableCommand {
     try Terminal.exiting(with: IngestCommand.storeFailed) {
       do {
         let summary = try ingest()
-        for problem in summary.problems {
-          Terminal.complain("\(problem.path): \(problem.kind == .warning ? "warning: " : "")\(problem.message)")
-        }
+        complain(of: summary.problems)
         if summary.stoppedBy != nil {
           Terminal.complain("ended by a signal: what was read until then is stored, the next run goes on from there")
         }
         if dryRun { Terminal.complain("dry run: nothing was stored") }
-        switch format {
-        case .text: try Terminal.write(summary.text(shown: TerminalText.safe))
-        case .json: try Terminal.write(summary.json())
-        }
+        try tell(summary)
         exit = summary.stoppedBy.map { 128 + $0 } ?? (summary.hasErrors ? 1 : 0)
       } catch StoreError.locked(let path, let pid) {
         Terminal.complain(StoreError.locked(path: path, pid: pid).description)
@@ -130,6 +125,25 @@ struct IngestCommand: ParsableCommand {
       }
     }
     if exit != 0 { throw ExitCode(exit) }
+  }
+
+  private func complain(of problems: [IngestProblem]) {
+    for problem in problems {
+      Terminal.complain("\(problem.path): \(problem.kind == .warning ? "warning: " : "")\(problem.message)")
+    }
+  }
+
+  private func tell(_ summary: IngestSummary) throws {
+    do {
+      switch format {
+      case .text: try Terminal.write(summary.text(shown: TerminalText.safe))
+      case .json: try Terminal.write(summary.json())
+      }
+      try Terminal.flush()
+    } catch let error as OutputError {
+      Terminal.complain(dryRun ? "\(error)" : "what was read is stored, but: \(error)")
+      throw ExitCode(1)
+    }
   }
 
   private func ingest() throws -> IngestSummary {
@@ -150,8 +164,7 @@ struct IngestCommand: ParsableCommand {
     defer { progress.clear() }
     StopRequest.listen()
     if dryRun {
-      return try IngestPipeline(store: nil, options: options, progress: progress.show)
-        .run(paths: paths, policy: policy?.policy)
+      return try read(IngestPipeline(store: nil, options: options, progress: progress.show), policy?.policy)
     }
     let flowStore = try FlowStore(
       path: store.database, wait: .seconds(store.wait),
@@ -159,8 +172,15 @@ struct IngestCommand: ParsableCommand {
     defer { flowStore.close() }
     if let policy { try StoreAccess.keep(policy, file: store.policy, in: flowStore) }
     let judgedBy = try policy?.policy ?? StoreAccess.storedPolicy(flowStore)
-    return try IngestPipeline(store: flowStore, options: options, progress: progress.show)
-      .run(paths: paths, policy: judgedBy)
+    return try read(IngestPipeline(store: flowStore, options: options, progress: progress.show), judgedBy)
+  }
+
+  private func read(_ pipeline: IngestPipeline, _ policy: Policy?) throws -> IngestSummary {
+    do { return try pipeline.run(paths: paths, policy: policy) } catch {
+      // What had gone wrong until the store failed is not to be met by the next run alone.
+      complain(of: pipeline.summary.problems)
+      throw error
+    }
   }
 }
 

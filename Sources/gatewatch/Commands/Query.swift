@@ -44,7 +44,7 @@ struct QueryCommand: ParsableCommand {
         if let name { try store.catalogue().report(named: name) } else { try Query(typed: sql ?? "") }
       var report = Report(
         query, parameters: try Parameters.parse(parameters),
-        limit: output.limit.flatMap { $0 == 0 ? nil : $0 })
+        limit: output.limit(for: format, unlimited: false))
       report.showsOthers = false
       // The program's own reports open transactions, which no other statement may.
       let reader = try StoreAccess.reader(store, limits: query.isBuiltIn ? nil : QueryLimits())

@@ -9,6 +9,8 @@ internal import Reports
 struct EvidenceKeeper {
   let store: FlowStore
   let nowMs: Int64
+  /// What the lines are read back by.
+  let formats: [FormatPlan]
 
   /// Findings of one run whose lines are kept: each line is read back and parsed again, and cron should be done soon.
   /// What was left out is kept when it is told the next time.
@@ -32,7 +34,7 @@ struct EvidenceKeeper {
     let reader = try FlowReader(path: store.path)
     defer { reader.close() }
     let flows = try ExplainLookup(reader: reader).evidence(of: Array(keys))
-    let explainer = try FlowExplainer(reader: reader, formats: FormatPlan.builtIn, folders: [])
+    let explainer = try FlowExplainer(reader: reader, formats: formats, folders: [])
     let journeys = try explainer.journeys(of: keys.flatMap { flows[$0] ?? [] })
     let end = ContinuousClock.now.advanced(by: EvidenceKeeper.longest)
     for key in keys where ContinuousClock.now < end {
