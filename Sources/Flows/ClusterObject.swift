@@ -79,8 +79,15 @@ public struct ClusterSnapshot: Sendable {
   public var objects: [ClusterObject]
   /// Objects by the kind as written, those that are not used too.
   public var kinds: [String: Int]
+  /// What the snapshot speaks of: who is of that kind and in that place, and not in it, was gone.
+  public var scopes: Set<ClusterScope>
 
-  public init(atMs: Int64, timeFrom: String, file: String, objects: [ClusterObject], kinds: [String: Int]) {
+  /// - Parameter scopes: nil where all objects are of one list.
+  public init(
+    atMs: Int64, timeFrom: String, file: String, objects: [ClusterObject], kinds: [String: Int],
+    scopes: Set<ClusterScope>? = nil
+  ) {
+    self.scopes = scopes ?? ClusterScope.all(of: objects)
     self.atMs = atMs
     self.timeFrom = timeFrom
     self.file = file
@@ -88,14 +95,6 @@ public struct ClusterSnapshot: Sendable {
     self.kinds = kinds
   }
 
-  /// What the snapshot speaks of: who is of that kind and in that place, and not in it, was gone.
-  ///
-  /// A dump of one namespace alone says nothing of the others.
-  public var scopes: Set<ClusterScope> {
-    let namespaces = Set(objects.filter { $0.kind.isNamespaced }.map(\.namespace))
-    let only = namespaces.count == 1 ? namespaces.first : nil
-    return Set(objects.map { ClusterScope(kind: $0.kind, namespace: $0.kind.isNamespaced ? only : nil) })
-  }
 }
 
 /// A kind of objects in one namespace, or in all of them.
@@ -107,6 +106,13 @@ public struct ClusterScope: Hashable, Sendable {
   public init(kind: ClusterObject.Kind, namespace: String?) {
     self.kind = kind
     self.namespace = namespace
+  }
+
+  /// What a list of objects speaks of. One of one namespace alone says nothing of the others.
+  public static func all(of objects: some Sequence<ClusterObject>) -> Set<ClusterScope> {
+    let namespaces = Set(objects.lazy.filter { $0.kind.isNamespaced }.map(\.namespace))
+    let only = namespaces.count == 1 ? namespaces.first : nil
+    return Set(objects.lazy.map { ClusterScope(kind: $0.kind, namespace: $0.kind.isNamespaced ? only : nil) })
   }
 }
 

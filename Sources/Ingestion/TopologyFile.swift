@@ -38,7 +38,8 @@ public enum TopologyFile {
       } else {
         (nowMs, "the present")
       }
-    return ClusterSnapshot(atMs: moment, timeFrom: origin, file: path, objects: dump.objects, kinds: dump.kinds)
+    return ClusterSnapshot(
+      atMs: moment, timeFrom: origin, file: path, objects: dump.objects, kinds: dump.kinds, scopes: dump.scopes)
   }
 
   private static func content(of descriptor: Int32, path: String, expected: Int) throws -> [UInt8] {

@@ -273,4 +273,18 @@ struct ClusterDumpTests {
       spec: "\"containers\":[\(Self.proxy)]")
     #expect(found.optOuts[0].utf8.count < 2_000)
   }
+
+  @Test("lists of one namespace each, one after the other, say nothing of the namespaces between them")
+  func severalLists() throws {
+    func list(_ namespace: String) -> String {
+      #"{"kind":"PodList","apiVersion":"v1","items":[{"metadata":{"name":"a","namespace":"\#(namespace)"}}]}"#
+    }
+    let scopes = try dump(list("shop") + "\n" + list("pay")).scopes
+    #expect(scopes == [ClusterScope(kind: .pod, namespace: "shop"), ClusterScope(kind: .pod, namespace: "pay")])
+    // Objects without a list are one.
+    let objects = ["shop", "pay"].map {
+      #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"\#($0)"}}"#
+    }
+    #expect(try dump(objects.joined(separator: "\n")).scopes == [ClusterScope(kind: .pod, namespace: nil)])
+  }
 }

@@ -8,6 +8,8 @@ public import Flows
 /// Kubernetes API (core/v1, discovery/v1), of Istio's networking API and of the Gateway API.
 public struct ClusterDump: Sendable {
   public private(set) var objects: [ClusterObject] = []
+  /// What its lists speak of, each for itself: several of one namespace each say nothing of all others.
+  public private(set) var scopes: Set<ClusterScope> = []
   /// By the kind as written.
   public private(set) var kinds: [String: Int] = [:]
   /// The newest moment that the cluster wrote into any object; later ones than the reader's own present are not believed.
@@ -18,10 +20,15 @@ public struct ClusterDump: Sendable {
   /// - Parameter notAfterMs: the present; clocks of clusters may be wrong.
   public init(_ bytes: [UInt8], file: String, notAfterMs: Int64) throws(ClusterDumpError) {
     self.notAfterMs = notAfterMs
+    var single: [ClusterObject] = []
     var reader = JSONReader(bytes)
     do throws(JSONReader.Problem) {
       if reader.isAtEnd() { throw reader.problem("the file is empty") }
-      repeat { try read(&reader, listKind: nil) } while !reader.isAtEnd()
+      repeat {
+        let before = objects.count
+        if try !read(&reader, listKind: nil) { single += objects[before...] }
+      } while !reader.isAtEnd()
+      scopes.formUnion(ClusterScope.all(of: single))
     } catch {
       throw ClusterDumpError(file: file, line: error.line, path: error.path, message: error.message)
     }
@@ -35,7 +42,9 @@ public struct ClusterDump: Sendable {
     var places: [String: Int] = [:]
   }
 
-  private mutating func read(_ reader: inout JSONReader, listKind: String?) throws(JSONReader.Problem) {
+  /// - Returns: whether it was a list.
+  @discardableResult
+  private mutating func read(_ reader: inout JSONReader, listKind: String?) throws(JSONReader.Problem) -> Bool {
     guard try reader.kind() == .object else {
       throw reader.problem("an object of Kubernetes is expected here; write the file with: kubectl get ... -o json")
     }
@@ -56,13 +65,17 @@ public struct ClusterDump: Sendable {
       // the members of a PodList do not repeat that they are pods
       let member = kind == "List" ? nil : String(kind.dropLast("List".count))
       var list = reader.at(items, member: "items")
+      let before = objects.count
       try list.elements { reader throws(JSONReader.Problem) in try self.read(&reader, listKind: member) }
+      scopes.formUnion(ClusterScope.all(of: objects[before...]))
+      return true
     } else {
       kinds[kind, default: 0] += 1
       let parts = ObjectParts(reader, places: outline.places, notAfterMs: notAfterMs)
       let object = try parts.object(kind: kind, apiVersion: outline.apiVersion)
       if let object { objects.append(object) }
       if let seen = try parts.newestMs(), seen > newestMs ?? .min { newestMs = seen }
+      return false
     }
   }
 }

@@ -111,6 +111,11 @@ struct TopologyImport: ParsableCommand {
       text +=
         "\(file): another snapshot of this time differs from it; objects of either count as there (--at tells them apart)\n"
     }
+    if total == 1, let object = snapshot.objects.first, object.kind.isNamespaced, !change.isKnown {
+      let kind = TerminalText.safe(object.kind.rawValue)
+      text +=
+        "\(file): every other \(kind) of \(TerminalText.safe(object.namespace)) counts as gone from this time on: the file holds one alone\n"
+    }
     return text
   }
 }
