@@ -10,7 +10,8 @@ extension Policy {
     }
     // One that holds for some sources alone is somebody's decision about them.
     let allowed = exceptions.filter(\.sources.isEmpty).filter {
-      $0.addresses.contains(where: Policy.isSweeping) || $0.addresses.isEmpty && $0.hosts.contains(where: \.isSweeping)
+      $0.addresses.contains(where: Policy.isSweeping)
+        || $0.addresses.isEmpty && ($0.hosts.isEmpty || $0.hosts.contains(where: \.isSweeping))
     }.map { "the policy's exception \($0.label) allows what nobody can oversee" }
     let ways = (gateways + sniProxies + forwardProxies).flatMap { proxy in
       proxy.addresses.filter(Policy.isSweeping).map(\.description)

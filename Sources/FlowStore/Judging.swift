@@ -36,8 +36,12 @@ extension StoredFacts {
       let log = paths[found.log]
       sources.append((source.int(0), found, log?.path ?? "", log?.declaredRole))
     }
-    destinations = ahead
-    destinations += try StoredFacts.destinations(db, after: ahead.last?.id ?? 0)
+    if ahead.isEmpty {
+      destinations = try StoredFacts.destinations(db, after: 0)
+    } else {
+      destinations = ahead
+      destinations += try StoredFacts.destinations(db, after: ahead.last?.id ?? 0)
+    }
     let outcomes = try db.statement(
       "select id, \(Outcome.storedColumns.joined(separator: ", ")) from outcome order by id")
     while try outcomes.step() { self.outcomes.append((outcomes.int(0), Outcome(outcomes, from: 1))) }
@@ -52,6 +56,9 @@ extension StoredFacts {
       "select id, \(Destination.storedColumns.joined(separator: ", ")) from destination where id > ? order by id")
     row.bind(id, at: 1)
     var found: [(id: Int64, destination: Destination)] = []
+    let count = try db.statement("select count(*) from destination where id > ?")
+    count.bind(id, at: 1)
+    if try count.step() { found.reserveCapacity(Int(count.int(0))) }
     while try row.step() {
       guard let destination = Destination(row, from: 1) else { continue }
       found.append((row.int(0), destination))

@@ -44,11 +44,14 @@ public struct StoredLines: Sendable {
   private var rows: [Int64: StoredLine] = [:]
   /// Of the lines that have no row.
   private var prints: [Int64: UInt32] = [:]
+  /// Flows of the log that began before were removed; what is left of them nobody can compare.
+  private var prunedBeforeMs = Int64.min
 
-  /// Whether a line is stored with what a flow says.
+  /// Whether a line is stored with what a flow says, or was until it was pruned.
   public func hold(_ flow: FlowRow) -> Bool {
     let line = StoredLine(flow)
     return rows[flow.line] == line || prints[flow.line] == line.print
+      || rows[flow.line] == nil && flow.startedAtMs < prunedBeforeMs
   }
 
   fileprivate init(log: Int64, in lines: ClosedRange<Int64>, _ db: Database) throws(StoreError) {
@@ -68,6 +71,14 @@ public struct StoredLines: Sendable {
       order by line
       """)
     while try row.step() { rows[row.int(0)] = StoredLine(row) }
+    let pruned = try db.statement(
+      """
+      select cast(m.value as integer)
+      from meta m
+      where m.key = 'pruned_before_ms'
+        and exists (select 1 from log l where l.id = \(log) and l.pruned > 0)
+      """)
+    if try pruned.step() { prunedBeforeMs = pruned.int(0) }
     let print = try db.statement(
       """
       select first_line, prints

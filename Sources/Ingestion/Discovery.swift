@@ -158,6 +158,13 @@ struct Discovery {
 
   /// The rotated files beside `live`, oldest first.
   static func rotatedSiblings(of live: String) -> [Found] {
+    // Where the kubelet links to a pod's log, it is rotated beside that.
+    var status = stat()
+    guard lstat(live, &status) == 0, status.st_mode & S_IFMT == S_IFLNK else { return siblings(of: live) }
+    return siblings(of: resolved(live)) + siblings(of: live)
+  }
+
+  private static func siblings(of live: String) -> [Found] {
     let folder = live.lastIndex(of: "/").map { String(live[...$0]) } ?? ""
     var siblings: [Found] = []
     for entry in entries(of: folder.isEmpty ? "." : folder) ?? [] {
@@ -175,6 +182,14 @@ struct Discovery {
     var status = stat()
     guard path != standardInput, stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return 0 }
     return Int64(status.st_size)
+  }
+
+  /// When the file was made or renamed last, as far as its inode tells, in Unix milliseconds (gzip gives a file the time of the one it
+  /// compressed); the beginning of time where there is nothing.
+  static func changedMs(of path: String) -> Int64 {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return .min }
+    return Int64(status.st_ctim.tv_sec) &* 1000 &+ Int64(status.st_ctim.tv_nsec) / 1_000_000
   }
 
   private static func resolved(_ path: String) -> String {

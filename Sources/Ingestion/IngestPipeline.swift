@@ -212,7 +212,8 @@ public final class IngestPipeline {
     let log =
       registry.log(named: path) ?? registry.logs.first { $0.identity == nil && $0.record.path == path }
       ?? registry.add(LogRecord(path: path), prefix: ConsumedPrefix())
-    log.record.unread = .unopened
+    // What was not read of it before is not read by that it can be opened again.
+    if log.record.unread == nil { log.record.unread = .unopened }
     log.record.lastReadAtMs = options.nowMs()
     if log.record.firstReadAtMs == nil { log.record.firstReadAtMs = log.record.lastReadAtMs }
     return reader.writer.take(
@@ -233,12 +234,22 @@ public final class IngestPipeline {
   /// Nobody knows of another log's end what was written to it after its last reading. Compressed files are written once, and lines
   /// that are told apart one by one come from exports that replace each other.
   private func noteTail(of log: KnownLog, with reader: Reader) -> Bool {
-    guard store != nil, !options.dropsSeenLines, !log.record.isCompressed, log.record.unread == nil,
-      log.record.position > 0
+    guard store != nil, !options.dropsSeenLines, !log.record.isCompressed,
+      log.record.position > 0 || mayHaveBeenFilled(log)
     else { return true }
-    log.record.unread = .tail
+    // What is in doubt already stays what it is; only that it could not be opened is over when another file can be.
+    if [nil, .unopened].contains(log.record.unread) { log.record.unread = .tail }
     log.record.lastReadAtMs = options.nowMs()
     return reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
+  }
+
+  /// A log that was empty is known by nothing: what was rotated beside it since may be all of it, and nobody writes to what is rotated.
+  private func mayHaveBeenFilled(_ log: KnownLog) -> Bool {
+    let readAtMs = log.record.lastReadAtMs ?? .min
+    guard LogName(log.record.path).age == .live else { return false }
+    return !Discovery.rotatedSiblings(of: log.record.path).contains {
+      Discovery.changedMs(of: $0.name.path) >= readAtMs
+    }
   }
 
   /// The kubelet keeps the logs of two lives of a container: of one that ended and is gone, with more than one life since, the end
@@ -255,11 +266,12 @@ public final class IngestPipeline {
         (self.namespace, self.pod, self.container, label) = (namespace, pod, container, record.label)
       }
     }
+    func life(_ log: KnownLog) -> (Int, Int64, Int64) {
+      (LogName(log.record.path).restarts ?? 0, log.record.lastMs ?? .min, log.record.id)
+    }
     var newest: [Place: KnownLog] = [:]
     for log in registry.logs where log.record.id != 0 && log.identity != nil {
-      if let place = Place(log.record), newest[place].map({ $0.record.id < log.record.id }) ?? true {
-        newest[place] = log
-      }
+      if let place = Place(log.record), newest[place].map({ life($0) < life(log) }) ?? true { newest[place] = log }
     }
     let places = Set(registry.logs.filter { $0.record.id == 0 && $0.identity != nil }.compactMap { Place($0.record) })
     for (place, log) in newest where places.contains(place) {
@@ -314,12 +326,13 @@ public final class IngestPipeline {
       report(name, nil, from: file.position, Tally(), pending: 0)
       return true
     case .resume(let log):
+      let before = log.record
       registry.move(log, to: file)
       let prefix =
         if let known = log.prefix { known } else {
           try restoredPrefix(file, length: UInt64(log.record.position)).prefix
         }
-      return read(file, name, as: log, prefix: prefix, with: reader)
+      return read(file, name, as: log, prefix: prefix, with: reader, before: before)
     case .begin(let former, let equal, let change):
       var (prefix, lines) = try restoredPrefix(file, length: equal)
       if let former { try passStoredLines(of: former, file, name, &prefix, &lines) }
@@ -336,10 +349,11 @@ public final class IngestPipeline {
       (record.namespace, record.pod, record.container) = (name.namespace, name.pod, name.container)
       record.position = Int64(prefix.position)
       record.lines = lines
-      let before = former?.identity == file.identity ? former : registry.log(named: name.path)
-      noteChange(&record, before, change)
       // Under another path it may be another file, to which the system gave the number of one that is gone.
-      if let before, before.record.path == name.path, !noteTail(of: before, with: reader) { return false }
+      let isSameFile = former?.identity == file.identity && former?.record.path == name.path
+      let before = isSameFile ? former : registry.log(named: name.path)
+      noteChange(&record, before, isSameFile ? change : .none)
+      if let before, !noteTail(of: before, with: reader) { return false }
       if file.identity == nil && !options.dropsSeenLines {
         summary.problems.append(
           .warning(
@@ -353,21 +367,24 @@ public final class IngestPipeline {
     }
   }
 
-  /// What could not be read of a file can be, since the file is whole now.
+  /// A compressed file of which nothing could be read can be read, since it was repaired. One of which something was read is known by
+  /// that, and anything else under its name is another one.
   private func settle(_ former: KnownLog?, by log: KnownLog, with reader: Reader) -> Bool {
     guard let former, ![nil, .tail].contains(former.record.unread), log.record.unread == nil,
-      former.record.path == log.record.path,
-      former !== log
+      former.record.path == log.record.path, former !== log, former.record.position == 0, former.record.isCompressed,
+      log.record.isCompressed
     else { return true }
     former.record.unread = nil
     return reader.writer.take(StoreWriter.Parcel(ordinal: former.ordinal, record: former.record))
   }
 
   private func read(
-    _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: Reader
+    _ file: LogFile, _ name: LogName, as log: KnownLog, prefix: ConsumedPrefix, with reader: Reader,
+    before: LogRecord? = nil
   ) -> Bool {
-    let undeclared = log.record
+    let undeclared = before ?? log.record
     declare(log)
+    // Or it has another name.
     let isDeclaredAnew = log.record != undeclared && log.record.id != 0
     let prefix = isCompared ? prefix : ConsumedPrefix(counting: prefix.position)
     let from = log.record.position

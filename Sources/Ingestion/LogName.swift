@@ -25,6 +25,12 @@ struct LogName: Sendable, Equatable {
     case live
   }
 
+  /// Of a container's log in the kubelet's folders: how often it had been restarted.
+  var restarts: Int? {
+    guard container != nil, let file = family.split(separator: "/").last, file.hasSuffix(".log") else { return nil }
+    return Int(file.dropLast(".log".count))
+  }
+
   init(_ path: String) {
     self.path = path
     let parts = path.split(separator: "/", omittingEmptySubsequences: true).map(String.init)

@@ -80,7 +80,7 @@ final class LogRegistry {
   private func index(_ known: KnownLog) {
     logs.append(known)
     if let identity = known.identity { byIdentity[identity] = known }
-    if known.identity != nil { byPath[known.record.path] = known }
+    if known.identity != nil { setPath(of: known) }
     if let line = known.firstLine { byFirstLine[line, default: []].append(known) }
   }
 
@@ -94,8 +94,13 @@ final class LogRegistry {
     known.record.isCompressed = file.isCompressed
     if let identity = file.identity {
       byIdentity[identity] = known
-      byPath[file.path] = known
+      setPath(of: known)
     }
+  }
+
+  /// What is redirected to standard input may be another file each time.
+  private func setPath(of known: KnownLog) {
+    if known.record.path != Discovery.standardInput { byPath[known.record.path] = known }
   }
 
   /// The first line of `known` was consumed just now.

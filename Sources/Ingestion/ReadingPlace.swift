@@ -47,7 +47,7 @@ extension LogRegistry {
       let covering = match.covering
       if let whole = match.whole, whole.record.position >= covering?.record.position ?? 0 {
         // A copy beside a file that is still there is only worth a move when it holds more.
-        if whole.identity != identity, isStillThere(whole), file.size(isAt: whole.record.position) {
+        if whole.identity != identity, isStillThere(whole, file.limits), file.size(isAt: whole.record.position) {
           return .covered(whole)
         }
         try file.advance(to: whole.record.position, chunkBytes: chunkBytes)
@@ -115,9 +115,14 @@ extension LogRegistry {
     return true
   }
 
-  private func isStillThere(_ known: KnownLog) -> Bool {
-    guard let identity = known.identity else { return false }
-    return FileIdentity(path: known.record.path) == identity
+  /// With what was read of it: a file that was cut, or has got the number of one that is gone, is another one.
+  private func isStillThere(_ known: KnownLog, _ limits: IngestLimits) -> Bool {
+    guard let identity = known.identity, FileIdentity(path: known.record.path) == identity,
+      let file = try? LogFile(path: known.record.path, limits: limits), file.identity == identity
+    else { return false }
+    let record = known.record
+    return file.isCompressed
+      ? record.size == file.size && record.modifiedNs == file.modifiedNs : hasSameGuards(file, record)
   }
 
   /// nil while the file has no whole line.

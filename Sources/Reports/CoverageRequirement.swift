@@ -213,11 +213,13 @@ public struct CoverageRequirement: Sendable, Equatable {
       """
       select l.id, l.path, l.read, l.rejected, l.first_ms, l.last_ms
       from log l
+      left join log_sign g on g.log = l.id
       where (:log is null or lower(l.path) glob lower(:log) or lower(l.path) glob '*/' || lower(:log))
         and (
           :role is null
-          or l.declared_role = :role
-          or (l.declared_role is null and exists (
+          -- What its lines are, not what they could be.
+          or instr(',' || coalesce(l.declared_role, g.roles) || ',', ',' || :role || ',') > 0
+          or (coalesce(l.declared_role, g.roles) is null and exists (
             select 1
             from source s
             join route_verdict rv on (rv.key >> 20) & 1048575 = s.class and rv.role = :role

@@ -39,14 +39,18 @@ extension Standing {
     guard !open.tally.groups.isEmpty else { return 0 }
     let sources = Set(open.tally.groups.map(\.source))
     guard let ends = try TalliedAnswer.Places(ends, arguments, of: sources, store) else { return nil }
-    func views(_ tally: Tally) -> some Sequence<View<TalliedPlace>> {
-      tally.groups.lazy.map {
+    func views(_ found: TalliedAnswer.Places) -> some Sequence<View<TalliedPlace>> {
+      let tally = found.tally
+      return tally.groups.lazy.filter {
+        // As `views` has it.
+        tally.verdicts[$0.verdict][1] != 1 || !isAddress(found.destinations.values[$0.destination][0].text ?? "")
+      }.map {
         View(
           place: TalliedPlace(source: $0.source, destination: $0.destination, path: tally.verdicts[$0.verdict][0]),
           lines: $0.flows, lastMs: $0.lastMs)
       }
     }
-    return unended(views(open.tally), ends: views(ends.tally))
+    return unended(views(open), ends: views(ends))
   }
 
   private struct TalliedPlace: Hashable {
@@ -106,8 +110,17 @@ extension Standing {
   /// Squid tells of what was inside a tunnel in lines of their own, and these may be refusals, of which nothing left.
   private static let way = "case when j.role = 'forward-proxy' then 'forward-proxy' else j.path end"
 
+  /// Before it asks anybody Squid names what the client wanted, where it intercepts an address: the line of the end has a name, and nobody
+  /// can tell whose end it is.
+  private static let isNamedLater = "j.reason = 'tunnel-accepted'"
+
+  private static func isAddress(_ host: String) -> Bool {
+    host.utf8.contains(UInt8(ascii: ":"))
+      || host.utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".") }
+  }
+
   private static let secondViews = """
-    select \(way)
+    select \(way), coalesce(\(isNamedLater), 0)
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 1
@@ -116,12 +129,12 @@ extension Standing {
     """
 
   private static let ends = """
-    select \(way)
+    select \(way), 0
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 0
-      -- What an exception allowed began while it held; a view that stands did not.
-      and j.exception_id is null
+      -- A bypass that an exception allowed began while it held; a view that stands did not.
+      and (j.bypass is null or j.exception_id is null)
     order by j.id
     """
 
@@ -145,7 +158,8 @@ extension Standing {
     join source s on s.id = j.source_id
     join destination d on d.id = j.destination_id
     where j.id > coalesce(:after, 0)
-      and case when j.duplicate_view = 0 then j.exception_id is null else \(standsAgainst) end
+      and not (j.duplicate_view = 1 and coalesce(\(isNamedLater), 0) and (d.host glob '*:*' or d.host not glob '*[^0-9.]*'))
+      and case when j.duplicate_view = 0 then j.bypass is null or j.exception_id is null else \(standsAgainst) end
       and (:since_ms is null or j.started_at_ms >= :since_ms)
       and (:until_ms is null or j.started_at_ms < :until_ms)
       and (:host is null or j.destination_id in (select id from destination_name where name glob :host))

@@ -17,6 +17,7 @@ extension Standing {
     guard !lacksSidecars, !unread.contains(where: \.isAll) else { return }
     let read = max(from, firstMs)...max(from, firstMs, min(until, lastMs))
     var sidecars: ClosedRange<Int64>?
+    var elsewhere: ClosedRange<Int64>?
     var isKnown = true
     try store.query(
       """
@@ -35,15 +36,16 @@ extension Standing {
       let roles = text.split(separator: ",").compactMap { Role(rawValue: String($0)) }
       guard roles.contains(.sidecar) || roles.contains(.unknown) else { return }
       let span = first...max(first, last)
-      // Of several, those that reach into the time are what counts.
-      guard let known = sidecars, known.overlaps(read) == span.overlaps(read) else {
-        if sidecars == nil || span.overlaps(read) { sidecars = span }
+      // Of several, those that reach into the time are what counts; what lies before it and behind it does not cover it.
+      guard span.overlaps(read) else {
+        elsewhere = span
         return
       }
+      let known = sidecars ?? span
       sidecars = min(known.lowerBound, span.lowerBound)...max(known.upperBound, span.upperBound)
     }
-    guard isKnown, let sidecars else { return }
-    unread += Standing.ends(of: read, outside: sidecars, isOfSidecars: true)
+    guard isKnown, let nearest = sidecars ?? elsewhere else { return }
+    unread += Standing.ends(of: read, outside: nearest, isOfSidecars: true)
   }
 
   private static func ends(

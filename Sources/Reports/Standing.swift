@@ -12,6 +12,8 @@ public struct Standing: Sendable, Equatable {
   public private(set) var stored: Int64 = 0
   public private(set) var rejected: Int64 = 0
   public private(set) var skipped: Int64 = 0
+  /// Rejected lines of what may write access lines: what prepares a pod for its sidecar does not.
+  private var rejectedOfProxies: Int64 = 0
   /// Nothing is left of what was stored.
   var isPrunedToNothing: Bool { stored <= pruned }
   /// Of the stored flows, those without a row: only their sums are known.
@@ -116,6 +118,7 @@ public struct Standing: Sendable, Equatable {
         sum(pending + max(coalesce(length(carry), 0) - 8, 0)),
         sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
         sum(unread is not null and unread <> 'tail'),
+        sum(case when coalesce(container, '') not in ('istio-init', 'istio-validation') then rejected else 0 end),
         -- What prepares a pod for its sidecar writes no access lines.
         sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation'))
       from log
@@ -132,7 +135,8 @@ public struct Standing: Sendable, Equatable {
       pruned = row[9].integer ?? 0
       prunedBeforeMs = pruned > 0 ? row[10].integer : nil
       unreadRests = row[11].integer ?? 0
-      mute = row[12].integer ?? 0
+      rejectedOfProxies = row[12].integer ?? 0
+      mute = row[13].integer ?? 0
       pending = row[7].integer ?? 0
     }
     try store.query(
@@ -259,9 +263,9 @@ public struct Standing: Sendable, Equatable {
         "\(tails) \(tails == 1 ? "log was" : "logs were") rotated away, cut or written over, and what came after the last reading was not read (see: gatewatch report coverage)"
       )
     }
-    if rejected > 0 {
-      doubts.append(
-        "\(Quantities.grouped(rejected)) rejected \(rejected == 1 ? "line" : "lines") (see: gatewatch report rejected)")
+    if rejectedOfProxies > 0 {
+      let lines = rejectedOfProxies == 1 ? "line" : "lines"
+      doubts.append("\(Quantities.grouped(rejectedOfProxies)) rejected \(lines) (see: gatewatch report rejected)")
     }
     if !assumptions.isEmpty {
       doubts.append(

@@ -64,16 +64,16 @@ import Testing
       left: false),
     // the first line of a bumped connection, in every age
     Case(
-      tag: "NONE_NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-opened",
+      tag: "NONE_NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-accepted",
       isDuplicate: true),
     Case(
       tag: "NONE_NONE", status: 200, hierarchy: "HIER_DIRECT", method: "CONNECT", kind: .ok, reason: "tunnel-opened",
       isDuplicate: true),
     Case(
-      tag: "NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-opened",
+      tag: "NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-accepted",
       isDuplicate: true),
     Case(
-      tag: "TAG_NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-opened",
+      tag: "TAG_NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-accepted",
       isDuplicate: true),
     Case(tag: "TCP_HIT", status: 200, hierarchy: "HIER_NONE", kind: .ok, reason: "from-cache", left: false),
     Case(tag: "TCP_MEM_HIT", status: 200, hierarchy: "NONE", kind: .ok, reason: "from-cache", left: false),

@@ -446,6 +446,19 @@ import Testing
     }
   }
 
+  @Test("a node's address that a ServiceEntry calls outside is not known to be inside")
+  func contradictedNode() throws {
+    try sandbox.write(
+      #"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Node","metadata":{"name":"n1"},"status":{"addresses":[{"type":"InternalIP","address":"10.0.0.1"}]}},{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"a","namespace":"shop"},"spec":{"hosts":["relay.example"],"location":"MESH_EXTERNAL","resolution":"STATIC","endpoints":[{"address":"10.0.0.1"}]}}]}"#,
+      to: "topology.json")
+    try sandbox.write(
+      sidecar("09:05:00", upstream: "10.0.0.1:443", cluster: "outbound|443||relay.example"), to: "node.log")
+    let text = try sandbox.shell(
+      "rm -f gatewatch.db; $GATEWATCH topology import --at 2026-11-02T09:00 topology.json; $GATEWATCH ingest --policy egress.yaml ok.log node.log > i.txt; $GATEWATCH report bypass"
+    ).out
+    #expect(text.contains("1 flow on an unknown path"), "\(text)")
+  }
+
   @Test("a public IPv6 address behind a listener for what comes in is the pod's own only where its sidecar wrote lines")
   func inboundIPv6() throws {
     let inbound = sidecar(
@@ -472,5 +485,47 @@ import Testing
     try sandbox.write(opened + refused, to: "squid.log")
     let text = try report("ok.log squid.log")
     #expect(!text.contains("from before the end of connections"), "\(text)")
+    // Intercepted, the end has a name, and the first line an address.
+    let ended = squid(1, "TCP_TUNNEL/200", "CONNECT", "evil.example:443", "ORIGINAL_DST/198.51.100.50")
+    try sandbox.write(opened.replacing("evil.example", with: "198.51.100.50") + ended, to: "squid.log")
+    #expect(try !report("ok.log squid.log").contains("from before the end of connections"))
+    // An exception of the host takes the end from none.
+    try sandbox.write(
+      policy() + "exceptions: [{ host: evil.example, owner: o, reason: r, expires: 2027-01-01 }]\n", to: "e.yaml")
+    try sandbox.write(opened + ended, to: "squid.log")
+    #expect(try !report("ok.log squid.log", policy: "e.yaml").contains("from before the end of connections"))
+  }
+
+  @Test("a sidecar's log with what its agent and its proxy write at every start has no rejected line")
+  func startup() throws {
+    let messages = """
+      2026-11-02T08:59:00.000000Z\tinfo\tEffective config: binaryPath: /usr/local/bin/envoy
+      configPath: ./etc/istio/proxy
+      discoveryAddress: istiod.istio-system.svc:15012
+      tracing:
+        zipkin:
+          address: zipkin.istio-system:9411
+      2026-11-02T08:59:00.000000Z\twarning\tenvoy main external/envoy/source/server/server.cc:910\tThere is no configured limit
+      2026-11-02T08:59:00.000000Z\tcritical\tenvoy main external/envoy/source/server/server.cc:131\terror initializing\tthread=17
+      2026-11-02T08:59:00.000000Z\terror\tRequest to probe app failed: Get "http://10.244.1.5:8080/health": dial tcp 127.0.0.6:0->10.244.1.5:8080: connect: connection refused, original URL path = /app-health/web/readyz
+      app URL path = /health
+      2026-11-02T08:59:00.000000Z\twarn\tca\tdial tcp: lookup istiod.istio-system.svc on 10.96.0.10:53: read udp 10.244.1.5:41000->10.96.0.10:53: i/o timeout
+      2026-11-02T08:59:00.000000Z\tinfo\txdsproxy\tread tcp 10.244.1.5:41000->[fd00::7]:15012: connection reset by peer
+
+      """
+    try sandbox.write(messages + sidecar("09:00:00"), to: "start.log")
+    let text = try report("start.log")
+    #expect(text.contains("no bypass found in what was read"), "\(text)")
+  }
+
+  @Test("no sidecar's log covers a time that lies between two of them")
+  func betweenLogs() throws {
+    try sandbox.write(sidecar("17:00:00") + sidecar("17:10:00"), to: "late.log")
+    try sandbox.write(
+      (8...18).map { "10.80.3.50 [02/Nov/2026:\($0 < 10 ? "0" : "")\($0):05:42 +0000] TCP [a.example]200 1 2 0.682\n" }
+        .joined(),
+      to: "sni.log")
+    let text = try report("ok.log late.log sni.log", options: "--since 2026-11-02T11:00 --until 2026-11-02T13:00")
+    #expect(text.contains("no log of a sidecar was read for the time asked about"), "\(text)")
   }
 }

@@ -299,4 +299,41 @@ import Testing
       "\(outcome)")
     #expect(try sandbox.gatewatch("alert").status == 0)
   }
+
+  @Test("a doubt about a log is not taken back by another file under its name", arguments: ["unopened", "cut"])
+  func otherFile(kind: String) throws {
+    try begin()
+    try sandbox.append(sidecar(5, from: 60), to: "whole.log")
+    switch kind {
+    // Not to be opened for one run.
+    case "unopened":
+      try sandbox.shell("mv whole.log kept.txt; ln -s whole.log whole.log; $GATEWATCH ingest whole.log; rm whole.log")
+    default: try sandbox.shell("cp whole.log part; head -c 300 part > whole.log")
+    }
+    try sandbox.write(sidecar(5, from: 120), to: "next.log")
+    try sandbox.shell("cat next.log > new.log; mv new.log whole.log; $GATEWATCH ingest whole.log")
+    let outcome = try sandbox.gatewatch("alert")
+    #expect(outcome.status == 3, "\(kind): \(outcome)")
+    #expect(try report().contains("no all-clear"))
+  }
+
+  @Test("copies that logrotate made while nothing was new leave no doubt", arguments: [true, false])
+  func quietCopy(isCompressed: Bool) throws {
+    try begin()
+    try sandbox.shell("cp whole.log whole.log.1; \(isCompressed ? "gzip whole.log.1;" : "") : > whole.log")
+    try sandbox.append(sidecar(5, from: 120), to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 0)
+    #expect(try report().contains("no bypass found in what was read"))
+  }
+
+  @Test("a damaged rest stays in doubt though its file could not be opened in between")
+  func doubtKept() throws {
+    try sandbox.shell("gzip -c whole.log > z.log.1.gz; printf garbage >> z.log.1.gz")
+    #expect(try sandbox.gatewatch("ingest", "--policy", "egress.yaml", "z.log.1.gz").status == 0)
+    try sandbox.shell(
+      "mv z.log.1.gz kept; ln -s z.log.1.gz z.log.1.gz; $GATEWATCH ingest z.log.1.gz; rm z.log.1.gz; mv kept z.log.1.gz"
+    )
+    try sandbox.shell("$GATEWATCH ingest z.log.1.gz")
+    #expect(try report().contains("not read to the end"))
+  }
 }

@@ -1,3 +1,4 @@
+import FlowStore
 import Testing
 
 @testable import Ingestion
@@ -271,5 +272,21 @@ struct RotationTests {
     #expect(summary.problems.map(\.path) == [scene.path("b.log"), scene.path("c.log.1")])
     #expect(
       summary.problems.allSatisfy { $0.kind == .error && $0.message.hasPrefix("was removed while others were read") })
+  }
+
+  @Test("a copy that ends between two remembered places brings back no line that was pruned")
+  func prunedCopy() throws {
+    try scene.write("access.log", 1...9000)
+    try scene.ingest("access.log")
+    let bytes = try scene.read("access.log")
+    let first = try scene.numbers("select started_at_ms from flow where line = 8900")[0]
+    let store = try FlowStore(path: scene.database)
+    _ = try store.prune(before: Int64(first))
+    try store.commit()
+    store.close()
+    let end = try #require(bytes[..<(bytes.count * 7 / 10)].lastIndex(of: 0x0A))
+    try scene.write("copy.log", bytes: Array(bytes[...end]))
+    scene.remove("access.log")
+    #expect(try scene.ingest("copy.log").lines.stored == 0)
   }
 }

@@ -9,7 +9,7 @@ enum SkippedLines {
     if ASCII.isDigit(first) { return dated(text) }
     if first == ASCII.openBrace { return json(text) }
     if text.hasPrefix("==> ") && text.hasSuffix(" <==") { return "tail-header" }
-    if text.equals("Envoy proxy is ready") { return "istio-agent" }
+    if text.equals("Envoy proxy is ready") || isProxyConfig(text) { return "istio-agent" }
     if text.hasPrefix("/docker-entrypoint.sh:") || text.hasPrefix("/docker-entrypoint.d/") { return "container-start" }
     if text.hasPrefix("10-listen-on-ipv6-by-default.sh:") { return "container-start" }
     if text.hasPrefix("Defaulted container ")
@@ -23,6 +23,32 @@ enum SkippedLines {
     if text.hasPrefix("nginx: [") || text.hasPrefix("nginx: configuration ") { return "nginx-error" }
     return nil
   }
+
+  /// What istio-agent prints behind `Effective config:`, line by line (Istio `mesh/v1alpha1/proxy.proto`), and behind a failed probe.
+  private static func isProxyConfig(_ text: Slice) -> Bool {
+    if text.hasPrefix("app URL path = ") { return true }
+    guard let colon = text.firstIndex(of: ASCII.colon), colon < 40,
+      colon + 1 == text.count || text[colon + 1] == ASCII.space
+    else { return false }
+    let key = text.prefix(colon)
+    return configKeys.contains(where: key.equals)
+  }
+
+  private static let configKeys: [StaticString] = [
+    "address", "availabilityZone", "binaryPath", "caCertificatesPem", "concurrency", "configPath",
+    "controlPlaneAuthPolicy",
+    "customConfigFile", "customTags", "discoveryAddress", "drainDuration", "envoyAccessLogService",
+    "envoyMetricsService",
+    "extraStatTags", "fileFlushInterval", "fileFlushMinSizeKb", "gatewayTopology", "holdApplicationUntilProxyStarts",
+    "image",
+    "imageType", "inclusionPrefixes", "inclusionRegexps", "inclusionSuffixes", "interceptionMode", "maxPathTagLength",
+    "meshId",
+    "numTrustedProxies", "parentShutdownDuration", "privateKeyProvider", "proxyAdminPort", "proxyBootstrapTemplatePath",
+    "proxyHeaders", "proxyMetadata", "proxyStatsMatcher", "readinessProbe", "runtimeValues", "sampling", "sds",
+    "serviceCluster",
+    "statNameLength", "statsdUdpAddress", "statusPort", "terminationDrainDuration", "tlsSettings", "tracing",
+    "tracingServiceName", "zipkin",
+  ]
 
   /// No words follow the container's name: what a client wrote may hold the same arrow.
   private static func isSternStatus(_ text: Slice) -> Bool {
@@ -63,7 +89,9 @@ enum SkippedLines {
   private static let nginxLevels: [StaticString] = [
     "emerg]", "alert]", "crit]", "error]", "warn]", "notice]", "info]", "debug]",
   ]
-  private static let agentLevels: [StaticString] = ["info\t", "warn\t", "error\t", "debug\t", "fatal\t", "trace\t"]
+  private static let agentLevels: [StaticString] = [
+    "info\t", "warn\t", "warning\t", "error\t", "critical\t", "debug\t", "fatal\t", "trace\t",
+  ]
 
   private static func isLevel(_ text: Slice, _ levels: [StaticString]) -> Bool {
     levels.contains(where: text.hasPrefix)
@@ -126,21 +154,43 @@ enum SkippedLines {
     return addresses(in: text) > (isQuiet ? 1 : 2)
   }
 
-  /// Addresses with a port: `203.0.113.7:443`, `[2001:db8::7]:443`.
+  /// Addresses with a port: `203.0.113.7:443`, `[2001:db8::7]:443`. Those of an error of Go, which names the ends of a connection or
+  /// what was asked (`read tcp A->B`, `dial tcp A`, `lookup NAME on A`, `Get "http://A/..."`), are none of traffic.
   private static func addresses(in text: Slice) -> Int {
     var addresses = 0
     for place in 1..<max(1, text.count - 1) where text[place] == ASCII.colon && ASCII.isDigit(text[place + 1]) {
-      if text[place - 1] == ASCII.closeBracket {
-        addresses += 1
-      } else if ASCII.isDigit(text[place - 1]),
-        // A time has colons between digits, too, but no dot shortly before.
-        text.sub(max(0, place - 4)..<place).firstIndex(of: ASCII.dot) != nil
-      {
-        addresses += 1
-      }
+      let isBracketed = text[place - 1] == ASCII.closeBracket
+      // A time has colons between digits, too, but no dot shortly before.
+      let isDotted =
+        ASCII.isDigit(text[place - 1]) && text.sub(max(0, place - 4)..<place).firstIndex(of: ASCII.dot) != nil
+      guard isBracketed || isDotted else { continue }
+      var before = text.prefix(beginning(of: place, in: text))
+      // The second one of a connection: the first stands before it, with its port.
+      if before.hasSuffix("->") { before = text.prefix(beginning(of: before.count - 2, in: text)) }
+      if !goWords.contains(where: before.hasSuffix) { addresses += 1 }
     }
     return addresses
   }
+
+  /// Where the address begins that ends before `end`, with or without a port.
+  private static func beginning(of end: Int, in text: Slice) -> Int {
+    var start = end
+    while start > 0, isOfAddress(text[start - 1]) { start -= 1 }
+    return start
+  }
+
+  private static func isOfAddress(_ byte: UInt8) -> Bool {
+    ASCII.isDigit(byte) || byte == ASCII.dot || byte == ASCII.colon || byte == ASCII.openBracket
+      || byte == ASCII.closeBracket || isHexadecimal(byte)
+  }
+
+  private static func isHexadecimal(_ byte: UInt8) -> Bool {
+    let lower = ASCII.lower(byte)
+    return lower >= UInt8(ascii: "a") && lower <= UInt8(ascii: "f")
+  }
+
+  /// What stands before such an address.
+  private static let goWords: [StaticString] = ["tcp ", "udp ", " on ", "//"]
 
   /// What stands where Envoy writes the request.
   private static let requestWords: [StaticString] = [

@@ -85,7 +85,10 @@ struct ClusterEvidence: Sendable {
         }
       } else if let gateway = history.gatewayServices[address] {
         facts[Entry(fact: .gateway(gateway), validity: Policy.Validity()), default: []].append(address)
-      } else if history.services[address] == nil, history.nodes[address] != nil {
+      } else if history.services[address] == nil, history.nodes[address] != nil,
+        // What one object calls outside is not known to stay on the node.
+        !history.contradicted.contains(address)
+      {
         facts[Entry(fact: .node, validity: Policy.Validity()), default: []].append(address)
       } else if history.services[address] != nil || history.workloadEntries.contains(address) {
         facts[Entry(fact: .inside, validity: Policy.Validity()), default: []].append(address)

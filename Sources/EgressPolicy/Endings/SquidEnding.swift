@@ -25,6 +25,7 @@ enum SquidEnding {
     var verdict = answered(outcome, tag)
     // What a tunnel's first line opened may leave behind it, whoever was asked until then. Formats without the hierarchy code
     // leave it open.
+    if asked == false, verdict.isDuplicateView { verdict.reason = "tunnel-accepted" }
     if asked == false, !verdict.isDuplicateView, !tag.isTunnel || outcome.status != 200 { verdict.left = false }
     return verdict
   }

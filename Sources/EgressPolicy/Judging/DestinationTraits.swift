@@ -121,20 +121,21 @@ final class DestinationClassifier {
     self.topology = topology
     self.addresses = addresses
     self.strangers = strangers
-    upstreams.reserveCapacity(count)
-    dialled.reserveCapacity(count)
+    upstreams.reserveCapacity(min(count, DestinationClassifier.mostAddresses))
+    dialled.reserveCapacity(min(count, DestinationClassifier.mostAddresses))
   }
+
+  /// Addresses that are remembered: a scan has a new one in each line, and to look at one again costs little.
+  private static let mostAddresses = 3 << 14
 
   /// The number of the destination's class.
   func number(of fact: Judge.DestinationFact) -> Int {
     // Exceptions match by name, address and port together: then each destination is one of its own.
     guard index.exceptions.count == 0 else { return classes.number(of: traits(of: fact)) }
-    let destination = fact.destination
     let shape = Shape(
-      cluster: fact.cluster.kind, isBlockAll: destination.routeName == DestinationClassifier.blockAll,
-      isRequestTarget: destination.hostOrigin == .target, isNamedGateway: isNamedGateway(fact),
-      hasUpstream: destination.upstream != nil || destination.upstreamName != nil,
-      logsUpstream: destination.logsUpstream, traffic: destination.traffic, upstream: upstreamNumber(of: fact),
+      cluster: fact.cluster.kind, isBlockAll: fact.isBlockAll, isRequestTarget: fact.isRequestTarget,
+      isNamedGateway: isNamedGateway(fact), hasUpstream: fact.hasUpstream, logsUpstream: fact.logsUpstream,
+      traffic: fact.traffic, upstream: upstreamNumber(of: fact),
       dialled: dialledNumber(of: fact), host: hostNumber(of: fact))
     if let number = shapes[shape] { return number }
     let number = classes.number(of: traits(of: fact))
@@ -142,52 +143,49 @@ final class DestinationClassifier {
     return number
   }
 
-  private static let blockAll = "block_all"
-
   /// Asked only where no address says more.
   private func isNamedGateway(_ fact: Judge.DestinationFact) -> Bool {
-    !fact.destination.logsUpstream && index.gateways.isEmpty
+    !fact.logsUpstream && index.gateways.isEmpty
       && fact.cluster.registryHost.map(ClusterName.looksLikeGateway) ?? false
   }
 
   func traits(of fact: Judge.DestinationFact) -> DestinationTraits {
-    let destination = fact.destination
     let cluster = fact.cluster
     let none = index.exceptions.none
     var traits = DestinationTraits(
-      cluster: cluster.kind, route: destination.routeName == DestinationClassifier.blockAll ? .blockAll : .other,
+      cluster: cluster.kind, route: fact.isBlockAll ? .blockAll : .other,
       target: .nothing, declaredExceptions: none, undeclaredExceptions: none, resolvedExceptions: none,
-      isRequestTarget: destination.hostOrigin == .target)
+      isRequestTarget: fact.isRequestTarget)
     let host = member(hostNumber(of: fact), of: hostFacts)
     let upstream = member(upstreamNumber(of: fact), of: upstreamFacts)
-    if let endpoint = destination.upstream, let facts = upstream {
+    if let facts = upstream {
       traits.target = .address(facts.facts)
       traits.hosts = host?.entries
       if index.exceptions.count > 0 {
-        let port = endpoint.port != 0 ? endpoint.port : destination.port
+        let port = fact.upstreamPort != 0 ? fact.upstreamPort : fact.port
         if cluster.kind == .passthrough || cluster.kind == .none {
           traits.undeclaredExceptions = index.exceptions.undeclared(
-            name: loggedName(destination).map(exceptionHost), address: facts.exceptions, port: port)
+            name: fact.name.map(exceptionHost), address: facts.exceptions, port: port)
         }
         if cluster.kind != .passthrough {
           traits.declaredExceptions = index.exceptions.declared(
             host: host?.exceptions ?? index.exceptions.host(nil), address: facts.exceptions, port: port)
         }
       }
-    } else if destination.upstream != nil || destination.upstreamName != nil {
+    } else if fact.hasUpstream {
       traits.target = .name
       traits.hosts = host?.entries
-    } else if !destination.logsUpstream {
+    } else if !fact.logsUpstream {
       traits.target = .notLogged
       traits.hosts = host?.entries
       traits.isNamedGateway = isNamedGateway(fact)
     } else {
-      traits.traffic = destination.traffic
+      traits.traffic = fact.traffic
     }
     if cluster.kind == .none, index.exceptions.count > 0 {
       traits.resolvedExceptions = index.exceptions.declared(
-        host: loggedName(destination).map(exceptionHost) ?? index.exceptions.host(nil),
-        address: upstream?.exceptions ?? none, port: destination.port)
+        host: fact.name.map(exceptionHost) ?? index.exceptions.host(nil),
+        address: upstream?.exceptions ?? none, port: fact.port)
     }
     traits.dialled = member(dialledNumber(of: fact), of: dialledFacts)
     if case .address = traits.target {
@@ -201,18 +199,9 @@ final class DestinationClassifier {
     number < 0 ? nil : all.members[Int(number)]
   }
 
-  /// The name the client gave, if the line has one.
-  func loggedName(_ destination: Destination) -> String? {
-    if let authority = destination.authority, IPAddress(authority) == nil { return authority }
-    if let sni = destination.sni, !sni.hasPrefix("outbound_") { return sni }
-    guard let host = destination.host, destination.hostOrigin != .cluster, addresses.parse(host) == nil else {
-      return nil
-    }
-    return host
-  }
-
   private func upstreamNumber(of fact: Judge.DestinationFact) -> Int32 {
-    guard let address = fact.upstream, let port = fact.destination.upstream?.port else { return -1 }
+    guard let address = fact.upstream else { return -1 }
+    let port = fact.upstreamPort
     let guess =
       topology.guessedForwardProxies.isEmpty
       ? nil : topology.guessedForwardProxies[Topology.ProxyPort(address: address, port: port)]
@@ -237,6 +226,7 @@ final class DestinationClassifier {
       inboundSpan: topology.inboundProxies.contains(address) ? topology.inboundSpan : nil)
     let number = Int32(
       upstreamFacts.number(of: UpstreamFacts(facts: facts, exceptions: index.exceptions.address(address))))
+    if upstreams.count >= DestinationClassifier.mostAddresses { upstreams.removeAll(keepingCapacity: true) }
     upstreams[key] = number
     return number
   }
@@ -251,6 +241,7 @@ final class DestinationClassifier {
         of: DestinationTraits.Dialled(
           kind: AddressKind(address), isMesh: topology.meshAddresses.contains(address),
           isGateway: topology.gatewayProxies.contains(address), entries: entries)))
+    if dialled.count >= DestinationClassifier.mostAddresses { dialled.removeAll(keepingCapacity: true) }
     dialled[address] = number
     return number
   }
@@ -286,5 +277,15 @@ final class DestinationClassifier {
     let entries = index.exceptions.host(host)
     exceptionHosts[host] = entries
     return entries
+  }
+}
+
+extension Destination {
+  /// The name the client gave, if the line has one.
+  var loggedName: String? {
+    if let authority, IPAddress(authority) == nil { return authority }
+    if let sni, !sni.hasPrefix("outbound_") { return sni }
+    guard let host, hostOrigin != .cluster, IPAddress(host) == nil else { return nil }
+    return host
   }
 }

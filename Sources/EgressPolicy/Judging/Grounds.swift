@@ -82,13 +82,14 @@ extension Judge {
     source: Int64, destination: Int64, outcome: Int64, atMs: Int64, client: ClientStanding, _ learned: Learned
   ) -> Grounds? {
     guard let sourceFact = sources.first(where: { $0.id == source }),
-      let destinationFact = destinations.first(where: { $0.id == destination }),
+      let place = destinations.firstIndex(where: { $0.id == destination }),
       let outcomeFact = outcomes.first(where: { $0.id == outcome })
     else { return nil }
+    let destination = wholeDestinations[place].destination
     let (policy, addresses, classifier) = (learned.index.policy, learned.addresses, learned.classifier)
     let rules = learned.rules(at: atMs)
     let from = learned.topology.traits(of: sourceFact, learned.index, addresses)
-    let to = classifier.traits(of: destinationFact)
+    let to = classifier.traits(of: destinations[place])
     let verdict = rules.verdict(from, to)
     var grounds = Grounds(
       verdict: verdict, ending: Ending.verdict(of: outcomeFact.outcome, in: verdict.context))
@@ -99,15 +100,15 @@ extension Judge {
     if client == .bypassed(.clientHasNoSidecar), let address = addresses.parse(logged) {
       grounds.entries += lookup.withoutSidecar(learned.index.pods.entries(containing: address))
     }
-    grounds.topology = statements(of: sourceFact.source, destinationFact.destination, atMs: atMs, learned)
+    grounds.topology = statements(of: sourceFact.source, destination, atMs: atMs, learned)
     let isClaimed = if case .bypassed = client { true } else { false }
     if grounds.ending.left, verdict.bypass != nil || isClaimed {
       let naming: ExceptionCheck.Naming =
-        isClaimed ? (proxy == .envoy ? .byRegistry : .byProxy) : .of(destinationFact.destination)
+        isClaimed ? (proxy == .envoy ? .byRegistry : .byProxy) : .of(destination)
       let checks = policy.exceptions.map {
         ExceptionCheck(
           exception: $0, atMs: atMs, source: exceptionSource(sourceFact.source, addresses),
-          destination: destinationFact.destination, name: classifier.loggedName(destinationFact.destination),
+          destination: destination, name: destination.loggedName,
           addresses: addresses, naming: naming
         ).considered
       }
@@ -120,7 +121,7 @@ extension Judge {
     grounds.changes =
       Remedies(
         rule: rule, verdict: verdict, ending: grounds.ending, source: sourceFact.source,
-        destination: destinationFact.destination, client: client
+        destination: destination, client: client
       ).sentences
     return grounds
   }

@@ -8,27 +8,47 @@ public import Flows
 public struct Judge: Sendable {
   typealias SourceFact = (id: Int64, source: Source, logPath: String, declaredRole: Role?)
 
-  /// What is asked of a destination again and again is read off it once. A class, because a copy of all its texts would cost
-  /// more than what is done with it.
-  final class DestinationFact: Sendable {
+  /// What is asked of a destination, read off it once, in a third of its memory: a scan leaves hundreds of thousands of them.
+  struct DestinationFact: Sendable {
     let id: Int64
-    let destination: Destination
     let cluster: ClusterName
     let upstream: IPAddress?
     let dialled: IPAddress?
+    /// 0 where none is logged.
+    let upstreamPort: UInt16
+    /// As `Destination.port`.
+    let port: UInt16
+    let traffic: Destination.Traffic
+    /// An address or a name.
+    let hasUpstream: Bool
+    let logsUpstream: Bool
+    let isBlockAll: Bool
+    let isRequestTarget: Bool
+    /// The name the client gave, where an exception may ask for it.
+    let name: String?
 
-    init(id: Int64, destination: Destination) {
+    /// - Parameter isNamed: whether there are exceptions.
+    init(id: Int64, destination: Destination, isNamed: Bool) {
       self.id = id
-      self.destination = destination
       cluster = ClusterName(destination.cluster)
       upstream = destination.upstream.flatMap { IPAddress($0.ip) }
       dialled = destination.dialled.flatMap { IPAddress($0.ip) }
+      upstreamPort = destination.upstream?.port ?? 0
+      port = destination.port
+      traffic = destination.traffic
+      hasUpstream = destination.upstream != nil || destination.upstreamName != nil
+      logsUpstream = destination.logsUpstream
+      isBlockAll = destination.routeName == "block_all"
+      isRequestTarget = destination.hostOrigin == .target
+      name = isNamed ? destination.loggedName : nil
     }
   }
 
   let policy: Policy?
   let sources: [SourceFact]
   let destinations: [DestinationFact]
+  /// In the same order, whole: nobody but who explains a verdict asks for more than the facts.
+  let wholeDestinations: [(id: Int64, destination: Destination)]
   let outcomes: [(id: Int64, outcome: Outcome)]
   let logs: [LogSpan]
   private let cluster: ClusterRecord?
@@ -43,8 +63,12 @@ public struct Judge: Sendable {
     // Sorted, so that class numbers do not depend on the order of the input; mostly they are, and there may be very many.
     let isSorted = zip(sources, sources.dropFirst()).allSatisfy { $0.id < $1.id }
     self.sources = isSorted ? sources : sources.sorted { $0.id < $1.id }
-    self.destinations = destinations.map { DestinationFact(id: $0.id, destination: $0.destination) }
-      .sorted { $0.id < $1.id }
+    let isInOrder = zip(destinations, destinations.dropFirst()).allSatisfy { $0.id < $1.id }
+    wholeDestinations = isInOrder ? destinations : destinations.sorted { $0.id < $1.id }
+    let isNamed = !(policy?.exceptions.isEmpty ?? true)
+    self.destinations = wholeDestinations.map {
+      DestinationFact(id: $0.id, destination: $0.destination, isNamed: isNamed)
+    }
     self.outcomes = outcomes.sorted { $0.id < $1.id }
     self.logs = logs
     cluster = topology.flatMap { $0.isEmpty ? nil : $0 }

@@ -186,25 +186,24 @@ struct Topology: Sendable {
       guesses[key] = guesses[key].map { min($0, sentence) } ?? sentence
     }
     for fact in destinations {
-      guard let endpoint = fact.destination.upstream, let upstream = fact.upstream,
-        ![.publicUse, .loopback, .metadata].contains(AddressKind(upstream)),
+      guard let upstream = fact.upstream, ![.publicUse, .loopback, .metadata].contains(AddressKind(upstream)),
         [.outbound, .passthrough, .custom, .none].contains(fact.cluster.kind)
       else { continue }
       let host = fact.cluster.registryHost ?? ""
       if index.gateways.isEmpty, ClusterName.looksLikeGateway(host), !declaredGateways.contains(upstream),
         !index.evidence.isGatewayThroughout(upstream)
       {
-        note(&gateways, upstream, "\(endpoint.ip) is taken for an egress gateway by the name of its service, \(host)")
+        note(&gateways, upstream, "\(upstream) is taken for an egress gateway by the name of its service, \(host)")
       }
       if index.sniProxies.isEmpty, ClusterName.looksLikeSNIProxy(host) {
-        note(&sniProxies, upstream, "\(endpoint.ip) is taken for an SNI proxy by the name of its service, \(host)")
+        note(&sniProxies, upstream, "\(upstream) is taken for an SNI proxy by the name of its service, \(host)")
       }
       guard index.forwardProxies.isEmpty else { continue }
-      let proxyPort = ProxyPort(address: upstream, port: endpoint.port)
-      let place = "\(endpoint.ip) port \(endpoint.port) is taken for a forward proxy"
-      if endpoint.port == 3128 {
+      let proxyPort = ProxyPort(address: upstream, port: fact.upstreamPort)
+      let place = "\(upstream) port \(fact.upstreamPort) is taken for a forward proxy"
+      if fact.upstreamPort == 3128 {
         note(&forwardProxies, proxyPort, "\(place) by its port")
-      } else if [8080, 8888].contains(endpoint.port), ClusterName.looksLikeForwardProxy(host),
+      } else if [8080, 8888].contains(fact.upstreamPort), ClusterName.looksLikeForwardProxy(host),
         !isMesh(upstream, index)
       {
         // many services of a mesh have "proxy" in their name and listen on 8080
@@ -247,11 +246,10 @@ struct Topology: Sendable {
   private mutating func learnWayToForwardProxies(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
     if guessedForwardProxies.isEmpty && taughtForwardProxies.isEmpty && index.forwardProxies.isEmpty { return }
     isForwardProxyReachedBySidecars = destinations.contains { fact in
-      guard let endpoint = fact.destination.upstream, let upstream = fact.upstream, let dialled = fact.dialled,
-        !gatewayProxies.contains(dialled)
+      guard let upstream = fact.upstream, let dialled = fact.dialled, !gatewayProxies.contains(dialled)
       else { return false }
       let host = fact.cluster.registryHost
-      return guessedForwardProxies[ProxyPort(address: upstream, port: endpoint.port)] != nil
+      return guessedForwardProxies[ProxyPort(address: upstream, port: fact.upstreamPort)] != nil
         || taughtForwardProxies[upstream] != nil
         || !index.forwardProxies.addresses.entries(containing: upstream).isEmpty
         || host.map({ !index.forwardProxies.hosts.entries(matching: $0).isEmpty }) ?? false

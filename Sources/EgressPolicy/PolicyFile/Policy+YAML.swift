@@ -187,8 +187,13 @@ extension PolicyReader {
     var ports: [UInt16] = []
     for item in try oneOrMore(of: entry["port"]?.value, "port") { ports.append(try port(item, "port")) }
     let sources = try ranges(entry["source"]?.value, "source")
-    if let value = entry["addresses"]?.value, addresses.isEmpty {
-      throw failure(value, "the addresses of an exception are empty", help: "list ranges, or leave the key out")
+    // An empty criterion would be one that is always met.
+    let counts = [
+      ("host", hosts.count), ("addresses", addresses.count), ("port", ports.count), ("source", sources.count),
+    ]
+    for (key, count) in counts where count == 0 {
+      guard let value = entry[key]?.value else { continue }
+      throw failure(value, "`\(key)` of an exception is empty", help: "say which, or leave the key out")
     }
     guard !hosts.isEmpty || !addresses.isEmpty || !ports.isEmpty || !sources.isEmpty else {
       throw failure(

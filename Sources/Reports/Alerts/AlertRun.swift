@@ -231,6 +231,8 @@ public struct AlertRun: Sendable {
       select path, read, stored, rejected
       from log
       where read > 0
+        -- What prepares a pod for its sidecar writes no access lines.
+        and coalesce(container, '') not in ('istio-init', 'istio-validation')
         and (stored = 0 or (rejected > stored and rejected >= \(AlertRun.fewRejected)))
         -- Of a file of something else, that is said for a day; of a log that goes on, for as long as it does.
         and coalesce(last_read_at_ms, :day) >= :day

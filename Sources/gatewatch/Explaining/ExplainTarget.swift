@@ -290,7 +290,7 @@ struct ExplainLookup {
       return "select id, started_at_ms from blocked_flow where \(sources) and \(hosts) and d.port = :port)"
     case _ where AlertLedger.suspicious.contains(kind):
       return """
-        select id, started_at_ms from suspicious_flow where kind = :kind and \(sources) and \(hosts) and d.port = :port)
+        select id, started_at_ms from suspicious_flow where kind = :kind and confidence <> 'hint' and \(sources) and \(hosts) and d.port = :port)
         """
     case _ where Bypass(rawValue: kind) == nil:
       // Which flows an alert query of the user's counts, only that query knows: here are all of this way.
