@@ -31,21 +31,17 @@ enum SkippedLines {
       colon + 1 == text.count || text[colon + 1] == ASCII.space
     else { return false }
     let key = text.prefix(colon)
-    return configKeys.contains(where: key.equals)
+    return configKeys.contains(where: key.equals) && !isTraffic(text, isQuiet: true)
   }
 
   private static let configKeys: [StaticString] = [
     "address", "availabilityZone", "binaryPath", "caCertificatesPem", "concurrency", "configPath",
-    "controlPlaneAuthPolicy",
-    "customConfigFile", "customTags", "discoveryAddress", "drainDuration", "envoyAccessLogService",
-    "envoyMetricsService",
-    "extraStatTags", "fileFlushInterval", "fileFlushMinSizeKb", "gatewayTopology", "holdApplicationUntilProxyStarts",
-    "image",
-    "imageType", "inclusionPrefixes", "inclusionRegexps", "inclusionSuffixes", "interceptionMode", "maxPathTagLength",
-    "meshId",
-    "numTrustedProxies", "parentShutdownDuration", "privateKeyProvider", "proxyAdminPort", "proxyBootstrapTemplatePath",
-    "proxyHeaders", "proxyMetadata", "proxyStatsMatcher", "readinessProbe", "runtimeValues", "sampling", "sds",
-    "serviceCluster",
+    "controlPlaneAuthPolicy", "customConfigFile", "customTags", "discoveryAddress", "drainDuration",
+    "envoyAccessLogService", "envoyMetricsService", "extraStatTags", "fileFlushInterval", "fileFlushMinSizeKb",
+    "gatewayTopology", "holdApplicationUntilProxyStarts", "image", "imageType", "inclusionPrefixes",
+    "inclusionRegexps", "inclusionSuffixes", "interceptionMode", "maxPathTagLength", "meshId", "numTrustedProxies",
+    "parentShutdownDuration", "privateKeyProvider", "proxyAdminPort", "proxyBootstrapTemplatePath", "proxyHeaders",
+    "proxyMetadata", "proxyStatsMatcher", "readinessProbe", "runtimeValues", "sampling", "sds", "serviceCluster",
     "statNameLength", "statsdUdpAddress", "statusPort", "terminationDrainDuration", "tlsSettings", "tracing",
     "tracingServiceName", "zipkin",
   ]
@@ -195,13 +191,11 @@ enum SkippedLines {
   /// What stands where Envoy writes the request.
   private static let requestWords: [StaticString] = [
     " HTTP/1.0\"", " HTTP/1.1\"", " HTTP/2\"", " HTTP/3\"", " HTTP/1.0\\\"", " HTTP/1.1\\\"", " HTTP/2\\\"",
-    " HTTP/3\\\"",
-    "\"- - -\"", "\\\"- - -\\\"",
+    " HTTP/3\\\"", "\"- - -\"", "\\\"- - -\\\"",
   ]
   private static let trafficWords: [StaticString] = [
     "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.0", " HTTP/1.1", "\"upstream", "\"downstream",
-    "\"response",
-    "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst", "\"host\":", "\"path\":",
-    "\"cluster\":\"PassthroughCluster", "\"cluster\":\"outbound|",
+    "\"response", "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst", "\"host\":",
+    "\"path\":", "\"cluster\":\"PassthroughCluster", "\"cluster\":\"outbound|",
   ]
 }
