@@ -80,9 +80,10 @@ public final class IngestPipeline {
       if StopRequest.signal != nil || !read(file, with: reader) { return }
     }
     lookAgain(paths, with: reader)
-    for path in unopened where !noteUnopened(path, with: reader) { return }
-    settleUnopened(with: reader)
-    _ = noteVanished(with: reader)
+    let doubts = doubts(writer)
+    for path in unopened where !doubts.noteUnopened(path) { return }
+    doubts.settleUnopened(opened)
+    _ = doubts.noteVanished()
   }
 
   /// Logs are renamed and compressed while others are read: what was gone when it was its turn lies beside its old place under
@@ -200,86 +201,14 @@ public final class IngestPipeline {
         summary.problems.append(
           isNoLog
             ? .warning(path: found.name.path, error.message) : .error(path: found.name.path, error.message))
-        if !error.isNoLog { return noteUnopened(found.name.path, with: reader) }
+        if !error.isNoLog { return doubts(reader.writer).noteUnopened(found.name.path) }
       }
       return true
     }
   }
 
-  /// Kept with the logs: whoever asks later, without reading anything, has to hear of it, too.
-  private func noteUnopened(_ path: String, with reader: Reader) -> Bool {
-    guard store != nil, path != Discovery.standardInput else { return true }
-    let log =
-      registry.log(named: path) ?? registry.logs.first { $0.identity == nil && $0.record.path == path }
-      ?? registry.add(LogRecord(path: path), prefix: ConsumedPrefix())
-    // What was not read of it before is not read by that it can be opened again.
-    if log.record.unread == nil { log.record.unread = .unopened }
-    log.record.lastReadAtMs = options.nowMs()
-    if log.record.firstReadAtMs == nil { log.record.firstReadAtMs = log.record.lastReadAtMs }
-    return reader.writer.take(
-      StoreWriter.Parcel(ordinal: log.ordinal, record: log.record, prefix: log.prefix ?? ConsumedPrefix()))
-  }
-
-  /// What could not be opened once, and was opened now or is not there any more, is no question any more.
-  private func settleUnopened(with reader: Reader) {
-    guard store != nil else { return }
-    for log in registry.logs where log.record.unread == .unopened {
-      let path = log.record.path
-      guard opened.contains(path) || access(path, F_OK) != 0 && [ENOENT, ENOTDIR].contains(errno) else { continue }
-      log.record.unread = nil
-      guard reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record)) else { return }
-    }
-  }
-
-  /// Nobody knows of another log's end what was written to it after its last reading. Compressed files are written once, and lines
-  /// that are told apart one by one come from exports that replace each other.
-  private func noteTail(of log: KnownLog, with reader: Reader) -> Bool {
-    guard store != nil, !options.dropsSeenLines, !log.record.isCompressed,
-      log.record.position > 0 || mayHaveBeenFilled(log)
-    else { return true }
-    // What is in doubt already stays what it is; only that it could not be opened is over when another file can be.
-    if [nil, .unopened].contains(log.record.unread) { log.record.unread = .tail }
-    log.record.lastReadAtMs = options.nowMs()
-    return reader.writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record))
-  }
-
-  /// A log that was empty is known by nothing: what was rotated beside it since may be all of it, and nobody writes to what is rotated.
-  private func mayHaveBeenFilled(_ log: KnownLog) -> Bool {
-    let readAtMs = log.record.lastReadAtMs ?? .min
-    guard LogName(log.record.path).age == .live else { return false }
-    return !Discovery.rotatedSiblings(of: log.record.path).contains {
-      Discovery.changedMs(of: $0.name.path) >= readAtMs
-    }
-  }
-
-  /// The kubelet keeps the logs of two lives of a container: of one that ended and is gone, with more than one life since, the end
-  /// was read only if one of these was known before.
-  private func noteVanished(with reader: Reader) -> Bool {
-    struct Place: Hashable {
-      var namespace, pod, container: String
-      var label: String?
-
-      init?(_ record: LogRecord) {
-        guard let namespace = record.namespace, let pod = record.pod, let container = record.container else {
-          return nil
-        }
-        (self.namespace, self.pod, self.container, label) = (namespace, pod, container, record.label)
-      }
-    }
-    func life(_ log: KnownLog) -> (Int, Int64, Int64) {
-      (LogName(log.record.path).restarts ?? 0, log.record.lastMs ?? .min, log.record.id)
-    }
-    var newest: [Place: KnownLog] = [:]
-    for log in registry.logs where log.record.id != 0 && log.identity != nil {
-      if let place = Place(log.record), newest[place].map({ life($0) < life(log) }) ?? true { newest[place] = log }
-    }
-    let places = Set(registry.logs.filter { $0.record.id == 0 && $0.identity != nil }.compactMap { Place($0.record) })
-    for (place, log) in newest where places.contains(place) {
-      let path = log.record.path
-      guard access(path, F_OK) != 0, [ENOENT, ENOTDIR].contains(errno) else { continue }
-      if !noteTail(of: log, with: reader) { return false }
-    }
-    return true
+  private func doubts(_ writer: StoreWriter) -> LogDoubts {
+    LogDoubts(registry: registry, writer: writer, options: options, isKept: store != nil)
   }
 
   private func isNamed(_ found: Discovery.Found) -> Bool { named.contains(found.name.path) }
@@ -353,7 +282,8 @@ public final class IngestPipeline {
       let isSameFile = former?.identity == file.identity && former?.record.path == name.path
       let before = isSameFile ? former : registry.log(named: name.path)
       noteChange(&record, before, isSameFile ? change : .none)
-      if let before, !noteTail(of: before, with: reader) { return false }
+      let doubts = doubts(reader.writer)
+      if let before, !doubts.noteTail(of: before) { return false }
       if file.identity == nil && !options.dropsSeenLines {
         summary.problems.append(
           .warning(
@@ -363,19 +293,8 @@ public final class IngestPipeline {
       }
       let log = registry.add(record, prefix: prefix)
       guard read(file, name, as: log, prefix: prefix, with: reader) else { return false }
-      return settle(before, by: log, with: reader)
+      return doubts.settle(before, by: log)
     }
-  }
-
-  /// A compressed file of which nothing could be read can be read, since it was repaired. One of which something was read is known by
-  /// that, and anything else under its name is another one.
-  private func settle(_ former: KnownLog?, by log: KnownLog, with reader: Reader) -> Bool {
-    guard let former, ![nil, .tail].contains(former.record.unread), log.record.unread == nil,
-      former.record.path == log.record.path, former !== log, former.record.position == 0, former.record.isCompressed,
-      log.record.isCompressed
-    else { return true }
-    former.record.unread = nil
-    return reader.writer.take(StoreWriter.Parcel(ordinal: former.ordinal, record: former.record))
   }
 
   private func read(

@@ -115,8 +115,8 @@ enum SkippedLines {
     return nil
   }
 
-  /// istio-agent with `--log_as_json`: `{"level":"info","time":"...","scope":"...","msg":"..."}`. The scope stands there unless it is
-  /// the default one; more keys than these have lines of something else, or such that a scope names.
+  /// istio-agent with `--log_as_json`: `{"level":"info","time":"...","scope":"...","msg":"..."}`. The scope is
+  /// missing where it is the default one; a line without a scope and with further keys is something else's.
   private static func json(_ text: Slice) -> String? {
     guard text.firstRange(of: "\"level\":\"") != nil, text.firstRange(of: "\"time\":\"") != nil else { return nil }
     let hasScope = text.firstRange(of: "\"scope\":\"") != nil
