@@ -119,6 +119,9 @@ final class BatchWriter {
   /// To be called after each commit and rollback.
   func transactionEnded() { image.transactionEnded() }
 
+  /// Memory of the last batches that the next one can do without.
+  func giveBack() { image.giveBack() }
+
   /// After a rollback nothing is known of what the file holds.
   func forget(_ db: Database) throws(StoreError) {
     maps.removeAll()

@@ -130,9 +130,12 @@ extension FlowStore {
     }
   }
 
-  /// Gives the memory of SQLite's page cache back, as far as the open transaction does not need it.
+  /// Gives the memory of SQLite's page cache and of the last batches back, as far as the open transaction does not need it.
   public func releaseMemory() {
-    _ = try? access { db throws(StoreError) in sqlite3_db_release_memory(db.sqliteConnection) }
+    try? access { db throws(StoreError) in
+      sqlite3_db_release_memory(db.sqliteConnection)
+      self.writer.giveBack()
+    }
   }
 
   /// Outcomes whose lines are second views of a flow by the present judgement.

@@ -43,8 +43,7 @@ struct DenseStretch: Sendable {
   }
 
   private func meetings(_ blocks: [HopRequest]) throws(StoreError) -> NotedMeetings {
-    // Where more may have an earlier one, more of the others are looked at in vain.
-    let none = NotedMeetings(traits, expecting: Int(flows / 16) + 1024)
+    let none = DenseStretch.noMeetings(traits, among: Int(flows))
     let notes = Apart(hands.count, none)
     try share(blocks.count) { hand, number throws(StoreError) in
       try hands[hand].read(blocks[number])
@@ -75,9 +74,10 @@ struct DenseStretch: Sendable {
     }
     try share(parts.count) { hand, place throws(StoreError) in
       let (part, hops) = parts[place]
-      func join(most: Int, from: Int64, until: Int64) throws(StoreError) {
+      func join(most: Int, from: Int64, until: Int64, _ needed: NeededHops? = nil) throws(StoreError) {
         try memory[hand].read(
-          part, spill, most: most, from: from &- JoinLimits.influenceMs, until: until &+ JoinLimits.influenceMs)
+          part, spill, needed, most: most, from: from &- JoinLimits.influenceMs,
+          until: until &+ JoinLimits.influenceMs)
         let links = joiner.links(memory[hand].hops, part: part, of: count)
         table.add(links, of: memory[hand].hops, part: part, from: from, until: until)
         learning.wait()
@@ -87,8 +87,9 @@ struct DenseStretch: Sendable {
       guard hops > sizes.mostOfPart else {
         return try join(most: hops, from: request.from, until: request.until)
       }
-      for stretch in try stretches(of: part, spill, &memory[hand].buffer) {
-        try join(most: Int(stretch.flows), from: stretch.first * 60_000, until: (stretch.last + 1) * 60_000)
+      let needed = try NeededHops(of: part, spill, traits, expecting: hops, &memory[hand].buffer)
+      for stretch in try stretches(of: part, spill, needed, &memory[hand].buffer) {
+        try join(most: Int(stretch.flows), from: stretch.first * 60_000, until: (stretch.last + 1) * 60_000, needed)
       }
       // A single minute may have needed much.
       memory[hand].hops = []
@@ -99,28 +100,60 @@ struct DenseStretch: Sendable {
     var hops: [Hop] = []
     var buffer: [Hop] = []
 
-    /// - Parameter most: hops that may come.
-    mutating func read(_ part: Int, _ spill: HopSpill, most: Int, from: Int64, until: Int64) throws(StoreError) {
+    /// - Parameters:
+    ///   - needed: nil for all hops.
+    ///   - most: hops that may come.
+    mutating func read(
+      _ part: Int, _ spill: HopSpill, _ needed: NeededHops?, most: Int, from: Int64, until: Int64
+    ) throws(StoreError) {
       var hops: [Hop] = []
       swap(&hops, &self.hops)
       hops.removeAll(keepingCapacity: true)
       // No more than that: what grows takes up to twice the memory.
       hops.reserveCapacity(most)
-      try spill.forEach(of: part, from: from, until: until, &buffer) {
-        for hop in $0 where hop.startedAtMs >= from && hop.startedAtMs < until { hops.append(hop) }
+      try spill.forEach(of: part, from: from, until: until, &buffer) { read in
+        let inTime = read.lazy.filter { $0.startedAtMs >= from && $0.startedAtMs < until }
+        if let needed { needed.forEach(of: inTime) { hops.append($0) } } else { hops += inTime }
       }
       self.hops = hops
     }
   }
 
+  /// Which hops of a part with very many have to be in memory: those of a gateway's address need not where hardly anybody
+  /// behind it writes lines.
+  private struct NeededHops {
+    private let part: Int
+    private let parts: HopParts
+    private var meetings: NotedMeetings
+
+    /// - Parameter expected: hops of the part.
+    init(
+      of part: Int, _ spill: HopSpill, _ traits: HopTraits, expecting expected: Int, _ buffer: inout [Hop]
+    ) throws(StoreError) {
+      (self.part, parts) = (part, spill.parts)
+      var meetings = DenseStretch.noMeetings(traits, among: expected)
+      try spill.forEach(of: part, from: .min, until: .max, &buffer) { meetings.note($0) }
+      self.meetings = meetings
+    }
+
+    func forEach(of hops: some Sequence<Hop>, _ body: (Hop) -> Void) {
+      parts.forEachNeeded(of: hops, in: part, meetings, body)
+    }
+  }
+
+  /// Where more of these hops may have an earlier one than this expects, more of the others are looked at in vain.
+  private static func noMeetings(_ traits: HopTraits, among hops: Int) -> NotedMeetings {
+    NotedMeetings(traits, expecting: hops / 16 + 1024)
+  }
+
   /// The minutes of the request, as few at a time as a part with many hops in them allows.
   private func stretches(
-    of part: Int, _ spill: HopSpill, _ buffer: inout [Hop]
+    of part: Int, _ spill: HopSpill, _ needed: NeededHops, _ buffer: inout [Hop]
   ) throws(StoreError) -> [JoinHops.Stretch] {
     let first = request.from / 60_000
     var counts = [Int64](repeating: 0, count: Int((request.until - request.from) / 60_000))
     try spill.forEach(of: part, from: request.from, until: request.until, &buffer) { hops in
-      for hop in hops { counts[Int((hop.startedAtMs - request.from) / 60_000)] += 1 }
+      needed.forEach(of: hops) { counts[Int(($0.startedAtMs - request.from) / 60_000)] += 1 }
     }
     return JoinHops.stretches(
       first, first + Int64(counts.count) - 1,

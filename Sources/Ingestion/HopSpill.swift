@@ -16,7 +16,7 @@ internal import Journeys
 final class HopSpill: @unchecked Sendable {
   private let path: String
   private let file: Int32
-  private let parts: HopParts
+  let parts: HopParts
   private let lock = DispatchSemaphore(value: 1)
   private var end: off_t = 0
   private var blocks: [Block]

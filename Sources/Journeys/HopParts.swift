@@ -49,6 +49,25 @@ public struct HopParts: Sendable {
     public static let none = UInt32.max
   }
 
+  /// Calls `body` with the hops of a part that have to be in memory to join it: later ones, and those that one of these may
+  /// ask for.
+  ///
+  /// - Parameter meetings: what was noted of all hops of the part.
+  public func forEachNeeded(
+    of hops: some Sequence<Hop>, in part: Int, _ meetings: NotedMeetings, _ body: (Hop) -> Void
+  ) {
+    traits.withTables { traits in
+      for hop in hops {
+        guard let source = traits.source(of: hop) else { continue }
+        if isLater(hop, in: part, traits) {
+          body(hop)
+        } else if let out = JoinWindow.out(hop, 0, source, traits), meetings.meetings.mayHold(out) {
+          body(hop)
+        }
+      }
+    }
+  }
+
   /// Whether a hop of this part is looked at there as a later one.
   @inline(__always)
   func isLater(_ hop: Hop, in part: Int, _ traits: HopTraits.Tables) -> Bool {
@@ -70,12 +89,12 @@ public struct NotedMeetings: Sendable {
     meetings = Meetings(expecting: expected)
   }
 
-  public mutating func note(_ hops: [Hop]) {
+  public mutating func note(_ hops: some Sequence<Hop>) {
     traits.withTables { traits in
-      for (index, hop) in hops.enumerated() {
+      for hop in hops {
         guard let source = traits.source(of: hop), source.pointee.hasEarlier else { continue }
         isEmpty = false
-        meetings.note(JoinWindow.in(hop, index, source, traits))
+        meetings.note(JoinWindow.in(hop, 0, source, traits), source.pointee)
       }
     }
   }

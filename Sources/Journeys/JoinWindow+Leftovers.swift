@@ -54,13 +54,13 @@ extension JoinWindow {
   /// TCP to the earlier hop, HTTP to the later one, which ends the TLS or was dialled by its address: one connection, as
   /// long as no second request came over it.
   func joinOpened() {
-    let requests = openIns.filter {
+    let requests = ins.filter {
       $0.isHTTP && $0.port != 0 && !$0.isForwarded && isOpenLater($0.hop)
         && source(hops[Int($0.hop)]).proxy == .envoy
     }
     guard !requests.isEmpty else { return }
     let found = candidates(
-      earlier: openOuts, { $0.port != 0 && !$0.isHTTP && isOpenEarlier($0.hop) ? portKey($0) : 0 }, later: requests,
+      earlier: outs, { $0.port != 0 && !$0.isHTTP && isOpenEarlier($0.hop) ? portKey($0) : 0 }, later: requests,
       { portKey($0) }, fit: { isSameEndpoint($0, $1) && isSamePodOnLoopback($0, $1) && isWithin($0, $1) })
     settle(take(found), byClocks: false)
   }

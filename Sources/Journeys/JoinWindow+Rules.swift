@@ -81,7 +81,6 @@ extension JoinWindow {
         skews[Int(edge.clocks)].noteKeptID(at: destination(hops[Int(edge.later)]).dialledPort)
       }
     }
-    noteOpen()
   }
 
   @inline(__always) private func connectionKey(_ end: HopEnd) -> UInt64 {
@@ -97,10 +96,10 @@ extension JoinWindow {
 
   /// HTTP hops whose ids differ, because the gateway made a new one, or that log none.
   func joinBySignature() {
-    let requests = openIns.filter(\.isHTTP)
+    let requests = ins.filter { $0.isHTTP && isOpenLater($0.hop) }
     guard !requests.isEmpty else { return }
     let found = candidates(
-      earlier: openOuts, { $0.isHTTP ? signatureKey($0) : 0 }, later: requests,
+      earlier: outs, { $0.isHTTP && isOpenEarlier($0.hop) ? signatureKey($0) : 0 }, later: requests,
       { $0.isForwarded ? 0 : signatureKey($0) },
       fit: { earlier, later in
         guard isSameEndpoint(earlier, later), isSamePodOnLoopback(earlier, later), isSameRequest(earlier, later),
@@ -142,7 +141,7 @@ extension JoinWindow {
   /// One line of the earlier hop, several of the later, one id: all but the last came over other connections. What was
   /// answered well was not tried again: such a line is another request, to which somebody gave the same id.
   func joinRepeated() {
-    let requests = openIns.filter { $0.requestHash != 0 && $0.isHTTP && isOpenLater($0.hop) }
+    let requests = ins.filter { $0.requestHash != 0 && $0.isHTTP && isOpenLater($0.hop) }
     guard !requests.isEmpty else { return }
     // Of nearly all other lines the id alone tells that nobody asks for them.
     var ids = KeyFilter(count: 2 * requests.count)
@@ -197,7 +196,7 @@ extension JoinWindow {
 
   /// nginx's and Squid's own formats log no client port.
   func joinWithoutPorts() {
-    let portless = openIns.filter {
+    let portless = ins.filter {
       guard $0.port == 0, !$0.isHTTP, isOpenLater($0.hop) else { return false }
       let hop = hops[Int($0.hop)]
       let proxy = source(hop).proxy
@@ -205,7 +204,7 @@ extension JoinWindow {
         && (proxy == .nginxStream || (proxy == .squid && traits.outcomes[Int(hop.outcome)].isConnect))
     }
     guard !portless.isEmpty else { return }
-    let tunnels = openOuts.filter { !$0.isHTTP && isOpenEarlier($0.hop) }
+    let tunnels = outs.filter { !$0.isHTTP && isOpenEarlier($0.hop) }
     let found = candidates(
       earlier: tunnels, { bytesKey($0, name: sni($0)) }, later: portless,
       { bytesKey($0, name: proxy($0) == .squid ? 0 : sni($0)) },

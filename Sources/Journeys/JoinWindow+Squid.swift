@@ -6,11 +6,11 @@ extension JoinWindow {
   /// A connection that carried one plain request has its bytes; and of a tunnel that failed Squid counts nothing, though the
   /// client got an error page, so that there only both lives are left to compare.
   func joinAtSquid() {
-    let requests = openIns.filter {
+    let requests = ins.filter {
       isOpenLater($0.hop) && source(hops[Int($0.hop)]).proxy == .squid && hops[Int($0.hop)].received >= 0
     }
     guard !requests.isEmpty else { return }
-    let tunnels = openOuts.filter { !$0.isHTTP && isOpenEarlier($0.hop) }
+    let tunnels = outs.filter { !$0.isHTTP && isOpenEarlier($0.hop) }
     let answered = candidates(
       earlier: tunnels, { squidKey($0, received: hops[Int($0.hop)].received) }, later: requests,
       { squidKey($0, received: hops[Int($0.hop)].received) },

@@ -73,8 +73,6 @@ struct JoinWindow {
     var cells = ClockCells()
     var outs: [HopEnd] = []
     var ins: [HopEnd] = []
-    var openOuts: [HopEnd] = []
-    var openIns: [HopEnd] = []
     var tellsOfClocks = false
   }
 
@@ -85,9 +83,6 @@ struct JoinWindow {
   /// Hops that dialled out, and hops that were dialled, in their order, as far as any could have another hop.
   var outs: [HopEnd] { contents.pointee.outs }
   var ins: [HopEnd] { contents.pointee.ins }
-  /// Those that the first rule has left without another: who has one, or is ambiguous, stays so.
-  var openOuts: [HopEnd] { contents.pointee.openOuts }
-  var openIns: [HopEnd] { contents.pointee.openIns }
   /// Some of the later hops may show how right a clock is.
   var tellsOfClocks: Bool { contents.pointee.tellsOfClocks }
 
@@ -132,14 +127,14 @@ struct JoinWindow {
     laterCounts.initialize(repeating: 0)
     guard count > 0 else { return }
     let meetings = Meetings(ins, hops, traits)
-    contents.pointee.tellsOfClocks = meetings == nil
+    contents.pointee.tellsOfClocks = meetings.tellsOfClocks
     if takesBoth {
-      if let meetings { outs.removeAll { !meetings.mayHold($0) } }
+      outs.removeAll { !meetings.mayHold($0) }
     } else {
       for index in hops.indices {
         guard let source = traits.source(of: hops[index]),
           let out = JoinWindow.out(hops[index], index, source, traits),
-          JoinWindow.part(of: out.address, parts) == part, meetings?.mayHold(out) ?? true
+          JoinWindow.part(of: out.address, parts) == part, meetings.mayHold(out)
         else { continue }
         outs.append(out)
       }
@@ -324,11 +319,6 @@ struct JoinWindow {
   }
 
   // MARK: - Decisions
-
-  func noteOpen() {
-    contents.pointee.openOuts = outs.filter { isOpenEarlier($0.hop) }
-    contents.pointee.openIns = ins.filter { isOpenLater($0.hop) }
-  }
 
   /// Joins the pairs whose hops are each other's only candidate; then, if clocks may decide, those of the rest that are
   /// near each other in time, by the same rule. Whoever has candidates and no partner is ambiguous.

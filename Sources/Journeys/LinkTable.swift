@@ -1,6 +1,7 @@
 public import Flows
+internal import Glibc
 
-/// What the parts of many hops have found, at 18 bytes for each of them, where the hops themselves should not be in memory.
+/// What the parts of many hops have found, at up to 18 bytes for each of them, where the hops themselves should not be in memory.
 ///
 /// `@unchecked Sendable`: parts are added by several threads. Of a hop, one part alone looks at what comes before it, and one at
 /// what comes after: they write to different places. What is learned beside is under the caller's lock.
@@ -12,8 +13,8 @@ public final class LinkTable: @unchecked Sendable {
   private let earlier: UnsafeMutablePointer<UInt32>
   /// As a later hop, and as an earlier one alone.
   private let marks: UnsafeMutablePointer<(JoinWindow.Mark, JoinWindow.Mark)>
-  /// Of hops that are before another.
-  private let sources: UnsafeMutablePointer<Int32>
+  /// Of hops that are before another; one more than the source.
+  private let sources: UnsafeMutablePointer<UInt32>
   private let names: UnsafeMutablePointer<UInt64>
   private var minutes: [ClockMinute] = []
   private var signs = KeySet()
@@ -26,21 +27,21 @@ public final class LinkTable: @unchecked Sendable {
     self.traits = traits
     self.parts = parts
     self.count = count
-    earlier = .allocate(capacity: count)
-    earlier.initialize(repeating: 0, count: count)
-    marks = .allocate(capacity: count)
-    marks.initialize(repeating: ([], []), count: count)
-    sources = .allocate(capacity: count)
-    sources.initialize(repeating: -1, count: count)
-    names = .allocate(capacity: count)
-    names.initialize(repeating: 0, count: count)
+    earlier = LinkTable.zeros(count)
+    marks = LinkTable.zeros(count)
+    sources = LinkTable.zeros(count)
+    names = LinkTable.zeros(count)
+  }
+
+  /// Memory that the system gives page by page, where something is written: lines of one proxy follow each other, and most
+  /// of them are all before others, or all behind.
+  private static func zeros<Number>(_ count: Int) -> UnsafeMutablePointer<Number> {
+    guard let memory = calloc(max(count, 1), MemoryLayout<Number>.stride) else { fatalError("out of memory") }
+    return memory.bindMemory(to: Number.self, capacity: count)
   }
 
   deinit {
-    earlier.deallocate()
-    marks.deallocate()
-    sources.deallocate()
-    names.deallocate()
+    for memory in [UnsafeMutableRawPointer(earlier), .init(marks), .init(sources), .init(names)] { free(memory) }
   }
 
   /// Adds what was found among hops of a part, which have their numbers in `flow`.
@@ -56,16 +57,16 @@ public final class LinkTable: @unchecked Sendable {
           let number = self.number(hop)
           let mark = found.marks[index]
           guard parts.isLater(hop, in: part, tables) else {
-            marks[number].1 = mark
+            if !mark.isEmpty { marks[number].1 = mark }
             continue
           }
-          marks[number].0 = mark
+          if !mark.isEmpty { marks[number].0 = mark }
           guard found.earlier[index] >= 0 else { continue }
           let before = hops[Int(found.earlier[index])]
           let beforeNumber = self.number(before)
           earlier[number] = UInt32(beforeNumber) + 1
           guard names[beforeNumber] == 0 else { continue }
-          sources[beforeNumber] = before.source
+          sources[beforeNumber] = UInt32(before.source) + 1
           names[beforeNumber] = traits.digest(of: before)
         }
       }
@@ -107,7 +108,7 @@ public final class LinkTable: @unchecked Sendable {
     private let count: Int
     private let earlier: UnsafeMutablePointer<UInt32>
     private let marks: UnsafeMutablePointer<(JoinWindow.Mark, JoinWindow.Mark)>
-    private let sources: UnsafeMutablePointer<Int32>
+    private let sources: UnsafeMutablePointer<UInt32>
     private let names: UnsafeMutablePointer<UInt64>
 
     init(_ table: LinkTable) {
@@ -125,7 +126,7 @@ public final class LinkTable: @unchecked Sendable {
       let (later, alone) = marks[checked(hop)]
       return later.union(alone)
     }
-    @inline(__always) func source(ofEarlier hop: Int) -> Int32 { sources[checked(hop)] }
+    @inline(__always) func source(ofEarlier hop: Int) -> Int32 { Int32(sources[checked(hop)]) - 1 }
     @inline(__always) func name(ofEarlier hop: Int) -> UInt64 { names[checked(hop)] }
   }
 }

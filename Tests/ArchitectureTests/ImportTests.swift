@@ -11,7 +11,7 @@ import Testing
     // Floor 2: these four never meet.
     "AccessLogs": ["CLanes", "Flows", "Glibc"],
     "EgressPolicy": ["Flows", "Yams", "CYaml"],
-    "Journeys": ["Flows"],
+    "Journeys": ["Flows", "Glibc"],
     "FlowStore": ["Flows", "CMalloc", "GRDB", "GRDBSQLite", "Dispatch", "Glibc", "Synchronization"],
     // Floor 3: these two never meet.
     "Ingestion": [

@@ -1,5 +1,6 @@
 internal import GRDB
 internal import GRDBSQLite
+internal import Glibc
 
 /// The rows of batches as pages of a small database in memory, from which SQLite takes each record as it stands.
 ///
@@ -73,6 +74,12 @@ final class RowImage {
     guard sqlite3_txn_state(connection, RowImage.schema) == SQLITE_TXN_NONE else { return }
     nextTable = 0
     nextPage = RowImage.firstLeaf
+  }
+
+  /// Gives what batches have written to back to the system until the next one; not inside a transaction that has some.
+  func giveBack() {
+    guard nextPage == RowImage.firstLeaf else { return }
+    madvise(page(nextPage), (RowImage.pageCount - nextPage + 1) * RowImage.pageSize, MADV_DONTNEED)
   }
 
   /// Stores the rows with consecutive ids from `firstID` on, inside the open transaction.
