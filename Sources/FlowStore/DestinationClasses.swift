@@ -13,7 +13,7 @@ struct DestinationClasses {
   init(_ judged: [(destination: Int64, class: Int)]) {
     classes = Array(repeating: DestinationClasses.none, count: Int(judged.map(\.destination).max() ?? -1) + 1)
     for entry in judged {
-      precondition(entry.class >= 0 && entry.class < 1 << 20, "a destination class has 20 bits")
+      precondition(entry.class >= 0 && entry.class < RouteKey.classes, "a destination class has its place in a key")
       classes[Int(entry.destination)] = Int32(entry.class)
     }
   }

@@ -67,11 +67,6 @@ extension StoredFacts {
   }
 }
 
-extension OutcomeContext {
-  /// First half of the key of a row in `outcome_verdict`; the order of `allCases` is kept by the store's version.
-  var key: Int64 { Int64(OutcomeContext.allCases.firstIndex(of: self)!) << 40 }
-}
-
 extension FlowStore {
   /// Verdicts are there for everything stored, by the present policy. False after a batch brought new sources,
   /// destinations or outcomes, after a log's time span or declared role changed, and after `setPolicy` with another text.
@@ -161,7 +156,7 @@ extension FlowStore {
     while try sources.step() { known[sources.int(0)] = (sources.int(1), sources.text(2)) }
     let updateSource = try db.statement("update source set class = ?1, name = ?2 where id = ?3")
     for entry in judgement.sourceClasses {
-      precondition(entry.class >= 0 && entry.class < 1 << 20, "a source class has 20 bits")
+      precondition(entry.class >= 0 && entry.class < RouteKey.classes, "a source class has its place in a key")
       if let before = known[entry.source] {
         if before.class == Int64(entry.class), before.name == entry.name { continue }
         isReclassified = true
@@ -187,7 +182,7 @@ extension FlowStore {
     }
     let interval = try db.statement("insert into policy_interval (from_ms, until_ms, id) values (?, ?, ?)")
     for entry in intervals {
-      precondition(entry.id >= 0 && entry.id < 1 << 22, "an interval's number has 22 bits")
+      precondition(entry.id >= 0 && entry.id < RouteKey.intervals, "an interval has its place in a key")
       try interval.run(.integer(entry.fromMs), .integer(entry.untilMs), Value(entry.id))
     }
     let route = try db.statement(
@@ -200,10 +195,10 @@ extension FlowStore {
     for entry in judgement.routes {
       try beforeWrite?("route verdict")
       let verdict = entry.verdict
-      let key = Int64(entry.interval) << 40 | Int64(entry.sourceClass) << 20 | Int64(entry.destinationClass)
       try route.run(
-        .integer(key), .text(verdict.role.rawValue), .text(verdict.path.rawValue), Value(verdict.bypass?.rawValue),
-        .text(verdict.severity.rawValue), .text(verdict.context.rawValue), .integer(verdict.context.key),
+        .integer(entry.key.stored), .text(verdict.role.rawValue), .text(verdict.path.rawValue),
+        Value(verdict.bypass?.rawValue),
+        .text(verdict.severity.rawValue), .text(verdict.context.rawValue), .integer(EndingKey(verdict.context).stored),
         .text(verdict.rule), Value(verdict.assumption), Value(verdict.exception),
         verdict.warnings.isEmpty ? .null : .text(verdict.warnings.joined(separator: ",")),
         Value(verdict.nextHop?.rawValue), Value(verdict.nextHopFromMs), Value(verdict.nextHopUntilMs),
@@ -218,9 +213,9 @@ extension FlowStore {
       """)
     for entry in judgement.endings {
       try beforeWrite?("outcome verdict")
-      precondition(entry.outcome >= 0 && entry.outcome < 1 << 40, "an outcome's row id has 40 bits")
+      precondition(entry.outcome >= 0 && entry.outcome < EndingKey.outcomes, "an outcome has its place in a key")
       try ending.run(
-        .integer(entry.context.key | entry.outcome), .text(entry.context.rawValue), .integer(entry.outcome),
+        .integer(entry.key.stored), .text(entry.context.rawValue), .integer(entry.outcome),
         .text(entry.verdict.outcome.rawValue), Value(entry.verdict.reason), .integer(entry.verdict.left ? 1 : 0),
         .integer(entry.verdict.isDuplicateView ? 1 : 0), .integer(entry.verdict.neverClears ? 1 : 0))
     }
@@ -245,7 +240,7 @@ extension FlowStore {
     }
     hasher.combine(Int64(judgement.routes.count))
     for route in judgement.routes {
-      hasher.combine(Int64(route.interval) << 40 | Int64(route.sourceClass) << 20 | Int64(route.destinationClass))
+      hasher.combine(route.key.stored)
       let verdict = route.verdict
       hasher.combine(verdict.role.rawValue)
       hasher.combine(verdict.path.rawValue)

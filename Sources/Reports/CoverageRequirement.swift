@@ -222,7 +222,7 @@ public struct CoverageRequirement: Sendable, Equatable {
           or (coalesce(l.declared_role, g.roles) is null and exists (
             select 1
             from source s
-            join route_verdict rv on (rv.key >> 20) & 1048575 = s.class and rv.role = :role
+            join route_verdict rv on \(RouteKey.sourceClass(of: "rv.key")) = s.class and rv.role = :role
             where s.log = l.id
           ))
         )

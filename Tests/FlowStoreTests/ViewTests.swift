@@ -197,6 +197,39 @@ struct ViewTests {
         ].map { Value.text($0) })
   }
 
+  @Test("the keys of verdicts are the same in the view as where they are written")
+  func keys() throws {
+    let folder = try ScratchFolder()
+    let store = try Self.store(in: folder, flows: 1)
+    var judgement = judgement(of: try store.facts())
+    let route = RouteKey(
+      interval: RouteKey.intervals - 1, sourceClass: RouteKey.classes - 1, destinationClass: RouteKey.classes - 2)
+    judgement.intervals = [PolicyInterval(id: route.interval, fromMs: .min, untilMs: .max)]
+    judgement.sourceClasses = [(1, route.sourceClass, nil)]
+    judgement.destinationClasses = [(1, route.destinationClass)]
+    judgement.routes = [
+      Judgement.Route(
+        interval: route.interval, sourceClass: route.sourceClass, destinationClass: route.destinationClass,
+        verdict: RouteVerdict(role: .sidecar, path: .direct, context: .unknown, rule: "r"))
+    ]
+    judgement.endings = [
+      Judgement.Ending(context: .unknown, outcome: 1, verdict: OutcomeVerdict(outcome: .ok))
+    ]
+    try store.apply(judgement)
+    try store.commit()
+    let ending = EndingKey(.unknown, outcome: 1)
+    #expect(RouteKey(stored: route.stored) == route && EndingKey(stored: ending.stored) == ending)
+    #expect(
+      try FlowReader(path: folder.path()).rows(
+        """
+        select route_key, ending_key, \(RouteKey.sourceClass(of: "route_key")), \(EndingKey.outcome(of: "ending_key"))
+        from judged_flow
+        """
+      ).rows == [
+        [.integer(route.stored), .integer(ending.stored), Value(route.sourceClass), .integer(ending.outcome)]
+      ])
+  }
+
   @Test("another judgement replaces the first, and the same one writes nothing")
   func again() throws {
     let folder = try ScratchFolder()

@@ -95,10 +95,11 @@ struct VerdictTables {
       """)
     var known: [[Value]: Int32] = [:]
     while try route.step() {
-      let key = route.int(0)
-      let (source, destination) = (Int(key >> 20 & 0xFFFFF), Int(key & 0xFFFFF))
+      let key = RouteKey(stored: route.int(0))
+      let (source, destination) = (key.sourceClass, key.destinationClass)
       // A class that no row has: nothing asks for this verdict.
-      guard let interval = ids[key >> 40], source < sourceClassCount, destination < destinationClassCount else {
+      guard let interval = ids[Int64(key.interval)], source < sourceClassCount, destination < destinationClassCount
+      else {
         continue
       }
       var index = Int32(routes.count)
@@ -110,7 +111,7 @@ struct VerdictTables {
       }
       routeIndex[interval * perInterval + source * destinationClassCount + destination] = index
       guard index == routes.count else { continue }
-      let context = Int(clamping: route.int(1) >> 40)
+      let context = EndingKey(stored: route.int(1)).context
       let from = route.optionalInt(2)
       routes.append(
         Route(
@@ -145,8 +146,8 @@ struct VerdictTables {
         """
         select v.key, v.left_hop, v.duplicate_view, v.never_clears, v.result, v.reason, o.protocol
         from outcome_verdict v
-        left join outcome o on o.id = v.key & 1099511627775
-        order by v.key & 1099511627775, v.key
+        left join outcome o on o.id = \(EndingKey.outcome(of: "v.key"))
+        order by \(EndingKey.outcome(of: "v.key")), v.key
         """)
       struct Signature: Hashable {
         /// Of the protocol, and of each context with what it makes of the outcome.
@@ -165,7 +166,8 @@ struct VerdictTables {
         classes.append(kind)
       }
       while try row.step() {
-        let (context, outcome) = (Int(clamping: row.int(0) >> 40), row.int(0) & (1 << 40 - 1))
+        let key = EndingKey(stored: row.int(0))
+        let (context, outcome) = (key.context, key.outcome)
         guard outcome < VerdictTables.maxEntries else { return nil }
         guard context >= 0, context < contexts else { continue }
         if outcome != present {

@@ -74,7 +74,7 @@ struct PolicyInit: ParsableCommand {
       select distinct l.path
       from log l
       join source s on s.log = l.id
-      join route_verdict rv on (rv.key >> 20) & 1048575 = s.class
+      join route_verdict rv on \(RouteKey.sourceClass(of: "rv.key")) = s.class
       where rv.role = 'gateway'
         and coalesce(l.declared_role, 'gateway') = 'gateway'
       order by l.path
