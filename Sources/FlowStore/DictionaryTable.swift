@@ -160,14 +160,7 @@ final class DictionaryTable {
 
   static func hash(_ values: [Value], seed: UInt64) -> Int64 {
     var hasher = StableHash(seed: seed)
-    for value in values {
-      switch value {
-      case .integer(let number): hasher.combine(Optional(number))
-      case .text(let text): hasher.combine(text)
-      case .null: hasher.combine(Optional<String>.none)
-      case .real, .blob: preconditionFailure("dictionaries hold numbers and texts")
-      }
-    }
+    for value in values { hasher.combine(value) }
     return hasher.value
   }
 }

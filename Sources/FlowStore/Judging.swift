@@ -177,55 +177,17 @@ extension FlowStore {
       precondition(one.untilMs <= next.fromMs, "two intervals overlap: a flow would be counted twice")
     }
     try beforeWrite?("verdicts")
-    for table in ["policy_interval", "route_verdict", "outcome_verdict", "assumption", "policy_exception"] {
-      try db.run("delete from \(table)")
-    }
-    let interval = try db.statement("insert into policy_interval (from_ms, until_ms, id) values (?, ?, ?)")
-    for entry in intervals {
-      precondition(entry.id >= 0 && entry.id < RouteKey.intervals, "an interval has its place in a key")
-      try interval.run(.integer(entry.fromMs), .integer(entry.untilMs), Value(entry.id))
-    }
-    let route = try db.statement(
-      """
-      insert into route_verdict (
-        key, role, path, bypass, severity, context, context_key, rule, assumption, exception, warnings, next_hop,
-        next_hop_from_ms, next_hop_until_ms, claim, claim_severity, claim_around, claim_reason, claim_needs_gateway)
-      values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-      """)
-    for entry in judgement.routes {
-      try beforeWrite?("route verdict")
-      let verdict = entry.verdict
-      try route.run(
-        .integer(entry.key.stored), .text(verdict.role.rawValue), .text(verdict.path.rawValue),
-        Value(verdict.bypass?.rawValue),
-        .text(verdict.severity.rawValue), .text(verdict.context.rawValue), .integer(EndingKey(verdict.context).stored),
-        .text(verdict.rule), Value(verdict.assumption), Value(verdict.exception),
-        verdict.warnings.isEmpty ? .null : .text(verdict.warnings.joined(separator: ",")),
-        Value(verdict.nextHop?.rawValue), Value(verdict.nextHopFromMs), Value(verdict.nextHopUntilMs),
-        Value(verdict.claim?.bypass.rawValue), Value(verdict.claim?.severity.rawValue),
-        Value(verdict.claim?.around.rawValue), Value(verdict.claim?.reason?.number),
-        Value(verdict.claim.map { $0.needsGateway ? 1 : 0 }))
-    }
-    let ending = try db.statement(
-      """
-      insert into outcome_verdict (key, context, outcome, result, reason, left_hop, duplicate_view, never_clears)
-      values (?, ?, ?, ?, ?, ?, ?, ?)
-      """)
-    for entry in judgement.endings {
-      try beforeWrite?("outcome verdict")
-      precondition(entry.outcome >= 0 && entry.outcome < EndingKey.outcomes, "an outcome has its place in a key")
-      try ending.run(
-        .integer(entry.key.stored), .text(entry.context.rawValue), .integer(entry.outcome),
-        .text(entry.verdict.outcome.rawValue), Value(entry.verdict.reason), .integer(entry.verdict.left ? 1 : 0),
-        .integer(entry.verdict.isDuplicateView ? 1 : 0), .integer(entry.verdict.neverClears ? 1 : 0))
-    }
-    let assumption = try db.statement("insert into assumption (text) values (?)")
-    for text in judgement.assumptions { try assumption.run(.text(text)) }
-    let exception = try db.statement(
-      "insert into policy_exception (id, label, owner, reason, expires_ms) values (?, ?, ?, ?, ?)")
-    for (index, entry) in judgement.exceptions.enumerated() {
-      try exception.run(
-        Value(index), .text(entry.label), .text(entry.owner), .text(entry.reason), Value(entry.expiresMs))
+    for table in JudgedTable.all { try db.run("delete from \(table.name)") }
+    for table in JudgedTable.all {
+      let row = try db.statement(
+        """
+        insert into \(table.name) (\(table.columns.joined(separator: ", ")))
+        values (\(table.columns.map { _ in "?" }.joined(separator: ", ")))
+        """)
+      for values in table.rows(judgement) {
+        try beforeWrite?(table.name)
+        try row.run(values)
+      }
     }
   }
 
@@ -233,49 +195,13 @@ extension FlowStore {
   private static func hash(of judgement: Judgement) -> String {
     var hasher = StableHash()
     hasher.combine(judgement.policyHash)
-    for interval in judgement.intervals {
-      hasher.combine(Int64(interval.id))
-      hasher.combine(interval.fromMs)
-      hasher.combine(interval.untilMs)
-    }
-    hasher.combine(Int64(judgement.routes.count))
-    for route in judgement.routes {
-      hasher.combine(route.key.stored)
-      let verdict = route.verdict
-      hasher.combine(verdict.role.rawValue)
-      hasher.combine(verdict.path.rawValue)
-      hasher.combine(verdict.bypass?.rawValue)
-      hasher.combine(verdict.severity.rawValue)
-      hasher.combine(verdict.context.rawValue)
-      hasher.combine(verdict.rule)
-      hasher.combine(verdict.assumption)
-      hasher.combine(verdict.exception.map(Int64.init))
-      for warning in verdict.warnings { hasher.combine(warning) }
-      hasher.combine(verdict.nextHop?.rawValue)
-      hasher.combine(verdict.nextHopFromMs)
-      hasher.combine(verdict.nextHopUntilMs)
-      hasher.combine(verdict.claim?.bypass.rawValue)
-      hasher.combine(verdict.claim?.severity.rawValue)
-      hasher.combine(verdict.claim?.around.rawValue)
-      hasher.combine(verdict.claim?.reason?.number)
-      hasher.combine(verdict.claim.map { $0.needsGateway ? 1 : 0 })
-    }
-    hasher.combine(Int64(judgement.endings.count))
-    for ending in judgement.endings {
-      hasher.combine(ending.context.rawValue)
-      hasher.combine(ending.outcome)
-      hasher.combine(ending.verdict.outcome.rawValue)
-      hasher.combine(ending.verdict.reason)
-      hasher.combine(
-        Int64(ending.verdict.left ? 1 : 0) | (ending.verdict.isDuplicateView ? 2 : 0)
-          | (ending.verdict.neverClears ? 4 : 0))
-    }
-    for text in judgement.assumptions { hasher.combine(text) }
-    for exception in judgement.exceptions {
-      hasher.combine(exception.label)
-      hasher.combine(exception.owner)
-      hasher.combine(exception.reason)
-      hasher.combine(exception.expiresMs)
+    for table in JudgedTable.all {
+      var count: Int64 = 0
+      for values in table.rows(judgement) {
+        for value in values { hasher.combine(value) }
+        count += 1
+      }
+      hasher.combine(count)
     }
     return hasher.hexadecimal
   }

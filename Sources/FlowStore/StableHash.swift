@@ -42,6 +42,16 @@ struct StableHash {
     }
   }
 
+  /// What columns of numbers and texts hold.
+  mutating func combine(_ value: Value) {
+    switch value {
+    case .integer(let number): combine(Optional(number))
+    case .text(let text): combine(text)
+    case .null: combine(Optional<String>.none)
+    case .real, .blob: preconditionFailure("only numbers and texts are hashed")
+    }
+  }
+
   var value: Int64 { Int64(bitPattern: state ^ state >> 29) }
   var hexadecimal: String {
     let digits = String(UInt64(bitPattern: value), radix: 16)

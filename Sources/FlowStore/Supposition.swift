@@ -9,9 +9,7 @@ internal import GRDB
 /// The file stays as it is, to the byte: temporary tables have a file of their own.
 extension FlowReader {
   /// Tables that a judgement is written to.
-  private static let judgedTables = [
-    "source", "destination", "policy_interval", "route_verdict", "outcome_verdict", "assumption", "policy_exception",
-  ]
+  private static let judgedTables = ["source", "destination"] + JudgedTable.all.map(\.name)
 
   /// From here on, views and tables without `main.` answer by `judgement`. Once per connection.
   public func suppose(_ judgement: Judgement) throws {

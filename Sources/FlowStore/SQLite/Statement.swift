@@ -150,7 +150,9 @@ final class Statement {
   }
 
   /// Runs to the end with these values.
-  func run(_ values: Value...) throws(StoreError) {
+  func run(_ values: Value...) throws(StoreError) { try run(values) }
+
+  func run(_ values: [Value]) throws(StoreError) {
     for (index, value) in values.enumerated() { bind(value, at: Int32(index + 1)) }
     while try step() {}
   }

@@ -1,0 +1,75 @@
+internal import Flows
+
+/// A table that a judgement fills anew, and how it fills it.
+///
+/// A judgement is written only when its hash is another, so what is written and what is hashed are one list.
+struct JudgedTable: Sendable {
+  let name: String
+  let columns: [String]
+  /// In the order of the columns, numbers and texts.
+  let rows: @Sendable (Judgement) -> AnySequence<[Value]>
+
+  static let all = [
+    JudgedTable(name: "policy_interval", columns: ["from_ms", "until_ms", "id"]) { judgement in
+      AnySequence(
+        judgement.intervals.lazy.map { interval in
+          precondition(interval.id >= 0 && interval.id < RouteKey.intervals, "an interval has its place in a key")
+          return [.integer(interval.fromMs), .integer(interval.untilMs), Value(interval.id)]
+        })
+    },
+    JudgedTable(name: "route_verdict", columns: ["key"] + RouteVerdict.storedColumns) { judgement in
+      AnySequence(judgement.routes.lazy.map { [.integer($0.key.stored)] + $0.verdict.storedValues })
+    },
+    JudgedTable(
+      name: "outcome_verdict", columns: ["key", "context", "outcome"] + OutcomeVerdict.storedColumns
+    ) { judgement in
+      AnySequence(
+        judgement.endings.lazy.map { ending in
+          precondition(
+            ending.outcome >= 0 && ending.outcome < EndingKey.outcomes, "an outcome has its place in a key")
+          return [.integer(ending.key.stored), .text(ending.context.rawValue), .integer(ending.outcome)]
+            + ending.verdict.storedValues
+        })
+    },
+    JudgedTable(name: "assumption", columns: ["text"]) { judgement in
+      AnySequence(judgement.assumptions.lazy.map { [.text($0)] })
+    },
+    JudgedTable(
+      name: "policy_exception", columns: ["id", "label", "owner", "reason", "expires_ms"]
+    ) { judgement in
+      AnySequence(
+        judgement.exceptions.enumerated().lazy.map { index, entry in
+          [Value(index), .text(entry.label), .text(entry.owner), .text(entry.reason), Value(entry.expiresMs)]
+        })
+    },
+  ]
+}
+
+extension RouteVerdict {
+  static let storedColumns = [
+    "role", "path", "bypass", "severity", "context", "context_key", "rule", "assumption", "exception", "warnings",
+    "next_hop", "next_hop_from_ms", "next_hop_until_ms", "claim", "claim_severity", "claim_around", "claim_reason",
+    "claim_needs_gateway",
+  ]
+
+  var storedValues: [Value] {
+    [
+      .text(role.rawValue), .text(path.rawValue), Value(bypass?.rawValue), .text(severity.rawValue),
+      .text(context.rawValue), .integer(EndingKey(context).stored), .text(rule), Value(assumption), Value(exception),
+      warnings.isEmpty ? .null : .text(warnings.joined(separator: ",")), Value(nextHop?.rawValue),
+      Value(nextHopFromMs), Value(nextHopUntilMs), Value(claim?.bypass.rawValue), Value(claim?.severity.rawValue),
+      Value(claim?.around.rawValue), Value(claim?.reason?.number), Value(claim.map { $0.needsGateway ? 1 : 0 }),
+    ]
+  }
+}
+
+extension OutcomeVerdict {
+  static let storedColumns = ["result", "reason", "left_hop", "duplicate_view", "never_clears"]
+
+  var storedValues: [Value] {
+    [
+      .text(outcome.rawValue), Value(reason), .integer(left ? 1 : 0), .integer(isDuplicateView ? 1 : 0),
+      .integer(neverClears ? 1 : 0),
+    ]
+  }
+}
