@@ -26,16 +26,16 @@ with refused as materialized (
 select
   'blocked' as kind,
   'warning' as severity,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   coalesce(d.host, '') as host,
   d.port,
   sum(r.flows) as flows,
   min(r.first_seen) as first_seen,
   max(r.last_seen) as last_seen,
-  coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?') as sender
+  o.shown_name as sender
 from refused r
-join source s on s.id = r.source_id
+join named_source s on s.id = r.source_id
 join sender o on o.id = r.sender_id
 join destination d on d.id = r.destination_id
-group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port, coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+group by s.shown_name, coalesce(d.host, ''), d.port, o.shown_name
 order by source, host, d.port, sender;

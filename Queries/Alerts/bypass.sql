@@ -34,7 +34,7 @@ with route as materialized (
 select
   r.bypass as kind,
   case max(r.weight) when 2 then 'critical' when 1 then 'warning' else 'info' end as severity,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   coalesce(d.host, '') as host,
   d.port,
   sum(r.flows) as flows,
@@ -42,10 +42,10 @@ select
   max(r.last_seen) as last_seen,
   r.around,
   r.bypass_reason as reason,
-  coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?') as sender
+  o.shown_name as sender
 from route r
-join source s on s.id = r.source_id
+join named_source s on s.id = r.source_id
 join sender o on o.id = r.sender_id
 join destination d on d.id = r.destination_id
-group by r.bypass, r.around, r.bypass_reason, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port, coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+group by r.bypass, r.around, r.bypass_reason, s.shown_name, coalesce(d.host, ''), d.port, o.shown_name
 order by kind, source, host, d.port, r.around, r.bypass_reason, sender;

@@ -28,16 +28,16 @@ with seen as materialized (
 select
   e.kind,
   'warning' as severity,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   coalesce(d.host, '') as host,
   d.port,
   sum(e.flows) as flows,
   min(e.first_seen) as first_seen,
   max(e.last_seen) as last_seen,
-  coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?') as sender
+  o.shown_name as sender
 from seen e
-join source s on s.id = e.source_id
+join named_source s on s.id = e.source_id
 join sender o on o.id = e.sender_id
 join destination d on d.id = e.destination_id
-group by e.kind, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), coalesce(d.host, ''), d.port, coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
+group by e.kind, s.shown_name, coalesce(d.host, ''), d.port, o.shown_name
 order by e.kind, source, host, d.port, sender;

@@ -47,7 +47,7 @@ select
   r.severity,
   r.bypass,
   r.around,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   d.host,
   nullif(d.port, 0) as port,
   sum(r.flows) as flows,
@@ -58,11 +58,11 @@ select
   r.bypass_reason as reason,
   case when e.id is not null then e.label || coalesce(' (' || nullif(e.owner, '') || ')', '') end as allowed_by
 from route r
-join source s on s.id = r.source_id
+join named_source s on s.id = r.source_id
 join destination d on d.id = r.destination_id
 left join policy_exception e on e.id = r.exception_id
-group by r.severity, r.bypass, r.around, r.bypass_reason, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, r.exception_id
+group by r.severity, r.bypass, r.around, r.bypass_reason, s.shown_name, d.host, d.port, r.exception_id
 order by
   r.exception_id is not null,
   case r.severity when 'critical' then 1 when 'warning' then 2 else 3 end,
-  sum(r.flows) desc, r.bypass, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, r.around, r.bypass_reason, r.exception_id;
+  sum(r.flows) desc, r.bypass, s.shown_name, d.host, d.port, r.around, r.bypass_reason, r.exception_id;

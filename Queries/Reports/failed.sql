@@ -42,7 +42,7 @@ select
   r.reason,
   d.host,
   nullif(d.port, 0) as port,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   r.role,
   sum(r.flows) as flows,
   min(r.first_seen) as first_seen,
@@ -50,5 +50,5 @@ select
 from route r
 join sender s on s.id = r.sender_id
 join destination d on d.id = r.destination_id
-group by r.outcome, r.reason, d.host, d.port, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), r.role
-order by sum(r.flows) desc, r.outcome, r.reason, d.host, d.port, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), r.role;
+group by r.outcome, r.reason, d.host, d.port, s.shown_name, r.role
+order by sum(r.flows) desc, r.outcome, r.reason, d.host, d.port, s.shown_name, r.role;

@@ -134,7 +134,7 @@ select
   row_number() over way as hop,
   h.started_at_ms as started_at,
   h.role,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   d.host,
   h.path,
   h.outcome,
@@ -150,7 +150,7 @@ select
   l.path as log,
   h.line
 from hop h
-join source s on s.id = h.source_id
+join named_source s on s.id = h.source_id
 join destination d on d.id = h.destination_id
 left join log l on l.id = h.log_id
 window way as (partition by h.journey order by h.way_rank, h.started_at_ms, h.id)

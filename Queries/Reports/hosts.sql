@@ -47,7 +47,7 @@ with route as materialized (
 select
   d.host,
   sum(r.flows) as flows,
-  count(distinct coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')) as sources,
+  count(distinct s.shown_name) as sources,
   sum(r.sent) as sent,
   sum(r.received) as received,
   min(r.first_seen) as first_seen,

@@ -193,7 +193,7 @@ measured as (
 select
   lower(hex(f.journey)) as journey,
   f.started_at_ms as started_at,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   coalesce(dl.host, df.host) as host,
   coalesce(nullif(dl.port, 0), nullif(df.port, 0)) as port,
   f.traffic,
@@ -218,7 +218,7 @@ select
   l.path as log,
   f.line
 from measured f
-join source s on s.id = f.source_id
+join named_source s on s.id = f.source_id
 join destination df on df.id = f.destination_id
 -- The hop that gave the answer, the second one, and the first one that ended otherwise than well.
 left join measured z on z.journey = f.journey and z.place = coalesce(f.answering, f.hops)

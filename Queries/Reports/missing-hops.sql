@@ -90,7 +90,7 @@ missed as (
 select
   m.kind,
   m.confidence,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   m.role,
   m.next_hop,
   m.next_hop_address as address,
@@ -103,7 +103,7 @@ select
   m.evidence,
   min(m.example) as example
 from missed m
-join source s on s.id = m.source_id
+join named_source s on s.id = m.source_id
 left join destination d on d.id = m.destination_id
-group by m.kind, m.confidence, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), m.role, m.next_hop, m.next_hop_address, d.host, m.evidence
+group by m.kind, m.confidence, s.shown_name, m.role, m.next_hop, m.next_hop_address, d.host, m.evidence
 order by m.kind, sum(m.flows) desc, m.confidence desc, source, d.host, m.next_hop, m.next_hop_address, m.role, m.evidence;

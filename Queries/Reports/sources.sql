@@ -43,7 +43,7 @@ with route as materialized (
   group by sender_id, destination_id, role, outcome, is_bypass
 )
 select
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   sum(r.flows) as flows,
   count(distinct d.host) as hosts,
   sum(r.sent) as sent,
@@ -57,5 +57,5 @@ select
 from route r
 join sender s on s.id = r.sender_id
 join destination d on d.id = r.destination_id
-group by coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
-order by sum(r.flows) desc, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?');
+group by s.shown_name
+order by sum(r.flows) desc, s.shown_name;

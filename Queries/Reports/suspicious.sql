@@ -41,7 +41,7 @@ with seen as materialized (
 select
   e.kind,
   e.confidence,
-  coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+  s.shown_name as source,
   d.host,
   e.address,
   nullif(d.port, 0) as port,
@@ -50,9 +50,9 @@ select
   max(e.last_seen) as last_seen,
   e.evidence
 from seen e
-join source s on s.id = e.source_id
+join named_source s on s.id = e.source_id
 join destination d on d.id = e.destination_id
-group by e.kind, e.confidence, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, e.address, d.port, e.evidence
+group by e.kind, e.confidence, s.shown_name, d.host, e.address, d.port, e.evidence
 order by
   case e.confidence when 'certain' then 0 when 'likely' then 1 else 2 end,
   sum(e.flows) desc, e.kind, source, d.host, e.address, d.port, e.evidence;

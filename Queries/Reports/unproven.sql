@@ -44,7 +44,7 @@ with doubtful as materialized (
 place as (
   select
     u.why,
-    coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+    s.shown_name as source,
     d.host,
     d.port,
     u.path,
@@ -60,9 +60,9 @@ place as (
     max(coalesce(s.client_ip, '')) as last_client,
     case when min(coalesce(d.upstream_ip, '')) = max(coalesce(d.upstream_ip, '')) then max(d.upstream_ip) end as upstream
   from doubtful u
-  join source s on s.id = u.source_id
+  join named_source s on s.id = u.source_id
   join destination d on d.id = u.destination_id
-  group by u.why, coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'), d.host, d.port, u.path, u.assumption
+  group by u.why, s.shown_name, d.host, d.port, u.path, u.assumption
 )
 select
   p.why,

@@ -3,10 +3,11 @@
 create view sender as
 select
   s.id,
+  o.shown_name,
   o.name,
   o.pod,
   o.client_forwarded,
   o.client_ip,
   o.proxy_ip
 from source s
-join source o on o.id = coalesce(s.sender, s.id);
+join named_source o on o.id = coalesce(s.sender, s.id);

@@ -147,7 +147,7 @@ extension Standing {
     -- parameter: sources   JSON list of source ids
     -- parameter: after     flows with this id or a lower one are left out
     select
-      coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+      s.shown_name as source,
       d.host,
       d.port,
       \(way),
@@ -155,7 +155,7 @@ extension Standing {
       count(*) as flows,
       max(j.started_at_ms) as last_ms
     from judged_flow j
-    join source s on s.id = j.source_id
+    join named_source s on s.id = j.source_id
     join destination d on d.id = j.destination_id
     where j.id > coalesce(:after, 0)
       and not (j.duplicate_view = 1 and coalesce(\(isNamedLater), 0) and (d.host glob '*:*' or d.host not glob '*[^0-9.]*'))

@@ -173,9 +173,6 @@ public struct WhatIf: Sendable {
     )
     """
 
-  private static let named =
-    "coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')"
-
   private static let listing = """
     -- title: What would change for the stored past
     -- column: change     text   what would happen: bypass, blocked, other-bypass, no-bypass, allowed, path, unproven, proven
@@ -190,7 +187,7 @@ public struct WhatIf: Sendable {
     -- column: allowed_by text   the exception of the other policy that would allow it, with its owner
     select
       c.change,
-      \(named) as source,
+      s.shown_name as source,
       d.host,
       nullif(d.port, 0) as port,
       sum(c.flows) as flows,
@@ -200,12 +197,12 @@ public struct WhatIf: Sendable {
       max(c.last_seen) as last_seen,
       case when e.id is not null then e.label || coalesce(' (' || nullif(e.owner, '') || ')', '') end as allowed_by
     from temp.verdict_change c
-    join temp.source s on s.id = c.source_id
+    join temp.named_source s on s.id = c.source_id
     join temp.destination d on d.id = c.destination_id
     left join temp.policy_exception e on e.id = c.exception_id
-    group by c.change, c.before, c.after, c.exception_id, \(named), d.host, d.port
+    group by c.change, c.before, c.after, c.exception_id, s.shown_name, d.host, d.port
     order by
       case c.change \(words.enumerated().map { "when '\($1.word)' then \($0)" }.joined(separator: " ")) end,
-      sum(c.flows) desc, \(named), d.host, d.port, c.before, c.after
+      sum(c.flows) desc, s.shown_name, d.host, d.port, c.before, c.after
     """
 }

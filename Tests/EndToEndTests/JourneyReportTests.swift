@@ -68,12 +68,12 @@ import Testing
     defer { session.remove() }
     let sql = """
       select lower(hex(w.journey)) as journey, w.started_at_ms as started_at,
-        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?') as source,
+        s.shown_name as source,
         w.host, w.port, w.traffic, w.way, w.path, w.outcome, w.reason, w.bypass, w.hops, w.attempts, w.duration_ms,
         w.mesh_ms, w.retried_ms, w.gateway_ms, w.external_ms, w.bytes_sent as sent, w.bytes_received as received,
         w.chain, l.path as log, w.line
       from journey_flow w
-      join source s on s.id = w.source_id
+      join named_source s on s.id = w.source_id
       left join log l on l.id = w.log_id
       order by w.started_at_ms, w.journey
       """

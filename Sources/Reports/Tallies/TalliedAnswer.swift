@@ -171,7 +171,7 @@ struct ShownAlike {
 
   /// Sources by the name that reports show: who came to the proxy that logged it.
   static func sources(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
-    try named(by: "source", where: "coalesce(s.received_as, s.id)", arguments, in: store)
+    try named(by: "named_source", where: "coalesce(s.received_as, s.id)", arguments, in: store)
   }
 
   /// Sources by the name of who sent it, as far as is known: `judged_flow.sender_id` and the view `sender`.
@@ -189,7 +189,7 @@ struct ShownAlike {
       """
       select
         s.id,
-        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')
+        s.shown_name
       from \(table) s
       where :sources is null or \(filtered) in (select value from json_each(:sources))
       order by 2, s.id
@@ -202,9 +202,9 @@ struct ShownAlike {
       """
       select
         s.id,
-        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'),
-        coalesce(o.name, o.pod, case when o.client_forwarded = 0 then o.client_ip end, o.proxy_ip, o.client_ip, '?')
-      from source s
+        s.shown_name,
+        o.shown_name
+      from named_source s
       join sender o on o.id = s.id
       order by 2, 3, s.id
       """, [:], in: store)

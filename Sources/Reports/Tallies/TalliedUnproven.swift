@@ -64,10 +64,10 @@ extension TalliedAnswer {
       """
       select
         s.id,
-        coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?'),
+        s.shown_name,
         s.client_forwarded,
         coalesce(s.client_ip, '')
-      from source s
+      from named_source s
       where :sources is null or coalesce(s.received_as, s.id) in (select value from json_each(:sources))
       order by 2, 3, 4, s.id
       """, ["sources": arguments["sources"] ?? .null], in: store)

@@ -143,9 +143,9 @@ extension ExplainLookup {
         from json_each(:asked)
       ),
       sent as materialized (
-        select s.id, \(ExplainLookup.sourceName) as name
-        from source s
-        where \(ExplainLookup.sourceName) in (select source from asked)
+        select id, shown_name
+        from named_source
+        where shown_name in (select source from asked)
       ),
       reached as materialized (
         select d.id, coalesce(d.host, '') as host, d.port
@@ -154,7 +154,7 @@ extension ExplainLookup {
       )
       select a.key, s.id, d.id
       from asked a
-      join sent s on s.name = a.source
+      join sent s on s.shown_name = a.source
       join reached d on d.host = a.host and d.port = a.port
       order by a.key, s.id, d.id
       """, arguments: ["asked": .text("[" + asked.joined(separator: ",") + "]")]

@@ -272,13 +272,9 @@ struct ExplainLookup {
     }
   }
 
-  /// A finding's source, as the alert queries name it; of table `source`, called s.
-  static let sourceName =
-    "coalesce(s.name, s.pod, case when s.client_forwarded = 0 then s.client_ip end, s.proxy_ip, s.client_ip, '?')"
-
   /// The flows behind a finding, as the alert queries of that kind count them.
   private static func flows(of kind: String) -> String {
-    let sources = "source_id in (select s.id from source s where \(sourceName) = :source)"
+    let sources = "source_id in (select id from named_source where shown_name = :source)"
     let hosts = "destination_id in (select d.id from destination d where coalesce(d.host, '') = :host"
     switch kind {
     case AlertLedger.newHost:
