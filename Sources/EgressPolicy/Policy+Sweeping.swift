@@ -8,8 +8,8 @@ extension Policy {
     let pods = self.pods.flatMap(\.addresses).filter(Policy.isSweeping).map {
       "the policy declares \($0) to be pods, so that nothing that goes there is found"
     }
-    // One that holds for some sources alone is somebody's decision about them.
-    let allowed = exceptions.filter(\.sources.isEmpty).filter {
+    // One that holds for some sources alone is somebody's decision about them; what holds for everybody is none.
+    let allowed = exceptions.filter { $0.sources.allSatisfy(isEverybody) }.filter {
       $0.addresses.contains(where: Policy.isSweeping)
         || $0.addresses.isEmpty && ($0.hosts.isEmpty || $0.hosts.contains(where: \.isSweeping))
     }.map { "the policy's exception \($0.label) allows what nobody can oversee" }
@@ -23,6 +23,12 @@ extension Policy {
   }
 
   private static func isSweeping(_ range: AddressRange) -> Bool { range.isEverything || range.isVast }
+
+  /// All of the mesh, or more.
+  private func isEverybody(_ range: AddressRange) -> Bool {
+    let inside = self.internal.compactMap(\.range)
+    return Policy.isSweeping(range) || !inside.isEmpty && inside.allSatisfy(range.contains)
+  }
 }
 
 extension HostGlob {

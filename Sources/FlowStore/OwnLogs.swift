@@ -172,12 +172,16 @@ extension FlowStore {
         group by s.proxy_ip, l.id
         order by s.proxy_ip, l.id
         """)
+      // The hop before a flow of a little later may be among what was pruned.
+      let pruned = try db.statement("select cast(value as integer) from meta where key = 'pruned_before_ms'")
+      let knownFromMs = try pruned.step() ? pruned.int(0) + OwnLogTable.reachMs : .min
       var byPod: [(ip: String, stretches: [OwnLogs.Stretch])] = []
       while try rows.step() {
         let ip = rows.text(0) ?? ""
         if byPod.last?.ip != ip { byPod.append((ip, [])) }
         let stretch = OwnLogs.Stretch(
-          fromMs: rows.int(1), untilMs: rows.int(2), isWhole: rows.int(3) == 1, followsGap: rows.int(4) == 1)
+          fromMs: max(rows.int(1), knownFromMs), untilMs: rows.int(2), isWhole: rows.int(3) == 1,
+          followsGap: rows.int(4) == 1)
         if stretch.fromMs <= stretch.untilMs { byPod[byPod.count - 1].stretches.append(stretch) }
       }
       var wanted: [[Value]] = []

@@ -11,7 +11,8 @@ extension RowBuilder {
     fields[.pseudo] = target.pseudo
     begin(
       fields, lane: lane, source: 0x73 | UInt64(state.pointee.writer) << 32,
-      destination: UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0),
+      destination: UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0)
+        | (SquidFacts.isDialledByClient(fields[.squidHierarchy]) ? 1 << 42 : 0),
       path: target.path.isEmpty ? fields[.path] : target.path)
   }
 
@@ -77,7 +78,8 @@ struct SquidTarget {
   init(_ url: Slice, isConnect: Bool) {
     self.isConnect = isConnect
     if url.isMissing { return }
-    if url[0] == 0x65, url.hasPrefix("error:") {
+    // A host may have that name, too: no tunnel leads to anything but a port.
+    if url[0] == 0x65, url.hasPrefix("error:"), !isConnect || !Self.isPort(url.dropFirst(6)) {
       pseudo = url.dropFirst(6)
       return
     }
@@ -107,6 +109,10 @@ struct SquidTarget {
     }
     origin = Slice(url.start, slash)
     path = Slice(slash, url.end)
+  }
+
+  private static func isPort(_ text: Slice) -> Bool {
+    !text.isMissing && (0..<text.count).allSatisfy { ASCII.isDigit(text[$0]) }
   }
 
   /// Any scheme, and a query right behind the host or not: the slow twin of what `init` does where it can.
@@ -183,7 +189,16 @@ enum SquidFacts {
     HostName.choose(
       for: &destination, authority: authority, serverName: serverName, cluster: nil,
       address: destination.upstream?.ip, &warnings)
-    if destination.hostOrigin == .authority { destination.hostOrigin = .target }
+    if destination.hostOrigin == .authority, !isDialledByClient(fields[.squidHierarchy]) {
+      destination.hostOrigin = .target
+    }
+  }
+
+  /// Squid went to the address that its client had dialled, or stayed on a connection that it had: the name in the request is
+  /// the client's word alone. Source: Squid `src/hier_code.h`, `doc/rfc` on `client_dst_passthru`.
+  @inline(__always) static func isDialledByClient(_ hierarchy: Slice) -> Bool {
+    if hierarchy.isMissing || hierarchy[0] != 0x4F && hierarchy[0] != 0x50 { return false }
+    return hierarchy.hasPrefix("ORIGINAL_DST") || hierarchy.hasPrefix("PINNED")
   }
 
   /// The host of a target, and the port that its scheme stands for.

@@ -21,6 +21,10 @@ public struct AddressRange: Hashable, Sendable {
       && (prefixLength >= 96 || !address.isIPv4)
   }
 
+  public func contains(_ range: AddressRange) -> Bool {
+    prefixLength <= range.prefixLength && contains(range.base)
+  }
+
   /// The range holds every address of its family.
   public var isEverything: Bool { prefixLength == 0 || (prefixLength == 96 && base.isIPv4) }
 

@@ -15,13 +15,15 @@ struct DestinationTraits: Hashable, Sendable {
   struct Upstream: Hashable, Sendable {
     var kind: AddressKind
     var isPublicIPv4: Bool
-    /// A public address of which only a listener for what comes in says that it is in the mesh.
+    /// Only a listener for what comes in says that the address is in the mesh.
     var isMeshByInbound: Bool
     var entries: AddressEntries
     /// The address wrote or received lines of a sidecar.
     var isMesh: Bool
     /// Its log was read with the role `gateway`.
     var isGatewayByRole: Bool
+    /// A gateway wrote lines at this address, of other ports alone.
+    var isForeignPort: Bool
     var gatewayGuess: Int?
     var sniProxyGuess: Int?
     var forwardProxyGuess: Int?
@@ -93,7 +95,7 @@ final class DestinationClassifier {
   private let topology: Topology
   private let addresses: AddressReader
   private let strangers: [IPAddress: Int]
-  /// The port matters only where a forward proxy was guessed by it.
+  /// The port matters only where a forward proxy was guessed by it, or where a gateway has none of its lines.
   private var upstreams: [Topology.ProxyPort: Int32] = [:]
   private var dialled: [IPAddress: Int32] = [:]
   private var hosts: [String: Int32] = [:]
@@ -184,7 +186,7 @@ final class DestinationClassifier {
     }
     if cluster.kind == .none, index.exceptions.count > 0 {
       traits.resolvedExceptions = index.exceptions.declared(
-        host: fact.name.map(exceptionHost) ?? index.exceptions.host(nil),
+        host: fact.resolvedName.map(exceptionHost) ?? index.exceptions.host(nil),
         address: upstream?.exceptions ?? none, port: fact.port)
     }
     traits.dialled = member(dialledNumber(of: fact), of: dialledFacts)
@@ -205,7 +207,8 @@ final class DestinationClassifier {
     let guess =
       topology.guessedForwardProxies.isEmpty
       ? nil : topology.guessedForwardProxies[Topology.ProxyPort(address: address, port: port)]
-    let key = Topology.ProxyPort(address: address, port: guess == nil ? 0 : port)
+    let isForeignPort = topology.isForeignPort(port, of: address)
+    let key = Topology.ProxyPort(address: address, port: guess == nil && !isForeignPort ? 0 : port)
     if let known = upstreams[key] { return known }
     var entries = topology.entries(of: address, index)
     entries.pods = entries.pods.intersection(index.places)
@@ -215,9 +218,10 @@ final class DestinationClassifier {
     let mayBeForwardProxy = guess != nil || !entries.forwardProxies.isEmpty || !index.forwardProxies.isEmpty
     let facts = DestinationTraits.Upstream(
       kind: AddressKind(address), isPublicIPv4: address.isIPv4 && AddressKind(address) == .publicUse,
-      isMeshByInbound: topology.publicInboundAddresses.contains(address),
+      isMeshByInbound: topology.inboundAddresses.contains(address),
       entries: entries, isMesh: topology.meshAddresses.contains(address),
-      isGatewayByRole: topology.declaredGateways.contains(address), gatewayGuess: topology.guessedGateways[address],
+      isGatewayByRole: topology.declaredGateways.contains(address), isForeignPort: isForeignPort,
+      gatewayGuess: topology.guessedGateways[address],
       sniProxyGuess: topology.guessedSNIProxies[address],
       forwardProxyGuess: guess, stranger: strangers[address], gatewaySpan: topology.gatewaySpans[address],
       sniProxySpan: mayBeSNIProxy || !index.sniProxies.isEmpty
@@ -281,9 +285,9 @@ final class DestinationClassifier {
 }
 
 extension Destination {
-  /// The name the client gave, if the line has one.
+  /// The name the client gave, if the line has one. Who asks for an address may name what it likes in the TLS inside.
   var loggedName: String? {
-    if let authority, IPAddress(authority) == nil { return authority }
+    if let authority { return IPAddress(authority) == nil ? authority : nil }
     if let sni, !sni.hasPrefix("outbound_") { return sni }
     guard let host, hostOrigin != .cluster, IPAddress(host) == nil else { return nil }
     return host

@@ -16,6 +16,7 @@ public struct Judge: Sendable {
     let dialled: IPAddress?
     /// 0 where none is logged.
     let upstreamPort: UInt16
+    let dialledPort: UInt16
     /// As `Destination.port`.
     let port: UInt16
     let traffic: Destination.Traffic
@@ -26,6 +27,9 @@ public struct Judge: Sendable {
     let isRequestTarget: Bool
     /// The name the client gave, where an exception may ask for it.
     let name: String?
+    /// The proxy looked that name up itself, as far as its line shows.
+    let isNameResolved: Bool
+    var resolvedName: String? { isNameResolved ? name : nil }
 
     /// - Parameter isNamed: whether there are exceptions.
     init(id: Int64, destination: Destination, isNamed: Bool) {
@@ -34,6 +38,7 @@ public struct Judge: Sendable {
       upstream = destination.upstream.flatMap { IPAddress($0.ip) }
       dialled = destination.dialled.flatMap { IPAddress($0.ip) }
       upstreamPort = destination.upstream?.port ?? 0
+      dialledPort = destination.dialled?.port ?? 0
       port = destination.port
       traffic = destination.traffic
       hasUpstream = destination.upstream != nil || destination.upstreamName != nil
@@ -41,6 +46,7 @@ public struct Judge: Sendable {
       isBlockAll = destination.routeName == "block_all"
       isRequestTarget = destination.hostOrigin == .target
       name = isNamed ? destination.loggedName : nil
+      isNameResolved = destination.hostOrigin != .authority
     }
   }
 

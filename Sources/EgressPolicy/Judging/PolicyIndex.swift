@@ -7,6 +7,8 @@ struct PolicyIndex: Sendable {
   /// What the imported topology says beyond pods.
   let evidence: ClusterEvidence
   let internalRanges: RangeIndex
+  /// The policy has ranges of the mesh, or what was imported of the cluster has addresses.
+  let saysWhatIsMesh: Bool
   let internalHosts: HostIndex
   let pods: RangeIndex
   let gateways: ProxyIndex
@@ -46,6 +48,7 @@ struct PolicyIndex: Sendable {
       likenesses[likeness] = place
       return place
     }
+    saysWhatIsMesh = policy.internal.contains { $0.range != nil } || !evidence.entries.isEmpty
     internalRanges = RangeIndex(policy.internal.map { $0.range.map { [$0] } ?? [] })
     internalHosts = HostIndex(policy.internal.map { $0.host.map { [$0] } ?? [] })
     pods = RangeIndex(policy.pods.map(\.addresses))

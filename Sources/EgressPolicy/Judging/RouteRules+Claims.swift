@@ -33,10 +33,15 @@ extension RouteRules {
     client.isGatewayByRole || client.wroteGatewayLines && !hasAllGateways && hasSidecar(client) == nil
   }
 
-  /// The policy declares the addresses of each gateway, so that whoever has another one is none.
+  /// The addresses of each gateway are known, so that whoever has another one is none: the policy declares them, or sidecars'
+  /// lines show where its registry host leads.
   private var hasAllGateways: Bool {
     let declared = index.policy.gateways.indices.filter { active.gateways.contains($0) }
-    return !declared.isEmpty && declared.allSatisfy { !index.policy.gateways[$0].addresses.isEmpty }
+    return !declared.isEmpty
+      && declared.allSatisfy { gateway in
+        !index.policy.gateways[gateway].addresses.isEmpty
+          || topology.taughtGateways.values.contains { $0.contains(gateway) }
+      }
   }
 
   /// The client is somebody who could have a sidecar. Of what may be a gateway or a proxy itself, nothing is claimed.

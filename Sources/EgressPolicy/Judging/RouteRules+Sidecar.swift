@@ -36,8 +36,13 @@ extension RouteRules {
     if upstream.isMesh {
       var verdict = inMesh(.meshObserved, upstream)
       if upstream.isMeshByInbound {
-        verdict.assumption =
-          "a public address is taken for a pod's because a listener for what comes in had a connection to it"
+        if upstream.kind == .publicUse {
+          verdict.assumption =
+            "a public address is taken for a pod's because a listener for what comes in had a connection to it"
+        } else if index.saysWhatIsMesh {
+          verdict.assumption =
+            "an address that no one says is the mesh's is taken for a pod's because a listener for what comes in had a connection to it"
+        }
       }
       return verdict
     }
@@ -188,7 +193,12 @@ extension RouteRules {
   ) -> RouteVerdict {
     var verdict = make(rule, .sidecar, path, .egress, assumption: assumption)
     switch path {
-    case .gateway: hand(&verdict, to: .gateway, upstream.gatewaySpan)
+    case .gateway:
+      hand(&verdict, to: .gateway, upstream.gatewaySpan)
+      if upstream.isForeignPort, verdict.assumption == nil {
+        verdict.assumption =
+          "a port of a gateway's address, of which that gateway's log has no line, is taken for the gateway's"
+      }
     case .sniProxy: hand(&verdict, to: .sniProxy, upstream.sniProxySpan)
     case .proxy: hand(&verdict, to: .forwardProxy, upstream.forwardProxySpan)
     default: break

@@ -43,10 +43,13 @@ struct Topology: Sendable {
   private(set) var sidecarPods: Set<IPAddress> = []
   /// Addresses that wrote or received lines of a sidecar.
   private(set) var meshAddresses: Set<IPAddress> = []
-  /// Public IPv6 addresses of which only a listener for what comes in says that they are in the mesh.
-  private(set) var publicInboundAddresses: Set<IPAddress> = []
+  /// Addresses of which only a listener for what comes in says that they are in the mesh: what containers or machines in a pod
+  /// send may come to that, too.
+  private(set) var inboundAddresses: Set<IPAddress> = []
   /// Addresses that wrote gateway lines.
   private(set) var gatewayProxies: Set<IPAddress> = []
+  /// Ports of those at which they had connections.
+  private(set) var gatewayPorts: [IPAddress: Set<UInt16>] = [:]
   /// Those of them whose log was read with the role `gateway`: somebody said so, it is no guess.
   private(set) var declaredGateways: Set<IPAddress> = []
   /// Somebody else than a gateway sent something to a forward proxy.
@@ -94,6 +97,7 @@ struct Topology: Sendable {
   }
 
   private mutating func learn(_ sources: [Judge.SourceFact], _ addresses: AddressReader) {
+    var certified: Set<IPAddress> = []
     for fact in sources where fact.source.proxy == .envoy {
       let source = fact.source
       if source.isWorkloadsOutput, fact.declaredRole == nil { continue }
@@ -116,6 +120,7 @@ struct Topology: Sendable {
           AddressKind(client) != .publicUse
         {
           learnMesh(client)
+          certified.insert(client)
         }
       case .gateway, .gatewayToLoopback:
         guard fact.declaredRole ?? .gateway == .gateway else { continue }
@@ -130,7 +135,8 @@ struct Topology: Sendable {
         continue
       }
     }
-    publicInboundAddresses.subtract(sidecarPods)
+    inboundAddresses.subtract(sidecarPods)
+    inboundAddresses.subtract(certified)
     // a workload that calls itself writes lines that look like a gateway's
     gatewayProxies.subtract(sidecarPods)
     declaredGateways.subtract(sidecarPods)
@@ -146,15 +152,18 @@ struct Topology: Sendable {
     }
   }
 
-  /// What containers or machines in a pod send may come to that listener, too.
   private mutating func learnInbound(_ own: IPAddress) {
+    if !meshAddresses.contains(own) { inboundAddresses.insert(own) }
     learnMesh(own)
-    if AddressKind(own) == .publicUse, !sidecarPods.contains(own) { publicInboundAddresses.insert(own) }
   }
 
   private mutating func learn(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
     for fact in destinations {
       if fact.cluster.kind == .inbound, let own = fact.dialled { learnInbound(own) }
+      // A workload that dials a gateway by its address has that as both.
+      if let own = fact.dialled, own != fact.upstream, gatewayProxies.contains(own) {
+        gatewayPorts[own, default: []].insert(fact.dialledPort)
+      }
       guard let host = fact.cluster.registryHost, let upstream = fact.upstream,
         ![.publicUse, .loopback].contains(AddressKind(upstream))
       else { continue }
@@ -163,6 +172,16 @@ struct Topology: Sendable {
       Topology.teach(&taughtForwardProxies, upstream, host, index, index.forwardProxies)
     }
   }
+
+  /// A gateway's own lines were read, and tell of other ports of its address alone: something else listens at this one, or nothing
+  /// does that writes lines. What Istio's agent answers for every proxy is no traffic.
+  func isForeignPort(_ port: UInt16, of address: IPAddress) -> Bool {
+    guard port != 0, let known = gatewayPorts[address], !known.contains(0) else { return false }
+    return !known.contains(port) && !Topology.agentPorts.contains(port)
+  }
+
+  /// Merged metrics, health and Envoy's metrics (istio.io/latest/docs/ops/deployment/application-requirements).
+  private static let agentPorts: Set<UInt16> = [15020, 15021, 15090]
 
   private static func teach(
     _ taught: inout [IPAddress: EntrySet], _ upstream: IPAddress, _ host: String, _ index: PolicyIndex,

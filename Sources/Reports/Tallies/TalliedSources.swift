@@ -4,9 +4,10 @@ extension TalliedAnswer {
   /// Who sent traffic: one line per workload, pod or address. The roles stand in alphabetical order, which SQL leaves open.
   static func sources(_ arguments: [String: Value], _ limit: Int?, _ store: FlowReader) throws -> TalliedAnswer? {
     let words = """
-      select f.role, f.outcome, f.bypass is not null and f.exception_id is null as is_bypass
-      from counted_flow f
+      select f.role, f.outcome, f.bypass is not null and f.exception_id is null as is_bypass, f.counted
+      from judged_flow f
       where f.id = :example
+        and (f.counted = 1 or (f.bypass is not null and f.duplicate_view = 0))
         and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
         and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
         and (:path is not null or f.path <> 'internal')
@@ -22,8 +23,9 @@ extension TalliedAnswer {
     let verdicts = tally.verdicts.enumerated().map { SourceVerdict(number: $0, $1) }
     var senders = names.values.indices.map { Sender(name: $0) }
     for group in tally.groups { senders[group.source].add(group, verdicts[group.verdict]) }
-    let hostCounts = hostCounts(of: tally.groups, by: names.values.count, hosts.values)
-    let met = senders.filter { $0.sum.flows > 0 }
+    let counted = tally.groups.filter { verdicts[$0.verdict].isCounted }
+    let hostCounts = hostCounts(of: counted, by: names.values.count, hosts.values)
+    let met = senders.filter { $0.lastMs != nil }
     var others = Sender(name: -1)
     // Sources are numbered by name.
     let shown = first(
@@ -73,6 +75,8 @@ extension TalliedAnswer {
     var number: Int
     var role: String
     var isBypass: Bool
+    /// The others are hops that were seen again later, and are bypasses all the same.
+    var isCounted: Bool
     var isBlocked: Bool
     var isFailed: Bool
 
@@ -80,6 +84,7 @@ extension TalliedAnswer {
       self.number = number
       role = words[0].text ?? ""
       isBypass = words[2].integer == 1
+      isCounted = words[3].integer == 1
       isBlocked = words[1].text == "blocked"
       isFailed = ["failed", "timeout", "mesh-fault"].contains(words[1].text)
     }
@@ -89,6 +94,9 @@ extension TalliedAnswer {
     /// Number of what is shown, in the order of names.
     let name: Int
     private(set) var sum = TallySum()
+    /// Of all that was met, counted or not; nil of nothing.
+    private(set) var firstMs: Int64?
+    private(set) var lastMs: Int64?
     /// Numbers met; few.
     private(set) var verdicts: Set<Int> = []
     private var lastVerdict = -1
@@ -99,19 +107,28 @@ extension TalliedAnswer {
     init(name: Int) { self.name = name }
 
     mutating func add(_ group: Tally.Group, _ verdict: SourceVerdict) {
-      sum.add(group)
+      note(group.firstMs, group.lastMs)
       if verdict.isBypass { bypass &+= group.flows }
-      if verdict.isBlocked { blocked &+= group.flows }
-      if verdict.isFailed { failed &+= group.flows }
+      if verdict.isCounted {
+        sum.add(group)
+        if verdict.isBlocked { blocked &+= group.flows }
+        if verdict.isFailed { failed &+= group.flows }
+      }
       if verdict.number != lastVerdict {
         verdicts.insert(verdict.number)
         lastVerdict = verdict.number
       }
     }
 
+    private mutating func note(_ first: Int64, _ last: Int64) {
+      firstMs = min(firstMs ?? first, first)
+      lastMs = max(lastMs ?? last, last)
+    }
+
     /// Adds all but the hosts, which several may have in common.
     mutating func add(_ other: Sender) {
       sum.add(other.sum)
+      if let first = other.firstMs, let last = other.lastMs { note(first, last) }
       bypass &+= other.bypass
       blocked &+= other.blocked
       failed &+= other.failed
@@ -120,7 +137,7 @@ extension TalliedAnswer {
     func row(source: Value, hosts: Value, seenBy: Value) -> [Value] {
       [
         source, .integer(sum.flows), hosts, Value(sum.sent), Value(sum.received), .integer(bypass), .integer(blocked),
-        .integer(failed), .integer(sum.firstMs), .integer(sum.lastMs), seenBy,
+        .integer(failed), Value(firstMs), Value(lastMs), seenBy,
       ]
     }
   }

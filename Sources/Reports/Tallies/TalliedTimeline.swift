@@ -9,9 +9,11 @@ extension TalliedAnswer {
       select
         case when f.outcome = 'mesh-fault' then 'failed' when f.outcome in ('ok', 'blocked', 'failed', 'timeout')
           then f.outcome else 'other' end as ending,
-        f.bypass is not null and f.exception_id is null as is_bypass
-      from counted_flow f
+        f.bypass is not null and f.exception_id is null as is_bypass,
+        f.counted
+      from judged_flow f
       where f.id = :example
+        and (f.counted = 1 or (f.bypass is not null and f.duplicate_view = 0))
         and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
         and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
       order by f.id
@@ -24,6 +26,7 @@ extension TalliedAnswer {
       TalliedAnswer.endings.firstIndex(of: $0[0].text ?? "") ?? TalliedAnswer.endings.count
     }
     let isBypass = tally.verdicts.map { $0[1].integer == 1 }
+    let isCounted = tally.verdicts.map { $0[2].integer == 1 }
     let groups = tally.groups.sorted { $0.step < $1.step }
     var rows: [[Value]] = []
     var others = Step()
@@ -34,7 +37,10 @@ extension TalliedAnswer {
       let end = groups[begin...].firstIndex { $0.step != number } ?? groups.count
       let isShown = limit.map { rows.count < $0 } ?? true
       var step = isShown ? Step() : others
-      for group in groups[begin..<end] { step.add(group, ending: endings[group.verdict], isBypass[group.verdict]) }
+      for group in groups[begin..<end] {
+        if isCounted[group.verdict] { step.count(group, ending: endings[group.verdict]) }
+        if isBypass[group.verdict] { step.bypass &+= group.flows }
+      }
       if isShown {
         rows.append(step.row(starts: .integer(number * stepMs)))
       } else {
@@ -56,12 +62,12 @@ extension TalliedAnswer {
   private struct Step {
     private var sum = TallySum()
     private var counts = [Int64](repeating: 0, count: endings.count + 1)
-    private var bypass: Int64 = 0
+    /// Also of lines that are not counted.
+    var bypass: Int64 = 0
 
-    mutating func add(_ group: Tally.Group, ending: Int, _ isBypass: Bool) {
+    mutating func count(_ group: Tally.Group, ending: Int) {
       sum.add(group)
       counts[ending] &+= group.flows
-      if isBypass { bypass &+= group.flows }
     }
 
     func row(starts: Value) -> [Value] {

@@ -1,0 +1,192 @@
+import Foundation
+import Testing
+
+/// Lines that made others look clean: what one of them shows, or its client wrote, vouched for traffic of which it says nothing.
+@Suite struct MisledVerdictTests {
+  let sandbox: Sandbox
+  static let clear = "no bypass found in what was read"
+  static let gateway = "outbound|80||istio-egressgateway.istio-system.svc.cluster.local"
+
+  init() throws {
+    sandbox = try Sandbox()
+    try write(policy: "addresses: [10.80.3.232]")
+    try sandbox.write(
+      line("09:00:00", "10.80.3.232:8080", Self.gateway) + line("09:20:00", "10.80.3.232:8080", Self.gateway),
+      to: "sidecar.log")
+    try sandbox.write(
+      ["09:00:00", "09:20:00"].map {
+        line(
+          $0, "198.51.100.20:80", "outbound|80||api.pay.example", own: "10.80.3.232", dialled: "10.80.3.232:8080",
+          client: "10.80.3.11:50000")
+      }.joined(), to: "gateway.log")
+  }
+
+  private func write(policy gateway: String, exceptions: String = "") throws {
+    try sandbox.write(
+      """
+      mesh: { internal: [10.80.0.0/16] }
+      gateways: [{ name: egress, hosts: [istio-egressgateway.istio-system.svc.cluster.local], \(gateway) }]
+      forward_proxies: [{ name: squid, addresses: [10.80.2.87] }]
+      pods: [{ name: batch, addresses: [10.80.3.77], sidecar: false }]
+      \(exceptions)
+
+      """, to: "egress.yaml")
+  }
+
+  /// A connection over an Envoy, from a pod's sidecar by default.
+  private func line(
+    _ time: String, _ upstream: String, _ cluster: String, own: String = "10.80.3.11",
+    dialled: String = "198.51.100.20:80", client: String = "10.80.3.11:50001"
+  ) -> String {
+    "[2026-11-02T\(time).000Z] \"- - -\" 0 - - - \"-\" 100 500 20 - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(own):50000 \(dialled) \(client) - -\n"
+  }
+
+  private func report(_ logs: String, options: String = "", report: String = "bypass") throws -> String {
+    let outcome = try sandbox.shell(
+      "rm -f gatewatch.db; $GATEWATCH ingest --policy egress.yaml \(options) sidecar.log gateway.log \(logs) > i.txt; $GATEWATCH report \(report)"
+    )
+    #expect(outcome.status == 0)
+    return outcome.out
+  }
+
+  @Test("the baseline is an all-clear")
+  func baseline() throws { #expect(try report("").contains(Self.clear)) }
+
+  @Test("an address that only a pod's listener for what comes in had a connection to is the mesh's for nobody else")
+  func inboundAddress() throws {
+    try sandbox.write(
+      line("09:05:00", "192.168.50.1:443", "PassthroughCluster", dialled: "192.168.50.1:443"), to: "a.log")
+    #expect(try report("a.log").contains("1 flow on an unknown path"))
+    try sandbox.write(
+      line(
+        "09:06:00", "192.168.50.1:443", "InboundPassthroughCluster", own: "127.0.0.6", dialled: "192.168.50.1:443",
+        client: "172.17.0.2:4444"), to: "b.log")
+    #expect(try report("a.log b.log").contains("1 flow whose path rests on an assumption"))
+    // Where nobody says which addresses are the mesh's, servers without traffic of their own are known by this alone.
+    try sandbox.write("gateways: [{ name: egress, addresses: [10.80.3.232] }]\n", to: "egress.yaml")
+    #expect(try report("a.log b.log").contains(Self.clear))
+  }
+
+  @Test(
+    "a port of the gateway's address of which the gateway's log tells nothing is no certain way out",
+    arguments: [1080, 15021])
+  func foreignPort(port: Int) throws {
+    try sandbox.write(
+      line("09:05:00", "10.80.3.232:\(port)", "PassthroughCluster", dialled: "10.80.3.232:\(port)"), to: "a.log")
+    // Probes and metrics are answered by Istio's agent, which writes no access log.
+    #expect(try report("a.log").contains(port == 1080 ? "1 flow whose path rests on an assumption" : Self.clear))
+  }
+
+  @Test(
+    "an ingress gateway is not the hop before Squid where sidecars' lines show which address the egress gateway has")
+  func ingressGateway() throws {
+    try write(policy: "addresses: []")
+    try sandbox.write(
+      line(
+        "09:04:00", "10.80.3.11:8080", "outbound|80||shop.default.svc.cluster.local", own: "10.80.3.50",
+        dialled: "10.80.3.50:8443", client: "198.51.100.7:4444"), to: "ingress.log")
+    try sandbox.write(squid("10.80.3.50", "CONNECT evil.example:443", "HIER_DIRECT/203.0.113.66"), to: "squid.log")
+    #expect(try report("ingress.log squid.log").contains("1 flow at a proxy whose client no other log accounts for"))
+    try sandbox.write(squid("10.80.3.232", "CONNECT evil.example:443", "HIER_DIRECT/203.0.113.66"), to: "squid.log")
+    #expect(try report("ingress.log squid.log").contains(Self.clear))
+  }
+
+  private func squid(_ client: String, _ request: String, _ hierarchy: String) -> String {
+    "1793610420.020     19 \(client) TCP_TUNNEL/200 166797 \(request) - \(hierarchy) -\n"
+  }
+
+  @Test(
+    "the name that a client wrote allows nothing at Squid where that went to the address which the client dialled",
+    arguments: [
+      ("CONNECT api.vendor.example:443", "HIER_DIRECT/203.0.113.66", false),
+      ("CONNECT api.vendor.example:443", "ORIGINAL_DST/203.0.113.66", true),
+      ("GET http://api.vendor.example/", "ORIGINAL_DST/203.0.113.66", true),
+      ("GET http://api.vendor.example/", "PINNED/203.0.113.66", true),
+    ])
+  func clientsWord(request: String, hierarchy: String, isBypass: Bool) throws {
+    try write(policy: "addresses: [10.80.3.232]", exceptions: Self.vendor)
+    // Both kinds in one log, of one name and address: neither stands for the other.
+    try sandbox.write(
+      squid("10.80.3.77", request, "HIER_DIRECT/203.0.113.66") + squid("10.80.3.77", request, hierarchy),
+      to: "squid.log")
+    let text = try report("squid.log")
+    #expect(text.contains("\(isBypass ? 1 : 2) flow\(isBypass ? "" : "s") around the gateway allowed by exceptions"))
+    #expect(text.contains("1 flow left around the egress gateway") == isBypass)
+  }
+
+  private static let vendor =
+    "exceptions: [{ name: vendor, host: api.vendor.example, owner: o, reason: r, expires: 2126-12-31 }]"
+
+  @Test("nor does the server name inside of a tunnel to an address", arguments: ["api.vendor.example", "-"])
+  func serverNameInTunnel(name: String) throws {
+    try write(policy: "addresses: [10.80.3.232]", exceptions: Self.vendor)
+    try sandbox.write(
+      "1793610420.020     19 10.80.3.77:51000 TCP_TUNNEL/200 166797 CONNECT 203.0.113.66:443 HIER_DIRECT/203.0.113.66 \(name)\n",
+      to: "squid.log")
+    let format = "--log-format '%ts.%03tu %6tr %>a:%>p %Ss/%03>Hs %<st %rm %ru %Sh/%<a %ssl::>sni'"
+    #expect(try report("squid.log", options: format).contains("1 flow left around the egress gateway"))
+  }
+
+  @Test("a tunnel to a host that is called like Squid's own errors is a tunnel", arguments: ["error", "errar"])
+  func hostCalledError(host: String) throws {
+    try sandbox.write(squid("10.80.3.77", "CONNECT \(host):443", "HIER_DIRECT/203.0.113.66"), to: "squid.log")
+    #expect(try report("squid.log").contains("1 flow left around the egress gateway"))
+  }
+
+  @Test(
+    "an exception for everything is one that nobody can oversee, also where it names everybody as its source",
+    arguments: ["0.0.0.0/0", "10.80.0.0/16", "10.80.3.0/24"])
+  func sweepingSource(source: String) throws {
+    try write(
+      policy: "addresses: [10.80.3.232]",
+      exceptions:
+        "exceptions: [{ name: all, addresses: [0.0.0.0/0], source: [\(source)], owner: o, reason: r, expires: 2126-12-31 }]"
+    )
+    try sandbox.write(
+      line("09:05:00", "203.0.113.9:443", "PassthroughCluster", dialled: "203.0.113.9:443"), to: "a.log")
+    #expect(try report("a.log").contains("this is no all-clear") == (source != "10.80.3.0/24"))
+  }
+
+  @Test(
+    "sources and times tell of the bypasses that the report bypass tells of, also of those that were seen again later")
+  func bypassSeenLater() throws {
+    // A client without a sidecar, at the gateway, whose own proxy logged it once more.
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] \"- - -\" 0 - - - \"-\" 100 500 20 - \"-\" \"-\" \"-\" \"-\" \"127.0.0.1:18443\" outbound|443||evil.example 127.0.0.1:50000 10.80.3.232:8443 10.80.3.77:50001 evil.example -\n",
+      to: "a.log")
+    try sandbox.write(
+      "127.0.0.1 [02/Nov/2026:09:05:00 +0000] TCP [evil.example]200 500 100 0.020\n", to: "sni.log")
+    #expect(try report("a.log sni.log").contains("1 flow left around the egress gateway"))
+    let sources = try sandbox.shell("$GATEWATCH report sources --format csv").out
+    #expect(sources.contains("batch,1,1,100,500,1,0,0,"))
+    let timeline = try sandbox.shell("$GATEWATCH report timeline --format csv").out
+    #expect(timeline.contains(",3,3,0,0,0,0,1,300,1500"))
+  }
+
+  @Test("a client is not accused by a line of its own that was pruned", arguments: [false, true])
+  func prunedHop(isPruned: Bool) throws {
+    // One request a minute over both. The gateway's line of the last one before the pruning comes late, and its clock is ahead.
+    func request(_ number: Int, at time: String, isGateway: Bool) -> String {
+      let (upstream, cluster, own, dialled, client) =
+        isGateway
+        ? ("203.0.113.9:443", "outbound|443||h.example", "10.80.3.232:20001", "10.80.3.232:8080", 41_000 + number)
+        : ("10.80.3.232:8080", Self.gateway, "10.80.3.11:\(41_000 + number)", "203.0.113.9:80", 31_000)
+      return
+        "[2026-11-02T09:\(time)Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 100 4 4 \"-\" \"curl/8\" \"00000000-0000-4000-a000-\(100_000_000_000 + number)\" \"h.example\" \"\(upstream)\" \(cluster) \(own) \(dialled) 10.80.3.11:\(client) - default\n"
+    }
+    func gateway(_ number: Int) -> String {
+      request(number, at: String(format: "%02d:00.002", number + 1), isGateway: true)
+    }
+    try sandbox.write(
+      (0..<59).map { request($0, at: String(format: "%02d:59.999", $0), isGateway: false) }.joined(), to: "pod.log")
+    try sandbox.write((0..<59).filter { $0 != 29 }.map(gateway).joined(), to: "egress.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml --role sidecar pod.log; $GATEWATCH ingest egress.log")
+    #expect(try sandbox.gatewatch("report", "bypass").out.contains(Self.clear))
+    if isPruned { try sandbox.shell("$GATEWATCH db prune --before 2026-11-02T09:30:00Z") }
+    try sandbox.append(gateway(29), to: "egress.log")
+    try sandbox.gatewatch("ingest", "egress.log")
+    let text = try sandbox.gatewatch("report", "bypass").out
+    #expect(!text.contains("1 flow left around"), "\(text)")
+    #expect(text.contains(Self.clear) != isPruned)
+  }
+}
