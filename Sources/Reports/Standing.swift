@@ -86,6 +86,8 @@ public struct Standing: Sendable, Equatable {
   /// What was assumed, as the judgement says it.
   public private(set) var assumptions: [String] = []
 
+  /// Some lines have times without a zone.
+  private var hasTimesWithoutZone = false
   /// The time asked about begins later than what is stored.
   private var asksSince = false
   /// Within which limits findings are still to be counted.
@@ -149,6 +151,9 @@ public struct Standing: Sendable, Equatable {
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
     knowsPods = try Standing.knowsPods(store)
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
+    hasTimesWithoutZone =
+      try store.value(
+        "select exists (select 1 from outcome where warnings & \(Warnings.zoneAssumed.rawValue))")?.integer == 1
     guard findings else { return }
     try findUnread(in: store, filters: filters)
     try countFindings(in: store, filters: filters, usingTallies: usesTallies)
@@ -238,6 +243,11 @@ public struct Standing: Sendable, Equatable {
     if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
     if stored > 0, isPrunedToNothing { doubts.append("all flows that were stored were pruned") }
     doubts += doubtsOfNothing(within: filters) + doubtsOfPruned(within: filters)
+    if hasTimesWithoutZone, filters.sinceMs != nil || filters.untilMs != nil {
+      doubts.append(
+        "some lines have times without a zone, taken for UTC: which of them belong to the time asked about is not known"
+      )
+    }
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
     for (why, flows) in unproven {
       let count = flows == 1 ? "1 flow" : "\(Quantities.grouped(flows)) flows"
