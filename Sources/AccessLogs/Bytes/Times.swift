@@ -1,36 +1,6 @@
 internal import CLanes
+internal import Flows
 internal import Glibc
-
-/// Calendar arithmetic in UTC, proleptic Gregorian.
-enum Calendar {
-  /// Days since 1970-01-01 (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`).
-  static func days(year: Int64, month: Int64, day: Int64) -> Int64 {
-    let y = month <= 2 ? year - 1 : year
-    let era = (y >= 0 ? y : y - 399) / 400
-    let yearOfEra = y - era * 400
-    let dayOfYear = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1
-    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-    return era * 146_097 + dayOfEra - 719_468
-  }
-
-  static func daysInMonth(year: Int64, month: Int64) -> Int64 {
-    switch month {
-    case 4, 6, 9, 11: 30
-    case 2: (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 29 : 28
-    default: 31
-    }
-  }
-
-  static func year(ofUnixMs ms: Int64) -> Int64 {
-    // days_to_civil, reduced to the year.
-    let z = (ms >= 0 ? ms : ms - 86_399_999) / 86_400_000 + 719_468
-    let era = (z >= 0 ? z : z - 146_096) / 146_097
-    let dayOfEra = z - era * 146_097
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    return yearOfEra + era * 400 + (dayOfYear >= 306 ? 1 : 0)
-  }
-}
 
 /// Reads times of one format, remembering the last minute so that a line costs a few digit checks.
 struct TimeReader {
@@ -115,9 +85,9 @@ struct TimeReader {
       return value
     }
     guard let year = number(0, 4), p[4] == ASCII.minus, let month = number(5, 2), p[7] == ASCII.minus,
-      let day = number(8, 2), 1...12 ~= month, 1...Calendar.daysInMonth(year: year, month: month) ~= day
+      let day = number(8, 2), 1...12 ~= month, 1...CivilCalendar.daysInMonth(year: year, month: month) ~= day
     else { return nil }
-    return Calendar.days(year: year, month: month, day: day) * 86_400_000
+    return CivilCalendar.days(year: year, month: month, day: day) * 86_400_000
   }
 
   @inline(never) private mutating func readGeneral(_ p: inout Bytes, to end: Bytes) -> Int64? {
@@ -258,19 +228,23 @@ struct TimeReader {
       return candidates.min { abs($0 - reference) < abs($1 - reference) }
     }
     if let yearDay {
-      return (Calendar.days(year: year ?? Calendar.year(ofUnixMs: reference), month: 1, day: 1) + yearDay - 1)
+      return (CivilCalendar.days(year: year ?? Self.year(of: reference), month: 1, day: 1) + yearDay - 1)
         * 86_400_000 + clock
     }
     guard let year else {
       // A day without a year (syslog): the year in which it is closest to the reference.
-      let around = Calendar.year(ofUnixMs: reference)
+      let around = Self.year(of: reference)
       let candidates = [around - 1, around, around + 1].map {
-        Calendar.days(year: $0, month: month, day: day) * 86_400_000 + clock
+        CivilCalendar.days(year: $0, month: month, day: day) * 86_400_000 + clock
       }
       return candidates.min { abs($0 - reference) < abs($1 - reference) }
     }
-    guard day <= Calendar.daysInMonth(year: year, month: month) else { return nil }
-    return Calendar.days(year: year, month: month, day: day) * 86_400_000 + clock
+    guard day <= CivilCalendar.daysInMonth(year: year, month: month) else { return nil }
+    return CivilCalendar.days(year: year, month: month, day: day) * 86_400_000 + clock
+  }
+
+  private static func year(of ms: Int64) -> Int64 {
+    CivilCalendar.date(fromDays: (ms >= 0 ? ms : ms - 86_399_999) / 86_400_000).year
   }
 
   /// `Z`, `+0000`, `+00:00`, `-0700` in milliseconds east of UTC.

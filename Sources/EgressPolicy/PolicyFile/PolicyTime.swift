@@ -1,3 +1,5 @@
+internal import Flows
+
 /// Dates, times and lengths of time as a policy file writes them.
 enum PolicyTime {
   static let dayMs: Int64 = 86_400_000
@@ -8,9 +10,10 @@ enum PolicyTime {
     var cursor = TimeCursor(text)
     guard let year = cursor.number(digits: 4), cursor.skip("-"), let month = cursor.number(digits: 2),
       cursor.skip("-"), let day = cursor.number(digits: 2),
-      (1...12).contains(month), (1...daysIn(month: month, year: year)).contains(day)
+      (1...12).contains(month),
+      (1...CivilCalendar.daysInMonth(year: Int64(year), month: Int64(month))).contains(Int64(day))
     else { return nil }
-    let midnight = daysSinceEpoch(year: year, month: month, day: day) * dayMs
+    let midnight = CivilCalendar.days(year: Int64(year), month: Int64(month), day: Int64(day)) * dayMs
     if cursor.isAtEnd { return endOfDay ? midnight + dayMs : midnight }
     guard cursor.skip("T") || cursor.skip("t") || cursor.skip(" "),
       let hour = cursor.number(digits: 2), cursor.skip(":"), let minute = cursor.number(digits: 2),
@@ -61,24 +64,6 @@ enum PolicyTime {
       number = nil
     }
     return number == nil && total > 0 ? total : nil
-  }
-
-  private static func daysIn(month: Int, year: Int) -> Int {
-    switch month {
-    case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
-    case 4, 6, 9, 11: 30
-    default: 31
-    }
-  }
-
-  /// Days from 1970-01-01 in the Gregorian calendar; years counted from March, so that the leap day comes last.
-  private static func daysSinceEpoch(year: Int, month: Int, day: Int) -> Int64 {
-    let shifted = month > 2 ? year : year - 1
-    let era = shifted >= 0 ? shifted / 400 : (shifted - 399) / 400
-    let yearOfEra = shifted - era * 400
-    let dayOfYear = (153 * ((month + 9) % 12) + 2) / 5 + day - 1
-    let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
-    return Int64(era * 146_097 + dayOfEra - 719_468)
   }
 }
 

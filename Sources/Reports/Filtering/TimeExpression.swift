@@ -1,3 +1,5 @@
+internal import Flows
+
 /// A point in time as typed: `1h` (ago), `yesterday`, `2026-11-01`, `2026-11-01T10:00:00Z`, `@1700000000`. The zone is UTC
 /// unless the text names another.
 public enum TimeExpression {
@@ -54,12 +56,10 @@ public enum TimeExpression {
     let parts = text.split(separator: "-", omittingEmptySubsequences: false)
     guard parts.count == 3, parts[0].count == 4, parts[1].count == 2, parts[2].count == 2,
       let year = number(parts[0]), let month = number(parts[1]), let day = number(parts[2]), year > 0,
-      (1...12).contains(month), (1...31).contains(day)
+      (1...12).contains(month), day > 0,
+      day <= CivilCalendar.daysInMonth(year: Int64(year), month: Int64(month))
     else { return nil }
-    let days = Quantities.days(year: Int64(year), month: month, day: day)
-    // The 31st of a short month is no date.
-    guard Quantities.civil(fromDays: days).day == day else { return nil }
-    return days * dayMs
+    return CivilCalendar.days(year: Int64(year), month: Int64(month), day: Int64(day)) * dayMs
   }
 
   /// `2026-11-01T10:00`, with seconds, fraction and zone where given; a space may stand for the `T`.

@@ -1,3 +1,5 @@
+internal import Flows
+
 /// Numbers and times as people read them.
 public enum Quantities {
   /// `2026-11-01T10:00:00.123Z`; any Unix millisecond, also before 1970 and absurd ones.
@@ -32,27 +34,6 @@ public enum Quantities {
     let (quotient, remainder) = number.quotientAndRemainder(dividingBy: divisor)
     return remainder < 0 ? (quotient - 1, remainder + divisor) : (quotient, remainder)
   }
-
-  /// Days since 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date
-  /// Algorithms": years begin in March, eras have 400 years).
-  static func civil(fromDays days: Int64) -> (year: Int64, month: Int, day: Int) {
-    let shifted = days + 719_468
-    let (era, dayOfEra) = floored(shifted, by: 146_097)
-    let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-    let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-    let month = (5 * dayOfYear + 2) / 153
-    let day = Int(dayOfYear - (153 * month + 2) / 5 + 1)
-    let civilMonth = Int(month < 10 ? month + 3 : month - 9)
-    return (yearOfEra + era * 400 + (civilMonth <= 2 ? 1 : 0), civilMonth, day)
-  }
-
-  /// The inverse of `civil(fromDays:)`.
-  static func days(year: Int64, month: Int, day: Int) -> Int64 {
-    let year = month <= 2 ? year - 1 : year
-    let (era, yearOfEra) = floored(year, by: 400)
-    let dayOfYear = (153 * Int64(month > 2 ? month - 3 : month + 9) + 2) / 5 + Int64(day) - 1
-    return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
-  }
 }
 
 /// The same, where they are written.
@@ -75,12 +56,12 @@ extension OutputText {
   private mutating func append(date milliseconds: Int64, then separator: UInt8) -> Int64 {
     let (seconds, millis) = Quantities.floored(milliseconds, by: 1000)
     let (days, second) = Quantities.floored(seconds, by: 86_400)
-    let date = Quantities.civil(fromDays: days)
+    let date = CivilCalendar.date(fromDays: days)
     append(padded: date.year, width: 4)
     append(UInt8(ascii: "-"))
-    append(padded: Int64(date.month), width: 2)
+    append(padded: date.month, width: 2)
     append(UInt8(ascii: "-"))
-    append(padded: Int64(date.day), width: 2)
+    append(padded: date.day, width: 2)
     append(separator)
     append(padded: second / 3600, width: 2)
     append(UInt8(ascii: ":"))
