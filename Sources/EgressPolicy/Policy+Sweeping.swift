@@ -1,3 +1,5 @@
+internal import Flows
+
 extension Policy {
   /// What the policy takes for inside, or for a way through the gateway, and is larger than any one owner's network: most of what an
   /// all-clear would be about is not looked for then, so that it cannot be given without saying so.

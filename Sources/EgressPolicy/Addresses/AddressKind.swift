@@ -1,3 +1,5 @@
+public import Flows
+
 /// What the number of an address alone says about where it lies (the IANA special-purpose registries, RFC 6890).
 ///
 /// Only `.publicUse` proves that traffic left. Ranges for documentation and benchmarking count as public: nothing in a
@@ -56,5 +58,12 @@ public enum AddressKind: UInt8, Hashable, Sendable, CaseIterable {
         self = .publicUse
       }
     }
+  }
+}
+
+extension AddressRange {
+  /// Some of its addresses are public ones, as far as its two ends show.
+  public var holdsPublicAddresses: Bool {
+    AddressKind(base) == .publicUse || AddressKind(last) == .publicUse
   }
 }

@@ -1,3 +1,5 @@
+internal import Flows
+
 /// Which entries of one list of the policy are meant: a bit per entry.
 struct EntrySet: Hashable, Sendable {
   private var words: [UInt64]

@@ -1,3 +1,5 @@
+internal import Flows
+
 /// The policy's lists, ready to be asked: which entries does this address, this host match?
 ///
 /// Time is left out here; the verdict intersects the answer with the entries that hold in its interval.

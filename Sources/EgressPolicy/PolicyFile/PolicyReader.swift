@@ -1,3 +1,4 @@
+internal import Flows
 internal import Yams
 
 /// Reads YAML nodes and turns whatever is wrong into a `PolicyError` at its place.

@@ -1,5 +1,5 @@
+internal import Flows
 internal import GRDBSQLite
-internal import Glibc
 
 /// SQL functions that the reports use beside SQLite's own; every reader has them.
 ///
@@ -43,10 +43,11 @@ enum SQLFunctions {
       if let mean = histogram.mean { sqlite3_result_double(context, mean) }
     }
     try scalar("cidr_match", 2, on: connection) { context, _, arguments in
-      guard let address = sqlite3_value_text(arguments![0]), let network = sqlite3_value_text(arguments![1]),
-        let matches = Network(String(cString: network))?.contains(String(cString: address))
+      guard let text = sqlite3_value_text(arguments![0]), let network = sqlite3_value_text(arguments![1]),
+        let address = IPAddress(String(cString: text)),
+        let range = try? AddressRange(around: String(cString: network))
       else { return }
-      sqlite3_result_int(context, matches ? 1 : 0)
+      sqlite3_result_int(context, range.contains(address) ? 1 : 0)
     }
     try scalar("glob_match", 2, on: connection) { context, _, arguments in
       guard let text = sqlite3_value_text(arguments![0]), let pattern = sqlite3_value_text(arguments![1]) else {
@@ -144,44 +145,5 @@ enum SQLFunctions {
         group.pointee = nil
       }, { Unmanaged<Aggregate>.fromOpaque($0!).release() })
     guard code == SQLITE_OK else { throw StoreError(connection: connection, sql: nil) }
-  }
-}
-
-/// An IPv4 or IPv6 network in CIDR notation; a plain address is a network of one.
-struct Network {
-  private let bytes: [UInt8]
-  private let prefix: Int
-
-  init?(_ text: String) {
-    let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count <= 2, let bytes = Network.address(String(parts[0])) else { return nil }
-    self.bytes = bytes
-    guard parts.count == 2 else {
-      prefix = bytes.count * 8
-      return
-    }
-    guard let prefix = Int(parts[1]), prefix >= 0, prefix <= bytes.count * 8 else { return nil }
-    self.prefix = prefix
-  }
-
-  /// nil when `text` is no address.
-  func contains(_ text: String) -> Bool? {
-    guard let address = Network.address(text) else { return nil }
-    guard address.count == bytes.count else { return false }
-    let whole = prefix / 8
-    guard address[..<whole] == bytes[..<whole] else { return false }
-    let rest = prefix % 8
-    guard rest > 0 else { return true }
-    return (address[whole] ^ bytes[whole]) >> (8 - rest) == 0
-  }
-
-  /// Four or sixteen bytes; an IPv4 address written as IPv6 (`::ffff:10.0.0.1`) is the IPv4 address.
-  private static func address(_ text: String) -> [UInt8]? {
-    var four = [UInt8](repeating: 0, count: 4)
-    if inet_pton(AF_INET, text, &four) == 1 { return four }
-    var sixteen = [UInt8](repeating: 0, count: 16)
-    guard inet_pton(AF_INET6, text, &sixteen) == 1 else { return nil }
-    let isMapped = sixteen[..<10].allSatisfy { $0 == 0 } && sixteen[10] == 0xFF && sixteen[11] == 0xFF
-    return isMapped ? Array(sixteen[12...]) : sixteen
   }
 }

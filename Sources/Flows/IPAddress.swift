@@ -11,14 +11,16 @@ public struct IPAddress: Hashable, Sendable {
     self.low = low
   }
 
-  init(ipv4: UInt32) {
+  public init(ipv4: UInt32) {
     self.init(high: 0, low: 0xffff_0000_0000 | UInt64(ipv4))
   }
 
+  @inlinable
   public var isIPv4: Bool { high == 0 && low >> 32 == 0xffff }
 
   /// The 32 bits of an IPv4 address.
-  var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
+  @inlinable
+  public var ipv4: UInt32? { isIPv4 ? UInt32(truncatingIfNeeded: low) : nil }
 
   /// Reads `a.b.c.d` or RFC 4291 text, in brackets or not; an IPv6 zone (`%eth0`) is ignored.
   public init?(_ text: String) {
@@ -32,6 +34,28 @@ public struct IPAddress: Hashable, Sendable {
     }
     guard let parsed else { return nil }
     self = parsed
+  }
+}
+
+extension IPAddress: CustomStringConvertible {
+  /// Dotted decimals, or RFC 5952: lower case, the longest run of zero groups as `::`.
+  public var description: String {
+    if let ipv4 {
+      return [24, 16, 8, 0].map { String(ipv4 >> UInt32($0) & 255) }.joined(separator: ".")
+    }
+    let groups = (0..<8).map { UInt16(truncatingIfNeeded: ($0 < 4 ? high : low) >> UInt64(48 - 16 * ($0 % 4))) }
+    var longest = 0..<0
+    var start = 0
+    while start < 8 {
+      let end = groups[start...].firstIndex { $0 != 0 } ?? 8
+      if end - start > max(1, longest.count) { longest = start..<end }
+      start = max(end, start) + 1
+    }
+    func text(_ part: ArraySlice<UInt16>) -> String {
+      part.map { String($0, radix: 16) }.joined(separator: ":")
+    }
+    return longest.isEmpty
+      ? text(groups[...]) : "\(text(groups[..<longest.lowerBound]))::\(text(groups[longest.upperBound...]))"
   }
 }
 

@@ -5,8 +5,8 @@ public struct AddressRange: Hashable, Sendable {
   public let base: IPAddress
   /// Of 128 bits; IPv4 prefixes are counted from bit 96 on.
   public let prefixLength: Int
-  private let maskHigh: UInt64
-  private let maskLow: UInt64
+  @usableFromInline let maskHigh: UInt64
+  @usableFromInline let maskLow: UInt64
 
   public init(_ base: IPAddress, prefixLength: Int) {
     precondition((0...128).contains(prefixLength))
@@ -16,6 +16,7 @@ public struct AddressRange: Hashable, Sendable {
     self.prefixLength = prefixLength
   }
 
+  @inlinable
   public func contains(_ address: IPAddress) -> Bool {
     address.high & maskHigh == base.high && address.low & maskLow == base.low
       && (prefixLength >= 96 || !address.isIPv4)
@@ -31,11 +32,8 @@ public struct AddressRange: Hashable, Sendable {
   /// Wider than any network of one owner: shorter than `/8` of IPv4 or `/16` of IPv6.
   public var isVast: Bool { prefixLength < (base.isIPv4 && prefixLength >= 96 ? 96 + 8 : 16) }
 
-  /// Some of its addresses are public ones, as far as its two ends show.
-  public var holdsPublicAddresses: Bool {
-    let last = IPAddress(high: base.high | ~maskHigh, low: base.low | ~maskLow)
-    return AddressKind(base) == .publicUse || AddressKind(last) == .publicUse
-  }
+  /// The address at its end.
+  public var last: IPAddress { IPAddress(high: base.high | ~maskHigh, low: base.low | ~maskLow) }
 
   /// Why a text is no range, for people.
   public enum Problem: Error, Equatable {
@@ -47,12 +45,21 @@ public struct AddressRange: Hashable, Sendable {
   }
 
   public init(parsing text: String) throws(Problem) {
+    let (address, prefixLength) = try AddressRange.parts(of: text)
+    self.init(address, prefixLength: prefixLength)
+    guard base == address else { throw .bitsBelowPrefix }
+  }
+
+  /// The range around an address, whatever its bits outside the prefix: `10.80.3.7/16` is `10.80.0.0/16`.
+  public init(around text: String) throws(Problem) {
+    let (address, prefixLength) = try AddressRange.parts(of: text)
+    self.init(address, prefixLength: prefixLength)
+  }
+
+  private static func parts(of text: String) throws(Problem) -> (address: IPAddress, prefixLength: Int) {
     let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
     guard let address = IPAddress(String(parts[0])) else { throw .notAnAddress }
-    guard parts.count == 2 else {
-      self.init(address, prefixLength: 128)
-      return
-    }
+    guard parts.count == 2 else { return (address, 128) }
     guard !parts[1].isEmpty, parts[1].utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }),
       let length = Int(parts[1])
     else { throw .prefixNotANumber }
@@ -60,7 +67,16 @@ public struct AddressRange: Hashable, Sendable {
     let isDotted = address.isIPv4 && !parts[0].utf8.contains(UInt8(ascii: ":"))
     let limit = isDotted ? 32 : 128
     guard length <= limit else { throw .prefixTooLong(limit: limit) }
-    self.init(address, prefixLength: isDotted ? length + 96 : length)
-    guard base == address else { throw .bitsBelowPrefix }
+    return (address, isDotted ? length + 96 : length)
+  }
+}
+
+extension AddressRange: CustomStringConvertible {
+  /// As people write it: `10.80.0.0/16`, and `10.80.3.11` for a range of one.
+  public var description: String {
+    guard prefixLength < 128 else { return "\(base)" }
+    // A range that is wider than IPv4 altogether has no dotted form.
+    let isDotted = base.isIPv4 && prefixLength >= 96
+    return "\(base)/\(isDotted ? prefixLength - 96 : prefixLength)"
   }
 }
