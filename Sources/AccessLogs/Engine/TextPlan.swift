@@ -87,106 +87,49 @@ final class TextPlan {
   init(_ plan: FormatPlan, pieces: [FormatPiece], index: Int) {
     self.plan = plan
     self.index = index
-    var prefix: [UInt8] = []
-    var fields: [FormatField] = []
-    var literals: [[UInt8]] = []
-    for piece in pieces {
-      switch piece {
-      case .literal(let bytes):
-        if fields.isEmpty { prefix += bytes } else { literals[literals.count - 1] += bytes }
-      case .field(let field):
-        fields.append(field)
-        literals.append([])
-      }
-    }
-    self.prefix = prefix
-    self.fields = fields
-    self.literals = literals
+    (prefix, fields, literals) = Self.columns(of: pieces)
     stepCount = fields.count
+    let room = max(1, fields.count)
     prefixBytes = .allocate(capacity: max(1, prefix.count))
     prefixBytes.initialize(from: prefix, count: prefix.count)
-    steps = .allocate(capacity: max(1, fields.count))
-    columns = .allocate(capacity: max(1, fields.count))
-    columns.initialize(repeating: lanes_column(), count: max(1, fields.count))
-    times = .allocate(capacity: max(1, fields.count))
-    moments = .allocate(capacity: max(1, fields.count))
-    moments.initialize(repeating: lanes_moment(), count: max(1, fields.count))
+    steps = .allocate(capacity: room)
+    columns = .allocate(capacity: room)
+    columns.initialize(repeating: lanes_column(), count: room)
+    times = .allocate(capacity: room)
+    moments = .allocate(capacity: room)
+    moments.initialize(repeating: lanes_moment(), count: room)
     var timeCount = 0
     var seen: RoleSet = []
     for (i, field) in fields.enumerated() {
-      let literal = literals[i]
       let before = i == 0 ? prefix.last : literals[i - 1].last
-      let quoted = before == ASCII.quote && literal.first == ASCII.quote
-      var word: UInt64 = 0
-      for (j, byte) in literal.prefix(8).enumerated() { word |= UInt64(byte) << UInt64(8 * j) }
-      let counted = min(literal.count, 8)
       var step = Step(
-        kind: .text, slot: field.role.rawValue,
-        stop: literal.first ?? ASCII.newline, padded: field.padded, paddedAtEnd: field.paddedAtEnd,
-        isRepeat: field.role != .ignored && seen.contains(field.role), forbiddenCount: 0, forbidden: 0,
-        ends: (SIMD16(repeating: literal.first ?? ASCII.newline), SIMD16(repeating: literal.first ?? ASCII.newline)),
-        moreForbidden: 0, moreForbiddenCount: 0,
-        mayBeEmpty: field.mayBeEmpty || field.syntax == .text || field.syntax == .list,
-        literal: word, literalMask: counted == 8 ? .max : (1 << UInt64(8 * counted)) - 1,
-        literalCount: Int32(literal.count), scale: 1, divisor: 1, timeIndex: -1,
-        maxLength: Int32(field.maxLength ?? 0))
-      switch field.syntax {
-      case .text, .list:
-        let escaped = [.json, .backslash, .shell].contains(field.escaping)
-        step.kind = escaped ? .escapedText : .text
-      case .token, .flags, .address, .ip, .method: step.kind = quoted ? .text : .token
-      case .integer, .status: step.kind = .integer
-      case .decimal: step.kind = .decimal
-      case .protocol: step.kind = .protocol
-      case .time:
-        step.kind = .time
+        field, literal: literals[i], isQuoted: before == ASCII.quote && literals[i].first == ASCII.quote,
+        isRepeat: field.role != .ignored && seen.contains(field.role))
+      if step.kind == .time {
         step.timeIndex = Int32(timeCount)
         (times + timeCount).initialize(to: TimeReader(field.time ?? .iso8601Milliseconds))
         timeCount += 1
       }
-      switch field.unit {
-      case .seconds: step.scale = 1000
-      case .microseconds: step.divisor = 1000
-      case .nanoseconds: step.divisor = 1_000_000
-      case .one, .milliseconds: break
-      }
-      if step.kind == .integer, step.scale != 1 || step.divisor != 1 { step.kind = .decimal }
       (steps + i).initialize(to: step)
       seen.insert(field.role)
     }
     self.timeCount = timeCount
-    for (i, bytes) in Self.forbidden(prefix: prefix, literals: literals, steps: steps).enumerated() {
-      // Eight different delimiters in one neighbourhood are more than anybody writes; the slow twin needs no list.
-      steps[i].forbiddenCount = UInt8(min(bytes.count, 8))
-      for (j, byte) in bytes.prefix(8).enumerated() { steps[i].forbidden |= UInt64(byte) << UInt64(8 * j) }
-      // No literal behind it: the line's end stops the column, and both places are free.
-      let places = literals[i].isEmpty ? 2 : 1
-      if places == 2, let first = bytes.first { steps[i].ends.0 = SIMD16(repeating: first) }
-      if let last = bytes.prefix(places).last { steps[i].ends.1 = SIMD16(repeating: last) }
-      let more = bytes.prefix(8).dropFirst(places)
-      let kind = Self.plainKind(steps[i], literals[i])
-      let isPlain =
-        kind != nil && !literals[i].contains(where: { $0 == ASCII.newline || $0 == ASCII.carriageReturn })
-        && (!steps[i].padded || kind == UInt8(lanes_number)) && !steps[i].paddedAtEnd && !steps[i].isRepeat
-        && more.isEmpty
-        && (1...8 ~= literals[i].count || literals[i].isEmpty && i == stepCount - 1 && kind != UInt8(lanes_protocol))
-      steps[i].plainCount = isPlain ? 1 : 0
-      columns[i] = lanes_column(
-        literal: steps[i].literal, literal_mask: steps[i].literalMask,
-        literal_count: UInt8(truncatingIfNeeded: steps[i].literalCount), least: steps[i].mayBeEmpty ? 0 : 1,
-        ends: (steps[i].ends.0[0], steps[i].ends.1[0]), kind: kind ?? 0, slot: steps[i].slot,
-        is_padded: steps[i].padded ? 1 : 0,
-        moment: steps[i].timeIndex < 0 ? nil : UnsafePointer(moments + Int(steps[i].timeIndex)))
-      steps[i].moreForbiddenCount = UInt8(more.count)
-      for (j, byte) in more.enumerated() { steps[i].moreForbidden |= UInt64(byte) << UInt64(8 * j) }
-    }
-    for i in (0..<stepCount).reversed() where steps[i].isPlain && i + 1 < stepCount {
-      steps[i].plainCount = UInt8(min(255, 1 + Int(steps[i + 1].plainCount)))
-    }
     roles = seen
     hasMaxLength = fields.contains { $0.maxLength != nil }
     destinationRuns = Self.runs(of: Self.destinationRoles, in: fields)
     outcomeRuns = Self.runs(of: Self.outcomeRoles, in: fields)
+    for (i, bytes) in Self.forbidden(prefix: prefix, literals: literals, steps: steps).enumerated() {
+      steps[i].forbid(bytes, isLast: literals[i].isEmpty)
+      let kind = steps[i].laneKind(before: literals[i])
+      if let kind, steps[i].mayBePlain(kind, before: literals[i], isLast: i == stepCount - 1) {
+        steps[i].plainCount = 1
+      }
+      columns[i] = steps[i].column(
+        kind, moment: steps[i].timeIndex < 0 ? nil : UnsafePointer(moments + Int(steps[i].timeIndex)))
+    }
+    for i in (0..<stepCount).reversed() where steps[i].isPlain && i + 1 < stepCount {
+      steps[i].plainCount = UInt8(min(255, 1 + Int(steps[i + 1].plainCount)))
+    }
   }
 
   deinit {
@@ -196,87 +139,6 @@ final class TextPlan {
     times.deinitialize(count: timeCount)
     times.deallocate()
     moments.deallocate()
-  }
-
-  /// What the lanes call columns of this kind; nil for those that they do not read.
-  private static func plainKind(_ step: Step, _ literal: [UInt8]) -> UInt8? {
-    switch step.kind {
-    case .text, .token: UInt8(lanes_text)
-    // A longer number would end where the literal begins.
-    case .integer: literal.first.map(ASCII.isDigit) == true ? nil : UInt8(lanes_number)
-    case .protocol: literal.first.map(isProtocolByte) == true ? nil : UInt8(lanes_protocol)
-    case .decimal: step.scale == 1000 && step.divisor == 1 ? UInt8(lanes_thousandths) : nil
-    case .time: UInt8(lanes_time)
-    case .escapedText: nil
-    }
-  }
-
-  /// Per column the delimiters that it may not hold if `matchForward` is to be sure.
-  ///
-  /// Quotes cut the line into stretches, spaces cut a stretch into words, other literals cut a word into columns. A column in
-  /// quotes of its own is a whole stretch and ends at its quote, so nothing else matters. Any other free column may hold no
-  /// quote, no space, and none of the delimiters of its word.
-  private static func forbidden(prefix: [UInt8], literals: [[UInt8]], steps: UnsafeMutablePointer<Step>) -> [[UInt8]] {
-    func isFree(_ i: Int) -> Bool { [.text, .token, .escapedText].contains(steps[i].kind) }
-    func isQuoted(_ i: Int) -> Bool {
-      (i == 0 ? prefix : literals[i - 1]).last == ASCII.quote && literals[i].first == ASCII.quote
-    }
-    let hasQuotes = literals.indices.contains { isFree($0) && isQuoted($0) }
-    var all = literals.map { _ in [UInt8]() }
-    var first = 0
-    for i in literals.indices {
-      let isLast = i == literals.count - 1
-      guard isLast || literals[i].contains(ASCII.space) || literals[i].contains(ASCII.quote) else { continue }
-      let word = first...i
-      let inner = word.dropLast().filter(isFree).compactMap { literals[$0].first }
-      for column in word where isFree(column) && !isQuoted(column) {
-        var bytes: [UInt8] = [ASCII.space]
-        if hasQuotes { bytes.append(ASCII.quote) }
-        for byte in inner where !bytes.contains(byte) { bytes.append(byte) }
-        all[column] = bytes.filter { $0 != steps[column].stop }
-      }
-      first = i + 1
-    }
-    return all
-  }
-
-  static let destinationRoles: RoleSet = [
-    .authority, .upstreamHost, .upstreamCluster, .serverName, .routeName, .downstreamLocal, .upstreamHostIP,
-    .upstreamHostPort, .downstreamLocalIP, .downstreamLocalPort, .targetPort, .scheme,
-  ]
-  static let outcomeRoles: RoleSet = [
-    .protocol, .method, .status, .responseFlags, .responseDetails, .terminationDetails, .transportFailure, .squidTag,
-    .squidHierarchy, .squidError, .accessLogType,
-  ]
-
-  /// Neighbouring columns of one key are hashed and compared as one stretch of the line: the literals between them are the
-  /// same in every line of the plan.
-  private static func runs(of wanted: RoleSet, in fields: [FormatField]) -> [lanes_run] {
-    var runs: [lanes_run] = []
-    var open = false
-    var seen = RoleSet()
-    var repeated = RoleSet()
-    for field in fields {
-      // A role that occurs twice cannot anchor a run: its slot may hold either value.
-      let isSecond = !seen.insert(field.role)
-      if isSecond { repeated.insert(field.role) }
-      let isRepeat = isSecond && field.role != .ignored
-      if wanted.contains(field.role), !isRepeat {
-        if open {
-          runs[runs.count - 1].last = field.role.rawValue
-        } else {
-          runs.append(lanes_run(first: field.role.rawValue, last: field.role.rawValue))
-        }
-        open = true
-      } else {
-        open = false
-      }
-    }
-    if !repeated.isDisjoint(with: wanted) {
-      // Rare: fall back to one slice per role.
-      return wanted.intersection(seen).map { lanes_run(first: $0.rawValue, last: $0.rawValue) }
-    }
-    return runs
   }
 
   func prepare(_ target: borrowing Fields) {
