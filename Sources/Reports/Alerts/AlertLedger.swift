@@ -108,6 +108,9 @@ public struct AlertLedger: Sendable {
     "one-address-many-names",
   ]
 
+  /// All kinds of findings that come with the program.
+  public static let kinds = Bypass.allCases.map(\.rawValue) + [blocked, newHost, optedOut] + suspicious
+
   /// Kinds of bypass that no line proves by itself: lines that are read later prove them, or refute them, so that they
   /// come and go without a new flow of their own.
   public static let claims: Set<String> = Set(

@@ -13,8 +13,6 @@ enum ExplainTarget: Equatable {
   /// `KIND:SOURCE:HOST:PORT`, not yet taken apart: names may hold colons.
   case key(kind: String, rest: String)
 
-  /// Kinds of findings that are no kind of bypass.
-  static let otherKinds = [AlertLedger.blocked, AlertLedger.newHost, AlertLedger.optedOut] + AlertLedger.suspicious
   private static let findingPrefix = "finding:"
 
   init(_ text: String) throws(ReportError) {
@@ -26,8 +24,7 @@ enum ExplainTarget: Equatable {
       self = .finding(id)
       return
     }
-    let kinds = Bypass.allCases.map(\.rawValue) + ExplainTarget.otherKinds
-    if let colon = text.firstIndex(of: ":"), kinds.contains(String(text[..<colon])) {
+    if let colon = text.firstIndex(of: ":"), AlertLedger.kinds.contains(String(text[..<colon])) {
       self = .key(kind: String(text[..<colon]), rest: String(text[text.index(after: colon)...]))
       return
     }
