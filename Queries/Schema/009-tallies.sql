@@ -36,4 +36,4 @@ create table tallied_minute (
 create table met_destination (destination integer primary key);
 
 alter table log add column tallied integer not null default 0;   -- of the stored flows, those in tallies alone
-alter table log add column kept text;                            -- what the last run kept rows of; NULL: of all
+alter table log add column kept text;                            -- not written any more: nothing asked for it

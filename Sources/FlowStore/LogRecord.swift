@@ -48,8 +48,6 @@ public struct LogRecord: Sendable, Equatable {
   public var lastReadAtMs: Int64?
   /// Truncated, rewritten, copied from, ...
   public var note: String?
-  /// What the last run kept rows of; nil: of all flows.
-  public var kept: String?
   /// Why it was not read to its end; nil where it was.
   public var unread: UnreadRest?
   /// Flows removed by `prune`; the store keeps it.
@@ -68,8 +66,7 @@ extension LogRecord {
     "path", "device", "inode", "generation", "compressed", "size", "mtime_ns", "position", "lines", "head_length",
     "head_hash", "tail_length", "tail_hash", "prefix_state", "carry", "pending", "namespace", "pod", "container",
     "label", "declared_role", "formats", "read", "stored", "rejected", "skipped", "first_ms", "last_ms",
-    "first_read_at_ms", "last_read_at_ms", "note",
-    "kept", "unread",
+    "first_read_at_ms", "last_read_at_ms", "note", "unread",
   ]
 
   var storedValues: [Value] {
@@ -80,8 +77,7 @@ extension LogRecord {
       carry.map { .blob($0) } ?? .null, .integer(pending), Value(namespace), Value(pod), Value(container),
       Value(label), Value(declaredRole?.rawValue), formats.isEmpty ? .null : .text(formats.joined(separator: ",")),
       .integer(read), .integer(stored), .integer(rejected), .integer(skipped), Value(firstMs), Value(lastMs),
-      Value(firstReadAtMs), Value(lastReadAtMs), Value(note), Value(kept),
-      Value(unread?.rawValue),
+      Value(firstReadAtMs), Value(lastReadAtMs), Value(note), Value(unread?.rawValue),
     ]
   }
 
@@ -119,10 +115,9 @@ extension LogRecord {
     firstReadAtMs = row.optionalInt(29)
     lastReadAtMs = row.optionalInt(30)
     note = row.text(31)
-    kept = row.text(32)
-    unread = row.text(33).flatMap(UnreadRest.init(rawValue:))
-    pruned = row.int(34)
-    tallied = row.int(35)
+    unread = row.text(32).flatMap(UnreadRest.init(rawValue:))
+    pruned = row.int(33)
+    tallied = row.int(34)
   }
 }
 

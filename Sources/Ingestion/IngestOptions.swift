@@ -73,14 +73,6 @@ public enum Keep: Sendable, Equatable {
 
   /// Requests that take this long are slow unless somebody says otherwise: people have given up by then.
   public static let slowMs: Int64 = 10_000
-
-  /// As the log remembers it; nil for all.
-  var words: String? {
-    switch self {
-    case .all: nil
-    case .exceptions(let slowMs): "exceptions, slow from \(slowMs) ms"
-    }
-  }
 }
 
 /// How far a run is, for a terminal.

@@ -341,7 +341,6 @@ public final class IngestPipeline {
   private func declare(_ log: KnownLog) {
     if let role = options.role { log.record.declaredRole = role }
     if let label = options.label { log.record.label = label }
-    log.record.kept = options.keep.words
   }
 
   /// Hashes the first `length` bytes anew, and counts their lines; `file` stands behind them afterwards.
