@@ -166,6 +166,9 @@ final class LogFile {
   /// How a gzip file stands once it was read to its end.
   var compressionEnd: Inflater.End? { inflater?.end }
 
+  /// It was compressed, and its data came to an end: nothing can follow.
+  var hasEnded: Bool { compressionEnd.map { $0 != .incomplete } ?? false }
+
   /// Back to the first byte. Not for streams.
   func rewind() throws(ReadError) {
     guard lseek(descriptor, 0, SEEK_SET) == 0 else {

@@ -30,6 +30,11 @@ final class LogReader {
       }
     }
 
+    /// A writer that kept its place while the file was cut leaves NUL bytes before its next line.
+    static func warning(ofHole length: Int, at place: Int64) -> String {
+      "\(length) NUL bytes from byte \(place) on hold no lines (a hole left by a cut?): passed over"
+    }
+
     mutating func noteEnd(of file: LogFile) {
       guard error == nil, !wasStopped else { return }
       switch file.compressionEnd {
@@ -145,9 +150,7 @@ final class LogReader {
 
   /// Nothing can follow: the last line is whole although it has no newline.
   private func isFinal(_ file: LogFile) -> Bool {
-    if options.isFinal || file.identity == nil && !file.isCompressed { return true }
-    guard let end = file.compressionEnd else { return false }
-    return end != .incomplete
+    options.isFinal || file.identity == nil && !file.isCompressed || file.hasEnded
   }
 
   // MARK: Chunks
@@ -190,7 +193,7 @@ final class LogReader {
   }
 
   private func hasWholeLine(_ isFinal: Bool) -> Bool {
-    isFinal || memchr(unread.baseAddress!, 0x0A, unread.count) != nil
+    isFinal || unread.firstLineEnd != nil
   }
 
   /// A line longer than any that is parsed: its head is kept, the rest streams by. Its bytes count as consumed only when
@@ -203,12 +206,12 @@ final class LogReader {
     var prefix = state.prefix
     var length: Int64 = 0
     while true {
-      let newline = memchr(unread.baseAddress!, 0x0A, unread.count)
-      let count = newline.map { UnsafeRawPointer($0) - unread.baseAddress! + 1 } ?? unread.count
-      prefix.consume(UnsafeRawBufferPointer(rebasing: unread[..<count]), isInsideLine: newline == nil)
+      let lineEnd = unread.firstLineEnd
+      let count = lineEnd ?? unread.count
+      prefix.consume(UnsafeRawBufferPointer(rebasing: unread[..<count]), isInsideLine: lineEnd == nil)
       start += count
       length += Int64(count)
-      if newline != nil { break }
+      if lineEnd != nil { break }
       (start, end) = (0, 0)
       let got: Int
       do throws(ReadError) { got = try fill(from: file) } catch {
@@ -244,8 +247,7 @@ final class LogReader {
       (start, end) = (0, 0)
       if try fill(from: file) == 0 || StopRequest.signal != nil { break }
     }
-    result.warnings.append(
-      "\(length) NUL bytes from byte \(place) on hold no lines (a hole left by a cut?): passed over")
+    result.warnings.append(Result.warning(ofHole: length, at: place))
   }
 
   // MARK: Batches

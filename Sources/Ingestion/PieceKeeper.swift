@@ -86,8 +86,7 @@ final class PieceKeeper {
   /// A writer that kept its place while the file was cut leaves a hole before its next line: no line at all.
   private func endHole() {
     guard hole.length > 0 else { return }
-    warnings.append(
-      "\(hole.length) NUL bytes from byte \(hole.place) on hold no lines (a hole left by a cut?): passed over")
+    warnings.append(LogReader.Result.warning(ofHole: hole.length, at: hole.place))
     hole.length = 0
   }
 

@@ -81,11 +81,7 @@ final class PieceReader {
   }
 
   /// Nothing can follow: the last line is whole although it has no newline.
-  private var isFinal: Bool {
-    if isFinalInput { return true }
-    guard let end = file.compressionEnd else { return false }
-    return end != .incomplete
-  }
+  private var isFinal: Bool { isFinalInput || file.hasEnded }
 
   private func cut(_ data: UnsafeRawBufferPointer, _ piece: Piece) {
     var end = data.count
