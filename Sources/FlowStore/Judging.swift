@@ -60,7 +60,7 @@ extension StoredFacts {
     count.bind(id, at: 1)
     if try count.step() { found.reserveCapacity(Int(count.int(0))) }
     while try row.step() {
-      guard let destination = Destination(row, from: 1) else { continue }
+      guard let destination = Destination(row, from: 1, behind: found.last?.destination) else { continue }
       found.append((row.int(0), destination))
     }
     return found

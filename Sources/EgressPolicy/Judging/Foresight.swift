@@ -35,7 +35,8 @@ public final class Foresight {
   public func number(of destination: Destination) -> Int {
     learned.classifier.number(
       of: Judge.DestinationFact(
-        id: 0, destination: destination, isNamed: learned.index.exceptions.count > 0))
+        id: 0, destination: destination, isNamed: learned.index.exceptions.count > 0,
+        cluster: ClusterName(destination.cluster)))
   }
 
   /// The context in which the ends of flows from one to the other are to be read; nil where each of them is a finding or an

@@ -31,10 +31,12 @@ public struct Judge: Sendable {
     let isNameResolved: Bool
     var resolvedName: String? { isNameResolved ? name : nil }
 
-    /// - Parameter isNamed: whether there are exceptions.
-    init(id: Int64, destination: Destination, isNamed: Bool) {
+    /// - Parameters:
+    ///   - isNamed: whether there are exceptions.
+    ///   - cluster: what `destination.cluster` says.
+    init(id: Int64, destination: Destination, isNamed: Bool, cluster: ClusterName) {
       self.id = id
-      cluster = ClusterName(destination.cluster)
+      self.cluster = cluster
       upstream = destination.upstream.flatMap { IPAddress($0.ip) }
       dialled = destination.dialled.flatMap { IPAddress($0.ip) }
       upstreamPort = destination.upstream?.port ?? 0
@@ -72,12 +74,16 @@ public struct Judge: Sendable {
     let isInOrder = zip(destinations, destinations.dropFirst()).allSatisfy { $0.id < $1.id }
     wholeDestinations = isInOrder ? destinations : destinations.sorted { $0.id < $1.id }
     let isNamed = !(policy?.exceptions.isEmpty ?? true)
-    self.destinations = wholeDestinations.map {
-      DestinationFact(id: $0.id, destination: $0.destination, isNamed: isNamed)
+    var text: String?
+    var cluster = ClusterName(nil)
+    self.destinations = wholeDestinations.map { id, destination in
+      // Those of a cluster mostly stand side by side.
+      if destination.cluster != text { (text, cluster) = (destination.cluster, ClusterName(destination.cluster)) }
+      return DestinationFact(id: id, destination: destination, isNamed: isNamed, cluster: cluster)
     }
     self.outcomes = outcomes.sorted { $0.id < $1.id }
     self.logs = logs
-    cluster = topology.flatMap { $0.isEmpty ? nil : $0 }
+    self.cluster = topology.flatMap { $0.isEmpty ? nil : $0 }
   }
 
   /// What is learned from all facts before a single one is judged.

@@ -176,10 +176,12 @@ final class Statement {
     sqlite3_column_type(handle, column) == SQLITE_NULL ? nil : sqlite3_column_int64(handle, column)
   }
 
-  func text(_ column: Int32) -> String? {
+  /// - Parameter known: given back where the text is the same: of what many rows hold, one copy is enough.
+  func text(_ column: Int32, perhaps known: String? = nil) -> String? {
     guard let text = sqlite3_column_text(handle, column) else { return nil }
     // SQLite keeps column_bytes bytes readable at the pointer until the next call on this statement.
     let bytes = UnsafeBufferPointer(start: text, count: Int(sqlite3_column_bytes(handle, column)))
+    if let known, known.utf8.count == bytes.count, known.utf8.elementsEqual(bytes) { return known }
     return String(decoding: bytes, as: UTF8.self)
   }
 
