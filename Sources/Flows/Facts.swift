@@ -48,6 +48,12 @@ public struct Source: Hashable, Sendable {
     self.peer = peer
   }
 
+  /// The shape, unless the client is the proxy's own pod. A workload that dials its own address makes UL, DL and DR equal,
+  /// while the Host header it sends decides where its sidecar connects: such a line must not pass for a gateway's.
+  public var effectiveShape: HopShape {
+    shape == .gateway && clientIP != nil && clientIP == proxyIP ? .outbound : shape
+  }
+
   /// Looks like a sidecar's line, but another container than Istio's `istio-proxy` wrote it: a workload can print what it
   /// likes, and so such a line is evidence of nothing.
   public var isWorkloadsOutput: Bool {

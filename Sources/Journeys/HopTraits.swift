@@ -200,27 +200,28 @@ public struct HopTraits: Sendable {
   private mutating func traits(of source: Source) -> SourceTraits {
     var traits = SourceTraits()
     traits.proxy = source.proxy
-    switch source.shape {
+    let shape = source.effectiveShape
+    switch shape {
     case .outbound, .outboundForwarded:
       traits.dialsOut = true
     case .gateway, .gatewayToLoopback, .other:
       traits.dialsOut = true
       traits.receives = true
-      traits.isGateway = source.shape != .other
+      traits.isGateway = shape != .other
     case .inbound, .notSent, .server:
       traits.receives = true
     case .waypoint, .internalListener, .unaddressed:
       break
     }
     if source.isWorkloadsOutput { (traits.dialsOut, traits.receives) = (false, false) }
-    traits.isUnsent = source.shape == .notSent && !source.isWorkloadsOutput
+    traits.isUnsent = shape == .notSent && !source.isWorkloadsOutput
     traits.isSidecar =
-      source.proxyIP != nil && [.outbound, .outboundForwarded, .inbound].contains(source.shape)
+      source.proxyIP != nil && [.outbound, .outboundForwarded, .inbound].contains(shape)
       && !source.isWorkloadsOutput
     // Squid writes this of a connection that it did not get.
     traits.own = ["0.0.0.0", "::"].contains(source.proxyIP) ? 0 : number(source.proxyIP)
     // Loopback: told by the destination, see `Tables.local(_:)`.
-    traits.local = source.shape == .gatewayToLoopback ? 0 : traits.own
+    traits.local = shape == .gatewayToLoopback ? 0 : traits.own
     traits.client = number(source.clientIP)
     traits.isClientForwarded = source.clientIsForwarded
     traits.isClientLoopback =

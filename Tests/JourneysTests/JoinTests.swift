@@ -193,6 +193,16 @@ import Testing
     #expect(way.place(2) == [.hasEarlier, .hasLater])
   }
 
+  @Test("a sidecar whose workload dialled its own address is no gateway: at an SNI proxy it proves no way through one")
+  func toItself() {
+    for isToItself in [false, true] {
+      var way = Way()
+      way.sidecar(0, life: 640, isTCP: true, sent: 932, received: 153_941, to: Way.pod, isToItself: isToItself)
+      let line = way.nginx(endsAt: 636, life: 631, sent: 415, received: 153_941, client: Way.pod)
+      #expect(way.place(line) == .hasClaimedEarlier, "\(isToItself)")
+    }
+  }
+
   @Test("two sessions that could be the same are joined with neither")
   func ambiguous() {
     var way = Way()

@@ -18,15 +18,16 @@ struct Way {
     _ at: Int64, life: Int64 = 40, port: UInt16 = 40_000, id: UInt64 = 0, path: Int32 = 1, host: String = "a.example",
     isTCP: Bool = false, sent: Int64 = 10, received: Int64 = 20, status: Int = 200, pod: String = Way.pod,
     to gateway: String = Way.gateway, container: String? = nil, isForwarded: Bool = false, isNameless: Bool = false,
-    clientPort: UInt16 = 0
+    clientPort: UInt16 = 0, isToItself: Bool = false,
+    cluster: String? = nil
   ) -> Int {
     add(
       Source(
-        log: 1, proxy: .envoy, shape: isForwarded ? .outboundForwarded : .outbound,
+        log: 1, proxy: .envoy, shape: isForwarded ? .outboundForwarded : isToItself ? .gateway : .outbound,
         clientIP: isForwarded ? "1.2.3.4" : pod, clientIsForwarded: isForwarded, proxyIP: pod, container: container),
       Destination(
         host: host, port: 443, traffic: isTCP ? .tcp : .http, authority: isTCP ? nil : host,
-        sni: isTCP && !isNameless ? host : nil,
+        sni: isTCP && !isNameless ? host : nil, cluster: cluster,
         upstream: Endpoint(ip: gateway, port: 8443), dialled: Endpoint(ip: "203.0.113.9", port: 443)),
       Outcome(method: isTCP ? nil : "GET", status: status), at, life, sent, received, id, path, local: port,
       client: clientPort)
@@ -55,24 +56,34 @@ struct Way {
   @discardableResult
   mutating func nginx(
     endsAt end: Int64, life: Int64 = 36, host: String = "a.example", sent: Int64 = 10, received: Int64 = 20,
-    name: String? = nil
+    name: String? = nil, client: String = "127.0.0.1"
   ) -> Int {
     let whole = (Way.noon + end) / 1_000 * 1_000
     return add(
       Source(
-        log: 3, proxy: .nginxStream, shape: .server, clientIP: "127.0.0.1", namespace: name == nil ? nil : "egress",
+        log: 3, proxy: .nginxStream, shape: .server, clientIP: client, namespace: name == nil ? nil : "egress",
         pod: name),
       Destination(host: host, hostOrigin: .sni, traffic: .tcp, sni: host), Outcome(protocol: "TCP", status: 200),
       whole - life - Way.noon, life, sent, received, 0, -1)
   }
 
-  /// A tunnel as Squid wrote it, in its own format: no port.
+  /// A tunnel as Squid wrote it, in its own format: no port, and no address of its own.
   @discardableResult
-  mutating func squid(endsAt end: Int64, life: Int64 = 36, received: Int64 = 20, status: Int = 200) -> Int {
+  mutating func squid(
+    endsAt end: Int64, life: Int64 = 36, received: Int64 = 20, status: Int = 200, port: UInt16 = 0, own: String? = nil
+  ) -> Int {
     add(
-      Source(log: 4, proxy: .squid, shape: .server, clientIP: Way.pod),
+      Source(log: 4, proxy: .squid, shape: .server, clientIP: Way.pod, proxyIP: own),
       Destination(host: "a.example", hostOrigin: .target, port: 443, traffic: .tcp),
-      Outcome(method: "CONNECT", status: status), end - life, life, -1, received, 0, -1)
+      Outcome(method: "CONNECT", status: status), end - life, life, -1, received, 0, -1, client: port)
+  }
+
+  /// A tunnel through the sidecar to Squid, as both wrote it.
+  mutating func tunnel(
+    _ at: Int64, port: UInt16, received: Int64, to proxy: String = "10.80.2.87", cluster: String? = nil
+  ) {
+    sidecar(at, life: 40, port: port, isTCP: true, received: received, to: proxy, isNameless: true, cluster: cluster)
+    squid(endsAt: at + 39, life: 37, received: received)
   }
 
   /// Adds connections that are joined beyond doubt: what shows how the clocks of the sidecar and the gateway differ.

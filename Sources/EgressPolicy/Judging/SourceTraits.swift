@@ -60,14 +60,6 @@ struct AddressEntries: Hashable, Sendable {
   var cluster: EntrySet
 }
 
-extension Source {
-  /// The shape, unless the client is the proxy's own pod. A workload that dials its own address makes UL, DL and DR equal,
-  /// while the Host header it sends decides where its sidecar connects: such a line must not pass for a gateway's.
-  var effectiveShape: HopShape {
-    shape == .gateway && clientIP != nil && clientIP == proxyIP ? .outbound : shape
-  }
-}
-
 extension AddressKind {
   /// Something in the cluster can listen here. Public addresses and those that Istio invents for ServiceEntries are dialled.
   var canListen: Bool { self != .publicUse && self != .reserved }
