@@ -241,8 +241,8 @@ struct Absence {
     return -slack <= difference && difference <= min(life &+ slack, JoinLimits.absenceReachMs)
   }
 
-  /// The two are beyond doubt one connection, whichever of its lines they are: it lived when the later hop began, not only
-  /// perhaps. Clocks that are not known must allow nothing else, however far apart they may be: ports come back within
+  /// The two are beyond doubt one connection, whichever of its lines they are: both say where it led, for one port may have
+  /// connections to two addresses; and it lived when the later hop began, not only perhaps. Clocks that are not known must allow nothing else, however far apart they may be: ports come back within
   /// seconds.
   ///
   /// Of several requests that wait for an earlier hop on a connection, each needs a line of its own; repeated attempts of
@@ -250,7 +250,7 @@ struct Absence {
   private func isSameConnection(_ earlier: Hop, _ later: Hop) -> Bool {
     guard earlier.localPort != 0, earlier.localPort == later.sourcePort,
       window.local(earlier) == window.source(later).client, !window.source(earlier).isGateway,
-      window.isSameEndpoint(earlier, later), window.isSamePodOnLoopback(earlier, later),
+      window.isSameLoggedEndpoint(earlier, later), window.isSamePodOnLoopback(earlier, later),
       isAlive(earlier, whenBegan: later)
     else { return false }
     guard window.destination(earlier).isHTTP else {

@@ -14,6 +14,12 @@ extension JoinWindow {
       && (from.upstreamPort == 0 || dialled.dialledPort == 0 || from.upstreamPort == dialled.dialledPort)
   }
 
+  /// The same, where both are logged.
+  func isSameLoggedEndpoint(_ earlier: Hop, _ later: Hop) -> Bool {
+    let isLogged = source(later).proxy == .envoy ? destination(later).dialled != 0 : source(later).own != 0
+    return isLogged && isSameEndpoint(earlier, later)
+  }
+
   /// Each pod has a loopback of its own.
   func isSamePodOnLoopback(_ earlier: Hop, _ later: Hop) -> Bool {
     guard destination(earlier).isUpstreamLoopback else { return true }

@@ -58,6 +58,20 @@ import Testing
     #expect(other.place(stranger) == .isUnaccounted)
   }
 
+  @Test(
+    "of a proxy that does not say where it is, the port alone shows no connection: another may have it, to elsewhere")
+  func portAlone() {
+    for (own, place) in [(nil, nil), ("10.80.2.87", .isFromSidecar), ("10.80.2.88", nil)] as [(String?, JourneyPlace?)]
+    {
+      var way = Way()
+      // An idle connection, to 10.80.2.87.
+      way.sidecar(
+        0, life: 60_000, port: 55_555, isTCP: true, sent: 11, received: 22, to: "10.80.2.87", isNameless: true)
+      let line = way.squid(endsAt: 30_000, life: 4_998, received: 7_654_321, port: 55_555, own: own)
+      #expect(way.place(line) == place, "\(own ?? "-")")
+    }
+  }
+
   @Test("a port that was used long before or after is another connection")
   func portReuse() {
     var way = Way()
