@@ -138,7 +138,11 @@ hop as materialized (
     lead(d.traffic) over way as next_traffic,
     h.role
       || case when h.is_repeated = 1 then ' (repeated)' else '' end
-      || case when h.is_claimed = 1 then ' (by its request id alone)' else '' end
+      || case
+        when h.is_claimed = 0 then ''
+        when h.role = 'forward-proxy' then ' (by bytes or times alone)'
+        else ' (by its request id alone)'
+      end
       || case when h.is_past_gateway = 1 then ' (straight from a sidecar)' else '' end
       || coalesce(' ' || h.duration_ms || ' ms', '')
       || ' ' || coalesce(h.bytes_sent, '-') || '/' || coalesce(h.bytes_received, '-') || ' B' as words

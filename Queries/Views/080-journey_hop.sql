@@ -28,7 +28,8 @@ select
   j.bypass,
   -- An attempt that failed, and that the proxy before repeated.
   j.journey_place & 4 <> 0 as is_repeated,
-  -- The hop before was found by a request id alone, which a client can write: it proves nothing.
+  -- The hop before was found by a request id alone, which a client can write, or, at a forward proxy that logs no address of
+  -- its own, by bytes and times alone, where the client's other lines do not lead to the same place: it proves nothing.
   j.journey_place & 9 = 8 and j.proxy <> 'nginx-stream' as is_claimed,
   -- The hop before an SNI proxy is a sidecar, where a gateway should be: nginx stream logs no request ids, so it is the connection
   -- that shows it.

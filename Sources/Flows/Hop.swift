@@ -54,8 +54,8 @@ public struct JourneyPlace: OptionSet, Hashable, Sendable {
   public static let hasLater = JourneyPlace(rawValue: 1 << 1)
   /// An attempt that was repeated; the journey's answer is a later one.
   public static let isRepeated = JourneyPlace(rawValue: 1 << 2)
-  /// The earlier hop was found by the request id alone, which a client can write, or is a sidecar before an SNI proxy, past
-  /// the gateway: it proves nothing.
+  /// The earlier hop was found by the request id alone, which a client can write; or by bytes and times alone, at a Squid of
+  /// which nothing shows that it led there; or is a sidecar before an SNI proxy, past the gateway: it proves nothing.
   public static let hasClaimedEarlier = JourneyPlace(rawValue: 1 << 3)
   /// A proxy's line with no earlier hop, and no line that was read of the client's own could be it.
   public static let isUnaccounted = JourneyPlace(rawValue: 1 << 4)

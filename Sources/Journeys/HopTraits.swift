@@ -74,6 +74,8 @@ public struct HopTraits: Sendable {
   private(set) var sources: [SourceTraits] = []
   private(set) var destinations: [DestinationTraits] = []
   private(set) var destinationKinds: [DestinationKind] = []
+  /// The host of the cluster that the mesh declares, 0 for none: apart, for few ask, and only where a Squid wrote lines.
+  private(set) var clusterHosts: [Int32] = []
   private(set) var outcomes: [OutcomeTraits] = []
   /// By row id: hashes of what sources and destinations are, the same in every store.
   private(set) var sourceDigests: [UInt64] = []
@@ -101,6 +103,12 @@ public struct HopTraits: Sendable {
     for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
     destinationKinds = self.destinations.map(\.kind)
     for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
+    clusterHosts = Array(repeating: 0, count: self.destinations.count)
+    if self.sources.contains(where: { $0.proxy == .squid && $0.own == 0 }) {
+      for (id, destination) in destinations {
+        clusterHosts[Int(id)] = number(HopTraits.host(ofCluster: destination.cluster))
+      }
+    }
     for (id, outcome) in outcomes {
       // Columns that can be read in more than one way prove nothing about another line.
       let isClear = !outcome.warnings.contains(.ambiguousColumns)
@@ -142,6 +150,7 @@ public struct HopTraits: Sendable {
     let sources: UnsafeBufferPointer<SourceTraits>
     let destinations: UnsafeBufferPointer<DestinationTraits>
     let destinationKinds: UnsafeBufferPointer<DestinationKind>
+    let clusterHosts: UnsafeBufferPointer<Int32>
     let outcomes: UnsafeBufferPointer<OutcomeTraits>
     /// How many texts have numbers, from 1 on.
     let numberCount: Int
@@ -172,11 +181,13 @@ public struct HopTraits: Sendable {
     sources.withUnsafeBufferPointer { sources in
       destinations.withUnsafeBufferPointer { destinations in
         destinationKinds.withUnsafeBufferPointer { destinationKinds in
-          outcomes.withUnsafeBufferPointer { outcomes in
-            body(
-              Tables(
-                sources: sources, destinations: destinations, destinationKinds: destinationKinds, outcomes: outcomes,
-                numberCount: numbers.count, hasProxies: hasProxies))
+          clusterHosts.withUnsafeBufferPointer { clusterHosts in
+            outcomes.withUnsafeBufferPointer { outcomes in
+              body(
+                Tables(
+                  sources: sources, destinations: destinations, destinationKinds: destinationKinds,
+                  clusterHosts: clusterHosts, outcomes: outcomes, numberCount: numbers.count, hasProxies: hasProxies))
+            }
           }
         }
       }
@@ -257,6 +268,11 @@ public struct HopTraits: Sendable {
     note(.isShadow, destination.authority?.hasSuffix("-shadow"))
     note(.isDeclared, destination.upstream != nil && destination.cluster?.hasPrefix("outbound|") ?? false)
     return traits
+  }
+
+  private static func host(ofCluster cluster: String?) -> String? {
+    guard let cluster, cluster.hasPrefix("outbound|"), let bar = cluster.lastIndex(of: "|") else { return nil }
+    return String(cluster[cluster.index(after: bar)...])
   }
 
   private static func digest(of destination: Destination) -> UInt64 {

@@ -32,11 +32,14 @@ public enum JoinLimits {
   /// Lines further apart are not held against each other where an earlier hop is missing: repeated attempts and challenges
   /// come within seconds.
   static let absenceReachMs: Int64 = 40_000
+  /// How far apart the lines may be that show where a proxy is reached which logs no address of its own.
+  static let witnessReachMs: Int64 = 30_000
   /// Hops of the longest chain.
   static let longestChain = 8
 
   /// What is decided for a hop depends on nothing further away than this: a hop's candidates lie in the slots beside its
   /// own, so one decision reaches two slots; five rounds of decisions, a cell of skew and a chain of four hops add up to
-  /// 134 seconds, and what is asked where an earlier hop is missing reaches 40 further.
+  /// 134 seconds, or to 164 where a proxy logs no address. What is asked where an earlier hop is missing needs no chain,
+  /// and reaches 40 seconds further than all else: 171.
   public static let influenceMs: Int64 = 180_000
 }

@@ -25,7 +25,7 @@ extension JoinWindow {
     let unanswered = candidates(
       earlier: rest, { squidKey($0, received: 0) }, later: failed, { squidKey($0, received: 0) },
       fit: { isSameEndpoint($0, $1) && isSamePort($0, $1) && $0.received > 0 && isSameLife($0, $1) })
-    settle(take(unanswered), byClocks: true)
+    settle(withoutContradiction(take(unanswered)), byClocks: true)
   }
 
   private func isFailedTunnel(_ hop: Hop) -> Bool {

@@ -12,6 +12,9 @@ public import Flows
 /// 4. the connection alone, where it is TCP to the earlier hop and one HTTP request to the later;
 /// 5. for proxies that log no client port: client address, server name (or CONNECT), bytes, and the end of both;
 /// 6. at Squid, plain requests by the same, and failed tunnels by the end of both alone.
+///
+/// Where a Squid logs no address of its own, the last two prove nothing unless most of the client's other lines of that time
+/// lead to the same place.
 public struct JourneyJoiner: Sendable {
   private let traits: HopTraits
 
@@ -49,6 +52,7 @@ public struct JourneyJoiner: Sendable {
     window.joinOpened()
     window.joinWithoutPorts()
     window.joinAtSquid()
+    window.claimWithoutWitness()
   }
 
   /// Those of `hops` that began at `from..<until` and belong to a journey, by what was found among them.

@@ -75,7 +75,8 @@ struct ExplanationJSON {
         ("bytes_received", number(flow.integer("bytes_received"))), ("status", number(flow.integer("status"))),
         ("path", text(flow.text("path"))), ("outcome", text(flow.text("outcome"))),
         ("reason", text(flow.text("reason"))), ("repeated", hop.isRepeated ? "true" : "false"),
-        ("by_request_id_alone", hop.isClaimed ? "true" : "false"),
+        ("by_request_id_alone", hop.isByRequestIDAlone ? "true" : "false"),
+        ("by_bytes_or_times_alone", hop.isByLooksAlone ? "true" : "false"),
         ("past_gateway", hop.isPastGateway ? "true" : "false"), ("evidence", evidence(flow.evidence)),
       ])
     }

@@ -204,7 +204,10 @@ struct ExplanationText {
     let status = flow.integer("status").map { $0 == 0 ? "" : "\($0) " } ?? ""
     parts.append("\(status)\(flow.text("outcome") ?? "unknown")" + (flow.text("reason").map { " (\($0))" } ?? ""))
     if hop.isRepeated { parts.append("an attempt that was repeated") }
-    if hop.isClaimed { parts.append("joined by its request id alone, which proves nothing") }
+    if hop.isByRequestIDAlone { parts.append("joined by its request id alone, which proves nothing") }
+    if hop.isByLooksAlone {
+      parts.append("joined by bytes or times alone, and the client's other lines do not show that it led here")
+    }
     if hop.isPastGateway { parts.append("straight from a sidecar, with no gateway between, as the connection shows") }
     return parts.joined(separator: "; ") + "; \(flow.evidence.log):\(flow.evidence.line)"
   }

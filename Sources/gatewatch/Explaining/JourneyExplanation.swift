@@ -9,8 +9,11 @@ struct JourneyExplanation {
     var flow: FlowExplanation
     /// An attempt that failed, and that the proxy before repeated.
     var isRepeated: Bool
-    /// Joined by a request id alone, which a client can write: it proves nothing.
+    /// Joined by a request id alone, which a client can write, or at a forward proxy by bytes or times alone: it proves nothing.
     var isClaimed: Bool
+    var isByRequestIDAlone: Bool { isClaimed && !isAtForwardProxy }
+    var isByLooksAlone: Bool { isClaimed && isAtForwardProxy }
+    private var isAtForwardProxy: Bool { flow.text("role") == "forward-proxy" }
     /// At an SNI proxy, with a sidecar before it where a gateway should be.
     var isPastGateway: Bool
     /// `http` or `tcp`: the time of one request and the life of a connection are never set against each other.
