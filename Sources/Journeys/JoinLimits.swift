@@ -32,6 +32,9 @@ public enum JoinLimits {
   /// Lines further apart are not held against each other where an earlier hop is missing: repeated attempts and challenges
   /// come within seconds.
   static let absenceReachMs: Int64 = 40_000
+  /// More lines without an earlier hop than this, of one client and one proxy, are not looked at one by one where a connection may
+  /// have carried any of them: all are doubtful.
+  static let doubtCrowd = 256
   /// How far apart the lines may be that show where a proxy is reached which logs no address of its own.
   static let witnessReachMs: Int64 = 30_000
   /// Hops of the longest chain.

@@ -13,27 +13,22 @@ struct Absence {
   private var isOnKnownConnection: [Bool]
   /// Requests that were joined with no earlier hop, by the client's address and port.
   private var requests = KeyIndex([])
-  /// Lines of sidecars that were joined with no later hop, by address and port: those that one of the requests may ask for.
-  private var openLines: [UInt64: [Dialling]] = [:]
-  /// Lines of sidecars that were joined with their next hop, by address: what a client reaches where. Asked for by lines that
-  /// name no port; empty where there are none.
-  private var reached: [Int32: [Dialling]] = [:]
-
-  /// When something began, and at which end of a proxy.
-  private struct Dialling {
-    var startedAtMs: Int64
-    /// The address and port that were dialled.
-    var endpoint: UInt64
-    /// The log of the hop that was reached, and the proxy that wrote it; 0 for none. A proxy can have more than one log, and
-    /// two proxies that log no address of their own are not told apart.
-    var log: Int64 = 0
-    var proxy: ProxyKind?
-    var own: Int32 = 0
-  }
+  /// The times of those that have many beside them: by address and port, and by what was dialled as well.
+  private lazy var crowds = Crowds(requests, window)
+  /// When lines of sidecars began that were joined with no later hop, by address and port: of those that one of the requests
+  /// may ask for.
+  private var openLines = Moments([])
+  /// Whether a request's connection has an open line for each of those that wait; nil where nobody has asked.
+  private var hasLineForEach: [Int32: Bool] = [:]
+  /// What a client reaches where, by its lines that were joined with their next hop. Asked for by lines that name no port;
+  /// empty where there are none.
+  private var reached = ReachedPlaces()
 
   private let window: JoinWindow
-  /// Without the port, a proxy's line is held against all of the client's connections.
-  private var byKey: KeyIndex
+  private var waiting: WaitingHops
+  /// Without the port, a proxy's line is held against all of the client's connections: the proxies that wrote such lines of a
+  /// client, each by its `ReachedPlaces.Proxy.key`.
+  private var portless: [Int32: [UInt64]] = [:]
   private var clients: [Bool]
 
   init(_ window: JoinWindow) {
@@ -45,10 +40,10 @@ struct Absence {
       (window.earlier[Int($0)] < 0 || window.marks[Int($0)].contains(.isClaimed))
         && Absence.isAtProxy(window.hops[Int($0)], window)
     }
-    byKey = KeyIndex([])
+    waiting = WaitingHops([])
     guard !lone.isEmpty else { return }
     let hasLines = Absence.addressesWithLines(window)
-    var entries: [KeyIndex.Entry] = []
+    var entries: [WaitingHops.Entry] = []
     var requests: [KeyIndex.Entry] = []
     var connections = KeyFilter(count: lone.count)
     var asksWhatIsReached = false
@@ -67,27 +62,35 @@ struct Absence {
       }
       // Nothing will be held against what comes from where no line tells of.
       guard client > 0, Int(client) < hasLines.count, hasLines[Int(client)] else { continue }
-      Absence.forEachKey(of: hop, client, window) { entries.append(KeyIndex.Entry(key: $0, hop: index)) }
+      let run = Absence.run(of: hop, window)
+      Absence.forEachKey(of: hop, client, window) {
+        entries.append(WaitingHops.Entry(key: $0, run: run, startedAtMs: hop.startedAtMs, hop: index))
+      }
+      guard hop.sourcePort == 0 else { continue }
+      let proxy = Absence.proxy(of: hop, window).key
+      if portless[client]?.contains(proxy) != true { portless[client, default: []].append(proxy) }
     }
     self.requests = KeyIndex(requests)
-    byKey = KeyIndex(entries)
     guard !entries.isEmpty else { return }
+    waiting = WaitingHops(entries)
+    var openLines: [Moments.Entry] = []
     for out in window.outs {
       let (index, address) = (out.hop, out.address)
       let hop = window.hops[Int(index)]
       guard address > 0, Int(address) < clients.count, clients[Int(address)] else { continue }
       let later = window.later[Int(index)]
       if later >= 0 && !asksWhatIsReached { continue }
-      var dialling = Dialling(startedAtMs: hop.startedAtMs, endpoint: Absence.upstream(hop, window))
       if later >= 0 {
         guard !window.marks[Int(later)].contains(.isClaimed) else { continue }
-        let source = window.source(window.hops[Int(later)])
-        (dialling.log, dialling.proxy, dialling.own) = (source.log, source.proxy, source.own)
-        reached[address, default: []].append(dialling)
+        reached.add(
+          address, Absence.upstream(hop, window), Absence.proxy(of: window.hops[Int(later)], window),
+          at: hop.startedAtMs)
       } else if case let key = Absence.key(1, address, UInt64(hop.localPort)), connections.mayHold(key) {
-        openLines[key, default: []].append(dialling)
+        openLines.append(Moments.Entry(key: key, ms: hop.startedAtMs))
       }
     }
+    self.openLines = Moments(openLines)
+    reached.close()
     for out in window.outs { weigh(out.hop, out.address) }
     // The last attempt of a request can have failed before it had a connection: its line stands for earlier ones.
     for end in window.ins where window.source(window.hops[Int(end.hop)]).isUnsent { weigh(end.hop, end.address) }
@@ -115,24 +118,76 @@ struct Absence {
   ///
   /// Of several requests on one connection that cannot be said: to a sidecar that does not know the protocol they are one
   /// connection, and of that it writes nothing before it ends.
-  func isUnaccounted(_ index: Int) -> Bool {
+  mutating func isUnaccounted(_ index: Int) -> Bool {
     let hop = window.hops[index]
     guard window.earlier[index] < 0, Absence.isAtProxy(hop, window), !isDoubtful[index] else { return false }
-    let endpoint = Absence.dialled(hop, window)
-    return countRequests(near: hop, within: JoinLimits.absenceReachMs) { Absence.dialled($0, window) == endpoint } < 2
+    return countRequests(near: hop, within: JoinLimits.absenceReachMs, alsoDialled: true) < 2
   }
 
   /// Requests from the client's address and port that wait for an earlier hop as `hop` does.
-  private func countRequests(near hop: Hop, within reachMs: Int64, where holds: (Hop) -> Bool = { _ in true }) -> Int {
+  /// - Parameter alsoDialled: only those that dialled what `hop` did.
+  private mutating func countRequests(near hop: Hop, within reachMs: Int64, alsoDialled: Bool) -> Int {
     let key = Absence.key(1, window.source(hop).client, UInt64(hop.sourcePort))
-    var count = 0
-    requests.ask { requests in
-      requests.forEach(from: requests.chain(of: key)) { index in
+    let endpoint = Absence.dialled(hop, window)
+    let few: Int? = requests.ask { requests in
+      let chain = requests.chain(of: key)
+      if requests.isLonger(chain, than: Crowds.least) { return nil }
+      var count = 0
+      requests.forEach(from: chain) { index in
         let other = window.hops[Int(index)]
-        if abs(other.startedAtMs &- hop.startedAtMs) <= reachMs, holds(other) { count += 1 }
+        if abs(other.startedAtMs &- hop.startedAtMs) <= reachMs,
+          !alsoDialled || Absence.dialled(other, window) == endpoint
+        {
+          count += 1
+        }
       }
+      return count
     }
-    return count
+    return few ?? crowds.count(key, alsoDialled ? endpoint : nil, near: hop.startedAtMs, within: reachMs)
+  }
+
+  /// Where one connection carries many requests, each has to be asked about all others.
+  private struct Crowds {
+    static let least = 16
+    private let all: Moments
+    private let byEndpoint: Moments
+
+    init(_ requests: KeyIndex, _ window: JoinWindow) {
+      let crowded = requests.ask { $0.entries(ofMoreThan: Crowds.least) }
+      all = Moments(crowded.map { Moments.Entry(key: $0.key, ms: window.hops[Int($0.hop)].startedAtMs) })
+      byEndpoint = Moments(
+        crowded.map {
+          let hop = window.hops[Int($0.hop)]
+          return Moments.Entry(key: Crowds.key($0.key, Absence.dialled(hop, window)), ms: hop.startedAtMs)
+        })
+    }
+
+    private static func key(_ key: UInt64, _ endpoint: UInt64) -> UInt64 {
+      var mixer = Mixer()
+      mixer.add(key)
+      mixer.add(endpoint)
+      return mixer.value
+    }
+
+    func count(_ key: UInt64, _ endpoint: UInt64?, near ms: Int64, within reachMs: Int64) -> Int {
+      let (from, through) = (ms.plus(-reachMs), ms.plus(reachMs))
+      guard let endpoint else { return all.count(key, from: from, through: through) }
+      return byEndpoint.count(Crowds.key(key, endpoint), from: from, through: through)
+    }
+  }
+
+  private static func proxy(of hop: Hop, _ window: JoinWindow) -> ReachedPlaces.Proxy {
+    let source = window.source(hop)
+    return ReachedPlaces.Proxy(log: source.log, kind: source.proxy, own: source.own)
+  }
+
+  /// Lines of which the clock, the proxy and where it was reached are the same.
+  private static func run(of hop: Hop, _ window: JoinWindow) -> UInt64 {
+    var mixer = Mixer()
+    mixer.add(proxy(of: hop, window).key)
+    mixer.add(window.source(hop).pod)
+    mixer.add(window.source(hop).proxy == .envoy ? dialled(hop, window) : 0)
+    return mixer.value
   }
 
   private static func dialled(_ hop: Hop, _ window: JoinWindow) -> UInt64 {
@@ -170,7 +225,7 @@ struct Absence {
   }
 
   private static func forEachKey(of hop: Hop, _ address: Int32, _ window: JoinWindow, _ take: (UInt64) -> Void) {
-    take(key(1, address, UInt64(hop.sourcePort)))
+    take(hop.sourcePort == 0 ? key(4, address, proxy(of: hop, window).key) : key(1, address, UInt64(hop.sourcePort)))
     guard window.destination(hop).isHTTP else { return }
     if hop.requestHash != 0 { take(key(2, address, hop.requestHash)) }
     if mayBeRepeated(hop, window) { take(key(3, address, request(hop, window))) }
@@ -197,12 +252,14 @@ struct Absence {
     guard address > 0, Int(address) < clients.count, clients[Int(address)] else { return }
     let hop = window.hops[Int(index)]
     if isOpen(index) {
-      doubt(index, Absence.key(1, address, UInt64(hop.localPort)), comparing: hop.localPort == 0)
-      if hop.localPort != 0 { doubt(index, Absence.key(1, address, 0), comparing: true) }
+      if hop.localPort != 0 { doubt(index, Absence.key(1, address, UInt64(hop.localPort)), .connection) }
+      if !portless.isEmpty, let proxies = portless[address] {
+        for proxy in proxies { doubt(index, Absence.key(4, address, proxy), .looks) }
+      }
     }
     guard window.destination(hop).isHTTP else { return }
-    if hop.requestHash != 0 { doubt(index, Absence.key(2, address, hop.requestHash), comparing: false) }
-    doubt(index, Absence.key(3, address, Absence.request(hop, window)), comparing: false)
+    if hop.requestHash != 0 { doubt(index, Absence.key(2, address, hop.requestHash), .request) }
+    doubt(index, Absence.key(3, address, Absence.request(hop, window)), .request)
   }
 
   /// More may have come by this line's connection: it has no later hop, or it is a connection of which the later hop tells
@@ -213,66 +270,119 @@ struct Absence {
     return !window.destination(window.hops[Int(index)]).isHTTP && window.destination(window.hops[Int(later)]).isHTTP
   }
 
-  /// - Parameter comparing: the key alone says little: what the lines show must allow it too.
-  private mutating func doubt(_ index: Int32, _ key: UInt64, comparing: Bool) {
-    var found: [Int32] = []
-    let hop = window.hops[Int(index)]
-    byKey.ask { byKey in
-      byKey.forEach(from: byKey.chain(of: key)) { other in
-        guard other != index, !isOnKnownConnection[Int(other)] else { return }
-        let later = window.hops[Int(other)]
-        if isTimely(hop, later), !comparing || mayBe(hop, later) { found.append(other) }
-      }
-    }
-    for other in found {
-      isDoubtful[Int(other)] = true
-      if isSameConnection(hop, window.hops[Int(other)]) { isOnKnownConnection[Int(other)] = true }
+  /// What a line has in common with those that it may account for.
+  private enum Likeness {
+    case connection, request
+    /// The client, which says little: what the lines show must allow it too.
+    case looks
+  }
+
+  private mutating func doubt(_ index: Int32, _ key: UInt64, _ likeness: Likeness) {
+    var place = waiting.first(of: key)
+    guard place >= 0 else { return }
+    while place < waiting.entries.count, waiting.entries[place].key == key {
+      let run = waiting.run(at: place)
+      doubt(index, run, likeness)
+      place = run.upperBound
     }
   }
 
-  /// The later hop began while the earlier one lived, as far as clocks can say.
-  private func isTimely(_ earlier: Hop, _ later: Hop) -> Bool {
+  private mutating func doubt(_ index: Int32, _ run: Range<Int>, _ likeness: Likeness) {
+    let hop = window.hops[Int(index)]
+    // What a run has in common, its first has.
+    let first = window.hops[Int(waiting.entries[run.lowerBound].hop)]
+    let stretch = waiting.stretch(in: run, times(of: hop, before: first))
+    guard !stretch.isEmpty else { return }
+    let isCrowd = stretch.count > JoinLimits.doubtCrowd
+    if likeness == .looks, isCrowd, leadsElsewhere(hop, stretch) { return }
+    var place = waiting.next(stretch.lowerBound, stillToBe: .doubted)
+    while place < stretch.upperBound {
+      let other = Int(waiting.entries[place].hop)
+      // A crowd is doubtful without a look.
+      if !isDoubtful[other], other != Int(index), likeness != .looks || isCrowd || mayBe(hop, window.hops[other]) {
+        isDoubtful[other] = true
+      }
+      if isDoubtful[other] { waiting.settle(place, .doubted) }
+      place = waiting.next(place + 1, stillToBe: .doubted)
+    }
+    if likeness != .looks, isOneConnection(hop, first), let alive = timesAlive(hop, before: first) {
+      know(index, waiting.stretch(in: stretch, alive), likeness)
+    }
+  }
+
+  /// Notes which of those that began while this line's connection lived came over it.
+  private mutating func know(_ index: Int32, _ stretch: Range<Int>, _ likeness: Likeness) {
+    let hop = window.hops[Int(index)]
+    // Whether a connection has a line for each of its requests is the same for all of them; one of equal id has the id in
+    // common, too.
+    let isForEach = likeness == .connection && window.destination(hop).isHTTP
+    guard likeness == .connection || stretch.count <= JoinLimits.doubtCrowd else { return }
+    let question = isForEach ? WaitingHops.Question.hasLine : .known
+    var place = waiting.next(stretch.lowerBound, stillToBe: question)
+    while place < stretch.upperBound {
+      let other = waiting.entries[place].hop
+      if other != index {
+        if !isOnKnownConnection[Int(other)], isSameConnection(hop, other) { isOnKnownConnection[Int(other)] = true }
+        if isForEach || isOnKnownConnection[Int(other)] { waiting.settle(place, question) }
+      }
+      place = waiting.next(place + 1, stillToBe: question)
+    }
+  }
+
+  /// When a later hop began if it began while the earlier one lived, as far as clocks can say.
+  private func times(of earlier: Hop, before later: Hop) -> ClosedRange<Int64> {
     let skew = window.skew(earlier, later).ms
     let slack =
       (skew == Skew.none ? JoinLimits.unknownSkewMs : JoinLimits.knownSkewMs)
       + (skew == Skew.none || window.source(later).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0)
-    let life = max(earlier.durationMs < 0 ? 2 * JoinLimits.slotMs : earlier.durationMs, JoinLimits.connectMs)
-    let difference = later.startedAtMs &- earlier.startedAtMs &- (skew == Skew.none ? 0 : Int64(skew))
-    return -slack <= difference && difference <= min(life &+ slack, JoinLimits.absenceReachMs)
+    let start = earlier.startedAtMs.plus(skew == Skew.none ? 0 : Int64(skew))
+    let life = Absence.life(earlier)
+    return start.plus(-slack)...start.plus(min(life.plus(slack), JoinLimits.absenceReachMs))
   }
 
-  /// The two are beyond doubt one connection, whichever of its lines they are: both say where it led, for one port may have
-  /// connections to two addresses; and it lived when the later hop began, not only perhaps. Clocks that are not known must allow nothing else, however far apart they may be: ports come back within
-  /// seconds.
+  private static func life(_ earlier: Hop) -> Int64 {
+    max(earlier.durationMs < 0 ? 2 * JoinLimits.slotMs : earlier.durationMs, JoinLimits.connectMs)
+  }
+
+  /// The same beyond doubt, whichever of its lines they are: the connection lived then, not only perhaps. Clocks that are not known
+  /// must allow nothing else, however far apart they may be: ports come back within seconds.
+  private func timesAlive(_ earlier: Hop, before later: Hop) -> ClosedRange<Int64>? {
+    guard earlier.durationMs >= 0 else { return nil }
+    let skew = window.skew(earlier, later)
+    let known = skew.ms != Skew.none ? skew.ms : skew.hint
+    let start = earlier.startedAtMs.plus(known == Skew.none ? 0 : Int64(known))
+    let slack = known == Skew.none ? -JoinLimits.unknownSkewMs : JoinLimits.knownSkewMs
+    let (from, through) = (start.plus(-slack), start.plus(earlier.durationMs).plus(slack))
+    return from <= through ? from...through : nil
+  }
+
+  /// The line tells of a connection to where the later hop was reached: both say where that is, for one port may have
+  /// connections to two addresses.
+  private func isOneConnection(_ earlier: Hop, _ later: Hop) -> Bool {
+    earlier.localPort != 0 && window.local(earlier) == window.source(later).client && !window.source(earlier).isGateway
+      && window.isSameLoggedEndpoint(earlier, later) && window.isSamePodOnLoopback(earlier, later)
+  }
+
+  /// The two are one connection, which `isOneConnection` and their times allow.
   ///
   /// Of several requests that wait for an earlier hop on a connection, each needs a line of its own; repeated attempts of
   /// one share it, and so do all where the sidecar saw a connection only.
-  private func isSameConnection(_ earlier: Hop, _ later: Hop) -> Bool {
-    guard earlier.localPort != 0, earlier.localPort == later.sourcePort,
-      window.local(earlier) == window.source(later).client, !window.source(earlier).isGateway,
-      window.isSameLoggedEndpoint(earlier, later), window.isSamePodOnLoopback(earlier, later),
-      isAlive(earlier, whenBegan: later)
-    else { return false }
+  private mutating func isSameConnection(_ earlier: Hop, _ other: Int32) -> Bool {
+    let later = window.hops[Int(other)]
+    guard earlier.localPort == later.sourcePort else { return false }
     guard window.destination(earlier).isHTTP else {
       let names = (window.destination(earlier).sni, window.destination(later).sni)
       return window.destination(later).isHTTP || names.0 == 0 || names.1 == 0 || names.0 == names.1
     }
     if earlier.requestHash != 0, earlier.requestHash == later.requestHash { return true }
+    if let known = hasLineForEach[other] { return known }
     let key = Absence.key(1, window.source(later).client, UInt64(later.sourcePort))
-    let open = openLines[key]?.count { abs($0.startedAtMs &- later.startedAtMs) <= JoinLimits.slotMs } ?? 0
-    return countRequests(near: later, within: JoinLimits.slotMs) <= open
-  }
-
-  private func isAlive(_ earlier: Hop, whenBegan later: Hop) -> Bool {
-    guard earlier.durationMs >= 0 else { return false }
-    let skew = window.skew(earlier, later)
-    let known = skew.ms != Skew.none ? skew.ms : skew.hint
-    let began = later.startedAtMs &- earlier.startedAtMs
-    guard known != Skew.none else {
-      return JoinLimits.unknownSkewMs <= began && began <= earlier.durationMs &- JoinLimits.unknownSkewMs
-    }
-    let difference = began &- Int64(known)
-    return -JoinLimits.knownSkewMs <= difference && difference <= earlier.durationMs &+ JoinLimits.knownSkewMs
+    let (from, through) = (later.startedAtMs.plus(-JoinLimits.slotMs), later.startedAtMs.plus(JoinLimits.slotMs))
+    let hasLines =
+      countRequests(near: later, within: JoinLimits.slotMs, alsoDialled: false)
+      <= openLines.count(key, from: from, through: through)
+    hasLineForEach[other] = hasLines
+    return hasLines
   }
 
   /// Whether two lines that cannot be told apart by ports may be one connection. Where the proxy listens is no help by
@@ -300,22 +410,27 @@ struct Absence {
 
   /// What the client sent there came to another proxy, or what came to this one it sent elsewhere.
   private func isKnownToLeadElsewhere(_ earlier: Hop, from later: Hop) -> Bool {
-    let source = window.source(later)
-    guard let others = reached[source.client] else { return false }
-    let endpoint = Absence.upstream(earlier, window)
-    var isElsewhere = false
-    for other in others where abs(other.startedAtMs &- later.startedAtMs) <= JoinLimits.absenceReachMs {
-      if other.endpoint == endpoint, other.proxy == source.proxy, other.own == source.own { return false }
-      if other.endpoint == endpoint || other.log == source.log { isElsewhere = true }
-    }
-    return isElsewhere
+    guard !reached.isEmpty else { return false }
+    return reached.isElsewhere(
+      window.source(later).client, Absence.upstream(earlier, window), than: Absence.proxy(of: later, window),
+      at: later.startedAtMs...later.startedAtMs)
+  }
+
+  /// The same for all lines of one proxy and one client in a stretch; false where that depends on the line.
+  private func leadsElsewhere(_ earlier: Hop, _ stretch: Range<Int>) -> Bool {
+    guard !reached.isEmpty else { return false }
+    let (first, last) = (waiting.entries[stretch.lowerBound], waiting.entries[stretch.upperBound - 1])
+    let later = window.hops[Int(first.hop)]
+    return reached.isElsewhere(
+      window.source(later).client, Absence.upstream(earlier, window), than: Absence.proxy(of: later, window),
+      at: first.startedAtMs...last.startedAtMs)
   }
 }
 
 extension JoinWindow {
   /// Says of the hops that a proxy received, and that have no earlier hop, whether a line could be it.
   func markAbsence() {
-    let absence = Absence(self)
+    var absence = Absence(self)
     guard !absence.isEmpty else { return }
     for end in ins {
       if absence.isUnaccounted(Int(end.hop)) { marks[Int(end.hop)].insert(.isUnaccounted) }

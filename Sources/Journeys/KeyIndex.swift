@@ -76,6 +76,8 @@ struct KeyIndex {
       heads.isEmpty ? -1 : heads[KeyIndex.slot(of: key, seed, entries, heads)]
     }
 
+    @inline(__always) func hop(of entry: Int32) -> Int32 { entries[Int(entry)].hop }
+
     /// The chain that begins with this entry has more than `count`.
     @inline(__always) func isLonger(_ first: Int32, than count: Int) -> Bool {
       var (entry, rest) = (first, count)

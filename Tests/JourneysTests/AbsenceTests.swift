@@ -169,6 +169,70 @@ import Testing
     #expect(place { $0.sidecar(-90_000, isTCP: true, received: 1_200) } == .isUnaccounted)
   }
 
+  private static let crowd = 4_000
+
+  /// The flows of which no line can be the hop before.
+  private func unaccounted(_ way: Way) -> [Int] {
+    way.joined.filter { $0.place.contains(.isUnaccounted) }.map { Int($0.flow) }
+  }
+
+  @Test(
+    "of thousands of requests on one connection none is called absent, and each is taken up once",
+    .timeLimit(.minutes(1)))
+  func crowdOfRequests() {
+    var way = Way()
+    for number in 0..<(5 * Self.crowd) { way.gateway(Int64(number), port: 41_000, id: UInt64(number) + 1) }
+    #expect(unaccounted(way) == [])
+    // The last one of them is far from all others.
+    let last = way.gateway(Int64(5 * Self.crowd) + 40_001, port: 41_000, id: 1 << 40)
+    #expect(unaccounted(way) == [last])
+  }
+
+  @Test("thousands of lines and thousands of requests on one connection are doubts", .timeLimit(.minutes(1)))
+  func crowdOfBoth() {
+    var way = Way()
+    for number in 0..<Self.crowd {
+      way.sidecar(Int64(number), life: 4_000, port: 41_000, id: UInt64(2 * number + 1), received: 1)
+      way.gateway(Int64(number) + 2, port: 41_000, id: UInt64(2 * number + 2), received: 2)
+    }
+    #expect(unaccounted(way) == [])
+  }
+
+  @Test("thousands of requests over one connection that the sidecar logged as such are its", .timeLimit(.minutes(1)))
+  func crowdOnKnownConnection() {
+    var way = Way()
+    way.showClocks()
+    way.sidecar(0, life: 39_000, port: 41_000, isTCP: true)
+    for number in 0..<Self.crowd { way.gateway(Int64(number) * 5 + 2, port: 41_000, id: UInt64(number) + 1) }
+    #expect(way.joined.filter { $0.place == .isFromSidecar }.count == Self.crowd)
+  }
+
+  @Test("thousands of connections are held against thousands of lines without ports", .timeLimit(.minutes(1)))
+  func crowdWithoutPorts() {
+    for received in [100, 900, 5_000] as [Int64] {
+      var way = Way()
+      for number in 0..<Self.crowd {
+        way.sidecar(
+          Int64(number) * 5, life: 100, port: UInt16(1_024 + number), isTCP: true, received: 900 + Int64(number),
+          to: "10.80.2.87", isNameless: true)
+        way.squid(endsAt: Int64(number) * 5 + 100, life: 90, received: received)
+      }
+      #expect(unaccounted(way) == [], "\(received)")
+    }
+  }
+
+  @Test("thousands of connections that lead elsewhere account for none of thousands of lines", .timeLimit(.minutes(1)))
+  func crowdElsewhere() {
+    var way = Way()
+    for number in 0..<Self.crowd {
+      way.sidecar(Int64(number) * 5, port: UInt16(1_024 + number), isTCP: true, received: 5_000)
+      way.squid(endsAt: Int64(number) * 5 + 40, received: 900)
+    }
+    way.sidecar(10_001, port: 50_000, isTCP: true, received: 5_000)
+    way.gateway(10_002, port: 50_000, isTCP: true, received: 5_000)
+    #expect(unaccounted(way).count == Self.crowd)
+  }
+
   @Test("what one connection may carry beside others, or a sidecar mirrors, is never called absent")
   func cannotTell() {
     var way = Way()
