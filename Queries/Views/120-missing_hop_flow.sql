@@ -59,7 +59,9 @@ lone as materialized (
     j.source_port,
     j.role,
     j.started_at_ms,
-    j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) as ended_at_ms
+    j.started_at_ms + max(coalesce(j.duration_ms, 0), 0) as ended_at_ms,
+    -- What ends within ten seconds of another ends in the same such stretch, or in one beside it.
+    (j.started_at_ms + max(coalesce(j.duration_ms, 0), 0)) / 10000 as stretch
   from judged_flow j
   join source s on s.id = j.source_id
   where exists (select 1 from candidate)
@@ -68,6 +70,12 @@ lone as materialized (
     and j.duplicate_view = 0
     and j.outcome <> 'noise'
 ),
+unnamed as materialized (
+  select address, pod, source_port, role, ended_at_ms, stretch
+  from lone
+  where client is null
+),
+beside (stretches) as (values (-1), (0), (1)),
 weighed as materialized (
   select
     c.id,
@@ -124,14 +132,39 @@ found as materialized (
         and n.role = c.next_hop
         and n.started_at_ms between c.started_at_ms - 10000 and c.ended_at_ms + 10000
     ) as is_there,
+    -- One by one, and the address without its column's affinity, which the other side has not: else nothing can be looked up.
     exists (
       select 1
-      from lone n
-      where (n.client = w.client or n.client = w.upstream_ip or n.client is null and coalesce(n.address, w.upstream_ip) = w.upstream_ip)
+      from beside b
+      cross join lone n
+      where n.client = w.client
+        and n.role = c.next_hop
+        and n.stretch = c.ended_at_ms / 10000 + b.stretches
+        and n.ended_at_ms between c.ended_at_ms - 10000 and c.ended_at_ms + 10000
         and (w.client <> 'loopback' or n.pod is null or w.pod is null or n.pod = w.pod)
         and (n.source_port = 0 or c.local_port = 0)
+    )
+    or exists (
+      select 1
+      from beside b
+      cross join lone n
+      where n.client = +w.upstream_ip
         and n.role = c.next_hop
+        and n.stretch = c.ended_at_ms / 10000 + b.stretches
         and n.ended_at_ms between c.ended_at_ms - 10000 and c.ended_at_ms + 10000
+        and (w.client <> 'loopback' or n.pod is null or w.pod is null or n.pod = w.pod)
+        and (n.source_port = 0 or c.local_port = 0)
+    )
+    or exists (
+      select 1
+      from beside b
+      cross join unnamed n
+      where coalesce(n.address, w.upstream_ip) = w.upstream_ip
+        and n.role = c.next_hop
+        and n.stretch = c.ended_at_ms / 10000 + b.stretches
+        and n.ended_at_ms between c.ended_at_ms - 10000 and c.ended_at_ms + 10000
+        and (w.client <> 'loopback' or n.pod is null or w.pod is null or n.pod = w.pod)
+        and (n.source_port = 0 or c.local_port = 0)
     ) as may_be_there
   from weighed w
   join candidate c on c.id = w.id

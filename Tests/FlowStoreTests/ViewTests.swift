@@ -48,6 +48,16 @@ struct ViewTests {
       try FlowReader(path: folder.path()).rows("select warnings from flows order by id").rows.map { $0[0] } == expected)
   }
 
+  @Test("lines that may be a missing hop are looked up, not gone through for each flow that misses one")
+  func missingHopIsLookedUp() throws {
+    let folder = try ScratchFolder()
+    _ = try Self.store(in: folder)
+    let plan = try FlowReader(path: folder.path()).rows("explain query plan select * from missing_hop_flow").rows
+    let steps = plan.compactMap { $0[3].text }.filter { $0.split(separator: " ").dropFirst().first == "n" }
+    #expect(steps.count == 4)
+    #expect(steps.allSatisfy { $0.hasPrefix("SEARCH n USING AUTOMATIC") }, "\(steps)")
+  }
+
   @Test("a flow without a verdict is unknown, unproven, and never an all-clear")
   func unjudged() throws {
     let folder = try ScratchFolder()
