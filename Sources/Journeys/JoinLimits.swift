@@ -35,14 +35,15 @@ public enum JoinLimits {
   /// More lines without an earlier hop than this, of one client and one proxy, are not looked at one by one where a connection may
   /// have carried any of them: all are doubtful.
   static let doubtCrowd = 256
-  /// How far apart the lines may be that show where a proxy is reached which logs no address of its own.
-  static let witnessReachMs: Int64 = 30_000
+  /// How far apart the lines may be that show where a proxy is reached which logs no address of its own: all that
+  /// `influenceMs` leaves.
+  static let witnessReachMs: Int64 = 38_000
   /// Hops of the longest chain.
   static let longestChain = 8
 
   /// What is decided for a hop depends on nothing further away than this: a hop's candidates lie in the slots beside its
   /// own, so one decision reaches two slots; five rounds of decisions, a cell of skew and a chain of four hops add up to
-  /// 134 seconds, or to 164 where a proxy logs no address. What is asked where an earlier hop is missing needs no chain,
-  /// and reaches 40 seconds further than all else: 171.
+  /// 134 seconds, or to 172 where a proxy logs no address. What is asked where an earlier hop is missing needs no chain,
+  /// and reaches 40 seconds further than all else: 179.
   public static let influenceMs: Int64 = 180_000
 }

@@ -357,10 +357,13 @@ struct Absence {
   }
 
   /// The line tells of a connection to where the later hop was reached: both say where that is, for one port may have
-  /// connections to two addresses.
+  /// connections to two addresses. At an SNI proxy the line of a sidecar is no proof of a way, but the contrary: there it is
+  /// enough that neither says something else.
   private func isOneConnection(_ earlier: Hop, _ later: Hop) -> Bool {
     earlier.localPort != 0 && window.local(earlier) == window.source(later).client && !window.source(earlier).isGateway
-      && window.isSameLoggedEndpoint(earlier, later) && window.isSamePodOnLoopback(earlier, later)
+      && (window.source(later).proxy == .nginxStream
+        ? window.isSameEndpoint(earlier, later) : window.isSameLoggedEndpoint(earlier, later))
+      && window.isSamePodOnLoopback(earlier, later)
   }
 
   /// The two are one connection, which `isOneConnection` and their times allow.

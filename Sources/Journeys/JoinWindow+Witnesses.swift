@@ -12,7 +12,7 @@ internal import Flows
 extension JoinWindow {
   /// A pair of hops at such a proxy.
   private struct Pair {
-    /// The client, and the log.
+    /// The client, and the proxy: its pod, whose log may have been read in several files, or else the log.
     var group: UInt64
     var at: Int64
     /// Where the earlier hop led: the host of a cluster that the mesh declares, 0 for none, and the address.
@@ -78,7 +78,7 @@ extension JoinWindow {
     let to = source(later)
     var group = Mixer()
     group.add(UInt64(UInt32(bitPattern: to.client)) << 32 | UInt64(UInt32(bitPattern: to.pod)))
-    group.add(to.log)
+    group.add(to.pod == 0 ? to.log : 0)
     return Pair(
       group: group.value, at: later.startedAtMs, host: traits.clusterHosts[Int(earlier.destination)],
       address: destination(earlier).upstream, number: Int32(truncatingIfNeeded: number))

@@ -72,6 +72,16 @@ import Testing
     }
   }
 
+  @Test(
+    "at an SNI proxy that does not say where it is, a sidecar's port shows a way past the gateway, which clears nothing"
+  )
+  func portAtSNIProxy() {
+    var way = Way()
+    way.sidecar(0, life: 60_000, port: 55_555, isTCP: true, received: 22, to: "10.80.2.88")
+    let line = way.nginx(endsAt: 30_000, life: 4_000, received: 7_654_321, client: Way.pod, port: 55_555)
+    #expect(way.place(line) == .hasClaimedEarlier)
+  }
+
   @Test("a port that was used long before or after is another connection")
   func portReuse() {
     var way = Way()

@@ -56,7 +56,7 @@ struct Way {
   @discardableResult
   mutating func nginx(
     endsAt end: Int64, life: Int64 = 36, host: String = "a.example", sent: Int64 = 10, received: Int64 = 20,
-    name: String? = nil, client: String = "127.0.0.1"
+    name: String? = nil, client: String = "127.0.0.1", port: UInt16 = 0
   ) -> Int {
     let whole = (Way.noon + end) / 1_000 * 1_000
     return add(
@@ -64,26 +64,30 @@ struct Way {
         log: 3, proxy: .nginxStream, shape: .server, clientIP: client, namespace: name == nil ? nil : "egress",
         pod: name),
       Destination(host: host, hostOrigin: .sni, traffic: .tcp, sni: host), Outcome(protocol: "TCP", status: 200),
-      whole - life - Way.noon, life, sent, received, 0, -1)
+      whole - life - Way.noon, life, sent, received, 0, -1, client: port)
   }
 
   /// A tunnel as Squid wrote it, in its own format: no port, and no address of its own.
   @discardableResult
   mutating func squid(
-    endsAt end: Int64, life: Int64 = 36, received: Int64 = 20, status: Int = 200, port: UInt16 = 0, own: String? = nil
+    endsAt end: Int64, life: Int64 = 36, received: Int64 = 20, status: Int = 200, port: UInt16 = 0, own: String? = nil,
+    log: Int64 = 4, name: String? = nil
   ) -> Int {
     add(
-      Source(log: 4, proxy: .squid, shape: .server, clientIP: Way.pod, proxyIP: own),
+      Source(
+        log: log, proxy: .squid, shape: .server, clientIP: Way.pod, proxyIP: own,
+        namespace: name == nil ? nil : "egress", pod: name),
       Destination(host: "a.example", hostOrigin: .target, port: 443, traffic: .tcp),
       Outcome(method: "CONNECT", status: status), end - life, life, -1, received, 0, -1, client: port)
   }
 
   /// A tunnel through the sidecar to Squid, as both wrote it.
   mutating func tunnel(
-    _ at: Int64, port: UInt16, received: Int64, to proxy: String = "10.80.2.87", cluster: String? = nil
+    _ at: Int64, port: UInt16, received: Int64, to proxy: String = "10.80.2.87", cluster: String? = nil,
+    log: Int64 = 4, name: String? = nil
   ) {
     sidecar(at, life: 40, port: port, isTCP: true, received: received, to: proxy, isNameless: true, cluster: cluster)
-    squid(endsAt: at + 39, life: 37, received: received)
+    squid(endsAt: at + 39, life: 37, received: received, log: log, name: name)
   }
 
   /// Adds connections that are joined beyond doubt: what shows how the clocks of the sidecar and the gateway differ.

@@ -77,6 +77,17 @@ import Testing
     #expect(way.place(line) == .hasEarlier)
   }
 
+  @Test("lines in two files of one pod's log are witnesses of each other, those of another proxy's log are not")
+  func twoFiles() {
+    for (name, place) in [("squid-0", .hasEarlier), (nil, .hasClaimedEarlier)] as [(String?, JourneyPlace)] {
+      var way = Way()
+      way.sidecar(0, life: 70, port: 41_000, isTCP: true, received: 3_300, to: "10.80.2.87", isNameless: true)
+      let line = way.squid(endsAt: 65, life: 60, received: 0, status: 503, name: name)
+      way.tunnel(9_000, port: 42_000, received: 4_000, log: 5, name: name)
+      #expect(way.place(line) == place, "\(name ?? "-")")
+    }
+  }
+
   @Test("a proxy that says where it is needs no witness")
   func ownAddress() {
     var way = Way()
