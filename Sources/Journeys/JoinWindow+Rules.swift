@@ -198,7 +198,7 @@ extension JoinWindow {
     return mixer.value
   }
 
-  // MARK: - 4. Without ports
+  // MARK: - 5. Without ports
 
   /// nginx's and Squid's own formats log no client port.
   func joinWithoutPorts() {

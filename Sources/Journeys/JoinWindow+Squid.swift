@@ -1,7 +1,7 @@
 internal import Flows
 
 extension JoinWindow {
-  // MARK: - 5. At Squid, beyond tunnels that went well
+  // MARK: - 6. At Squid, beyond tunnels that went well
 
   /// A connection that carried one plain request has its bytes; and of a tunnel that failed Squid counts nothing, though the
   /// client got an error page, so that there only both lives are left to compare.

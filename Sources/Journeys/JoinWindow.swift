@@ -6,7 +6,7 @@ struct JoinEdge {
   var later: Int32
   /// The number of its clocks' cell, once it is taken.
   var clocks: Int32 = -1
-  /// Within some twelve seconds: the hops of a pair lie in neighbouring slots.
+  /// Within some eight seconds: the hops of a pair lie in neighbouring slots.
   var differenceMs: Int32 = 0
   /// A request's last attempt may begin long after the first; a connection is made at once, and has no delay.
   var delayMs: Int32 = 0

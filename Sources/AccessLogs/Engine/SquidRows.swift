@@ -195,7 +195,8 @@ enum SquidFacts {
   }
 
   /// Squid went to the address that its client had dialled, or stayed on a connection that it had: the name in the request is
-  /// the client's word alone. Source: Squid `src/hier_code.h`, `doc/rfc` on `client_dst_passthru`.
+  /// the client's word alone. Source: Squid `src/hier_code.h`; `client_dst_passthru` in
+  /// `src/cf.data.pre`.
   @inline(__always) static func isDialledByClient(_ hierarchy: Slice) -> Bool {
     if hierarchy.isMissing || hierarchy[0] != 0x4F && hierarchy[0] != 0x50 { return false }
     return hierarchy.hasPrefix("ORIGINAL_DST") || hierarchy.hasPrefix("PINNED")
