@@ -10,17 +10,7 @@
 create view silent_sidecar as
 -- Where there can be no evidence at all, nobody has to know who wrote when: there may be hundreds of logs with hundreds of pods each.
 with evidence as materialized (
-  select
-    exists (select 1 from topology_object where kind = 'pod')
-    or exists (select 1 from log where pending > 0 or note is not null)
-    or exists (
-      select 1
-      from source
-      where client_forwarded = 0
-        and client_ip is not null
-        and first_end_ms is not null
-        and (proxy <> 'envoy' or shape in ('gateway', 'gateway-to-loopback'))
-    ) as is_possible
+  select is_possible from silence_evidence
 ),
 writer as materialized (
   select l.id, l.path, l.generation, l.namespace, l.pod, l.first_ms, l.last_ms, l.tallied, l.pending

@@ -27,6 +27,7 @@ public struct SilentSidecar: Sendable, Equatable {
   ///
   /// Behind the last line of all logs nobody says where "until now" ends.
   static func all(in store: FlowReader, filters: Filters) throws -> [SilentSidecar] {
+    guard try store.value("select is_possible from silence_evidence")?.integer == 1 else { return [] }
     var found: [SilentSidecar] = []
     var met: Set<String> = []
     try store.query(

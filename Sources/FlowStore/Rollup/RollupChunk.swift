@@ -2,7 +2,8 @@
 ///
 /// `@unchecked Sendable`: nothing changes after it is made.
 final class RollupChunk: @unchecked Sendable {
-  private let memory: UnsafeMutableRawBufferPointer
+  /// Has the memory of the bytes.
+  private let owner: AnyObject
   private let first: Int64
   /// Where each of the chunk's destinations begins, nil for those it does not tell of. As long as the chunk is there.
   let blocks: UnsafeMutablePointer<UnsafeRawBufferPointer?>
@@ -10,16 +11,24 @@ final class RollupChunk: @unchecked Sendable {
 
   static let destinationCount = 1 << RollupCode.chunkBits
 
-  /// nil where the bytes make no sense.
-  init?(_ chunk: Int64, _ bytes: UnsafeRawBufferPointer) {
-    memory = .allocate(byteCount: bytes.count + RollupCode.slack, alignment: 16)
-    memory.copyMemory(from: bytes)
-    UnsafeMutableRawBufferPointer(rebasing: memory[bytes.count...]).initializeMemory(as: UInt8.self, repeating: 0)
+  /// nil where the bytes, which are copied, make no sense.
+  convenience init?(_ chunk: Int64, _ bytes: UnsafeRawBufferPointer) {
+    let memory = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: bytes.count + RollupCode.slack)
+    UnsafeMutableRawBufferPointer(memory).copyMemory(from: bytes)
+    UnsafeMutableBufferPointer(rebasing: memory[bytes.count...]).initialize(repeating: 0)
+    self.init(chunk, at: UnsafeRawPointer(memory.baseAddress!), bytes.count, in: OwnedMemory(memory))
+  }
+
+  /// - Parameters:
+  ///   - bytes: `count` of them and the slack behind, which stay as they are as long as `owner` is there.
+  /// - Returns: nil where they make no sense.
+  init?(_ chunk: Int64, at bytes: UnsafeRawPointer, _ count: Int, in owner: AnyObject) {
+    self.owner = owner
     first = chunk << RollupCode.chunkBits
     blocks = .allocate(capacity: RollupChunk.destinationCount)
     blocks.initialize(repeating: nil, count: RollupChunk.destinationCount)
     // In bounds: the reader stays within the bytes and the slack behind them.
-    var reader = RollupReader(UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(memory)[..<bytes.count]))
+    var reader = RollupReader(UnsafeRawBufferPointer(start: bytes, count: count))
     var destination = first
     while !reader.isAtEnd {
       destination &+= reader.varint()
@@ -31,10 +40,7 @@ final class RollupChunk: @unchecked Sendable {
     }
   }
 
-  deinit {
-    memory.deallocate()
-    blocks.deallocate()
-  }
+  deinit { blocks.deallocate() }
 
   /// - Parameter destination: of this chunk.
   func block(of destination: Int64) -> UnsafeRawBufferPointer? {

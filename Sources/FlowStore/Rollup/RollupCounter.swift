@@ -11,9 +11,8 @@ struct RollupCounter {
   private(set) var totals: VerdictTotals?
   /// Where sources are collected and not told apart.
   let met: SourceSets?
-  private let sourceCount: Int
   /// By verdict, and in it by source: the number of the group, if that is not before `begin`.
-  private var slots: [[Int32]] = []
+  private var slots: SlotTable
   private var lastVerdict: Int32 = -1
   private var lastSource: Int32 = -1
   private var lastSlot = -1
@@ -43,7 +42,7 @@ struct RollupCounter {
     self.sourceGroups = sourceGroups
     self.tables = tables
     self.verdicts = verdicts
-    sourceCount = Int(max(request.sourceGroups?.max() ?? 0, 0)) + 1
+    slots = SlotTable(columns: Int(max(request.sourceGroups?.max() ?? 0, 0)) + 1)
     met = SourceSets(request)
     known = [Known](repeating: Known(), count: tables.sourceClassCount + 1)
   }
@@ -85,13 +84,11 @@ struct RollupCounter {
 
   @inline(__always)
   private mutating func lookUp(_ verdict: Int32, _ source: Int32) -> Int {
-    while slots.count <= Int(verdict) { slots.append([]) }
-    if slots[Int(verdict)].isEmpty { slots[Int(verdict)] = [Int32](repeating: -1, count: sourceCount) }
-    let known = Int(slots[Int(verdict)][Int(source)])
+    let known = slots[Int(verdict), Int(source)]
     if known >= begin { return known }
     let slot = groups.append(
       Tally.Group(key: Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0))))
-    slots[Int(verdict)][Int(source)] = Int32(slot)
+    slots[Int(verdict), Int(source)] = slot
     return slot
   }
 
@@ -226,43 +223,29 @@ struct RollupCounter {
   }
 
   /// As `count`. Sources that are summed up together must all lead to the same words.
-  mutating func measure(_ block: UnsafeRawBufferPointer, _ scale: RollupScale, _ classes: [Int64: [Int32]]) -> Bool {
+  mutating func measure(_ block: UnsafeRawBufferPointer, _ scale: RollupScale, _ kinds: SourceKinds) -> Bool {
     var reader = RollupDurationReader(block, scale)
     while reader.next() {
       let entry = reader.entry
-      let flows = Int64(clamping: reader.count)
-      guard let kinds = classes[entry.source] else { return false }
       var source: Int32 = 0
       var isLeftOut = false
       if let sourceGroups {
         source = sourceGroups.element(at: entry.source) ?? -1
         isLeftOut = source < 0
       }
-      var common: Int32??
-      for kind in kinds where !isLeftOut {
-        let number = tables.verdict(
-          sourceClass: kind, destinationClass: destinationClass,
-          outcomeClass: tables.outcomeClass(of: entry.outcome), from: entry.firstMs, through: entry.lastMs)
-        if number == VerdictTables.divided { return false }
-        // The sources may have different logs of their own, and each of them its time.
-        let before = Int(entry.kind) & JourneyPlaces.beforeMask
-        if number >= 0, before == JourneyPlaces.unaccounted { return false }
-        let place =
-          number >= 0 ? tables.settled(Int(entry.kind), number, source: entry.source, nil) ?? 0 : Int(entry.kind)
-        // Where verdicts are several, the example may be of another one.
-        if kinds.count > 1, number >= 0,
-          verdicts.groups[number * JourneyPlaces.kinds + place] == VerdictGroups.unknown
-        {
-          return false
-        }
-        let verdict = number >= 0 ? verdict(number * JourneyPlaces.kinds + place, entry.example) : -1
-        let found = verdict >= 0 ? verdict : nil
-        if let known = common, known != found { return false }
-        common = found
+      let kind = kinds[entry.source]
+      guard kind != SourceKinds.none else { return false }
+      var verdict: Int32 = -1
+      if !isLeftOut {
+        let found =
+          kind == SourceKinds.several
+          ? common(entry, kinds.all(of: entry.source)) : settled(entry, kind, isOnly: true)
+        guard let found else { return false }
+        verdict = found
       }
-      if !isLeftOut, let verdict = common ?? nil {
+      if verdict >= 0 {
         let slot = slot(verdict, source)
-        groups[slot].add(flows: flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
+        groups[slot].add(flows: Int64(clamping: reader.count), firstMs: entry.firstMs, lastMs: entry.lastMs)
         while durations.count < groups.count { durations.append(Histogram()) }
         guard reader.add(to: &durations[slot]) else { return false }
       } else {
@@ -271,5 +254,116 @@ struct RollupCounter {
       }
     }
     return !reader.isBroken
+  }
+
+  /// What holds for sources of several classes; nil where that is not the same for all of them.
+  private func common(_ entry: RollupDurations, _ kinds: [Int32]) -> Int32? {
+    var common: Int32?
+    for kind in kinds {
+      guard let found = settled(entry, kind, isOnly: false), common ?? found == found else { return nil }
+      common = found
+    }
+    return common
+  }
+
+  /// What holds for sources of one class, -1 where that is nothing; nil where it depends on the flow.
+  @inline(__always)
+  private func settled(_ entry: RollupDurations, _ sourceClass: Int32, isOnly: Bool) -> Int32? {
+    let number = tables.verdict(
+      sourceClass: sourceClass, destinationClass: destinationClass,
+      outcomeClass: tables.outcomeClass(of: entry.outcome), from: entry.firstMs, through: entry.lastMs)
+    if number == VerdictTables.divided { return nil }
+    guard number >= 0 else { return -1 }
+    // The sources may have different logs of their own, and each of them its time.
+    guard Int(entry.kind) & JourneyPlaces.beforeMask != JourneyPlaces.unaccounted else { return nil }
+    let place =
+      number * JourneyPlaces.kinds + (tables.settled(Int(entry.kind), number, source: entry.source, nil) ?? 0)
+    // Where verdicts are several, the example may be of another one.
+    if !isOnly, verdicts.groups[place] == VerdictGroups.unknown { return nil }
+    return max(verdict(place, entry.example), -1)
+  }
+}
+
+/// The classes of the sources of a run whose durations are summed up together, by the one that stands for them.
+struct SourceKinds: Sendable {
+  static let none: Int32 = -3
+  static let several: Int32 = -4
+
+  /// By row id.
+  private let kinds: FixedArray<Int32>
+  private var all: [Int64: [Int32]] = [:]
+
+  init(_ run: RollupRun, _ tables: VerdictTables) {
+    var kinds = [Int32](repeating: SourceKinds.none, count: tables.sourceClasses.count)
+    for (member, group) in run.sources where kinds.indices.contains(Int(clamping: group)) {
+      let kind = tables.sourceClass(of: member)
+      let known = kinds[Int(group)]
+      if known == SourceKinds.none {
+        kinds[Int(group)] = kind
+      } else if known != kind {
+        if known != SourceKinds.several { all[group] = [known] }
+        kinds[Int(group)] = SourceKinds.several
+        if !all[group, default: []].contains(kind) { all[group, default: []].append(kind) }
+      }
+    }
+    self.kinds = FixedArray(kinds)
+  }
+
+  /// A class, `several` or `none`.
+  @inline(__always)
+  subscript(source: Int64) -> Int32 { kinds.element(at: source) ?? SourceKinds.none }
+
+  func all(of source: Int64) -> [Int32] { all[source] ?? [] }
+}
+
+/// Numbers by verdict and source, -1 where there is none: arrays of arrays without the looks at who else may hold them. Memory
+/// is taken for the verdicts that are met.
+private struct SlotTable {
+  private final class Rows {
+    var rows: UnsafeMutableBufferPointer<UnsafeMutablePointer<Int32>?> = .allocate(capacity: 0)
+
+    deinit {
+      for case let row? in rows { row.deallocate() }
+      rows.deallocate()
+    }
+  }
+
+  private let columns: Int
+  private let owner = Rows()
+  private var rows: UnsafeMutableBufferPointer<UnsafeMutablePointer<Int32>?>
+
+  init(columns: Int) {
+    self.columns = columns
+    rows = owner.rows
+  }
+
+  @inline(__always)
+  subscript(verdict: Int, source: Int) -> Int {
+    get {
+      precondition(verdict >= 0 && source >= 0 && source < columns)
+      guard verdict < rows.count, let row = rows[verdict] else { return -1 }
+      return Int(row[source])
+    }
+    set {
+      precondition(verdict >= 0 && source >= 0 && source < columns)
+      if verdict >= rows.count || rows[verdict] == nil { add(verdict) }
+      rows[verdict].unsafelyUnwrapped[source] = Int32(newValue)
+    }
+  }
+
+  @inline(never)
+  private mutating func add(_ verdict: Int) {
+    if verdict >= rows.count {
+      let wider = UnsafeMutableBufferPointer<UnsafeMutablePointer<Int32>?>.allocate(
+        capacity: max(verdict + 1, 2 * rows.count))
+      let next = wider.moveInitialize(fromContentsOf: rows)
+      wider[next...].initialize(repeating: nil)
+      rows.deallocate()
+      owner.rows = wider
+      rows = wider
+    }
+    let row = UnsafeMutablePointer<Int32>.allocate(capacity: columns)
+    row.initialize(repeating: -1, count: columns)
+    rows[verdict] = row
   }
 }

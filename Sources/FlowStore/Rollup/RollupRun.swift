@@ -18,7 +18,12 @@ struct RollupRun: Sendable {
   var shelf = Shelf.rollup
 
   /// Where runs stand. Those of rows can be made anew from these; tallies stand for flows that have no row.
-  enum Shelf: String, Sendable { case rollup, tally }
+  enum Shelf: String, Sendable, CaseIterable {
+    case rollup, tally
+
+    /// The table of their bytes.
+    var parts: String { "\(rawValue)_part" }
+  }
 
   var ids: ClosedRange<Int64> { firstFlow...lastFlow }
   var scale: RollupScale {
@@ -94,7 +99,7 @@ struct RollupRun: Sendable {
 
   /// For many parts.
   func partInsert(_ db: Database) throws(StoreError) -> Statement {
-    try db.statement("insert into \(shelf.rawValue)_part (id, content) values (?, ?)")
+    try db.statement("insert into \(shelf.parts) (id, content) values (?, ?)")
   }
 
   func insert(_ kind: Int, _ chunk: Int64, _ bytes: RollupBytes, _ db: Database) throws(StoreError) {
@@ -110,16 +115,22 @@ struct RollupRun: Sendable {
   }
 
   func delete(_ kind: Int, _ chunk: Int64, _ db: Database) throws(StoreError) {
-    try db.statement("delete from \(shelf.rawValue)_part where id = ?").run(.integer(part(kind, chunk)))
+    try db.statement("delete from \(shelf.parts) where id = ?").run(.integer(part(kind, chunk)))
   }
 
   func delete(_ db: Database) throws(StoreError) {
     try db.statement("delete from \(shelf.rawValue)_run where id = ?").run(.integer(id))
-    try db.statement("delete from \(shelf.rawValue)_part where id between ? and ?")
+    try db.statement("delete from \(shelf.parts) where id between ? and ?")
       .run(.integer(part(0, 0)), .integer(part(1, 1 << 31 - 1)))
   }
 
   func part(_ kind: Int, _ chunk: Int64) -> Int64 { id << 32 | Int64(kind) << 31 | chunk }
+
+  func parts(_ kind: Int) -> ClosedRange<Int64> { part(kind, 0)...part(kind, RollupRun.chunkMask) }
+
+  static func chunk(ofPart id: Int64) -> Int64 { id & chunkMask }
+
+  private static let chunkMask: Int64 = 1 << 31 - 1
 
   private var members: [UInt8] {
     var bytes = RollupBytes()
@@ -165,7 +176,6 @@ struct RollupRun: Sendable {
     if isOutside(request) || shelf == .tally { return true }
     // Its entries tell of no time between their first flow and their last.
     if request.stepMs != nil || request.measuresEnds { return false }
-    guard firstMs >= request.sinceMs ?? .min, request.untilMs == nil || lastMs < request.untilMs! else { return false }
     guard firstMs >= request.sinceMs ?? .min, request.untilMs == nil || lastMs < request.untilMs! else { return false }
     let classes = tables.outcomeClasses
     for (member, group) in outcomes where member != group {

@@ -8,7 +8,8 @@ internal import GRDB
 final class RollupTally: @unchecked Sendable {
   private let request: TallyRequest
   private let sourceGroups: FixedArray<Int32>?
-  private let runs: [Loaded]
+  /// Until all is counted.
+  private var runs: [Loaded]
   /// Of each of `runs`.
   private let looks: FixedArray<Look>
   private let tables: VerdictTables
@@ -35,14 +36,14 @@ final class RollupTally: @unchecked Sendable {
 
   private struct Loaded {
     var run: RollupRun
-    /// By number.
+    /// By number; none where their bytes make no sense.
     var chunks: [RollupChunk?]
     /// The blocks of each, for look-ups.
     var blocks: FixedArray<UnsafeMutablePointer<UnsafeRawBufferPointer?>?>
     /// No verdict depends on when in the run's time a flow began.
     var isSteady: Bool
-    /// Classes of the sources whose durations are summed up together, by the one that stands for them.
-    var sourceClasses: [Int64: [Int32]] = [:]
+    /// Where durations are asked for.
+    var kinds: SourceKinds?
   }
 
   /// What each destination asks of each run: without references, for counting them takes longer than the answer, above all
@@ -52,11 +53,13 @@ final class RollupTally: @unchecked Sendable {
     var chunks: UnsafePointer<UnsafeMutablePointer<UnsafeRawBufferPointer?>?>
     var count: Int
     var isTally: Bool
+    var isSteady: Bool
     var scale: RollupScale
 
     init(_ loaded: Loaded) {
       (chunks, count) = (loaded.blocks.start, loaded.blocks.count)
       isTally = loaded.run.shelf == .tally
+      isSteady = loaded.isSteady
       scale = loaded.run.scale
     }
 
@@ -70,17 +73,16 @@ final class RollupTally: @unchecked Sendable {
     }
   }
 
-  private static let cacheKiB = 1024
-  /// More destinations than there are row ids.
-  private static let mostChunks: Int64 = 1 << 22
   /// Destinations handed to a thread at a time.
   private static let share = 64
 
   /// nil when no run has anything to tell.
-  init?(
+  ///
+  /// - Parameter chunks: brings those of runs and of a kind into memory, as `ChunkReading` does.
+  init?<Failure>(
     _ request: TallyRequest, _ runs: [RollupRun], _ tables: VerdictTables, _ verdicts: VerdictGroups,
-    _ totals: VerdictTotals?, _ db: Database
-  ) throws(StoreError) {
+    _ totals: VerdictTotals?, chunks: (_ runs: [RollupRun], _ kind: Int) throws(Failure) -> [ChunkReading.Chunks]
+  ) throws(Failure) {
     let telling = runs.filter { !$0.isOutside(request) }
     guard !telling.isEmpty else { return nil }
     self.request = request
@@ -90,42 +92,16 @@ final class RollupTally: @unchecked Sendable {
     self.verdicts = verdicts
     self.totals = totals
     noTotals = totals
-    // The bytes pass through SQLite's cache once: a small one stays in the processor's.
-    let cache = try db.statement("pragma cache_size")
-    let cacheSize = try cache.step() ? cache.int(0) : 0
-    cache.reset()
-    try db.run("pragma cache_size = -\(RollupTally.cacheKiB)")
-    defer { try? db.execute(sql: "pragma cache_size = \(cacheSize)") }
     var loaded: [Loaded] = []
-    for run in telling {
-      let part = try db.statement(
-        "select id, content from \(run.shelf.rawValue)_part where id between ? and ? order by id")
-      var chunks: [RollupChunk?] = []
-      let kind = request.measuresDurations ? 1 : 0
-      part.bind(run.part(kind, 0), at: 1)
-      part.bind(run.part(kind, 1 << 31 - 1), at: 2)
-      while try part.step() {
-        let number = part.int(0) & (1 << 31 - 1)
-        if number < RollupTally.mostChunks, let chunk = part.withBlob(1, { RollupChunk(number, $0) }) {
-          while chunks.count <= number { chunks.append(nil) }
-          chunks[Int(number)] = chunk
-        } else if run.shelf == .tally {
-          damaged = run.id
-        } else {
-          divided.insert(run.id)
-        }
-      }
-      var classes: [Int64: [Int32]] = [:]
-      if request.measuresDurations, run.shelf == .rollup {
-        for (member, group) in run.sources {
-          let kind = member >= 0 && member < tables.sourceClasses.count ? tables.sourceClasses[Int(member)] : -2
-          if !classes[group, default: []].contains(kind) { classes[group, default: []].append(kind) }
-        }
-      }
+    for (run, chunks) in zip(telling, try chunks(telling, request.measuresDurations ? 1 : 0)) {
+      if chunks == nil, run.shelf == .tally { damaged = run.id }
+      if chunks == nil, run.shelf == .rollup { divided.insert(run.id) }
+      let chunks = chunks ?? []
       loaded.append(
         Loaded(
           run: run, chunks: chunks, blocks: FixedArray(chunks.map { $0?.blocks }),
-          isSteady: tables.isSteady(from: run.firstMs, through: run.lastMs), sourceClasses: classes))
+          isSteady: tables.isSteady(from: run.firstMs, through: run.lastMs),
+          kinds: request.measuresDurations && run.shelf == .rollup ? SourceKinds(run, tables) : nil))
     }
     self.runs = loaded
     looks = FixedArray(loaded.map { Look($0) })
@@ -133,17 +109,38 @@ final class RollupTally: @unchecked Sendable {
   }
 
   private func arrange() {
-    var destinations: Set<Int64> = []
-    for run in runs { for case let chunk? in run.chunks { destinations.formUnion(chunk.destinations) } }
-    for destination in destinations {
-      guard let groups = request.destinationGroups else {
-        order.append((destination, 0))
-        continue
+    var destinations: [Int64] = []
+    var isTold = [Bool](repeating: false, count: RollupChunk.destinationCount)
+    for number in 0..<(runs.map(\.chunks.count).max() ?? 0) {
+      let first = Int64(number) << RollupCode.chunkBits
+      var count = 0
+      for run in runs where number < run.chunks.count {
+        for destination in run.chunks[number]?.destinations ?? [] where !isTold[Int(destination - first)] {
+          isTold[Int(destination - first)] = true
+          count += 1
+        }
       }
-      guard destination < groups.count, groups[Int(destination)] >= 0 else { continue }
-      order.append((destination, groups[Int(destination)]))
+      guard count > 0 else { continue }
+      for place in isTold.indices where isTold[place] {
+        destinations.append(first + Int64(place))
+        isTold[place] = false
+      }
     }
-    order.sort { $0.group != $1.group ? $0.group < $1.group : $0.destination < $1.destination }
+    guard let groups = request.destinationGroups else {
+      order = destinations.map { ($0, 0) }
+      return
+    }
+    // Where each group begins, in the order of the groups.
+    var begins = [Int](repeating: 0, count: Int(max(groups.max() ?? -1, -1)) + 2)
+    destinations.removeAll { $0 >= groups.count || groups[Int($0)] < 0 }
+    for destination in destinations { begins[Int(groups[Int(destination)]) + 1] += 1 }
+    for group in begins.indices.dropFirst() { begins[group] += begins[group - 1] }
+    order = Array(repeating: (0, 0), count: destinations.count)
+    for destination in destinations {
+      let group = groups[Int(destination)]
+      order[begins[Int(group)]] = (destination, group)
+      begins[Int(group)] += 1
+    }
   }
 
   /// - Parameter rows: what was counted row by row.
@@ -161,14 +158,17 @@ final class RollupTally: @unchecked Sendable {
         sql: nil)
     }
     guard divided.isEmpty else { return nil }
+    // What they take is needed for what comes now.
+    runs = []
     if request.tellsTimes {
       timed.add(rows)
       return timed.sums
     }
     // Places that only rows tell of.
     var counter = RollupCounter(request, sourceGroups, tables, verdicts, nil)
-    let told = Set(order.lazy.map(\.group))
-    for group in scanned.places where !told.contains(group) {
+    var rest = Set(scanned.places)
+    if !rest.isEmpty { for (_, group) in order { rest.remove(group) } }
+    for group in rest {
       counter.turn(to: -1, group)
       scanned.add(group, to: &counter)
     }
@@ -217,14 +217,15 @@ final class RollupTally: @unchecked Sendable {
             lock.signal()
             return
           }
-          let run = runs[number]
           let isGood =
-            request.measuresDurations
-            ? counter.measure(block, looks[number].scale, run.sourceClasses)
-            : counter.count(block, looks[number].scale, isSteady: run.isSteady)
+            if let kinds = runs[number].kinds {
+              counter.measure(block, looks[number].scale, kinds)
+            } else {
+              counter.count(block, looks[number].scale, isSteady: looks[number].isSteady)
+            }
           if !isGood {
             lock.wait()
-            divided.insert(run.run.id)
+            divided.insert(runs[number].run.id)
             lock.signal()
             return
           }
@@ -243,30 +244,34 @@ final class RollupTally: @unchecked Sendable {
 /// What was counted row by row, by group of destinations.
 private struct ScannedGroups {
   private let rows: GroupSums
-  /// Numbers of the groups, those of one group side by side.
+  /// Numbers of the groups, those of one group of destinations side by side.
   private var order: [Int32] = []
-  private var ranges: [Int32: Range<Int>] = [:]
+  /// Where in `order` each group of destinations begins, and the last one's end.
+  private var begins: [Int32] = [0]
 
   init(_ rows: GroupSums) {
     self.rows = rows
-    order = rows.groups.indices.map { Int32($0) }
-    order.sort { rows.groups[Int($0)].destination < rows.groups[Int($1)].destination }
-    var begin = 0
-    while begin < order.count {
-      let destination = rows.groups[Int(order[begin])].destination
-      var end = begin + 1
-      while end < order.count, rows.groups[Int(order[end])].destination == destination { end += 1 }
-      ranges[Int32(destination)] = begin..<end
-      begin = end
+    let places = (rows.groups.lazy.map { $0.destination }.max() ?? -1) + 1
+    begins = Array(repeating: 0, count: places + 1)
+    for group in rows.groups { begins[group.destination + 1] += 1 }
+    for place in 0..<places { begins[place + 1] += begins[place] }
+    order = Array(repeating: 0, count: rows.groups.count)
+    var next = begins
+    for index in rows.groups.indices {
+      let place = rows.groups[index].destination
+      order[Int(next[place])] = Int32(index)
+      next[place] += 1
     }
   }
 
-  var places: some Sequence<Int32> { ranges.keys }
+  var places: some Sequence<Int32> {
+    (0..<Int32(begins.count - 1)).lazy.filter { begins[Int($0)] < begins[Int($0) + 1] }
+  }
 
   func add(_ group: Int32, to counter: inout RollupCounter) {
-    guard let range = ranges[group] else { return }
-    for index in range {
-      let number = Int(order[index])
+    guard group + 1 < begins.count else { return }
+    for index in begins[Int(group)]..<begins[Int(group) + 1] {
+      let number = Int(order[Int(index)])
       counter.add(rows.groups[number], number < rows.durations.count ? rows.durations[number] : nil)
     }
   }

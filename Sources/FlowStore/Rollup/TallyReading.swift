@@ -128,7 +128,10 @@ extension FlowStore {
       while next < runs.count {
         let some = Array(runs[next..<min(next + FlowStore.looksTogether, runs.count)])
         next += some.count
-        guard let tally = try RollupTally(request, some, tables, verdicts, nil, db) else { continue }
+        let tallied = try RollupTally(request, some, tables, verdicts, nil) { runs, kind throws(StoreError) in
+          try ChunkReading.chunks(of: runs, kind, db)
+        }
+        guard let tally = tallied else { continue }
         for group in try tally.run(adding: GroupSums())?.groups ?? [] {
           let words = verdicts.verdicts[group.verdict]
           let one = LogLook(

@@ -105,8 +105,9 @@ private struct AlikeRows {
     case let type:
       keys.append(type == SQLITE_TEXT ? 3 : 4)
       row.withBlob(column) { bytes in
-        if !bytes.contains(0) {
-          keys.append(contentsOf: bytes)
+        // In bounds: of as many bytes as there are.
+        if bytes.isEmpty || memchr(bytes.baseAddress!, 0, bytes.count) == nil {
+          keys += bytes
         } else {
           for byte in bytes { keys += byte == 0 ? [0, 1] : [byte] }
         }

@@ -8,17 +8,15 @@ internal import GRDB
 final class FlowPages: Sendable {
   typealias Unusable = PageFile.Unusable
 
-  /// Numbers of the leaf pages, in the order of their row ids, and the highest id that each may hold.
-  private let leaves: [UInt32]
-  private let lastIDs: [Int64]
+  private let tree: TableTree
   private let file: PageFile
+  /// Where the tables of rollups begin.
+  private let shelves: [RollupRun.Shelf: UInt32]
   var pageSize: Int { file.pageSize }
   var usableSize: Int { file.usableSize }
 
   /// Pages read at a time where they follow one another in the file.
   static let pagesPerRead = 16
-  /// A tree of 2^32 pages is not this high.
-  private static let maxHeight = 20
   /// Readable bytes behind what was read: a damaged row's values may seem to lie this far behind its page (11 of at most
   /// 255 bytes each) before that is noticed.
   static let slack = 4096
@@ -26,75 +24,23 @@ final class FlowPages: Sendable {
   /// - Parameter db: inside a transaction; the first look that opens its snapshot is made here.
   init?(_ db: Database, path: String) throws {
     guard let connection = db.sqliteConnection else { return nil }
-    var root: UInt32?
+    var roots: [String: UInt32] = [:]
     file = try PageFile(connection, path: path) {
-      let table = try db.statement("select rootpage from sqlite_schema where type = 'table' and name = 'flow'")
-      if try table.step() { root = UInt32(exactly: table.int(0)) }
+      let table = try db.statement(
+        "select name, rootpage from sqlite_schema where type = 'table' and name in ('flow', 'rollup_part', 'tally_part')"
+      )
+      while try table.step() { roots[table.text(0) ?? ""] = UInt32(exactly: table.int(1)) }
     }
-    guard let root else { return nil }
-    var tree = Tree(file: file)
-    let page = UnsafeMutableRawBufferPointer.allocate(byteCount: file.pageSize + FlowPages.slack, alignment: 16)
-    defer { page.deallocate() }
-    try tree.descend(to: root, height: 0, lastID: .max, page)
-    (leaves, lastIDs) = (tree.leaves, tree.lastIDs)
+    guard let root = roots["flow"] else { return nil }
+    tree = try TableTree(root, in: file)
+    shelves = Dictionary(
+      uniqueKeysWithValues: RollupRun.Shelf.allCases.compactMap { shelf in roots[shelf.parts].map { (shelf, $0) } })
   }
 
-  /// Finds the leaves.
-  private struct Tree {
-    let file: PageFile
-    var leaves: [UInt32] = []
-    var lastIDs: [Int64] = []
-
-    /// Collects the leaves below a page. Section 1.6: an interior page of a table has type 5, a header of 12 bytes with the
-    /// right-most child at 8, and cells of a child's number and the highest row id below it, as a varint.
-    mutating func descend(
-      to number: UInt32, height: Int, lastID: Int64, _ page: UnsafeMutableRawBufferPointer
-    ) throws(Unusable) {
-      guard height < FlowPages.maxHeight else { throw Unusable() }
-      try file.read(number, count: 1, into: page)
-      if page[0] == 0x0D {
-        leaves.append(number)
-        lastIDs.append(lastID)
-        return
-      }
-      guard page[0] == 0x05 else { throw Unusable() }
-      func number16(_ at: Int) -> Int { Int(page[at]) << 8 | Int(page[at + 1]) }
-      func number32(_ at: Int) -> UInt32 { UInt32(number16(at)) << 16 | UInt32(number16(at + 2)) }
-      let count = number16(3)
-      guard 12 + 2 * count <= file.usableSize else { throw Unusable() }
-      var children: [UInt32] = []
-      var ids: [Int64] = []
-      for index in 0..<count {
-        let cell = number16(12 + 2 * index)
-        // The slack behind the page holds what a varint at its end may seem to go on with.
-        guard cell + 4 <= file.usableSize else { throw Unusable() }
-        children.append(number32(cell))
-        ids.append(Tree.varint(UnsafeRawBufferPointer(page), at: cell + 4))
-      }
-      children.append(number32(8))
-      ids.append(lastID)
-      guard zip(ids, ids.dropFirst()).allSatisfy({ $0 <= $1 }), ids[0] > lastIDs.last ?? .min else { throw Unusable() }
-      // All children of a page are of one kind: a look at the first tells whether they are leaves.
-      try file.read(children[0], count: 1, into: page)
-      if page[0] == 0x0D {
-        leaves += children
-        lastIDs += ids
-        guard leaves.count <= Int(file.pageCount) else { throw Unusable() }
-      } else {
-        for (child, id) in zip(children, ids) { try descend(to: child, height: height + 1, lastID: id, page) }
-      }
-    }
-
-    /// Section 1.6: at most nine bytes, the last with eight bits.
-    private static func varint(_ bytes: UnsafeRawBufferPointer, at start: Int) -> Int64 {
-      var number: UInt64 = 0
-      for index in 0..<8 {
-        let byte = bytes[start + index]
-        number = number << 7 | UInt64(byte & 0x7F)
-        if byte < 0x80 { return Int64(bitPattern: number) }
-      }
-      return Int64(bitPattern: number << 8 | UInt64(bytes[start + 8]))
-    }
+  /// The parts of runs; nil where there is no such table.
+  func parts(_ shelf: RollupRun.Shelf) throws(Unusable) -> PartPages? {
+    guard let root = shelves[shelf] else { return nil }
+    return PartPages(try TableTree(root, in: file), file)
   }
 
   // MARK: Rows
@@ -107,19 +53,9 @@ final class FlowPages: Sendable {
 
   /// The leaves that hold rows of a range of ids, at most `count` to a stretch.
   func stretches(of ids: ClosedRange<Int64>, leaves count: Int) -> [Stretch] {
-    guard !leaves.isEmpty else { return [] }
-    /// The first leaf that may hold an id or a higher one.
-    func leaf(of id: Int64) -> Int {
-      var (low, high) = (0, leaves.count - 1)
-      while low < high {
-        let middle = (low + high) / 2
-        if lastIDs[middle] < id { low = middle + 1 } else { high = middle }
-      }
-      return low
-    }
-    let (first, last) = (leaf(of: ids.lowerBound), leaf(of: ids.upperBound))
-    return stride(from: first, through: last, by: count).map {
-      Stretch(leaves: $0..<min($0 + count, last + 1), ids: ids)
+    let meant = tree.leaves(of: ids)
+    return stride(from: meant.lowerBound, to: meant.upperBound, by: count).map {
+      Stretch(leaves: $0..<min($0 + count, meant.upperBound), ids: ids)
     }
   }
 
@@ -164,7 +100,7 @@ final class FlowPages: Sendable {
       var leaf = stretch.leaves.lowerBound
       while leaf < stretch.leaves.upperBound {
         let count = run(from: leaf, below: stretch.leaves.upperBound)
-        try file.read(leaves[leaf], count: count, into: buffer.bytes)
+        try file.read(tree.leaves[leaf], count: count, into: buffer.bytes)
         for page in 0..<count {
           guard body(UnsafeRawPointer(buffer.bytes.baseAddress! + page * pageSize)) else { return false }
         }
@@ -178,10 +114,11 @@ final class FlowPages: Sendable {
 
   /// How many of the leaves from `index` on lie side by side in the file, and fit into one read.
   private func run(from index: Int, below end: Int) -> Int {
-    var length = 1
+    let (leaves, most) = (tree.leaves, min(FlowPages.pagesPerRead, end - index))
     guard !file.standsAlone(leaves[index]) else { return 1 }
-    while length < FlowPages.pagesPerRead, index + length < end,
-      leaves[index + length] == leaves[index] &+ UInt32(length), !file.standsAlone(leaves[index + length])
+    var length = 1
+    while length < most, leaves[index + length] == leaves[index] &+ UInt32(length),
+      !file.standsAlone(leaves[index + length])
     { length += 1 }
     return length
   }

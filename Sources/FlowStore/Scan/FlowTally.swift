@@ -216,7 +216,10 @@ extension FlowReader {
     var runs =
       usingRollups && pages != nil ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
     while true {
-      let counted = try RollupTally(request, runs + tallied, tables, verdicts, totals, db)
+      let counted = try RollupTally(request, runs + tallied, tables, verdicts, totals) { runs, kind in
+        guard let pages else { return try ChunkReading.chunks(of: runs, kind, db) }
+        return try ChunkReading.chunks(of: runs, kind, pages)
+      }
       let ranges = RollupRun.ranges(without: runs)
       guard let places = try JourneyPlaces(of: ranges, db) else { throw NotToBeTallied() }
       let scan = FlowScan(

@@ -1,4 +1,4 @@
-internal import Glibc
+internal import Dispatch
 
 /// Groups side by side that one thread appends to, without a look at who else may hold them.
 ///
@@ -6,16 +6,11 @@ internal import Glibc
 struct GroupBuffer: @unchecked Sendable {
   /// Gives the memory back to the system with the last copy: it is large, and what a process keeps for itself of what it
   /// outgrew would be as large again.
-  private final class Owner {
-    var memory: UnsafeMutableRawPointer?
-    var byteCount = 0
-    deinit { giveBack() }
+  private final class Owner { var memory: ReservedMemory? }
 
-    func giveBack() { if let memory { munmap(memory, byteCount) } }
-  }
-
-  /// Nothing is taken from the system before it is written to.
   private static let firstCapacity = 1 << 19
+  /// Bytes: most reports have few groups.
+  private static let small = 1 << 16
 
   private let owner = Owner()
   private var base: UnsafeMutablePointer<Tally.Group>?
@@ -48,29 +43,25 @@ struct GroupBuffer: @unchecked Sendable {
   @inline(never)
   private mutating func grow() {
     let wider = max(2 * capacity, GroupBuffer.firstCapacity)
-    let byteCount = wider * MemoryLayout<Tally.Group>.stride
-    guard
-      let memory = mmap(
-        nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
-      memory != MAP_FAILED
-    else { fatalError("out of memory") }
-    let groups = memory.bindMemory(to: Tally.Group.self, capacity: wider)
+    let memory = ReservedMemory(wider * MemoryLayout<Tally.Group>.stride, small: GroupBuffer.small)
+    let groups = memory.start.bindMemory(to: Tally.Group.self, capacity: wider)
     // In bounds: there is more room than before.
     if let base { groups.initialize(from: base, count: count) }
-    owner.giveBack()
-    (owner.memory, owner.byteCount) = (memory, byteCount)
+    owner.memory = memory
     (base, capacity) = (groups, wider)
   }
 
   /// What several hold, who are empty then.
   static func joined(_ buffers: inout [GroupBuffer]) -> [Tally.Group] {
-    [Tally.Group](unsafeUninitializedCapacity: buffers.reduce(0) { $0 + $1.count }) { groups, count in
-      for index in buffers.indices {
-        guard let base = buffers[index].base else { continue }
-        // In bounds: the capacity is the sum of all counts.
-        (groups.baseAddress! + count).initialize(from: base, count: buffers[index].count)
-        count += buffers[index].count
-        buffers[index] = GroupBuffer()
+    let parts = buffers
+    buffers = buffers.map { _ in GroupBuffer() }
+    let begins = parts.reduce(into: [0]) { $0.append($0.last! + $1.count) }
+    return [Tally.Group](unsafeUninitializedCapacity: begins.last!) { groups, count in
+      count = begins.last!
+      // In bounds: the capacity is the sum of all counts. Each thread writes its own part.
+      nonisolated(unsafe) let base = groups.baseAddress
+      DispatchQueue.concurrentPerform(iterations: parts.count) { index in
+        if let part = parts[index].base { (base! + begins[index]).initialize(from: part, count: parts[index].count) }
       }
     }
   }
