@@ -63,13 +63,13 @@ select
   coalesce(ov.duplicate_view, 0) as duplicate_view,
   coalesce(ov.never_clears, 0) as never_clears,
   -- 1 when this is the line to count: no second view of a flow, no attempt that was repeated, and no hop whose next hop
-  -- is known; where it is not, the next hop's log was not read for this time. A line that can be read in more than one
-  -- way always counts: that a next hop tells of it is only one of its readings.
+  -- is known; where it is not, the next hop's log was not read for this time, or it was never reached. A line that can be read in
+  -- more than one way always counts: that a next hop tells of it is only one of its readings.
   case
     when ov.duplicate_view = 1 then 0
     when ov.never_clears = 1 then 1
     when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 6 then 0
-    when ov.left_hop = 0 or rv.next_hop_from_ms is null then 1
+    when ov.left_hop = 0 or ov.is_unconnected = 1 or rv.next_hop_from_ms is null then 1
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1
   end as counted,
@@ -79,9 +79,7 @@ select
   -- connection came about, and where it can be read in more than one way. missing_hop_flow looks closer.
   case
     when rv.next_hop is null or rv.next_hop = 'inbound' or coalesce(ov.left_hop, 0) = 0 or ov.duplicate_view = 1
-      or ov.never_clears = 1 or ov.result in ('noise', 'mesh-fault')
-      or ov.reason in (
-        'connection-refused', 'connection-failure', 'connection-timeout', 'unreachable', 'tls', 'dns', 'retries-exhausted')
+      or ov.never_clears = 1 or ov.is_unconnected = 1 or ov.result = 'noise' or ov.reason = 'retries-exhausted'
       then null
     when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 6 then null
     when f.started_at_ms not between coalesce(rv.next_hop_from_ms, 0) and coalesce(rv.next_hop_until_ms, -1)
@@ -107,7 +105,7 @@ join destination d on d.id = f.destination
 -- Intervals do not overlap (the store sees to it), so this finds at most one.
 left join policy_interval i on i.from_ms <= f.started_at_ms and i.until_ms > f.started_at_ms
 left join route_verdict rv on rv.key = i.id * 1099511627776 + s.class * 1048576 + d.class
-left join outcome_verdict ov on ov.key = rv.context_key + f.outcome
+left join ending ov on ov.key = rv.context_key + f.outcome
 left join hop_place hp on hp.block = f.id / 1000
 -- A gateway's or a proxy's line is a bypass when its client is proven to have come around the hop that should stand
 -- before. The connection's own proof of a hop before comes first, whatever an inventory says; a probe is no bypass, and a

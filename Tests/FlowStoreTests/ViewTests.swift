@@ -358,16 +358,16 @@ struct ViewTests {
         "SEARCH ov USING INTEGER PRIMARY KEY (rowid=?)", "SEARCH hp USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH br USING INTEGER PRIMARY KEY (rowid=?)",
         // Of the few flows that could be a bypass their client's own log alone proves.
-        "CORRELATED SCALAR SUBQUERY 6", "SEARCH o USING PRIMARY KEY (client_ip=? AND from_ms<?)",
-        "CORRELATED SCALAR SUBQUERY 7", "SEARCH c USING PRIMARY KEY (log=? AND proxy_ip=? AND from_ms<?)",
-        "CORRELATED SCALAR SUBQUERY 8", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+        "CORRELATED SCALAR SUBQUERY 7", "SEARCH o USING PRIMARY KEY (client_ip=? AND from_ms<?)",
+        "CORRELATED SCALAR SUBQUERY 8", "SEARCH c USING PRIMARY KEY (log=? AND proxy_ip=? AND from_ms<?)",
+        "CORRELATED SCALAR SUBQUERY 9", "SEARCH m USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
       ])
     let views = Schema.views.compactMap { $0.name.split(separator: "-").last?.dropLast(4) }
     // Names are looked for among all destinations, signs of spoofing compare these with each other, pauses the lines of a log, missing hops two logs, ways their hops.
     let comparing = [
       "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
       "destination_name", "named_source", "sender", "unlogged_source", "hop_log", "unread_sidecar", "pod_life",
-      "silence_evidence", "silent_sidecar",
+      "silence_evidence", "silent_sidecar", "ending",
     ]
     for view in views where !comparing.contains(String(view)) {
       for step in try plan("select * from \(view)") {

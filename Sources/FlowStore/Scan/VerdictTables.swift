@@ -144,8 +144,8 @@ struct VerdictTables {
       let contexts = OutcomeContext.allCases.count
       let row = try db.statement(
         """
-        select v.key, v.left_hop, v.duplicate_view, v.never_clears, v.result, v.reason, o.protocol
-        from outcome_verdict v
+        select v.key, v.left_hop, v.duplicate_view, v.never_clears, v.result, v.reason, o.protocol, v.is_unconnected
+        from ending v
         left join outcome o on o.id = \(EndingKey.outcome(of: "v.key"))
         order by \(EndingKey.outcome(of: "v.key")), v.key
         """)
@@ -177,7 +177,8 @@ struct VerdictTables {
         }
         signature.words += [Value(context), row.value(1), row.value(2), row.value(3), row.value(4), row.value(5)]
         signature.endings[context] = Ending(
-          isThere: true, isDuplicateView: row.int(2) == 1, standsAlone: row.int(1) == 0 || row.int(3) == 1)
+          isThere: true, isDuplicateView: row.int(2) == 1,
+          standsAlone: row.int(1) == 0 || row.int(3) == 1 || row.int(7) == 1)
       }
       close()
       count = kinds.count
