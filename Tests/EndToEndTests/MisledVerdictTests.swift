@@ -61,10 +61,37 @@ import Testing
       line(
         "09:06:00", "192.168.50.1:443", "InboundPassthroughCluster", own: "127.0.0.6", dialled: "192.168.50.1:443",
         client: "172.17.0.2:4444"), to: "b.log")
-    #expect(try report("a.log b.log").contains("1 flow whose path rests on an assumption"))
+    // And what it received may come from within the pod.
+    #expect(try report("b.log").contains("1 flow whose path rests on an assumption"))
+    #expect(try report("a.log b.log").contains("2 flows whose path rests on an assumption"))
     // Where nobody says which addresses are the mesh's, servers without traffic of their own are known by this alone.
     try sandbox.write("gateways: [{ name: egress, addresses: [10.80.3.232] }]\n", to: "egress.yaml")
     #expect(try report("a.log b.log").contains(Self.clear))
+  }
+
+  @Test("a port of a proxy's address to which no service leads is no certain way to the proxy")
+  func foreignProxyPort() throws {
+    let way = line("09:04:00", "10.80.2.87:3128", "outbound|3128||proxy.example", dialled: "10.80.2.87:3128")
+    let other = line("09:05:00", "10.80.2.87:22", "PassthroughCluster", dialled: "10.80.2.87:22")
+    try sandbox.write(way, to: "a.log")
+    #expect(try report("a.log").contains(Self.clear))
+    try sandbox.write(way + other, to: "a.log")
+    #expect(try report("a.log").contains("1 flow whose path rests on an assumption"))
+    // Where the registry has no such service, nobody says which port is the proxy's.
+    try sandbox.write(other, to: "a.log")
+    #expect(try report("a.log").contains(Self.clear))
+  }
+
+  @Test("what a gateway refused stands in no other log, and counts")
+  func refused() throws {
+    let refused = (5...7).map {
+      "[2026-11-02T09:0\($0):00.000Z] \"GET /x HTTP/1.1\" 503 UF,URX upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused} - \"-\" 0 152 3 - \"-\" \"curl\" \"a6545b32-d6c2-440d-9327-5a320b71000\($0)\" \"api.pay.example\" \"10.80.3.232:8080\" \(Self.gateway) - 198.51.100.20:80 10.80.3.11:41000 - -\n"
+    }
+    try sandbox.write(refused.joined(), to: "a.log")
+    let failed = try report("a.log", report: "failed --format csv")
+    #expect(failed.contains(",connection-refused,") && failed.contains(",3,"), "\(failed)")
+    let summary = try report("a.log", report: "summary --format csv")
+    #expect(summary.contains("total,flows,5,"), "\(summary)")
   }
 
   @Test(

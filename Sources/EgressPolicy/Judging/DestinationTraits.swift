@@ -22,7 +22,7 @@ struct DestinationTraits: Hashable, Sendable {
     var isMesh: Bool
     /// Its log was read with the role `gateway`.
     var isGatewayByRole: Bool
-    /// A gateway wrote lines at this address, of other ports alone.
+    /// A gateway wrote lines at this address, or the registry leads to a proxy there, of other ports alone.
     var isForeignPort: Bool
     var gatewayGuess: Int?
     var sniProxyGuess: Int?

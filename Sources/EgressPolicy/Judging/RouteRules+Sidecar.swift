@@ -192,17 +192,20 @@ extension RouteRules {
     _ rule: Rule, _ path: Path, _ upstream: DestinationTraits.Upstream, assumption: String? = nil
   ) -> RouteVerdict {
     var verdict = make(rule, .sidecar, path, .egress, assumption: assumption)
+    var foreign: String?
     switch path {
     case .gateway:
       hand(&verdict, to: .gateway, upstream.gatewaySpan)
-      if upstream.isForeignPort, verdict.assumption == nil {
-        verdict.assumption =
-          "a port of a gateway's address, of which that gateway's log has no line, is taken for the gateway's"
-      }
-    case .sniProxy: hand(&verdict, to: .sniProxy, upstream.sniProxySpan)
-    case .proxy: hand(&verdict, to: .forwardProxy, upstream.forwardProxySpan)
+      foreign = "a port of a gateway's address, of which that gateway's log has no line, is taken for the gateway's"
+    case .sniProxy, .proxy:
+      let isSNIProxy = path == .sniProxy
+      hand(
+        &verdict, to: isSNIProxy ? .sniProxy : .forwardProxy,
+        isSNIProxy ? upstream.sniProxySpan : upstream.forwardProxySpan)
+      foreign = "a port of a proxy's address, to which no service of the registry leads, is taken for the proxy's"
     default: break
     }
+    if upstream.isForeignPort { verdict.assumption = verdict.assumption ?? foreign }
     return verdict
   }
 }

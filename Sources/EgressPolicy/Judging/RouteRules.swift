@@ -28,16 +28,7 @@ struct RouteRules: Sendable {
     let role = role(source, destination)
     if role == .inbound {
       if destination.target == .nothing { return make(.serverSide, role, .none, .meshUnsent) }
-      // What containers or machines inside a pod send may come to the listener for what comes in. Of IPv6, pods may have public
-      // addresses: those whose sidecar wrote lines about what it sends do.
-      if case .address(let upstream) = destination.target, upstream.kind == .publicUse,
-        !isDeclaredMesh(upstream), !isMeshByTopology(upstream), !upstream.isMesh || upstream.isMeshByInbound
-      {
-        return make(
-          .serverSide, role, .internal, .mesh,
-          assumption: "a public address behind a listener for what comes in is taken for the pod's own")
-      }
-      return make(.serverSide, role, .internal, .mesh)
+      return make(.serverSide, role, .internal, .mesh, assumption: assumptionOfServerSide(destination.target))
     }
     if destination.cluster == .bootstrap, !isOutside(destination.target) {
       return make(.proxyOwnTraffic, role, .internal, .mesh)
@@ -49,6 +40,22 @@ struct RouteRules: Sendable {
     case .sniProxy, .forwardProxy: return proxyVerdict(source, destination)
     case .waypoint: return waypointVerdict(destination)
     case .inbound, .unknown: return unknownVerdict(source, destination)
+    }
+  }
+
+  /// What containers or machines inside a pod send may come to the listener for what comes in. Of IPv6, pods may have public
+  /// addresses: those whose sidecar wrote lines about what it sends do.
+  private func assumptionOfServerSide(_ target: DestinationTraits.Target) -> String? {
+    guard case .address(let upstream) = target, !isDeclaredMesh(upstream), !isMeshByTopology(upstream),
+      !upstream.isMesh || upstream.isMeshByInbound
+    else { return nil }
+    switch upstream.kind {
+    case .loopback, .special: return nil
+    case .publicUse: return "a public address behind a listener for what comes in is taken for the pod's own"
+    default:
+      return index.saysWhatIsMesh
+        ? "an address that no one says is the mesh's, behind a listener for what comes in, is taken for the pod's own"
+        : nil
     }
   }
 

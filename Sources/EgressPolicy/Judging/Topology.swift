@@ -50,6 +50,8 @@ struct Topology: Sendable {
   private(set) var gatewayProxies: Set<IPAddress> = []
   /// Ports of those at which they had connections.
   private(set) var gatewayPorts: [IPAddress: Set<UInt16>] = [:]
+  /// Ports of proxies that the policy knows, by what clusters of the registry lead to.
+  private var proxyPorts: [IPAddress: Set<UInt16>] = [:]
   /// Those of them whose log was read with the role `gateway`: somebody said so, it is no guess.
   private(set) var declaredGateways: Set<IPAddress> = []
   /// Somebody else than a gateway sent something to a forward proxy.
@@ -170,13 +172,21 @@ struct Topology: Sendable {
       Topology.teach(&taughtGateways, upstream, host, index, index.gateways)
       Topology.teach(&taughtSNIProxies, upstream, host, index, index.sniProxies)
       Topology.teach(&taughtForwardProxies, upstream, host, index, index.forwardProxies)
+      if isProxy(upstream, index) { proxyPorts[upstream, default: []].insert(fact.upstreamPort) }
     }
   }
 
-  /// A gateway's own lines were read, and tell of other ports of its address alone: something else listens at this one, or nothing
-  /// does that writes lines. What Istio's agent answers for every proxy is no traffic.
+  private func isProxy(_ address: IPAddress, _ index: PolicyIndex) -> Bool {
+    taughtSNIProxies[address] != nil || taughtForwardProxies[address] != nil
+      || [index.sniProxies, index.forwardProxies].contains { proxies in
+        !proxies.isEmpty && !proxies.addresses.entries(containing: address).isEmpty
+      }
+  }
+
+  /// A gateway's own lines were read, or the registry has clusters of a proxy, and tell of other ports of its address alone: something
+  /// else listens at this one, or nothing does that writes lines. What Istio's agent answers for every proxy is no traffic.
   func isForeignPort(_ port: UInt16, of address: IPAddress) -> Bool {
-    guard port != 0, let known = gatewayPorts[address], !known.contains(0) else { return false }
+    guard port != 0, let known = gatewayPorts[address] ?? proxyPorts[address], !known.contains(0) else { return false }
     return !known.contains(port) && !Topology.agentPorts.contains(port)
   }
 
