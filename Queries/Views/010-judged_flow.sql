@@ -52,7 +52,15 @@ select
     else coalesce(rv.severity, 'info')
   end as severity,
   rv.rule as rule,
-  case when ov.left_hop = 0 then null else rv.assumption end as assumption,
+  -- 64: by its bytes and times alone a sidecar's connection is the hop before a line of a forward proxy that does not log where it
+  -- is; only the policy or a guess says whether it went there.
+  case
+    when ov.left_hop = 0 then null
+    when rv.assumption is null and rv.bypass is null and rv.role = 'sidecar' and rv.path <> 'proxy'
+      and unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 64
+      then 'a connection to an address that nobody calls a forward proxy is taken for the way to one by its bytes and times alone'
+    else rv.assumption
+  end as assumption,
   -- A source is proven by the connection itself: by the hop before (1), or because the client's sidecar logged it (32). A
   -- proven bypass is no open question, and what was never sent raises none.
   case
@@ -68,7 +76,9 @@ select
   case
     when ov.duplicate_view = 1 then 0
     when ov.never_clears = 1 then 1
-    when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 6 then 0
+    when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 6
+      and not (unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 64 and rv.role = 'sidecar' and rv.path <> 'proxy')
+      then 0
     when ov.left_hop = 0 or ov.is_unconnected = 1 or rv.next_hop_from_ms is null then 1
     when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
     else 1

@@ -61,6 +61,9 @@ public struct JourneyPlace: OptionSet, Hashable, Sendable {
   public static let isUnaccounted = JourneyPlace(rawValue: 1 << 4)
   /// The connection is one that the client's own sidecar logged, though not which of its lines this one belongs to.
   public static let isFromSidecar = JourneyPlace(rawValue: 1 << 5)
+  /// The later hop was found by bytes and times alone, at a Squid that does not say where it is: the two are one way only if this
+  /// one led there.
+  public static let leadsByLooks = JourneyPlace(rawValue: 1 << 6)
 }
 
 /// A flow that belongs to a journey of at least two hops, or whose hop before is missing.

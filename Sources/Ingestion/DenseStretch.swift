@@ -8,7 +8,7 @@ internal import Journeys
 ///     rows -> blocks -> parts on the disk -> links of each part -> table of links -> blocks again -> what is told
 ///
 /// All that joins needs one address at both ends, so the hops are shared out by their addresses, and each part is joined by
-/// itself. What is found is kept by the numbers of the hops, 18 bytes each, and told when they are read once more. It is the same
+/// itself. What is found is kept by the numbers of the hops, 20 bytes each, and told when they are read once more. It is the same
 /// that is found where all are in memory.
 struct DenseStretch: Sendable {
   let joiner: JourneyJoiner

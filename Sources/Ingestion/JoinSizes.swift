@@ -10,7 +10,7 @@ public struct JoinSizes: Sendable {
   /// Flows in the memory of a thread at once, at some 300 bytes each. With fewer, more of them are looked at twice; with
   /// more, they leave the processor's cache.
   public var mostInMemory: Int64 = 60_000
-  /// As many at once, part by part and from the disk, where so few would not be enough to decide `JoinHops.fewMinutes`: 18 bytes
+  /// As many at once, part by part and from the disk, where so few would not be enough to decide `JoinHops.fewMinutes`: 20 bytes
   /// each, see `DenseStretch`. More only where a single minute and what lies within its influence hold more.
   public var mostInParts: Int64 = 2_000_000
   /// Rows that a thread reads at a time there.

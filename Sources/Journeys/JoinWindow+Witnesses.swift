@@ -31,7 +31,8 @@ extension JoinWindow {
     var isAgainst: Bool { agreeing == 0 && all > 0 }
   }
 
-  /// Marks what is joined at a place that most witnesses do not lead to.
+  /// Marks what is joined at a place that most witnesses do not lead to. Where they lead there, the hop before says so of itself: one
+  /// alone is its own witness, and only who knows where the proxy is can tell whether it went there.
   func claimWithoutWitness() {
     var (pairs, witnesses): ([Pair], [Pair]) = ([], [])
     forEachPairAtSquid { pair, isWitness in
@@ -39,7 +40,11 @@ extension JoinWindow {
       if isWitness { witnesses.append(pair) }
     }
     testify(witnesses, of: pairs) { pair, testimony in
-      if !testimony.isFor { marks[Int(pair.number)].insert(.isClaimed) }
+      if testimony.isFor {
+        marks[Int(earlier[Int(pair.number)])].insert(.leadsByLooks)
+      } else {
+        marks[Int(pair.number)].insert(.isClaimed)
+      }
     }
   }
 

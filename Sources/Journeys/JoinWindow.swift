@@ -41,7 +41,7 @@ struct Candidates {
 struct JoinWindow {
   /// What has been decided of a hop.
   struct Mark: OptionSet {
-    let rawValue: UInt8
+    let rawValue: UInt16
     static let hasLater = Mark(rawValue: 1)
     static let isAmbiguousEarlier = Mark(rawValue: 2)
     static let isAmbiguousLater = Mark(rawValue: 4)
@@ -52,6 +52,8 @@ struct JoinWindow {
     static let isFromSidecar = Mark(rawValue: 64)
     /// The line's next hop shows that its proxy's clock is right.
     static let provesClock = Mark(rawValue: 128)
+    /// See `JourneyPlace.leadsByLooks`.
+    static let leadsByLooks = Mark(rawValue: 256)
   }
 
   /// Both are the caller's, who keeps them until the window is gone. A hop whose ids the traits do not hold joins nothing.

@@ -44,6 +44,7 @@ struct Journeys<Links: DecidedHops> {
         place.insert(mark.contains(.isClaimed) || isPastGateway ? .hasClaimedEarlier : .hasEarlier)
       }
       if mark.contains(.hasLater) { place.insert(.hasLater) }
+      if mark.contains(.leadsByLooks) { place.insert(.leadsByLooks) }
       if mark.contains(.isRepeated) { place.insert(.isRepeated) }
       joined.append(
         JoinedHop(

@@ -1,7 +1,7 @@
 public import Flows
 internal import Glibc
 
-/// What the parts of many hops have found, at up to 18 bytes for each of them, where the hops themselves should not be in memory.
+/// What the parts of many hops have found, at up to 20 bytes for each of them, where the hops themselves should not be in memory.
 ///
 /// `@unchecked Sendable`: parts are added by several threads. Of a hop, one part alone looks at what comes before it, and one at
 /// what comes after: they write to different places. What is learned beside is under the caller's lock.

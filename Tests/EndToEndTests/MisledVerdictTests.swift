@@ -36,9 +36,10 @@ import Testing
   /// A connection over an Envoy, from a pod's sidecar by default.
   private func line(
     _ time: String, _ upstream: String, _ cluster: String, own: String = "10.80.3.11",
-    dialled: String = "198.51.100.20:80", client: String = "10.80.3.11:50001"
+    dialled: String = "198.51.100.20:80", client: String = "10.80.3.11:50001", flags: String = "-",
+    termination: String = "-", received: Int = 500
   ) -> String {
-    "[2026-11-02T\(time).000Z] \"- - -\" 0 - - - \"-\" 100 500 20 - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(own):50000 \(dialled) \(client) - -\n"
+    "[2026-11-02T\(time).000Z] \"- - -\" 0 \(flags) - \(termination) \"-\" 100 \(received) 20 - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(own):50000 \(dialled) \(client) - -\n"
   }
 
   private func report(_ logs: String, options: String = "", report: String = "bypass") throws -> String {
@@ -231,5 +232,24 @@ import Testing
       try sandbox.shell("$GATEWATCH report \(limited)").out.contains(
         "no all-clear: some lines have times without a zone"))
     #expect(try report("", report: limited).contains(Self.clear))
+  }
+
+  @Test(
+    "a lone connection of equal bytes is the way to a Squid that does not say where it is only if it leads to a proxy that somebody knows",
+    arguments: [
+      ("10.80.3.99:9000", "outbound|9000||db.default.svc.cluster.local"), ("10.80.3.99:9000", "PassthroughCluster"),
+      ("10.80.3.232:8080", MisledVerdictTests.gateway), ("10.80.2.87:3128", "PassthroughCluster"),
+    ])
+  func loneWitness(upstream: String, cluster: String) throws {
+    try sandbox.write(line("09:07:00", upstream, cluster, dialled: upstream, received: 166_797), to: "a.log")
+    try sandbox.write(squid("10.80.3.11", "CONNECT evil.example:443", "HIER_DIRECT/203.0.113.66"), to: "squid.log")
+    let text = try report("a.log squid.log")
+    #expect(text.contains("1 flow whose path rests on an assumption") == (upstream != "10.80.2.87:3128"), "\(text)")
+    #expect(text.contains(Self.clear) == (upstream == "10.80.2.87:3128"), "\(text)")
+    guard upstream == "10.80.3.99:9000" else { return }
+    // Where the policy learns of the proxy, nothing has to be read again.
+    let outcome = try sandbox.shell(
+      "sed 's/10.80.2.87/10.80.3.99/' egress.yaml > other.yaml; $GATEWATCH report bypass --policy other.yaml")
+    #expect(outcome.out.contains(Self.clear), "\(outcome.out)")
   }
 }

@@ -81,7 +81,9 @@ final class RollupScene {
 
   func join(_ flows: [Int64]) throws {
     try store.write(
-      joined: flows.map { JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 64))) },
+      joined: flows.map {
+        JoinedHop(flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 % 128)))
+      },
       of: flows.map { $0...$0 })
     try store.commit()
   }

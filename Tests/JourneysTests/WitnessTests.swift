@@ -95,4 +95,19 @@ import Testing
     let line = way.squid(endsAt: 65, life: 60, received: 0, status: 503, own: "10.80.2.87")
     #expect(way.place(line) == .hasEarlier)
   }
+
+  @Test(
+    "a hop that leads to the proxy by its looks says so, one that the proxy's address or a doubt speaks of does not")
+  func byLooks() {
+    func place(own: String?, port: UInt16 = 0) -> JourneyPlace? {
+      var way = Way()
+      let line = way.sidecar(0, port: 41_000, isTCP: true, received: 3_000, to: "10.80.2.87", isNameless: true)
+      way.squid(endsAt: 39, life: 37, received: 3_000, port: port, own: own)
+      return way.place(line)
+    }
+    #expect(place(own: nil) == [.hasLater, .leadsByLooks])
+    // One port may have connections to two addresses.
+    #expect(place(own: nil, port: 41_000) == [.hasLater, .leadsByLooks])
+    #expect(place(own: "10.80.2.87") == .hasLater)
+  }
 }

@@ -53,7 +53,7 @@ final class RandomStore {
     try store.write(
       joined: stride(from: 3, through: Int64(flows), by: 3).map {
         JoinedHop(
-          flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 / 3 % 64)),
+          flow: $0, journey: UInt64($0 / 2), place: JourneyPlace(rawValue: UInt8($0 / 3 % 128)),
           sender: hasRelays && $0 % 4 != 0 ? Int32($0 / 12 % 14 + 1) : 0)
       }, of: [1...Int64(flows)])
     // Some clients' own logs are whole, for a part of the time, and in some minutes lines may have come since.

@@ -337,7 +337,7 @@ struct RollupCountReader {
     let tag = reader.byte()
     if tag & RollupCode.Tag.turns != 0 {
       entry.outcome = reader.varint()
-      entry.kind = reader.byte() & 7
+      entry.kind = reader.byte() & UInt8(JourneyPlaces.kinds - 1)
       entry.source = 0
     }
     entry.source &+= reader.varint()

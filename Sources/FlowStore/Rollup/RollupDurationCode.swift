@@ -149,7 +149,7 @@ struct RollupDurationReader {
   mutating func next() -> Bool {
     guard !reader.isAtEnd else { return false }
     entry.outcome = reader.varint()
-    entry.kind = reader.byte() & 7
+    entry.kind = reader.byte() & UInt8(JourneyPlaces.kinds - 1)
     entry.source = reader.varint()
     count = UInt64(bitPattern: reader.varint())
     entry.firstMs = scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))

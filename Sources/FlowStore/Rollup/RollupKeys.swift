@@ -9,7 +9,7 @@ struct RollupKeys {
   // Row ids are below these.
   let destinationCount, outcomeCount, sourceCount: Int
   private let outcomeBits, sourceBits: UInt64
-  private static let kindBits: UInt64 = 3
+  private static let kindBits = UInt64(JourneyPlaces.bits)
   /// By row id.
   private let numbers: FixedArray<Int32>
   /// Lowest row ids by number.

@@ -146,7 +146,7 @@ struct RollupMerge {
   /// In the order in which entries are written, and the segment below it.
   private func key(_ outcome: Int64, _ kind: UInt8, _ source: Int64, _ segment: UInt64) -> UInt64 {
     var key = UInt64(truncatingIfNeeded: outcome)
-    key = key << 3 | UInt64(kind)
+    key = key << UInt64(JourneyPlaces.bits) | UInt64(kind)
     key = key << 24 | UInt64(truncatingIfNeeded: source) & 0xFFFFFF
     return key << UInt64(RollupGroups.segmentBits) | segment
   }

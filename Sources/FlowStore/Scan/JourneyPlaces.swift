@@ -3,14 +3,16 @@ internal import GRDB
 
 /// What joining says of each flow, as far as verdicts depend on it: a byte per flow, by row id.
 struct JourneyPlaces {
-  /// Twice: a hop to count, and one that is none. Nothing; a hop before that the connection proves; one that it does not;
-  /// none that was read could be it.
-  static let kinds = 8
+  /// Bit by bit: no hop to count; of the hop before nothing, one that the connection proves, one that it does not, or that none
+  /// that was read could be it; it leads to the hop behind it by looks.
+  static let kinds = 1 << bits
+  static let bits = 4
   /// What a kind says of the hop before.
   static let proven = 1 << 1
   static let claimed = 2 << 1
   static let unaccounted = 3 << 1
   static let beforeMask = 3 << 1
+  static let byLooks = 1 << 3
   /// Above this many bytes SQLite's own loop is asked instead.
   private static let most: Int64 = 256 << 20
   /// By the bits of a place.
@@ -19,7 +21,8 @@ struct JourneyPlaces {
     let before =
       !place.isDisjoint(with: [.hasEarlier, .isFromSidecar])
       ? proven : place.contains(.hasClaimedEarlier) ? claimed : place.contains(.isUnaccounted) ? unaccounted : 0
-    return UInt8(before + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 1))
+    let byLooks = place.contains(.leadsByLooks) ? byLooks : 0
+    return UInt8(before + byLooks + (place.isDisjoint(with: [.hasLater, .isRepeated]) ? 0 : 1))
   }
   private var kinds: [UInt8] = []
   /// The flow that `kinds` begins with.

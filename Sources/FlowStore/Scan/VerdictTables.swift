@@ -310,9 +310,9 @@ struct VerdictTables {
   @inline(__always)
   func settled(_ kind: Int, _ verdict: Int, source: Int64, _ flow: FlowRecord?) -> Int? {
     if let settled = settled(kind, verdict) { return settled }
-    guard ownLogs.mayProveAbsence(of: source) else { return kind & 1 }
+    guard ownLogs.mayProveAbsence(of: source) else { return kind & ~JourneyPlaces.beforeMask }
     guard let flow else { return nil }
-    return ownLogs.provesAbsence(flow) ? kind : kind & 1
+    return ownLogs.provesAbsence(flow) ? kind : kind & ~JourneyPlaces.beforeMask
   }
 
   /// The same for all sources and flows; nil where it depends on them.
@@ -321,8 +321,9 @@ struct VerdictTables {
     let before = kind & JourneyPlaces.beforeMask
     if before == 0 || before == JourneyPlaces.proven { return kind }
     let way = fixed.routes[verdict / 2 / outcomeClassCount]
-    if before == JourneyPlaces.claimed { return way.hasOpenClaim && way.needsGateway ? kind : kind & 1 }
-    return way.hasOpenClaim ? nil : kind & 1
+    let without = kind & ~JourneyPlaces.beforeMask
+    if before == JourneyPlaces.claimed { return way.hasOpenClaim && way.needsGateway ? kind : without }
+    return way.hasOpenClaim ? nil : without
   }
 
   // MARK: Step by step
