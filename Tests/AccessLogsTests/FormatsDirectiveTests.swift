@@ -34,7 +34,7 @@ struct FormatsDirectiveTests {
       ("%DURATION%", "duration integer"), ("%REQUEST_DURATION%", "ignored decimal"),
       ("%COMMON_DURATION(DS_RX_BEG:DS_TX_END:ns)%", "duration decimal"),
       ("%COMMON_DURATION(US_CX_BEG:US_CX_END:ms)%", "ignored decimal"), ("%UPSTREAM_HOST%", "upstreamHost address"),
-      ("%UPSTREAM_REMOTE_ADDRESS%", "upstreamHost address"),
+      ("%UPSTREAM_REMOTE_ADDRESS%", "upstreamRemote address"),
       ("%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "upstreamHostIP ip"),
       ("%UPSTREAM_REMOTE_PORT%", "upstreamHostPort integer"), ("%UPSTREAM_HOST_NAME%", "ignored text"),
       ("%UPSTREAM_HOSTS_ATTEMPTED%", "ignored text"), ("%UPSTREAM_CLUSTER%", "upstreamCluster token"),

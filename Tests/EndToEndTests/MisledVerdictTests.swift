@@ -252,4 +252,20 @@ import Testing
       "sed 's/10.80.2.87/10.80.3.99/' egress.yaml > other.yaml; $GATEWATCH report bypass --policy other.yaml")
     #expect(outcome.out.contains(Self.clear), "\(outcome.out)")
   }
+
+  @Test("where a line has the host that was chosen and the address that was reached, it went to the second")
+  func remoteAddress() throws {
+    let format =
+      "--log-format '[%START_TIME%] %UPSTREAM_HOST% %UPSTREAM_REMOTE_ADDRESS% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%'"
+    func columns(_ host: String, _ remote: String) throws -> String {
+      try sandbox.write(
+        "[2026-11-02T09:12:00.000Z] \(host) \(remote) outbound|443||x.example 10.80.3.11:5 198.51.100.1:443 10.80.3.11:6\n",
+        to: "a.log")
+      return try report("a.log", options: format)
+    }
+    #expect(try columns("10.80.3.232:8080", "203.0.113.9:443").contains("1 flow left around the egress gateway"))
+    // No connection came about, and the attempt was one.
+    #expect(try columns("203.0.113.9:443", "-").contains("1 flow left around the egress gateway"))
+    #expect(try columns("10.80.3.232:8080", "10.80.3.232:8080").contains(Self.clear))
+  }
 }

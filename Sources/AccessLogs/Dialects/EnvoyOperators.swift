@@ -87,8 +87,9 @@ struct EnvoyOperator {
         "DOWNSTREAM_HANDSHAKE_DURATION", "UPSTREAM_CONNECTION_POOL_READY_DURATION",
       ], EnvoyOperator(syntax: .decimal, unit: .milliseconds))
 
-    // Upstream. The remote address is the one connected to; it stands in for the host where only it is logged.
-    add(["UPSTREAM_HOST", "UPSTREAM_REMOTE_ADDRESS"], EnvoyOperator(role: .upstreamHost, syntax: .address))
+    // Upstream: the host that was chosen, and the address connected to.
+    add(["UPSTREAM_HOST"], EnvoyOperator(role: .upstreamHost, syntax: .address))
+    add(["UPSTREAM_REMOTE_ADDRESS"], EnvoyOperator(role: .upstreamRemote, syntax: .address))
     add(
       ["UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT"],
       EnvoyOperator(role: .upstreamHostIP, syntax: .ip, argument: .mask))

@@ -31,7 +31,11 @@ enum EnvoyFacts {
   /// Whether a line that names no upstream may have had one all the same: its key is not in the line, or has another name; the
   /// answer is the upstream's (`via_upstream`); or bytes came back over a TCP connection, which nothing but an upstream sends.
   @inline(never) static func hidesUpstream(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
-    if fields[.upstreamHost].isAbsent, fields[.upstreamHostIP].isAbsent { return true }
+    if fields[.upstreamHost].isAbsent, fields[.upstreamRemote].isAbsent,
+      fields[.upstreamHostIP].isAbsent
+    {
+      return true
+    }
     return isHTTP ? fields[.responseDetails].equals("via_upstream") : fields.number(.bytesSent) > 0
   }
 
@@ -43,17 +47,23 @@ enum EnvoyFacts {
     destination.traffic = isHTTP ? .http : .tcp
     destination.logsUpstream = layout.logsUpstream
 
-    let upstream = Addresses.stripScheme(fields[.upstreamHost])
-    if !upstream.isMissing {
+    // The last word is that of the connection that was made: a host may have been chosen and another address reached.
+    for role in [FieldRole.upstreamHost, .upstreamRemote] {
+      let upstream = Addresses.stripScheme(fields[role])
+      if upstream.isMissing { continue }
       if let endpoint = Addresses.endpoint(upstream) {
-        destination.upstream = endpoint
+        (destination.upstream, destination.upstreamName) = (endpoint, nil)
       } else {
         guard Addresses.isEnvoyAddress(upstream) else { return false }
-        destination.upstreamName = bounded(upstream.string)
+        if destination.upstream == nil { destination.upstreamName = bounded(upstream.string) }
       }
-    } else if !fields[.upstreamHostIP].isMissing, let ip = Addresses.canonical(fields[.upstreamHostIP]) {
+    }
+    if !fields[.upstreamHostIP].isMissing, let ip = Addresses.canonical(fields[.upstreamHostIP]),
+      ip != destination.upstream?.ip
+    {
       let port = fields.number(.upstreamHostPort)
       destination.upstream = Endpoint(ip: ip, port: port > 0 && port <= 65535 ? UInt16(port) : 0)
+      destination.upstreamName = nil
     }
     // Where the proxy dialled out, something was reached, whatever the line calls it.
     if destination.upstream == nil, destination.upstreamName == nil, hidesUpstream || hop.dialledOut {

@@ -24,7 +24,7 @@ extension RowBuilder {
     ahead.pointee.isHTTP = isHTTP
     ahead.pointee.isTunnel = isTunnel
     let hidesUpstream =
-      fields[.upstreamHost].isMissing && fields[.upstreamHostIP].isMissing
+      fields[.upstreamHost].isMissing && fields[.upstreamRemote].isMissing && fields[.upstreamHostIP].isMissing
       && EnvoyFacts.hidesUpstream(fields, isHTTP: isHTTP)
     ahead.pointee.hidesUpstream = hidesUpstream
     fields[.client] = client

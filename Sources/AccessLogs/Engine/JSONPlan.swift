@@ -166,7 +166,7 @@ final class JSONPlan {
 
   private static let hopRoles: UInt64 =
     1 << UInt64(FieldRole.responseFlags.rawValue) | 1 << UInt64(FieldRole.upstreamHost.rawValue)
-    | 1 << UInt64(FieldRole.upstreamCluster.rawValue)
+    | 1 << UInt64(FieldRole.upstreamRemote.rawValue) | 1 << UInt64(FieldRole.upstreamCluster.rawValue)
 
   func isProxyLine(_ target: borrowing Fields) -> Bool {
     let hasTime = target.number(.startTime) != Numbers.missing || target.number(.endTime) != Numbers.missing

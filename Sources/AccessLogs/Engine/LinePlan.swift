@@ -116,7 +116,7 @@ final class RowLayout {
         .downstreamDirectRemote, .downstreamDirectRemoteIP, .downstreamRemoteIP, .upstreamLocalIP,
         .downstreamLocalIP,
       ])
-    logsUpstream = roles.contains(.upstreamHost) || roles.contains(.upstreamHostIP)
+    logsUpstream = !roles.isDisjoint(with: [.upstreamHost, .upstreamRemote, .upstreamHostIP])
     hasAccessLogType = roles.contains(.accessLogType)
     let times = fields.filter { $0.role == .startTime || $0.role == .endTime }.compactMap(\.time)
     lacksZone = times.contains { $0.lacksZone }

@@ -52,8 +52,8 @@ extension TextPlan {
   }
 
   static let destinationRoles: RoleSet = [
-    .authority, .upstreamHost, .upstreamCluster, .serverName, .routeName, .downstreamLocal, .upstreamHostIP,
-    .upstreamHostPort, .downstreamLocalIP, .downstreamLocalPort, .targetPort, .scheme,
+    .authority, .upstreamHost, .upstreamRemote, .upstreamCluster, .serverName, .routeName, .downstreamLocal,
+    .upstreamHostIP, .upstreamHostPort, .downstreamLocalIP, .downstreamLocalPort, .targetPort, .scheme,
   ]
   static let outcomeRoles: RoleSet = [
     .protocol, .method, .status, .responseFlags, .responseDetails, .terminationDetails, .transportFailure, .squidTag,

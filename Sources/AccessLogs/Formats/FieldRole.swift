@@ -57,6 +57,8 @@ public enum FieldRole: UInt8, Sendable, CaseIterable {
 
   // Addresses, `ip:port` in one column
   case upstreamHost
+  /// The other end of the connection that was made to it (Envoy): where the bytes went, whichever host was chosen.
+  case upstreamRemote
   case upstreamLocal
   case downstreamLocal
   case downstreamRemote
