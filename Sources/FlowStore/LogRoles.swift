@@ -181,8 +181,4 @@ extension FlowStore {
       return try LogLook.read(rows)
     }
   }
-
-  public func rolesByLog() throws(StoreError) -> [Int64: [Role]] {
-    try looksByLog().mapValues(\.roles)
-  }
 }

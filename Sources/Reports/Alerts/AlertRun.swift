@@ -7,11 +7,14 @@ public struct ExpectedLog: Sendable, Equatable {
   public var log: String?
   public var role: Role?
   public var maxSilenceMs: Int64?
+  /// The policy says which gateways there are: what is only taken for one's line is none.
+  public var knowsGateways: Bool
 
-  public init(log: String?, role: Role?, maxSilenceMs: Int64?) {
+  public init(log: String?, role: Role?, maxSilenceMs: Int64?, knowsGateways: Bool = false) {
     self.log = log
     self.role = role
     self.maxSilenceMs = maxSilenceMs
+    self.knowsGateways = knowsGateways
   }
 }
 
@@ -190,9 +193,9 @@ public struct AlertRun: Sendable {
       problems += try unended(standing, after: after, in: reader)
     }
     problems += try unread(in: reader)
-    let roles = expected.contains { $0.role != nil } ? try store.rolesByLog() : [:]
+    let lines = expected.contains { $0.role != nil } ? try RoleLines.byLog(in: reader) : [:]
     for log in expected {
-      if let problem = try silence(of: log, roles: roles, in: reader) { problems.append(problem) }
+      if let problem = try silence(of: log, lines, in: reader) { problems.append(problem) }
     }
     var lastDay = Filters()
     lastDay.sinceMs = rules.now - CoverageRequirement.alertWindowMs
@@ -325,7 +328,7 @@ public struct AlertRun: Sendable {
   private static let compressingMs: Int64 = 600_000
 
   private func silence(
-    of log: ExpectedLog, roles: [Int64: [Role]], in reader: FlowReader
+    of log: ExpectedLog, _ lines: [Int64: RoleLines], in reader: FlowReader
   ) throws -> String? {
     var last: Int64?
     var logs = 0
@@ -337,14 +340,19 @@ public struct AlertRun: Sendable {
       order by l.id
       """, arguments: ["log": Value(log.log)]
     ) { row in
+      var end = row[1].integer
       // The role of a log is the one that was declared, or one that its lines have: not one they could have.
       if let role = log.role {
-        let declared = row[2].text
-        let isOfRole = declared.map { $0 == role.rawValue } ?? roles[row[0].integer ?? 0, default: []].contains(role)
-        guard isOfRole else { return }
+        if let declared = row[2].text {
+          guard declared == role.rawValue else { return }
+        } else {
+          guard let lines = lines[row[0].integer ?? 0], let last = lines.last(of: role, log) else { return }
+          // Lines of others in the same log say nothing of it.
+          if !lines.isOne { end = last }
+        }
       }
       logs += 1
-      if let end = row[1].integer { last = max(last ?? end, end) }
+      if let end { last = max(last ?? end, end) }
     }
     let name = [log.role?.rawValue, log.log].compactMap { $0 }.joined(separator: " ")
     guard logs > 0 else { return "expected log \(name): none was read" }

@@ -139,7 +139,11 @@ struct AlertCommand: ParsableCommand {
   /// What the policy expects at this time.
   private static func expected(_ policy: Policy?, now: Int64) -> [ExpectedLog] {
     (policy?.expected ?? []).filter { $0.validity.contains(now) }
-      .map { ExpectedLog(log: $0.log.pattern, role: $0.role, maxSilenceMs: $0.maxSilenceMs) }
+      .map {
+        ExpectedLog(
+          log: $0.log.pattern, role: $0.role, maxSilenceMs: $0.maxSilenceMs,
+          knowsGateways: !(policy?.gateways.isEmpty ?? true))
+      }
   }
 
   private func tell(_ report: AlertReport) throws {
