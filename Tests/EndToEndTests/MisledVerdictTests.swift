@@ -268,4 +268,21 @@ import Testing
     #expect(try columns("203.0.113.9:443", "-").contains("1 flow left around the egress gateway"))
     #expect(try columns("10.80.3.232:8080", "10.80.3.232:8080").contains(Self.clear))
   }
+
+  @Test("an address is no gateway's any more when the imported topology says that another pod had it")
+  func gatewayOfOtherTimes() throws {
+    try sandbox.write("mesh: { internal: [10.80.0.0/16] }\n", to: "egress.yaml")
+    try sandbox.write(
+      #"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "relay", "namespace": "default"}, "spec": {"containers": [{"name": "app"}]}, "status": {"podIP": "10.80.3.232", "startTime": "2026-11-02T09:10:00Z", "phase": "Running"}}]}"#,
+      to: "pods.json")
+    let read =
+      "$GATEWATCH ingest --policy egress.yaml --role gateway gateway.log > i.txt; $GATEWATCH ingest sidecar.log > i.txt; "
+    let report = "$GATEWATCH report bypass"
+    #expect(try sandbox.shell(read + report).out.contains(Self.clear))
+    let later = try sandbox.shell(
+      "$GATEWATCH topology import --at 2026-11-02T09:30 pods.json > t.txt; $GATEWATCH ingest sidecar.log > i.txt; "
+        + report)
+    // Of the two the second was there after the pod had come.
+    #expect(later.out.contains("1 flow whose path rests on an assumption"), "\(later.out)")
+  }
 }

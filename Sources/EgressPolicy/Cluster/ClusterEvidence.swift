@@ -15,6 +15,8 @@ struct ClusterEvidence: Sendable {
     case gateway(ClusterHistory.Gateway)
     /// A gateway at some of the times, which were too many to tell apart.
     case gatewayAtTimes
+    /// A pod that is no gateway, of an address that a gateway's log was read for.
+    case workload
     /// A Service, a machine with a WorkloadEntry: in the cluster, and no pod.
     case inside
     /// A node: whatever listens on it, or stands behind one of its ports.
@@ -39,16 +41,17 @@ struct ClusterEvidence: Sendable {
   /// - Parameters:
   ///   - addresses: those that lines name.
   ///   - clients: those of them that came to a gateway or a proxy: only there it matters who has no sidecar.
+  ///   - gateways: those of them of which a log was read with the role `gateway`.
   ///   - span: from the first line to the last; nil when there are none.
   init(
-    _ history: ClusterHistory, addresses: Set<IPAddress>, clients: Set<IPAddress>, policy: Policy,
-    span: (fromMs: Int64, untilMs: Int64)?
+    _ history: ClusterHistory, addresses: Set<IPAddress>, clients: Set<IPAddress>, gateways: Set<IPAddress>,
+    policy: Policy, span: (fromMs: Int64, untilMs: Int64)?
   ) {
     guard let span, !history.objects.isEmpty else { return }
     var gathering = EvidenceGathering(history, clients: clients, policy: policy, span: span)
     let ordered = addresses.sorted { ($0.high, $0.low) < ($1.high, $1.low) }
     // gateways first: which way traffic went hangs on them
-    for address in ordered { gathering.addGateways(at: address) }
+    for address in ordered { gathering.addGateways(at: address, isOneByRole: gateways.contains(address)) }
     for address in ordered { gathering.add(address) }
     let dropped = gathering.closeTurns()
     pods = gathering.pods
@@ -94,9 +97,10 @@ extension ClusterEvidence.Entry {
       case .gateway(.certain): 0
       case .gateway(.guessed): 1
       case .gatewayAtTimes: 2
-      case .inside: 3
-      case .outside: 4
-      case .node: 5
+      case .workload: 3
+      case .inside: 4
+      case .outside: 5
+      case .node: 6
       }
     return (validity.fromMs, validity.untilMs, kind)
   }

@@ -30,11 +30,17 @@ struct EvidenceGathering {
     facts[ClusterEvidence.Entry(fact: fact, validity: validity), default: []].append(address)
   }
 
-  mutating func addGateways(at address: IPAddress) {
+  /// - Parameter isOneByRole: somebody said so of its log, which may have been that of the pod before or after.
+  mutating func addGateways(at address: IPAddress, isOneByRole: Bool) {
     for holder in history.holders[address] ?? [] {
-      guard let gateway = history.gateways[holder.object] else { continue }
       let validity = Policy.Validity(holder, within: span)
       guard validity.touches(span) else { continue }
+      guard let gateway = history.gateways[holder.object] else {
+        let proxy = history.objects[holder.object].proxy ?? .none
+        guard isOneByRole, proxy == .none || proxy == .sidecar else { continue }
+        note(.workload, budget.take(validity) ? validity : Policy.Validity(), of: address)
+        continue
+      }
       if budget.take(validity) {
         note(.gateway(gateway), validity, of: address)
       } else {

@@ -170,11 +170,13 @@ public struct Judge: Sendable {
     guard let history else { return ClusterEvidence() }
     var seen: Set<IPAddress> = []
     var clients: Set<IPAddress> = []
+    var gateways: Set<IPAddress> = []
     for fact in sources {
       let sends = [.outbound, .outboundForwarded].contains(fact.source.effectiveShape)
       if !sends, !fact.source.clientIsForwarded, let client = addresses.parse(fact.source.clientIP) {
         clients.insert(client)
       }
+      if fact.declaredRole == .gateway, let own = addresses.parse(fact.source.proxyIP) { gateways.insert(own) }
       for text in [fact.source.clientIP, fact.source.proxyIP] {
         if let address = addresses.parse(text) { seen.insert(address) }
       }
@@ -183,7 +185,8 @@ public struct Judge: Sendable {
       for address in [fact.upstream, fact.dialled] { if let address { seen.insert(address) } }
     }
     let span = logs.map(\.firstMs).min().flatMap { first in logs.map(\.lastMs).max().map { (first, $0) } }
-    return ClusterEvidence(history, addresses: seen, clients: clients, policy: policy, span: span)
+    return ClusterEvidence(
+      history, addresses: seen, clients: clients, gateways: gateways, policy: policy, span: span)
   }
 
   /// The name that the policy's `pods` give the address, at whatever time, or else the topology.

@@ -30,7 +30,8 @@ extension RouteRules {
   /// It wrote a gateway's lines, and nobody said which addresses the egress gateways have, or that this pod has or lacks a sidecar: an
   /// ingress gateway writes such lines, too, and so can a workload.
   private func mayBeGateway(_ client: SourceTraits.Client) -> Bool {
-    client.isGatewayByRole || client.wroteGatewayLines && !hasAllGateways && hasSidecar(client) == nil
+    client.isGatewayByRole && !isWorkload(client.entries)
+      || client.wroteGatewayLines && !hasAllGateways && hasSidecar(client) == nil
   }
 
   /// The addresses of each gateway are known, so that whoever has another one is none: the policy declares them, or sidecars'

@@ -79,9 +79,14 @@ extension RouteRules {
   /// The policy knows the address as that of a gateway or a proxy.
   private func declared(_ upstream: DestinationTraits.Upstream) -> RouteVerdict? {
     let entries = upstream.entries
-    let isGatewayByRole = upstream.isGatewayByRole && upstream.kind != .publicUse
-    if isGatewayByRole || entries.gateways.intersects(active.gateways) {
-      return handed(.gatewayAddress, .gateway, upstream)
+    if entries.gateways.intersects(active.gateways) { return handed(.gatewayAddress, .gateway, upstream) }
+    if upstream.isGatewayByRole, upstream.kind != .publicUse {
+      return handed(
+        .gatewayAddress, .gateway, upstream,
+        // The role is one log's, of whatever time that was.
+        assumption: isWorkload(entries)
+          ? "an address whose log was read with the role of a gateway was a pod's then that is no gateway in the imported topology"
+          : nil)
     }
     // on loopback it is a process in the pod of whoever wrote the line, here the workload's own
     if upstream.kind != .loopback {

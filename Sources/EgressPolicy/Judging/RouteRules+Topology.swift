@@ -30,7 +30,7 @@ extension RouteRules {
         found =
           found
           ?? .assumed("the address was an egress gateway's at some of the times, which are too many to tell apart")
-      case .inside, .node, .outside: continue
+      case .workload, .inside, .node, .outside: continue
       }
     }
     return found
@@ -76,6 +76,9 @@ extension RouteRules {
   func isOutsideByTopology(_ upstream: DestinationTraits.Upstream) -> Bool { holds(.outside, upstream.entries) }
 
   func isOutside(_ entries: AddressEntries) -> Bool { holds(.outside, entries) }
+
+  /// A pod that is no gateway had the address of a gateway's log then.
+  func isWorkload(_ entries: AddressEntries) -> Bool { holds(.workload, entries) }
 
   private func holds(_ fact: ClusterEvidence.Fact, _ entries: AddressEntries) -> Bool {
     guard !entries.cluster.isEmpty else { return false }
