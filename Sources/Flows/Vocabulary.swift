@@ -141,11 +141,14 @@ public struct Warnings: OptionSet, Hashable, Sendable, Codable {
   public static let numberInvalid = Warnings(rawValue: 1 << 7)
   /// The logged time has no zone; UTC was assumed.
   public static let zoneAssumed = Warnings(rawValue: 1 << 8)
+  /// A policy ended a TCP connection over which bytes had come back.
+  public static let deniedLate = Warnings(rawValue: 1 << 9)
 
   /// Every warning with the word the contract column `warnings` uses. Order is the order of the list there.
   public static let names: [(warning: Warnings, name: String)] = [
     (.ambiguousColumns, "ambiguous-columns"), (.truncated, "truncated"), (.sniInvalid, "sni-invalid"),
     (.hostMismatch, "host-mismatch"), (.xffSource, "xff-source"), (.hostIsAddress, "host-is-address"),
     (.timeAssumed, "time-assumed"), (.numberInvalid, "number-invalid"), (.zoneAssumed, "zone-assumed"),
+    (.deniedLate, "denied-late"),
   ]
 }

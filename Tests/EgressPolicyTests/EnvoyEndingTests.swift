@@ -183,6 +183,15 @@ import Testing
     }
   }
 
+  @Test("what a policy refused when bytes had come back is blocked, and has left")
+  func deniedLate() {
+    for (context, left) in [(OutcomeContext.egress, true), (.blackHole, false), (.egressUnsent, false)] {
+      let outcome = Outcome(status: 0, termination: "rbac_access_denied_matched_policy[none]", warnings: .deniedLate)
+      let verdict = Ending.verdict(of: outcome, in: context)
+      #expect(verdict.outcome == .blocked && verdict.reason == "rbac-tcp" && verdict.left == left, "\(context)")
+    }
+  }
+
   @Test("no words of a log make the reader crash or say something in two ways", arguments: 0..<100)
   func garbage(seed: UInt64) {
     var generator = SplitMix(state: seed)

@@ -269,6 +269,25 @@ import Testing
     #expect(try columns("10.80.3.232:8080", "10.80.3.232:8080").contains(Self.clear))
   }
 
+  @Test(
+    "a connection that a policy ended when bytes had come back over it has left",
+    arguments: [("-", "rbac_access_denied_matched_policy[none]"), ("UAEX", "-"), ("-", "ext_authz_denied")])
+  func deniedLate(flags: String, termination: String) throws {
+    func denied(_ bytes: String) throws -> String {
+      let whole = line(
+        "09:05:00", "203.0.113.9:443", "PassthroughCluster", dialled: "203.0.113.9:443", flags: flags,
+        termination: termination)
+      try sandbox.write(whole.replacing(" 100 500 ", with: " \(bytes) "), to: "a.log")
+      return try report("a.log")
+    }
+    for bytes in ["100 500", "0 500"] {
+      #expect(try denied(bytes).contains("1 flow left around the egress gateway"), "\(bytes)")
+      #expect(try sandbox.shell("$GATEWATCH flows --format csv").out.contains("denied-late"))
+    }
+    // The first bytes of the client are counted, and stay where they are.
+    #expect(try denied("100 0").contains(Self.clear))
+  }
+
   @Test("an address is no gateway's any more when the imported topology says that another pod had it")
   func gatewayOfOtherTimes() throws {
     try sandbox.write("mesh: { internal: [10.80.0.0/16] }\n", to: "egress.yaml")

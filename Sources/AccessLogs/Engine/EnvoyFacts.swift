@@ -111,6 +111,20 @@ enum EnvoyFacts {
     return true
   }
 
+  /// A filter of a policy ended the connection.
+  @inline(__always) static func isDenied(_ fields: borrowing Fields) -> Bool {
+    let (details, termination, flags) = (
+      fields[.responseDetails], fields[.terminationDetails], fields[.responseFlags]
+    )
+    if details.isMissing, termination.isMissing, flags.isMissing { return false }
+    return isDenial(details) || isDenial(termination)
+      || flags.stringIfPresent.map { ResponseFlags.short($0).split(separator: ",").contains("UAEX") } ?? false
+  }
+
+  private static func isDenial(_ details: Slice) -> Bool {
+    details.hasPrefix("rbac_") || details.hasPrefix("ext_authz_denied")
+  }
+
   static func outcome(_ fields: borrowing Fields, isHTTP: Bool, _ warnings: Warnings) -> Outcome {
     var outcome = Outcome(warnings: warnings)
     outcome.protocol = fields.text(.protocol).map { bounded($0) } ?? (isHTTP ? nil : "TCP")

@@ -78,6 +78,8 @@ extension RowBuilder {
     // How it went.
     warnings.formUnion(self.warnings(ofSource: row.source))
     warnings.formUnion(self.warnings(ofDestination: row.destination))
+    // The client's first bytes are counted before the filter refuses them; what came back, it had let pass.
+    if !isHTTP, row.received > 0, EnvoyFacts.isDenied(fields) { warnings.insert(.deniedLate) }
     row.outcome = outcomeID(
       fields, lane: lane, tag: UInt64(layout.index) | UInt64(warnings.rawValue) << 32, layout, batch
     ) { EnvoyFacts.outcome(fields, isHTTP: isHTTP, warnings) }

@@ -24,7 +24,9 @@ enum EnvoyEnding {
       ?? byDetails(outcome, context) ?? byFailure(outcome) ?? byStatus(outcome, context)
     if verdict.outcome == .blocked || isUnsent(context) { verdict.left = false }
     // Whatever else the line says: an upstream is named, and answered.
-    if outcome.details == "via_upstream", !isUnsent(context) { verdict.left = true }
+    if outcome.details == "via_upstream" || outcome.warnings.contains(.deniedLate), !isUnsent(context) {
+      verdict.left = true
+    }
     return verdict
   }
 
