@@ -50,7 +50,7 @@ select
       2),
     '') as warnings
 from judged_flow j
-join source s on s.id = j.source_id
+join named_source s on s.id = j.source_id
 join destination d on d.id = j.destination_id
 left join log l on l.id = j.log_id
 left join outcome o on o.id = j.outcome_id

@@ -73,36 +73,45 @@ public struct Filters: Sendable, Equatable {
           or name glob :glob || ' or *'
           or name glob '* or ' || :glob
           or name glob '* or ' || :glob || ' or *'
-          or pod glob :glob
-          or namespace || '/' || pod glob :glob
           or (client_forwarded = 0 and client_ip glob :glob)
           or ((shape like 'outbound%' or shape = 'not-sent') and proxy_ip glob :glob)
         ) as is_named,
-        sender,
-        pod is null and name is null as is_nameless
-      from source
+        :glob is not null
+          -- Whose log it is, where that may be the client's pod.
+          and (pod is not null or shape not in ('gateway', 'gateway-to-loopback', 'waypoint', 'inbound', 'server'))
+          and (written_by glob :glob or written_by glob '*/' || :glob) as is_of_pod,
+        pod,
+        name,
+        sender
+      from named_source
       order by id
       """
     var ids: Set<Int64> = []
     var sent: [(id: Int64, sender: Int64)] = []
-    // A pod's lines may also stand in a log that knows no names: there, its addresses are all there is.
+    // A pod's lines may also stand in a log that does not know it: there, its addresses are all there is, or its workload.
     var addresses: Set<String> = []
-    var nameless: [(id: Int64, addresses: [String])] = []
+    var workloads: Set<String> = []
+    var others: [(id: Int64, addresses: [String], name: String?)] = []
     try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
       guard let id = row[0].integer else { return }
-      if let sender = row[4].integer { sent.append((id, sender)) }
-      let isMeant =
-        pattern.isNetwork
-        ? [row[1].text, row[2].text].contains { $0.map(pattern.contains) ?? false } : row[3].integer == 1
+      if let sender = row[7].integer { sent.append((id, sender)) }
       let own = [row[1].text, row[2].text].compactMap(\.self)
+      let isMeant =
+        pattern.isNetwork ? own.contains(where: pattern.contains) : row[3].integer == 1 || row[4].integer == 1
+      let (isInPod, name) = (row[5].text != nil, row[6].text)
       if isMeant {
         ids.insert(id)
-        addresses.formUnion(own)
-      } else if row[5].integer == 1 {
-        nameless.append((id, own))
+        guard isInPod || pattern.isNetwork || row[3].integer == 1 else { return }
+        // Loopback is each pod's own.
+        addresses.formUnion(own.filter { $0 != "::1" && !$0.hasPrefix("127.") && IPAddress($0) != nil })
+        if row[4].integer == 1, row[3].integer != 1, let name { workloads.insert(name) }
+      } else if !isInPod {
+        others.append((id, own, name))
       }
     }
-    for (id, own) in nameless where own.contains(where: addresses.contains) { ids.insert(id) }
+    for other in others where other.addresses.contains(where: addresses.contains) {
+      if other.name.map({ name in workloads.contains { name.contains($0) } }) ?? true { ids.insert(other.id) }
+    }
     for (id, sender) in sent where ids.contains(sender) { ids.insert(id) }
     return ids.sorted()
   }
