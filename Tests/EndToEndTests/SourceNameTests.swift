@@ -138,6 +138,21 @@ import Testing
     #expect(explained.status == 0 && explained.out.contains("10.80.7.22"), "\(explained.out)")
   }
 
+  @Test("who asks its sidecar as a proxy over loopback is the sidecar's pod")
+  func listenerOnLoopback() throws {
+    func line(_ pod: Int) -> String {
+      "[2026-11-03T12:20:30.580Z] \"GET http://evil.example/x HTTP/1.1\" 200 - via_upstream - \"-\" 901 4875 61 60 \"-\" \"curl\" \"d6545b32-d6c2-440d-9327-5a320b7100\(pod)\" \"evil.example\" \"203.0.113.10:80\" PassthroughCluster 10.80.3.\(pod):59668 127.0.0.1:15002 127.0.0.1:59652 - allow_any\n"
+    }
+    try sandbox.write(sidecar(11, hour: 12) + line(11), to: "one.log")
+    try sandbox.write(line(12), to: "two.log")
+    try sandbox.gatewatch("ingest", "--policy", "egress.yaml", "one.log")
+    let report = try sandbox.gatewatch("report", "bypass", "--source", "10.80.3.11", "--format", "csv").out
+    #expect(report.contains("passthrough,gateway,10.80.3.11,evil.example,80,1,"), "\(report)")
+    #expect(try sandbox.gatewatch("alert").status == 2)
+    let second = try sandbox.gatewatch("alert", "--ingest", "two.log")
+    #expect(second.status == 2 && second.out.contains("10.80.3.12"), "\(second.out)")
+  }
+
   @Test("what earlier versions named after another's pod is told by the next alert")
   func olderDatabase() throws {
     try sandbox.write(sidecar(11, hour: 12), to: "pods/default_a_0a/istio-proxy/0.log")

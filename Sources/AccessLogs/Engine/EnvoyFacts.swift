@@ -92,12 +92,17 @@ enum EnvoyFacts {
     }
 
     let isLoopbackHop = hop.shape == .gatewayToLoopback
+    // Its listener is a proxy's of the pod, and no place that was wanted.
+    let listensInPod = hop.shape == .outbound && Addresses.isLoopback(hop.dialled.ip)
     switch hop.shape {
     case .gateway: destination.port = destination.upstream?.port ?? authority?.port ?? 0
     case .notSent:
       // DL may be a listener here; the cluster knows the port that was meant.
       destination.port =
         cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.dialled?.port ?? authority?.port ?? 0
+    case .outbound where listensInPod:
+      destination.port =
+        authority?.port ?? cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.upstream?.port ?? 0
     default:
       destination.port =
         destination.dialled?.port ?? (isLoopbackHop ? nil : destination.upstream?.port) ?? authority?.port ?? 0
@@ -105,7 +110,7 @@ enum EnvoyFacts {
     HostName.choose(
       for: &destination, authority: authority, serverName: serverName, cluster: cluster,
       // A sidecar's original destination names the place; a gateway's listener does not.
-      address: hop.shape == .gateway || isLoopbackHop || hop.shape == .inbound
+      address: hop.shape == .gateway || isLoopbackHop || listensInPod || hop.shape == .inbound
         ? destination.upstream?.ip : destination.dialled?.ip ?? destination.upstream?.ip,
       &warnings)
     return true

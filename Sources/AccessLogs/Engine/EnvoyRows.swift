@@ -138,6 +138,10 @@ struct EnvoyHop {
       shape = .gatewayToLoopback
     } else if clientIsForwarded || client.ip.isEmpty {
       shape = .outboundForwarded
+    } else if Addresses.isLoopback(client.ip), Addresses.isLoopback(dialled.ip) {
+      // A sidecar that is asked as a proxy over loopback: who asks is its own pod, whose address it dials out from.
+      shape = .outbound
+      client.ip = local.ip
     } else {
       shape = .other
     }
