@@ -188,7 +188,8 @@ missing as (
   from part p
 ),
 silent as materialized (
-  select log, max(side = 'before') as is_before, max(side = 'after') as is_after
+  -- A log behind a hole begins too late, as one does before which nothing was read.
+  select log, max(side <> 'after') as is_before, max(side = 'after') as is_after
   from silent_sidecar
   group by log
 ),

@@ -4,9 +4,9 @@
 --   client      the log of a gateway or a proxy (`witness`) shows its address as a client
 --   cut-line    the log ends within a line, which was still being written
 --   cut-log     the log was cut, or replaced by another file, after it had been read
--- `side` is where the silence lies: before the first line of the pod, or after the last. `from_ms` and `until_ms` are its ends
--- as far as the evidence goes; `until_ms` is NULL where it does not say for how long the pod lived. `log` holds the line
--- at the silence's other end. What is shorter than a quarter of an hour is left out: clocks differ, and pods pause.
+-- `side` is where the silence lies: before the first line of the pod, after the last, or between two of its logs. `from_ms` and
+-- `until_ms` are its ends as far as the evidence goes; `until_ms` is NULL where it does not say for how long the pod lived. `log`
+-- holds the line at the silence's other end. What is shorter than a quarter of an hour is left out: clocks differ, and pods pause.
 create view silent_sidecar as
 -- Where there can be no evidence at all, nobody has to know who wrote when: there may be hundreds of logs with hundreds of pods each.
 with evidence as materialized (
@@ -108,6 +108,33 @@ beginning_of_pod as materialized (
   from line_of_pod
   group by namespace, name
 ),
+-- Between what was written to one log and to the next. A pod with lines before and after has lived all that time; that it was not
+-- idle nobody knows, and what is silent within one log is a gap of that log.
+hole_of_pod as materialized (
+  select namespace, name, alive_first_ms, alive_last_ms, log, reached_ms as from_ms, first_ms as until_ms
+  from (
+    select
+      *,
+      max(last_ms) over (
+        partition by namespace, name order by first_ms, log rows between unbounded preceding and 1 preceding
+      ) as reached_ms
+    from line_of_pod
+  )
+  where first_ms > reached_ms + 900000
+),
+hole_of_address as materialized (
+  select address, log, reached_ms as from_ms, first_ms as until_ms
+  from (
+    select
+      *,
+      max(last_ms) over (
+        partition by address order by first_ms, log rows between unbounded preceding and 1 preceding
+      ) as reached_ms
+    from written
+    where address is not null
+  )
+  where first_ms > reached_ms + 900000
+),
 end_of_address as materialized (
   select address, log, max(last_ms) as last_ms
   from written
@@ -130,10 +157,17 @@ beginning_of_address as materialized (
 client as materialized (
   select s.client_ip as address, s.log, s.first_end_ms as first_ms, s.last_end_ms as last_ms
   from source s
+  left join log l on l.id = s.log
+  left join log_sign g on g.log = s.log
   where s.client_forwarded = 0
     and s.client_ip is not null
     and s.first_end_ms is not null
-    and (s.proxy <> 'envoy' or s.shape in ('gateway', 'gateway-to-loopback'))
+    and (
+      s.proxy <> 'envoy'
+      or s.shape in ('gateway', 'gateway-to-loopback')
+      -- What a gateway refused, in a log that is a gateway's alone.
+      or (s.shape = 'not-sent' and coalesce(l.declared_role, g.roles) = 'gateway')
+    )
 ),
 latest_client as materialized (
   select address, log, max(last_ms) as last_ms
@@ -187,6 +221,28 @@ silent as materialized (
         and h.until_ms < o.first_ms - 60000
         and h.until_ms >= c.first_ms - 60000
     )
+  union all
+  select 'between', 'topology', namespace, name, null, log, null, from_ms, until_ms
+  from hole_of_pod
+  where alive_first_ms < until_ms
+    and alive_last_ms > from_ms
+  union all
+  -- Whom the witness shows both before and after may have been idle in between.
+  select 'between', 'client', null, null, o.address, o.log, min(c.log), o.from_ms, o.until_ms
+  from hole_of_address o
+  join client c on c.address = o.address
+    and (
+      (c.first_ms > o.from_ms + 60000 and c.first_ms < o.until_ms - 60000)
+      or (c.last_ms > o.from_ms + 60000 and c.last_ms < o.until_ms - 60000)
+    )
+  where not exists (
+    select 1
+    from holder h
+    where h.address = o.address
+      and h.first_ms - 60000 > o.from_ms
+      and h.first_ms - 60000 <= o.until_ms
+  )
+  group by o.address, o.log, o.from_ms, o.until_ms
   union all
   select 'after', 'cut-line', w.namespace, w.pod, null, w.id, null, w.last_ms, null
   from writer w

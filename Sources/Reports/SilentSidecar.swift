@@ -17,7 +17,9 @@ public struct SilentSidecar: Sendable, Equatable {
   public private(set) var log: String
   private var witness: String?
   private var evidence: Evidence
-  private var isBefore: Bool
+  private var side: Side
+  /// Where the silence lies, as the view says it.
+  private enum Side: String { case before, after, between }
   public private(set) var fromMs: Int64
   /// nil where the evidence does not say for how long the pod lived.
   public private(set) var untilMs: Int64?
@@ -40,7 +42,7 @@ public struct SilentSidecar: Sendable, Equatable {
       )
       select
         coalesce(coalesce(s.namespace || '/', '') || s.name, s.address, l.path) as name, l.path, w.path, s.evidence,
-        s.side = 'before', s.from_ms, s.until_ms
+        s.side, s.from_ms, s.until_ms
       from silent_sidecar s
       join asked a
       join log l on l.id = s.log
@@ -50,11 +52,13 @@ public struct SilentSidecar: Sendable, Equatable {
       order by coalesce(s.until_ms, s.from_ms) - s.from_ms desc, name, s.evidence
       """, arguments: ["since_ms": Value(filters.sinceMs), "until_ms": Value(filters.untilMs)]
     ) { row in
-      guard let evidence = Evidence(rawValue: row[3].text ?? "") else { return }
+      guard let evidence = Evidence(rawValue: row[3].text ?? ""), let side = Side(rawValue: row[4].text ?? "") else {
+        return
+      }
       let silent = SilentSidecar(
         name: row[0].text ?? "", log: row[1].text ?? "", witness: row[2].text, evidence: evidence,
-        isBefore: row[4].integer == 1, fromMs: row[5].integer ?? 0, untilMs: row[6].integer)
-      if met.insert("\(silent.isBefore) \(silent.name)").inserted { found.append(silent) }
+        side: side, fromMs: row[5].integer ?? 0, untilMs: row[6].integer)
+      if met.insert("\(side) \(silent.name)").inserted { found.append(silent) }
     }
     return found
   }
@@ -67,10 +71,16 @@ public struct SilentSidecar: Sendable, Equatable {
     let whose = isNamedByLog ? log : "the sidecar of \(name)"
     let place = isNamedByLog ? "" : " (\(log))"
     let time = until.map { "from \(from) to \($0)" } ?? "after \(from)"
+    let lived =
+      switch side {
+      case .before: "from then"
+      case .after: "until then"
+      case .between: "in between"
+      }
     let reason =
       switch evidence {
-      case .topology: "the imported topology shows its pod \(isBefore ? "from" : "until") then"
-      case .client: "\(witness ?? "another log") shows it as a client \(isBefore ? "from" : "until") then"
+      case .topology: "the imported topology shows its pod \(lived)"
+      case .client: "\(witness ?? "another log") shows it as a client \(lived)"
       case .cutLine: "the log ends within a line"
       case .cutLog: "the log was cut or replaced after it had been read"
       }

@@ -80,13 +80,17 @@ extension Standing {
     try findUnread(in: store, filters: Filters())
   }
 
+  /// Times of which nothing was read that are named; of a mesh that sleeps at night there may be one a day.
+  private static let namedTimes = 4
+
   /// What was not read. A log may fall silent because nothing came, so that this alone takes no all-clear away; the
   /// all-clear names it.
   var silences: [String] {
-    var silences = unread.filter { !$0.isAll }.map { unread in
+    let times = unread.filter { !$0.isAll }.map { unread in
       let span = "\(Quantities.iso(unread.fromMs)) until \(Quantities.iso(unread.untilMs))"
       return "no line of \(unread.isOfSidecars ? "a sidecar's" : "any") log is of the time from \(span)"
     }
+    var silences = times.first(Standing.namedTimes) { "nor of \($0) more such \($0 == 1 ? "time" : "times")" }
     if gaps.logs > 0 {
       let among = gaps.among.map { " among the newest \(Quantities.grouped($0)) flows" } ?? ""
       silences.append(

@@ -4,8 +4,8 @@ internal import Flows
 // What was read of the time, the host and the source asked about.
 
 extension Standing {
-  /// The times at the ends of what is asked about of which no log holds a line, or no sidecar's log does though others do;
-  /// shorter ones than a gap are nothing to speak of. Without limits the time is that of all logs.
+  /// The times at the ends of what is asked about of which no log holds a line, or no sidecar's log does though others do, there
+  /// or between two of them; shorter ones than a gap are nothing to speak of. Without limits the time is that of all logs.
   mutating func findUnread(in store: FlowReader, filters: Filters) throws {
     unread = []
     guard let firstMs, let lastMs else { return }
@@ -16,17 +16,44 @@ extension Standing {
     unread = Standing.ends(of: from...max(from, until), outside: firstMs...max(firstMs, lastMs), isOfSidecars: false)
     guard !lacksSidecars, !unread.contains(where: \.isAll) else { return }
     let read = max(from, firstMs)...max(from, firstMs, min(until, lastMs))
-    var sidecars: ClosedRange<Int64>?
-    var elsewhere: ClosedRange<Int64>?
+    guard let sidecars = try Standing.stretchesOfSidecars(in: store) else { return }
+    let within = sidecars.filter { $0.overlaps(read) }
+    guard let first = within.first, let last = within.last else {
+      unread.append(Unread(isOfSidecars: true, fromMs: read.lowerBound, untilMs: read.upperBound, isAll: true))
+      return
+    }
+    unread += Standing.ends(of: read, outside: first.lowerBound...last.upperBound, isOfSidecars: true)
+    for (before, next) in zip(within, within.dropFirst()) {
+      unread.append(Unread(isOfSidecars: true, fromMs: before.upperBound, untilMs: next.lowerBound, isAll: false))
+    }
+  }
+
+  /// From the first to the last line of each sidecar's log, with no more between two stretches than a gap is: where a log in the
+  /// middle is missing, there is one. Lines are written when what they tell of ends. nil where some log's role is not known.
+  private static func stretchesOfSidecars(in store: FlowReader) throws -> [ClosedRange<Int64>]? {
+    var stretches: [ClosedRange<Int64>] = []
+    var earliest = Int64.max
     var isKnown = true
     try store.query(
       """
-      select coalesce(l.declared_role, g.roles), l.first_ms, l.last_ms
+      with line as materialized (
+        select log, min(first_end_ms) as first_ms
+        from source
+        where received_as is null
+        group by log
+        having count(first_end_ms) = count(*)
+      )
+      select
+        coalesce(l.declared_role, g.roles),
+        case when l.tallied = 0 then max(l.first_ms, coalesce(e.first_ms, l.first_ms)) else l.first_ms end as first_ms,
+        l.last_ms,
+        l.first_ms
       from log l
       left join log_sign g on g.log = l.id
+      left join line e on e.log = l.id
       where l.stored > 0
         and l.first_ms is not null
-      order by l.id
+      order by 2, 3, l.id
       """
     ) { row in
       guard let text = row[0].text, let first = row[1].integer, let last = row[2].integer else {
@@ -35,17 +62,17 @@ extension Standing {
       }
       let roles = text.split(separator: ",").compactMap { Role(rawValue: String($0)) }
       guard roles.contains(.sidecar) || roles.contains(.unknown) else { return }
-      let span = first...max(first, last)
-      // Of several, those that reach into the time are what counts; what lies before it and behind it does not cover it.
-      guard span.overlaps(read) else {
-        elsewhere = span
-        return
+      earliest = min(earliest, row[3].integer ?? first)
+      if let before = stretches.last, first.since(before.upperBound) <= LogPauses.leastMs {
+        stretches[stretches.count - 1] = before.lowerBound...max(before.upperBound, last)
+      } else {
+        stretches.append(first...max(first, last))
       }
-      let known = sidecars ?? span
-      sidecars = min(known.lowerBound, span.lowerBound)...max(known.upperBound, span.upperBound)
     }
-    guard isKnown, let nearest = sidecars ?? elsewhere else { return }
-    unread += Standing.ends(of: read, outside: nearest, isOfSidecars: true)
+    guard isKnown, let first = stretches.first else { return nil }
+    // What began before the first line is known by its own line.
+    stretches[0] = min(earliest, first.lowerBound)...first.upperBound
+    return stretches
   }
 
   private static func ends(

@@ -214,4 +214,84 @@ import Testing
         "no line of other.log is of the time from 2026-11-02T15:00:00Z to 2026-11-02T18:00:00Z, and the log was cut or replaced after it had been read"
       ), "\(lost)")
   }
+
+  /// A request of the pod that the gateway refused.
+  private func refusedByGateway(_ address: String, _ minutes: ClosedRange<Int>) -> String {
+    gateway(address, minutes).replacing("200 - via_upstream", with: "403 - rbac_access_denied_matched_policy[none]")
+      .replacing("\"203.0.113.7:80\"", with: "\"-\"").replacing(" 10.80.3.232:41000 ", with: " - ")
+  }
+
+  @Test(
+    "where a log between two of the sidecars' is missing, no answer about its time is an all-clear, and all others name it"
+  )
+  func holeBetweenLogs() throws {
+    defer { session.remove() }
+    _ = try session.run("rm other.log")
+    try session.write(sidecar(Self.pod, 0...30), to: "a.log.1")
+    try session.write(sidecar(Self.pod, 300...330), to: "a.log")
+    try session.write(
+      gateway(Self.pod, 0...30) + refusedByGateway(Self.pod, 35...295) + gateway(Self.pod, 300...330), to: "gateway.log"
+    )
+    try ingest("a.log.1 a.log gateway.log")
+    let hole = "no line of a sidecar's log is of the time from 2026-11-02T09:30:00.005Z until 2026-11-02T14:00:00.005Z"
+    for options in ["", "--since 2026-11-02T09:15:00Z --until 2026-11-02T14:10:00Z"] {
+      #expect(try report(options).contains(hole))
+    }
+    let within = "--since 2026-11-02T11:00:00Z --until 2026-11-02T12:00:00Z"
+    #expect(try report(within).contains("no all-clear: no log of a sidecar was read for the time asked about"))
+    // The gateway shows that the pod was there.
+    let text = try report()
+    #expect(
+      text.contains(
+        "no all-clear: no line of the sidecar of 10.80.3.11 (a.log) is of the time from 2026-11-02T09:30:00Z to 2026-11-02T14:00:00Z, though gateway.log shows it as a client in between"
+      ), "\(text)")
+    let coverage = try session.run("gatewatch report coverage --format ndjson").split(separator: "\n")
+    #expect(coverage.first { $0.contains("\"log\":\"a.log\"") }?.contains("pod-lived-before") ?? false, "\(coverage)")
+    // A log of another pod, of all of the time, says nothing of this one.
+    try session.write(sidecar(Self.other, 0...360), to: "other.log")
+    try ingest("other.log")
+    #expect(try !report().contains(hole))
+    #expect(try report("--source \(Self.pod) " + within).contains("shows it as a client in between"))
+    // The missing one is found.
+    try session.write(sidecar(Self.pod, 35...295), to: "a.log.2")
+    try ingest("a.log.2")
+    #expect(try !report().contains("of the time from"))
+  }
+
+  @Test(
+    "a pod that the cluster shows while none of its logs was read stands against an all-clear; one that nothing shows does not"
+  )
+  func holeOfKnownPod() throws {
+    defer { session.remove() }
+    let folder = "pods/shop_a-1_0a1b/istio-proxy"
+    _ = try session.run("mkdir -p \(folder)")
+    try session.write(sidecar(Self.pod, 0...30), to: "\(folder)/0.log.20261102-093000")
+    try session.write(sidecar(Self.pod, 300...330), to: "\(folder)/0.log")
+    try ingest("pods other.log")
+    // Perhaps it was idle: nobody can tell.
+    try expectAllClear()
+    for minute in [40, 120, 180] { try look([("a-1", Self.pod), ("b-1", Self.other)], at: minute) }
+    let text = try report("--require-coverage sidecars=read")
+    #expect(
+      text.contains(
+        "is of the time from 2026-11-02T09:30:00Z to 2026-11-02T14:00:00Z, though the imported topology shows its pod in between"
+      ), "\(text)")
+    #expect(text.hasSuffix("exit code 3\n"), "\(text)")
+    let unread = try session.run("gatewatch report unread --format csv")
+    #expect(unread.contains("topology,\(folder)/0.log"), "\(unread)")
+    try expectAllClear("--since 2026-11-02T14:00:00Z")
+  }
+
+  @Test("of many times without a sidecar's line the first are named, and the others counted")
+  func manyHoles() throws {
+    defer { session.remove() }
+    _ = try session.run("rm other.log")
+    for hour in 0..<6 { try session.write(sidecar(Self.pod, hour * 60...hour * 60 + 10), to: "\(hour).log") }
+    try ingest()
+    let text = try report()
+    #expect(
+      text.contains(
+        "of the time from 2026-11-02T12:10:00.005Z until 2026-11-02T13:00:00.005Z; nor of 1 more such time;"), "\(text)"
+    )
+  }
 }
