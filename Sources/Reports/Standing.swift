@@ -70,7 +70,7 @@ public struct Standing: Sendable, Equatable {
   public struct Gaps: Sendable, Equatable {
     public var logs = 0
     public var longestMs: Int64 = 0
-    /// How many of the newest flows were looked at; nil for all.
+    /// How many of the newest flows, of the time asked about, were looked at; nil for all.
     public var among: Int64?
   }
   /// Second views of connections around the gateway of which no end was read; only counted with the findings.

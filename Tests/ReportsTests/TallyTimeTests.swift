@@ -109,9 +109,11 @@ struct TallyTimeTests {
   func minutes() throws {
     let store = try RandomStore(flows: 12_000, logs: 4)
     let reader = try FlowReader(path: store.path)
-    for first in [Int64(1), 5_000, 11_999] {
-      let fast = try #require(try reader.busyMinutes(sinceMs: nil, untilMs: nil, from: first))
-      #expect(try fast == Standing.busyMinutes(reader, from: first))
+    for first in [Int64(1), 5_000, 11_998] {
+      for rows in [[first ... .max], [first...first, first + 1...min(first + 3_000, 11_999), 12_000...12_000]] {
+        let fast = try #require(try reader.busyMinutes(rows: rows))
+        #expect(try fast == Standing.busyMinutes(reader, rows: rows))
+      }
     }
     var standing = try Standing(of: reader, findings: false)
     try standing.findGaps(in: reader)
@@ -122,5 +124,33 @@ struct TallyTimeTests {
     #expect(standing.gaps.among == nil && standing.gaps.logs > 0)
     try standing.findGaps(in: reader, among: 100)
     #expect(standing.gaps.among == 100)
+  }
+
+  @Test("gaps of the time asked about are found in flows however old, and a limit that cut is said")
+  func gapsOfOldFlows() throws {
+    let store = try StoreFixture([])
+    // A line a minute for an hour, four hours of silence, and then two hundred more lines.
+    try store.append([(0, .gateway, 0, 60)], from: noon)
+    try store.append([(0, .gateway, 0, 200)], from: noon + 4 * hour)
+    let reader = try FlowReader(path: store.path)
+    var standing = try Standing(of: reader, findings: false)
+    try standing.findGaps(in: reader, among: 100)
+    #expect(standing.gaps == Standing.Gaps(logs: 0, longestMs: 0, among: 100))
+    #expect(
+      standing.coverage.contains(
+        "; gaps were looked for among the newest 100 flows alone (see: gatewatch report coverage)"))
+    func gaps(since: Int64, until: Int64) throws -> Standing.Gaps {
+      var filters = Filters()
+      (filters.sinceMs, filters.untilMs) = (noon + since, noon + until)
+      try standing.findGaps(in: reader, filters: filters, among: 100)
+      return standing.gaps
+    }
+    for (since, until) in [(hour / 2, 6 * hour), (2 * hour, 3 * hour), (2 * hour, 6 * hour)] {
+      let found = try gaps(since: since, until: until)
+      #expect(found.logs == 1 && found.longestMs > 3 * hour && found.among == nil, "\(found)")
+    }
+    #expect(try gaps(since: 0, until: hour / 2).logs == 0)
+    // More are of the time asked about than are looked at.
+    #expect(try gaps(since: 0, until: 24 * hour).among == 100)
   }
 }

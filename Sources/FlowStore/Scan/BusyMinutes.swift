@@ -20,13 +20,14 @@ extension FlowReader {
   /// In which minutes flows of each log ended, ascending, of those that began within a time, or ended within one; by row id of
   /// the log. nil when the file cannot be read page by page at the moment, and SQL is to be asked.
   ///
-  /// - Parameter first: the lowest row id of a flow that counts.
+  /// - Parameter rows: row ids of the flows that count, ascending.
   public func busyMinutes(
-    sinceMs: Int64? = nil, untilMs: Int64? = nil, ended: ClosedRange<Int64> = .min ... .max, from first: Int64 = .min
+    sinceMs: Int64? = nil, untilMs: Int64? = nil, ended: ClosedRange<Int64> = .min ... .max,
+    rows: [ClosedRange<Int64>] = [.min ... .max]
   ) throws -> [Int64: [BusyMinute]]? {
     try withPages { db, pages in
       guard let logs = try SourceLogs(db),
-        var table = MinuteScan(pages, [first ... .max], logs, sinceMs: sinceMs, untilMs: untilMs, ended: ended).run()
+        var table = MinuteScan(pages, rows, logs, sinceMs: sinceMs, untilMs: untilMs, ended: ended).run()
       else { return nil }
       // Of flows without rows the minutes are known.
       let minutes = try db.statement("select log, minute from tallied_minute order by minute, log")
