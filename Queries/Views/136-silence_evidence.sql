@@ -10,5 +10,17 @@ select
     where client_forwarded = 0
       and client_ip is not null
       and first_end_ms is not null
-      and (proxy <> 'envoy' or shape in ('gateway', 'gateway-to-loopback'))
+      and (
+        proxy <> 'envoy'
+        or shape in ('gateway', 'gateway-to-loopback')
+        or (
+          shape = 'not-sent'
+          and log in (
+            select l.id
+            from log l
+            left join log_sign g on g.log = l.id
+            where coalesce(l.declared_role, g.roles) = 'gateway'
+          )
+        )
+      )
   ) as is_possible;

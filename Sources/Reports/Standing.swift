@@ -75,6 +75,8 @@ public struct Standing: Sendable, Equatable {
   }
   /// Second views of connections around the gateway of which no end was read; only counted with the findings.
   public internal(set) var unended: Int64 = 0
+  /// Bypasses without a name to an address of the host asked about; only counted with the findings.
+  var nameless: Int64 = 0
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
   public private(set) var bypassed: Bypassed?
   public struct Bypassed: Sendable, Equatable {
@@ -203,6 +205,7 @@ public struct Standing: Sendable, Equatable {
     uncounted = nil
     if let found {
       try countUnended(in: store, filters: filters)
+      try countNameless(in: store, filters: filters)
       var limits = filters
       (limits.paths, limits.outcomes) = ([], [])
       take(found, within: limits)
@@ -219,6 +222,7 @@ public struct Standing: Sendable, Equatable {
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
     try countUnended(in: store, filters: filters, usingTallies: usingTallies)
+    try countNameless(in: store, filters: filters)
     if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
     take(
       TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }),
@@ -263,6 +267,7 @@ public struct Standing: Sendable, Equatable {
     if unended > 0 {
       doubts.append(Standing.sentence(ofUnended: unended))
     }
+    if nameless > 0, let host = filters.host { doubts.append(Standing.sentence(ofNameless: nameless, host: host)) }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }
     doubts += signs + unreadPods
     let tails = lostTails.count {

@@ -304,4 +304,21 @@ import Testing
     // Of the two the second was there after the pod had come.
     #expect(later.out.contains("1 flow whose path rests on an assumption"), "\(later.out)")
   }
+
+  @Test(
+    "a bypass without a name, to an address that other lines show for the host asked about, takes its all-clear away")
+  func namelessAddress() throws {
+    try sandbox.write(
+      line("09:10:00", "198.51.100.20:443", "PassthroughCluster", dialled: "198.51.100.20:443"), to: "a.log")
+    let asked = "bypass --host api.pay.example"
+    #expect(try report("", report: asked).contains(Self.clear))
+    let text = try report("a.log", report: asked)
+    #expect(
+      text.contains(
+        "no all-clear: 1 flow around the egress gateway without a name, to an address that other lines show for api.pay.example"
+      ), "\(text)")
+    // Of other hosts, and of other times, it says nothing.
+    #expect(
+      try sandbox.shell("$GATEWATCH report \(asked) --since 2026-11-02T09:15:00Z").out.contains(Self.clear))
+  }
 }
