@@ -5,19 +5,48 @@ internal import FlowStore
 extension Standing {
   /// Counts bypasses without a name to an address that other lines show for the host asked about. One address serves many names: that
   /// it was this one nothing proves, nor that it was not.
-  mutating func countNameless(in store: FlowReader, filters: Filters) throws {
+  mutating func countNameless(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
     nameless = 0
     guard filters.host != nil else { return }
     let query = try QueryHeader.parse(Standing.namelessBypasses, file: "standing")
     var limits = filters
     (limits.paths, limits.outcomes) = ([], [])
     let arguments = try limits.arguments(for: query, in: store)
+    let destinations = try Standing.group(
+      Standing.namelessDestinations, ["host": arguments["host"] ?? .null], in: store)
     // Mostly there is no such destination, and no flow need be looked at.
-    let host = ["host": arguments["host"] ?? .null]
-    guard try store.value("select exists (\(Standing.namelessDestinations))", arguments: host)?.integer == 1 else {
-      return
+    guard !destinations.isEmpty else { return }
+    nameless =
+      try usingTallies
+      ? Standing.tallied(destinations, arguments, in: store) ?? store.value(query.sql, arguments: arguments)?.integer
+        ?? 0
+      : store.value(query.sql, arguments: arguments)?.integer ?? 0
+  }
+
+  private static func tallied(
+    _ destinations: [Int32], _ arguments: [String: Value], in store: FlowReader
+  ) throws -> Int64? {
+    var request = TalliedAnswer.request(arguments)
+    request.destinationGroups = destinations
+    request.sourceGroups = try group(
+      "select id from source where :sources is null or id in (select value from json_each(:sources))",
+      ["sources": arguments["sources"] ?? .null], in: store)
+    return try store.tally(
+      request, words: "select allowed from bypass_flow where id = :example and allowed = 0 order by id"
+    )?.groups.reduce(0) { $0 + $1.flows }
+  }
+
+  /// The row ids of a query as one group of a tally; empty where there are none.
+  private static func group(
+    _ sql: String, _ arguments: [String: Value], in store: FlowReader
+  ) throws -> [Int32] {
+    var groups: [Int32] = []
+    try store.query("\(sql) order by 1", arguments: arguments) { row in
+      guard let id = row[0].integer, id >= groups.count, id < ShownAlike.maxID else { return }
+      groups += repeatElement(-1, count: Int(id) - groups.count)
+      groups.append(0)
     }
-    nameless = try store.value(query.sql, arguments: arguments)?.integer ?? 0
+    return groups
   }
 
   /// What is said of so many.

@@ -103,7 +103,7 @@ extension Standing {
         isEnough = row[3] != 1
       }
       guard let minutes else { return }
-      edges = (minutes.lowerBound * 60_000, minutes.upperBound * 60_000 + 59_999)
+      edges = (minutes.lowerBound * 60_000, (minutes.upperBound * 60_000).plus(59_999))
       // All that lies in the time asked about was looked at, up to its ends.
       if isEnough, let edges {
         self.edges = (min(edges.earliest, filters.sinceMs ?? .max), max(edges.latest, filters.untilMs ?? .min))

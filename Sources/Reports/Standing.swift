@@ -222,7 +222,7 @@ public struct Standing: Sendable, Equatable {
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
     try countUnended(in: store, filters: filters, usingTallies: usingTallies)
-    try countNameless(in: store, filters: filters)
+    try countNameless(in: store, filters: filters, usingTallies: usingTallies)
     if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
     take(
       TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }),

@@ -167,7 +167,7 @@ struct ShownAlike {
   }
 
   /// A store with more is left to SQL; the tally sees to that.
-  private static let maxID = 1 << 24
+  static let maxID = 1 << 24
 
   /// Sources by the name that reports show: who came to the proxy that logged it.
   static func sources(_ arguments: [String: Value], in store: FlowReader) throws -> ShownAlike {
