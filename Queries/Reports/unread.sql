@@ -1,10 +1,10 @@
 -- title: Pods with a sidecar of which nothing was read
 -- about: Workloads that the imported topology shows to have a sidecar, and of whose pods no line was read; and pods of which lines
---    were read, but none of a time, at an end or between two logs, in which there is evidence that they lived: a look at the cluster that shows them (topology), the
---    log of a gateway or a proxy whose client they are (client), a log that ends within a line (cut-line), or that was cut or
---    replaced after it had been read (cut-log). Their logs were not collected, or the pods were silent: the logs at hand cannot
---    say which, and what was sent past the gateway stands in none of them. That a log has no more lines is no evidence: pods
---    end. Without limits, pods of the time of all logs; less than a quarter of an hour is left out.
+--    were read, but none of a time, at an end or between two logs, in which there is evidence that they lived: a look at the
+--    cluster that shows them (topology), the log of a gateway or a proxy whose client they are (client), a log that ends within
+--    a line (cut-line), or that was cut or replaced after it had been read (cut-log). Their logs were not collected, or the pods
+--    were silent: the logs at hand cannot say which, and what was sent past the gateway stands in none of them. That a log has no
+--    more lines is no evidence: pods end. Without limits, pods of the time of all logs; less than a quarter of an hour is left out.
 --    Needs: gatewatch topology import, for what the cluster shows.
 -- rows: all
 -- parameter: since_ms  first millisecond to include (Unix time)

@@ -16,11 +16,8 @@ extension Standing {
       Standing.namelessDestinations, ["host": arguments["host"] ?? .null], in: store)
     // Mostly there is no such destination, and no flow need be looked at.
     guard !destinations.isEmpty else { return }
-    nameless =
-      try usingTallies
-      ? Standing.tallied(destinations, arguments, in: store) ?? store.value(query.sql, arguments: arguments)?.integer
-        ?? 0
-      : store.value(query.sql, arguments: arguments)?.integer ?? 0
+    let tallied = try usingTallies ? Standing.tallied(destinations, arguments, in: store) : nil
+    nameless = try tallied ?? store.value(query.sql, arguments: arguments)?.integer ?? 0
   }
 
   private static func tallied(

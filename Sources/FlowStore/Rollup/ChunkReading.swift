@@ -109,8 +109,7 @@ final class ChunkReading: @unchecked Sendable {
     var all: [Chunks] = []
     for run in runs {
       let part = try db.statement("select id, content from \(run.shelf.parts) where id between ? and ? order by id")
-      part.bind(run.parts(kind).lowerBound, at: 1)
-      part.bind(run.parts(kind).upperBound, at: 2)
+      part.bind(run.parts(kind), at: 1)
       var chunks: Chunks = []
       while try part.step() {
         let number = RollupRun.chunk(ofPart: part.int(0))

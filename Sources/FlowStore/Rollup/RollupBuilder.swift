@@ -144,9 +144,8 @@ final class RollupBuilder: @unchecked Sendable {
     var parts: [Part] = []
     for input in inputs {
       var chunks: Set<Int64> = []
-      list.bind(input.part(0, 0), at: 1)
-      list.bind(input.part(1, 1 << 31 - 1), at: 2)
-      while try list.step() { chunks.insert(list.int(0) & (1 << 31 - 1)) }
+      list.bind(input.parts, at: 1)
+      while try list.step() { chunks.insert(RollupRun.chunk(ofPart: list.int(0))) }
       parts.append(
         (
           input,

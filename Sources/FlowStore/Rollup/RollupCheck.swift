@@ -42,11 +42,10 @@ enum RollupCheck {
   private static func told(_ run: RollupRun, _ db: Database) throws(StoreError) -> [Int64: Sums]? {
     var sums: [Int64: Sums] = [:]
     let part = try db.statement("select id, content from rollup_part where id between ? and ? order by id")
-    part.bind(run.part(0, 0), at: 1)
-    part.bind(run.part(1, 1 << 31 - 1), at: 2)
+    part.bind(run.parts, at: 1)
     while try part.step() {
-      let isDurations = part.int(0) >> 31 & 1 == 1
-      let number = part.int(0) & (1 << 31 - 1)
+      let isDurations = RollupRun.kind(ofPart: part.int(0)) == 1
+      let number = RollupRun.chunk(ofPart: part.int(0))
       guard let chunk = part.withBlob(1, { RollupChunk(number, $0) }) else { return nil }
       for destination in chunk.destinations {
         guard let block = chunk.block(of: destination) else { continue }

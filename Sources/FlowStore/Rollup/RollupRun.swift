@@ -121,14 +121,19 @@ struct RollupRun: Sendable {
   func delete(_ db: Database) throws(StoreError) {
     try db.statement("delete from \(shelf.rawValue)_run where id = ?").run(.integer(id))
     try db.statement("delete from \(shelf.parts) where id between ? and ?")
-      .run(.integer(part(0, 0)), .integer(part(1, 1 << 31 - 1)))
+      .run(.integer(parts.lowerBound), .integer(parts.upperBound))
   }
 
   func part(_ kind: Int, _ chunk: Int64) -> Int64 { id << 32 | Int64(kind) << 31 | chunk }
 
   func parts(_ kind: Int) -> ClosedRange<Int64> { part(kind, 0)...part(kind, RollupRun.chunkMask) }
 
+  /// Of both kinds.
+  var parts: ClosedRange<Int64> { part(0, 0)...part(1, RollupRun.chunkMask) }
+
   static func chunk(ofPart id: Int64) -> Int64 { id & chunkMask }
+
+  static func kind(ofPart id: Int64) -> Int { Int(id >> 31 & 1) }
 
   private static let chunkMask: Int64 = 1 << 31 - 1
 

@@ -41,14 +41,13 @@ enum TallyPruning {
     var durationWriter = RollupDurationWriter(left.scale)
     var histogram = RollupHistogram()
     let part = try db.statement("select id, content from tally_part where id between ? and ? order by id")
-    part.bind(run.part(0, 0), at: 1)
-    part.bind(run.part(1, 1 << 31 - 1), at: 2)
+    part.bind(run.parts, at: 1)
     while try part.step() {
-      let number = part.int(0) & (1 << 31 - 1)
+      let number = RollupRun.chunk(ofPart: part.int(0))
       guard let chunk = part.withBlob(1, { RollupChunk(number, $0) }) else { continue }
       for destination in chunk.destinations {
         let block = chunk.block(of: destination)!
-        if part.int(0) >> 31 & 1 == 0 {
+        if RollupRun.kind(ofPart: part.int(0)) == 0 {
           countWriter.begin()
           var reader = RollupCountReader(block, run.scale)
           while reader.next() {

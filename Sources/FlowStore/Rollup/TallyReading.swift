@@ -8,10 +8,9 @@ enum TallyReading {
     in run: RollupRun, _ db: Database, _ body: (_ destination: Int64, _ entry: RollupCount) -> Void
   ) throws(StoreError) -> Bool {
     let part = try db.statement("select id, content from tally_part where id between ? and ? order by id")
-    part.bind(run.part(0, 0), at: 1)
-    part.bind(run.part(0, 1 << 31 - 1), at: 2)
+    part.bind(run.parts(0), at: 1)
     while try part.step() {
-      let number = part.int(0) & (1 << 31 - 1)
+      let number = RollupRun.chunk(ofPart: part.int(0))
       guard let chunk = part.withBlob(1, { RollupChunk(number, $0) }) else { return false }
       for destination in chunk.destinations {
         var reader = RollupCountReader(chunk.block(of: destination)!, run.scale)

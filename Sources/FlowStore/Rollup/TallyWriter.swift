@@ -141,13 +141,12 @@ extension TallyWriter {
       var chunks: [[Int: [Int64: RollupChunk]]] = []
       for input in inputs {
         var found: [Int: [Int64: RollupChunk]] = [0: [:], 1: [:]]
-        list.bind(input.part(0, 0), at: 1)
-        list.bind(input.part(1, 1 << 31 - 1), at: 2)
+        list.bind(input.parts, at: 1)
         while try list.step() {
-          let number = list.int(0) & (1 << 31 - 1)
+          let number = RollupRun.chunk(ofPart: list.int(0))
           // What cannot be read stays as it is: db check says so.
           guard let chunk = list.withBlob(1, { RollupChunk(number, $0) }) else { return }
-          found[Int(list.int(0) >> 31 & 1)]![number] = chunk
+          found[RollupRun.kind(ofPart: list.int(0))]![number] = chunk
         }
         chunks.append(found)
       }

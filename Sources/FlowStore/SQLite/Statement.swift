@@ -77,6 +77,12 @@ final class Statement {
     if let value { sqlite3_bind_int64(handle, index, value) } else { sqlite3_bind_null(handle, index) }
   }
 
+  /// Both ends, at `index` and behind it: of `between`.
+  func bind(_ ids: ClosedRange<Int64>, at index: Int32) {
+    bind(ids.lowerBound, at: index)
+    bind(ids.upperBound, at: index + 1)
+  }
+
   func bind(_ value: String?, at index: Int32) {
     guard var value else {
       sqlite3_bind_null(handle, index)

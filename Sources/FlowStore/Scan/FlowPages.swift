@@ -26,9 +26,7 @@ final class FlowPages: Sendable {
     guard let connection = db.sqliteConnection else { return nil }
     var roots: [String: UInt32] = [:]
     file = try PageFile(connection, path: path) {
-      let table = try db.statement(
-        "select name, rootpage from sqlite_schema where type = 'table' and name in ('flow', 'rollup_part', 'tally_part')"
-      )
+      let table = try db.statement("select name, rootpage from sqlite_schema where type = 'table'")
       while try table.step() { roots[table.text(0) ?? ""] = UInt32(exactly: table.int(1)) }
     }
     guard let root = roots["flow"] else { return nil }
