@@ -68,22 +68,27 @@ extension FlowStore {
 
   /// Stretches of row ids that hold the flows of the minutes `first...last`, ascending, without overlap.
   public func spans(minutes first: Int64, _ last: Int64) throws(StoreError) -> [ClosedRange<Int64>] {
-    try access { db throws(StoreError) in
-      let rows = try db.statement(
-        "select first_flow, last_flow from flow_minute where minute between ? and ? order by first_flow")
-      rows.bind(first, at: 1)
-      rows.bind(last, at: 2)
-      var spans: [ClosedRange<Int64>] = []
-      while try rows.step() {
-        guard rows.int(0) <= rows.int(1) else { continue }
-        if let end = spans.last, rows.int(0) <= end.upperBound + 1 {
-          spans[spans.count - 1] = end.lowerBound...max(end.upperBound, rows.int(1))
-        } else {
-          spans.append(rows.int(0)...rows.int(1))
-        }
+    try access { db throws(StoreError) in try FlowStore.spans(minutes: first, last, db) }
+  }
+
+  /// - Parameter gap: stretches that are no more row ids apart are one.
+  static func spans(
+    minutes first: Int64, _ last: Int64, gap: Int64 = 0, _ db: Database
+  ) throws(StoreError) -> [ClosedRange<Int64>] {
+    let rows = try db.statement(
+      "select first_flow, last_flow from flow_minute where minute between ? and ? order by first_flow")
+    rows.bind(first, at: 1)
+    rows.bind(last, at: 2)
+    var spans: [ClosedRange<Int64>] = []
+    while try rows.step() {
+      guard rows.int(0) <= rows.int(1) else { continue }
+      if let end = spans.last, rows.int(0) <= min(end.upperBound, .max - 1 - gap) + 1 + gap {
+        spans[spans.count - 1] = end.lowerBound...max(end.upperBound, rows.int(1))
+      } else {
+        spans.append(rows.int(0)...rows.int(1))
       }
-      return spans
     }
+    return spans
   }
 
   /// How many flows stand in the minutes from `first` to each minute that has some, up to `last`.

@@ -14,7 +14,7 @@ final class RollupScene {
   init() throws {
     folder = try ScratchFolder()
     store = try FlowStore(path: folder.path())
-    store.rollupSizes = RollupSizes(threshold: 800, margin: 368, slice: 256, slices: 3, stackBits: 3, fanIn: 3)
+    store.rollupSizes = RollupSizes(threshold: 800, margin: 368, slice: 256, slices: 3, stackBits: 3)
   }
 
   func reader() throws -> FlowReader { try FlowReader(path: store.path) }

@@ -40,7 +40,7 @@ final class RandomStore {
     if isSettled { try store.access { db throws(StoreError) in try db.run("delete from open_minute") } }
     try store.commit()
     if hasRollups {
-      store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3, fanIn: 3)
+      store.rollupSizes = RollupSizes(threshold: 800, margin: 300, slice: 512, slices: 3)
       try store.rollUp()
       let rolledUp = try FlowReader(path: store.path).info().rolledUpFlows
       precondition(rolledUp > Int64(flows) - 1000)

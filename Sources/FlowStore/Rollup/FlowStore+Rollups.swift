@@ -2,7 +2,7 @@ internal import Dispatch
 internal import GRDB
 internal import GRDBSQLite
 
-/// How rows become runs, and small runs larger ones. A test takes smaller numbers.
+/// How rows become runs. A test takes smaller numbers.
 struct RollupSizes: Sendable {
   /// Rows without a run from which on runs are made: fewer are faster looked at than kept summed up.
   var threshold: Int64 = 1 << 20
@@ -15,8 +15,6 @@ struct RollupSizes: Sendable {
   /// Bits of the number of stacks that destinations are divided into, where they are not very many: with fewer stacks, the
   /// rows of one leave the processor's cache; with more, too many blocks of rows are half empty.
   var stackBits = 11
-  /// Runs of about one size that become one.
-  var fanIn = 4
 }
 
 extension FlowStore {
@@ -54,14 +52,15 @@ extension FlowStore {
     var hasDropped = false
     for range in plan.ranges {
       guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { break }
-      try write("rollup") { db throws(StoreError) in
-        try self.insert(run, content, db)
-        hasDropped = try !self.mergeRuns(builder, db) || hasDropped
-      }
+      try write("rollup") { db throws(StoreError) in try self.insert(run, content, db) }
       try commit()
       settle()
       FreedMemory.giveBack()
     }
+    // At last, so that each entry is written anew once, however many runs there came.
+    try write("joined rollups") { db throws(StoreError) in hasDropped = try !self.mergeRuns(builder, db) }
+    try commit()
+    settle()
     return hasDropped
   }
 
@@ -79,10 +78,10 @@ extension FlowStore {
     return last.int(0) + 1
   }
 
-  /// Joins runs of one size that follow one another, until there are fewer than `fanIn` of each.
+  /// Joins runs that follow one another, as `RollupPlan.mergeable` has it.
   /// - Returns: false when runs were dropped instead, in which something is summed up together that is not alike any more.
   private func mergeRuns(_ builder: RollupBuilder, _ db: Database) throws(StoreError) -> Bool {
-    while let inputs = RollupPlan.mergeable(try RollupRun.all(db), rollupSizes) {
+    while let inputs = RollupPlan.mergeable(try RollupRun.all(db)) {
       guard let id = try FlowStore.nextRun(db) else { return true }
       guard inputs.allSatisfy({ builder.isCurrent($0) }), try builder.merge(inputs, into: id, db) != nil else {
         let old = inputs.filter { !builder.isCurrent($0) }
@@ -158,21 +157,20 @@ struct RollupPlan {
     }
   }
 
-  /// The first runs of one size that follow one another and are enough to become one.
-  static func mergeable(_ runs: [RollupRun], _ sizes: RollupSizes) -> [RollupRun]? {
-    func size(_ run: RollupRun) -> Int {
-      var (size, limit) = (0, 2 * sizes.slice * Int64(sizes.slices))
-      while run.flows >= limit, limit < 1 << 60 {
-        size += 1
-        limit *= Int64(sizes.fanIn)
+  /// Runs that follow one another, of which the first has no more flows than the others have: reports look at each run's entry
+  /// of a group by itself, and so few runs are left that each has more flows than all behind it. An entry is written anew
+  /// once for each time that the flows behind it have doubled.
+  ///
+  /// Never the newest: hops that are read late change the places of its flows, and then it is dropped alone.
+  static func mergeable(_ runs: [RollupRun]) -> [RollupRun]? {
+    var rest = runs.dropLast()[...]
+    while let first = rest.first {
+      var some = [first]
+      while some.count < rest.count, some.last!.lastFlow + 1 == rest[rest.startIndex + some.count].firstFlow {
+        some.append(rest[rest.startIndex + some.count])
       }
-      return size
-    }
-    guard runs.count >= sizes.fanIn else { return nil }
-    for begin in 0...(runs.count - sizes.fanIn) {
-      let some = Array(runs[begin..<begin + sizes.fanIn])
-      let isOneSize = some.allSatisfy { size($0) == size(some[0]) }
-      if isOneSize, zip(some, some.dropFirst()).allSatisfy({ $0.lastFlow + 1 == $1.firstFlow }) { return some }
+      if some.count > 1, first.flows <= some.dropFirst().reduce(0, { $0 + $1.flows }) { return some }
+      rest = rest.dropFirst()
     }
     return nil
   }

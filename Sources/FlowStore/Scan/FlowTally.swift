@@ -141,6 +141,29 @@ public struct Tally: Sendable {
   }
 }
 
+extension TallyRequest {
+  /// Row ids that are read rather than found out to be of no use.
+  private static let gap: Int64 = 1 << 10
+
+  /// Those of some row ids that flows of the request's time have, and few others; ascending, as `ranges` are.
+  func rows(in ranges: [ClosedRange<Int64>], _ db: Database) throws(StoreError) -> [ClosedRange<Int64>] {
+    guard sinceMs != nil || untilMs != nil else { return ranges }
+    var spans = try FlowStore.spans(
+      minutes: FlowStore.minute(of: sinceMs ?? .min), FlowStore.minute(of: untilMs ?? .max), gap: TallyRequest.gap, db
+    )[...]
+    var rows: [ClosedRange<Int64>] = []
+    for range in ranges {
+      while let span = spans.first, span.lowerBound <= range.upperBound {
+        if span.overlaps(range) { rows.append(span.clamped(to: range)) }
+        // The next range may begin within it.
+        if span.upperBound > range.upperBound { break }
+        spans.removeFirst()
+      }
+    }
+    return rows
+  }
+}
+
 extension FlowReader {
   /// Counts flows without SQLite's own loop over the rows, on all processors: those that rollups tell of from there, the
   /// others row by row. nil when the file cannot be read that way at the moment (another process is writing to it, say):
@@ -220,7 +243,7 @@ extension FlowReader {
         guard let pages else { return try ChunkReading.chunks(of: runs, kind, db) }
         return try ChunkReading.chunks(of: runs, kind, pages)
       }
-      let ranges = RollupRun.ranges(without: runs)
+      let ranges = try request.rows(in: RollupRun.ranges(without: runs), db)
       guard let places = try JourneyPlaces(of: ranges, db) else { throw NotToBeTallied() }
       let scan = FlowScan(
         request, pages, ranges, tables, places, try RelayedFlows(of: ranges, db), verdicts, totals)
