@@ -60,19 +60,6 @@ public struct Histogram: Sendable, Equatable {
     (self.sum, self.min, self.max) = (sum, min, max)
   }
 
-  /// Adds values of which the buckets are known, all below `bucketCount`, and the exact sum and ends.
-  mutating func add(sum: UInt64, min: Int64, max: Int64, _ next: () -> (bucket: Int, count: UInt64)?) {
-    let last = Histogram.bucket(of: max)
-    if last >= buckets.count { buckets.append(contentsOf: repeatElement(0, count: last + 1 - buckets.count)) }
-    while let (bucket, count) = next() {
-      buckets[bucket] &+= count
-      self.count &+= count
-    }
-    self.sum &+= sum
-    self.min = Swift.min(self.min, min)
-    self.max = Swift.max(self.max, max)
-  }
-
   public mutating func merge(_ other: Histogram) {
     guard other.count > 0 else { return }
     if other.buckets.count > buckets.count {
@@ -83,6 +70,18 @@ public struct Histogram: Sendable, Equatable {
     sum &+= other.sum
     min = Swift.min(min, other.min)
     max = Swift.max(max, other.max)
+  }
+
+  /// Of a sum and ends that are known, and of buckets that hold all values: at least as many as that of `max` needs.
+  init(buckets counts: UnsafePointer<UInt64>, count: UInt64, sum: UInt64, min: Int64, max: Int64) {
+    guard max >= 0 else { return }
+    buckets = Array(UnsafeBufferPointer(start: counts, count: Histogram.bucket(of: max) + 1))
+    (self.count, self.sum, self.min, self.max) = (count, sum, min, max)
+  }
+
+  /// Adds the buckets to counts that have room for all there can be.
+  func add(to counts: UnsafeMutablePointer<UInt64>) {
+    for (index, count) in buckets.enumerated() where count > 0 { counts[index] &+= count }
   }
 
   public var mean: Double? { count == 0 ? nil : Double(sum) / Double(count) }

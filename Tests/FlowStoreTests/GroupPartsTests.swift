@@ -76,10 +76,11 @@ struct GroupPartsTests {
     #expect(groups.first?.received == nil)
   }
 
-  @Test("a buffer that outgrows its memory keeps what it holds, and several become one in their order")
-  func buffers() {
-    let counts = [600_000, 0, 3]
-    var buffers = counts.map { count in
+  @Test(
+    "a buffer that outgrows its memory keeps what it holds, and several become one, with what belongs to each group",
+    arguments: [[600_000, 0, 3], [70_000, 1, 150_000, 65_536], [0], [5]])
+  func buffers(counts: [Int]) {
+    let buffers = counts.map { count in
       var buffer = GroupBuffer()
       for number in 0..<count {
         let slot = buffer.append(Tally.Group(key: UInt64(number)))
@@ -87,11 +88,12 @@ struct GroupPartsTests {
       }
       return buffer
     }
-    let groups = GroupBuffer.joined(&buffers)
-    let numbers = counts.flatMap { 0..<$0 }
+    let groups = GroupBuffer.joined(buffers)
+    let numbers = GroupBuffer.joined(counts.map { Array(0..<$0) })
+    #expect(groups.count == counts.reduce(0, +))
     #expect(groups.count == numbers.count)
     #expect(zip(groups, numbers).allSatisfy { $0.key == UInt64($1) && $0.flows == Int64($1) })
-    #expect(buffers.allSatisfy { $0.count == 0 })
+    #expect(numbers.sorted() == counts.flatMap { 0..<$0 }.sorted())
   }
 
   @Test("no flow, no group")

@@ -19,7 +19,8 @@ final class RollupScene {
 
   func reader() throws -> FlowReader { try FlowReader(path: store.path) }
 
-  func append(_ flows: Int) throws {
+  /// - Parameter begin: they begin within 20,000 seconds from here on.
+  func append(_ flows: Int, from begin: Int64 = noon) throws {
     let batch = FlowBatch(capacity: flows)
     if !isDescribed {
       batch.newSources = (0..<16).map {
@@ -37,7 +38,7 @@ final class RollupScene {
     }
     for index in 0..<flows {
       var row = FlowRow()
-      row.startedAtMs = noon + Int64(random.next(20_000_000))
+      row.startedAtMs = begin + Int64(random.next(20_000_000))
       row.durationMs = random.next(10) == 0 ? -1 : Int64(random.next(random.next(8) == 0 ? 4_000_000 : 900))
       row.sent = random.next(7) == 0 ? -1 : [0, 1, 200, 40_000, 9_000_000, 5_000_000_000][random.next(6)]
       row.received = random.next(9) == 0 ? -1 : Int64(random.next(100_000))
@@ -50,7 +51,7 @@ final class RollupScene {
     }
     batch.count = flows
     batch.storedByFormat = ["istio-1.8": flows]
-    (batch.firstMs, batch.lastMs) = (noon, noon + 20_000_000)
+    (batch.firstMs, batch.lastMs) = (begin, begin + 20_000_000)
     try store.store(batch, into: &log)
     try store.commit()
   }

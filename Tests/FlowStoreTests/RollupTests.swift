@@ -39,6 +39,45 @@ struct RollupTests {
     try scene.compare("after 24 runs")
   }
 
+  @Test("runs become one, the newest apart, and none has more flows than one may have")
+  func sizes() throws {
+    let scene = try RollupScene()
+    scene.store.rollupSizes.most = 3000
+    try scene.append(9000)
+    try scene.judge(1)
+    _ = try scene.rollUp()
+    #expect(try scene.runs().map(\.flows) == [2304, 2304, 2304, 1536, 184])
+    try scene.compare("first")
+    scene.store.rollupSizes.most = 20_000
+    try scene.append(1200)
+    _ = try scene.rollUp()
+    #expect(try scene.runs().map(\.flows) == [8632, 768, 432])
+    try scene.compare("then")
+  }
+
+  @Test("of a run that a time cuts through, only the rows near that time are looked at")
+  func rowsInTime() throws {
+    let scene = try RollupScene()
+    try scene.append(2000)
+    try scene.append(3000, from: noon + 40_000_000)
+    try scene.append(1000, from: noon + 80_000_000)
+    try scene.judge(1)
+    _ = try scene.rollUp()
+    let all: [ClosedRange<Int64>] = [.min...2500, 2600 ... .max]
+    func rows(_ since: Int64?, _ until: Int64?) throws -> [ClosedRange<Int64>] {
+      var request = TallyRequest()
+      request.sinceMs = since
+      request.untilMs = until
+      return try scene.reader().access { try request.rows(in: all, $0) }
+    }
+    #expect(try rows(nil, nil) == all)
+    #expect(try rows(noon + 40_000_000, nil) == [2001...2500, 2600...6000])
+    #expect(try rows(noon + 70_000_000, nil) == [5001...6000])
+    #expect(try rows(nil, noon + 30_000_000) == [1...2000])
+    #expect(try rows(noon + 25_000_000, noon + 35_000_000) == [])
+    try scene.compare("in three times")
+  }
+
   @Test("other classes of sources drop no run: policies come and go")
   func reclassified() throws {
     let scene = try RollupScene()

@@ -97,7 +97,9 @@ struct KeptFlowsTests {
       try db.run("begin")
       defer { try? db.run("rollback") }
       return try summed(
-        try reader.tally(TallyRequest(), words, [:], true, nil, try RollupRun.tallies(db), db))
+        try reader.tally(TallyRequest(), words, [:], nil, [], try RollupRun.tallies(db), db) { runs, kind in
+          try ChunkReading.chunks(of: runs, kind, db)
+        })
     }
     #expect(found == expected)
     #expect(expected.values.reduce(0) { $0 + $1[0] } == 4_000)

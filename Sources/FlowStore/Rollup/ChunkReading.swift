@@ -3,6 +3,9 @@ internal import GRDB
 
 /// Brings the chunks of some runs into memory: from the pages of the file on several threads, or by SQL.
 ///
+/// From the pages they are read while who asks for them is still busy with something else, as reading names by SQL is, which
+/// takes one thread.
+///
 /// `@unchecked Sendable`: what changes is under `lock`, or belongs to the one thread that took its job.
 final class ChunkReading: @unchecked Sendable {
   /// Of one run, by number; nil where some bytes make no sense.
@@ -17,8 +20,10 @@ final class ChunkReading: @unchecked Sendable {
     var begin: Int
   }
 
+  private let runs: [RollupRun]
   private let memory: ReservedMemory
   private let lock = DispatchSemaphore(value: 1)
+  private let others = DispatchGroup()
   /// The largest come last, and are taken first.
   private var jobs: [Job] = []
   private var chunks: [Chunks]
@@ -28,13 +33,10 @@ final class ChunkReading: @unchecked Sendable {
   /// More destinations than there are row ids.
   private static let mostChunks: Int64 = 1 << 22
 
+  /// Begins to read.
   /// - Parameter kind: 0 for counts, 1 for durations.
-  /// - Returns: the chunks of each run.
-  static func chunks(of runs: [RollupRun], _ kind: Int, _ pages: FlowPages) throws(PageFile.Unusable) -> [Chunks] {
-    try ChunkReading(runs, kind, pages).read()
-  }
-
-  private init(_ runs: [RollupRun], _ kind: Int, _ pages: FlowPages) throws(PageFile.Unusable) {
+  init(_ runs: [RollupRun], _ kind: Int, _ pages: FlowPages) throws(PageFile.Unusable) {
+    self.runs = runs
     chunks = Array(repeating: [], count: runs.count)
     var parts: [RollupRun.Shelf: PartPages] = [:]
     var end = 0
@@ -49,12 +51,27 @@ final class ChunkReading: @unchecked Sendable {
     // Nothing is written to the slack: new memory holds zeros.
     memory = ReservedMemory(end)
     jobs.sort { $0.place.count < $1.place.count }
+    for _ in 1..<FlowScan.threads(for: jobs.count + 1) {
+      DispatchQueue.global(qos: .userInitiated).async(group: others) { self.readSome() }
+    }
   }
 
-  private func read() throws(PageFile.Unusable) -> [Chunks] {
-    DispatchQueue.concurrentPerform(iterations: FlowScan.threads(for: jobs.count)) { _ in readSome() }
+  /// The chunks of each run, once they are read.
+  /// - Parameter some: of the runs that are read.
+  func chunks(of some: [RollupRun]) throws(PageFile.Unusable) -> [Chunks] {
+    readSome()
+    others.wait()
     guard !isUnusable else { throw PageFile.Unusable() }
-    return chunks
+    return some.map { run in
+      // None but these are asked for.
+      chunks[runs.firstIndex { $0.shelf == run.shelf && $0.id == run.id }!]
+    }
+  }
+
+  /// Nobody wants what is not read yet. The pages are not looked at any more afterwards.
+  func stop() {
+    give { jobs.removeAll() }
+    others.wait()
   }
 
   private func readSome() {

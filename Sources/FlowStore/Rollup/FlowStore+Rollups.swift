@@ -15,6 +15,8 @@ struct RollupSizes: Sendable {
   /// Bits of the number of stacks that destinations are divided into, where they are not very many: with fewer stacks, the
   /// rows of one leave the processor's cache; with more, too many blocks of rows are half empty.
   var stackBits = 11
+  /// Flows of a run that is joined of others, at most: a late hop of one of them drops it.
+  var most: Int64 = 1 << 25
 }
 
 extension FlowStore {
@@ -81,7 +83,7 @@ extension FlowStore {
   /// Joins runs that follow one another, as `RollupPlan.mergeable` has it.
   /// - Returns: false when runs were dropped instead, in which something is summed up together that is not alike any more.
   private func mergeRuns(_ builder: RollupBuilder, _ db: Database) throws(StoreError) -> Bool {
-    while let inputs = RollupPlan.mergeable(try RollupRun.all(db)) {
+    while let inputs = RollupPlan.mergeable(try RollupRun.all(db), most: rollupSizes.most) {
       guard let id = try FlowStore.nextRun(db) else { return true }
       guard inputs.allSatisfy({ builder.isCurrent($0) }), try builder.merge(inputs, into: id, db) != nil else {
         let old = inputs.filter { !builder.isCurrent($0) }
@@ -158,19 +160,22 @@ struct RollupPlan {
   }
 
   /// Runs that follow one another, of which the first has no more flows than the others have: reports look at each run's entry
-  /// of a group by itself, and so few runs are left that each has more flows than all behind it. An entry is written anew
-  /// once for each time that the flows behind it have doubled.
+  /// of a group by itself, and so few runs are left that each has more flows than all behind it, but for those that cannot
+  /// grow any more. An entry is written anew once for each time that the flows behind it have doubled.
   ///
-  /// Never the newest: hops that are read late change the places of its flows, and then it is dropped alone.
-  static func mergeable(_ runs: [RollupRun]) -> [RollupRun]? {
-    var rest = runs.dropLast()[...]
-    while let first = rest.first {
-      var some = [first]
-      while some.count < rest.count, some.last!.lastFlow + 1 == rest[rest.startIndex + some.count].firstFlow {
-        some.append(rest[rest.startIndex + some.count])
+  /// Never the newest: hops that are read late change the places of its flows above all, and then it is dropped alone.
+  ///
+  /// - Parameter most: flows that they may have together.
+  static func mergeable(_ runs: [RollupRun], most: Int64) -> [RollupRun]? {
+    let runs = runs.dropLast()
+    for (index, first) in runs.enumerated() {
+      var (last, flows) = (first, first.flows)
+      let others = runs.dropFirst(index + 1).prefix {
+        guard last.lastFlow + 1 == $0.firstFlow, flows + $0.flows <= most else { return false }
+        (last, flows) = ($0, flows + $0.flows)
+        return true
       }
-      if some.count > 1, first.flows <= some.dropFirst().reduce(0, { $0 + $1.flows }) { return some }
-      rest = rest.dropFirst()
+      if !others.isEmpty, first.flows <= flows - first.flows { return [first] + others }
     }
     return nil
   }

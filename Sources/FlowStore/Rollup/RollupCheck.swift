@@ -41,6 +41,7 @@ enum RollupCheck {
 
   private static func told(_ run: RollupRun, _ db: Database) throws(StoreError) -> [Int64: Sums]? {
     var sums: [Int64: Sums] = [:]
+    var histogram = OpenHistogram()
     let part = try db.statement("select id, content from rollup_part where id between ? and ? order by id")
     part.bind(run.parts, at: 1)
     while try part.step() {
@@ -51,11 +52,11 @@ enum RollupCheck {
         guard let block = chunk.block(of: destination) else { continue }
         if isDurations {
           var reader = RollupDurationReader(block, run.scale)
-          var histogram = Histogram()
           while reader.next() { guard reader.add(to: &histogram) else { return nil } }
           guard !reader.isBroken else { return nil }
-          sums[destination, default: Sums()].measured += histogram.count
-          sums[destination, default: Sums()].durations &+= histogram.sum
+          let measured = histogram.take()
+          sums[destination, default: Sums()].measured += measured.count
+          sums[destination, default: Sums()].durations &+= measured.sum
         } else {
           var reader = RollupCountReader(block, run.scale)
           var sum = sums[destination] ?? Sums()

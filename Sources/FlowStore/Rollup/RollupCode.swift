@@ -301,10 +301,25 @@ struct RollupReader {
 
   @inline(__always)
   mutating func fixed(_ count: Int) -> UInt64 {
-    if count == 0 { return 0 }
     let word = UInt64(littleEndian: at.loadUnaligned(as: UInt64.self))
     at += count
-    return word & (UInt64.max >> UInt64(64 - 8 * count))
+    return word & RollupReader.mask(count)
+  }
+
+  /// What a word of eight bytes holds of the first `count`, without a branch: which numbers follow one another, nobody can
+  /// foresee.
+  @inline(__always)
+  static func mask(_ count: Int) -> UInt64 {
+    (UInt64.max &>> UInt64(truncatingIfNeeded: -8 * count)) & (0 &- UInt64(count == 0 ? 0 : 1))
+  }
+
+  /// A varint where `isThere` is 1, and no byte where it is 0: then the number is 1. Most have one byte.
+  @inline(__always)
+  mutating func varint(ifThere isThere: Int) -> Int64 {
+    let first = Int64(at.load(as: UInt8.self))
+    if first & Int64(isThere) << 7 != 0 { return varint() }
+    at += isThere
+    return 1 + (first - 1) & -Int64(isThere)
   }
 
   /// The bytes of a block that begins here, and moves behind it; nil where they do not fit.
@@ -341,16 +356,18 @@ struct RollupCountReader {
       entry.source = 0
     }
     entry.source &+= reader.varint()
-    let isSingle = tag & RollupCode.Tag.single != 0
-    entry.flows = isSingle ? 1 : reader.varint()
+    let several = Int(~tag & RollupCode.Tag.single)
+    entry.flows = reader.varint(ifThere: several)
     let sentCode = Int(tag >> RollupCode.Tag.sentShift & 7)
     let receivedCode = Int(tag >> RollupCode.Tag.receivedShift & 7)
     entry.hasSent = sentCode != 0
     entry.hasReceived = receivedCode != 0
     entry.sent = Int64(bitPattern: reader.fixed(sentCode + (sentCode == 7 ? 1 : 0)))
     entry.received = Int64(bitPattern: reader.fixed(receivedCode + (receivedCode == 7 ? 1 : 0)))
-    entry.firstMs = scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))
-    entry.lastMs = isSingle ? entry.firstMs : scale.firstMs &+ Int64(bitPattern: reader.fixed(scale.timeBytes))
+    let first = reader.fixed(scale.timeBytes)
+    let last = reader.fixed(scale.timeBytes & -several)
+    entry.firstMs = scale.firstMs &+ Int64(bitPattern: first)
+    entry.lastMs = scale.firstMs &+ Int64(bitPattern: last | first & ~(0 &- UInt64(several)))
     entry.example = scale.firstFlow &+ Int64(bitPattern: reader.fixed(scale.flowBytes))
     return !reader.isBroken
   }

@@ -5,7 +5,10 @@ struct RollupCounter {
   private let tables: VerdictTables
   private let verdicts: VerdictGroups
   private var groups = GroupBuffer()
+  /// Of the groups of destinations before the present one.
   private var durations: [Histogram] = []
+  /// Of the present one, from `begin` on; those behind are empty.
+  private var open: [OpenHistogram] = []
   private(set) var timed = GroupTable()
   /// What the request's second query told of; nil without one.
   private(set) var totals: VerdictTotals?
@@ -51,21 +54,30 @@ struct RollupCounter {
     self.destination = destination
     destinationClass = tables.destinationClass(of: destination)
     if group != self.group {
+      close()
       begin = groups.count
       self.group = group
     }
   }
 
+  /// Nothing is added to the present group of destinations any more.
+  private mutating func close() {
+    guard request.measuresDurations else { return }
+    for number in 0..<groups.count - begin { durations.append(open[number].take()) }
+  }
+
   /// What was counted, group by group. Only once.
-  mutating func take() -> (groups: GroupBuffer, durations: [Histogram]) { (groups, durations) }
+  mutating func take() -> (groups: GroupBuffer, durations: [Histogram]) {
+    close()
+    begin = groups.count
+    return (groups, durations)
+  }
 
   /// - Parameter histogram: nil where durations are not measured.
   mutating func add(_ other: Tally.Group, _ histogram: Histogram?) {
     let slot = lookUp(Int32(other.verdict), Int32(other.source))
     groups[slot].add(other)
-    guard let histogram else { return }
-    while durations.count < groups.count { durations.append(Histogram()) }
-    durations[slot].merge(histogram)
+    if let histogram { open[slot - begin].merge(histogram) }
   }
 
   @inline(__always)
@@ -89,6 +101,7 @@ struct RollupCounter {
     let slot = groups.append(
       Tally.Group(key: Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0))))
     slots[Int(verdict), Int(source)] = slot
+    if request.measuresDurations, open.count <= slot - begin { open.append(OpenHistogram()) }
     return slot
   }
 
@@ -133,9 +146,7 @@ struct RollupCounter {
       totals?.add(entry.flows, number, entry.example)
       guard verdict >= 0 else { continue }
       let slot = slot(verdict, source)
-      groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
-      if entry.hasSent { groups[slot].addSent(entry.sent) }
-      if entry.hasReceived { groups[slot].addReceived(entry.received) }
+      groups[slot].add(entry)
     }
     return !reader.isBroken
   }
@@ -156,9 +167,7 @@ struct RollupCounter {
           continue
         }
         let slot = slot(verdict, source)
-        groups[slot].add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
-        if entry.hasSent { groups[slot].addSent(entry.sent) }
-        if entry.hasReceived { groups[slot].addReceived(entry.received) }
+        groups[slot].add(entry)
       }
       return !reader.isBroken
     }
@@ -169,14 +178,12 @@ struct RollupCounter {
         let (verdict, source) = place(
           entry.source, entry.outcome, entry.firstMs, entry.lastMs, Int64(clamping: reader.count))
       else {
-        var none = Histogram()
-        guard reader.add(to: &none) else { return false }
+        guard reader.skip() else { return false }
         continue
       }
       let slot = slot(verdict, source)
       groups[slot].add(flows: Int64(clamping: reader.count), firstMs: entry.firstMs, lastMs: entry.lastMs)
-      while durations.count < groups.count { durations.append(Histogram()) }
-      guard reader.add(to: &durations[slot]) else { return false }
+      guard reader.add(to: &open[slot - begin]) else { return false }
     }
     return !reader.isBroken
   }
@@ -186,9 +193,7 @@ struct RollupCounter {
     var sum = Tally.Group(
       key: request.stepMs.map { Tally.Group.key(verdict: verdict, step: FlowTimes.step(of: entry.firstMs, $0)) }
         ?? Tally.Group.key(verdict: verdict, source: source, destination: max(group, 0)))
-    sum.add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
-    if entry.hasSent { sum.addSent(entry.sent) }
-    if entry.hasReceived { sum.addReceived(entry.received) }
+    sum.add(entry)
     timed.add(sum)
     if request.measuresEnds { timed.note(end: entry.lastMs, timed.slot(of: sum.key)) }
   }
@@ -246,11 +251,9 @@ struct RollupCounter {
       if verdict >= 0 {
         let slot = slot(verdict, source)
         groups[slot].add(flows: Int64(clamping: reader.count), firstMs: entry.firstMs, lastMs: entry.lastMs)
-        while durations.count < groups.count { durations.append(Histogram()) }
-        guard reader.add(to: &durations[slot]) else { return false }
+        guard reader.add(to: &open[slot - begin]) else { return false }
       } else {
-        var none = Histogram()
-        guard reader.add(to: &none) else { return false }
+        guard reader.skip() else { return false }
       }
     }
     return !reader.isBroken

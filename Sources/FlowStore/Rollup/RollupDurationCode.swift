@@ -158,45 +158,73 @@ struct RollupDurationReader {
     return count > 0 && !reader.isBroken
   }
 
+  /// What stands before the buckets of an entry.
+  private struct Ends {
+    var sum: UInt64
+    var least, most: Int64
+    /// The last bucket that was read, and the last there can be.
+    var bucket, lastBucket: Int64
+    /// Durations whose buckets are not read yet.
+    var left: UInt64
+  }
+
+  private var hasBuckets: Bool { count > UInt64(RollupCode.mostValues) }
+
+  /// nil where the bytes make no sense.
+  @inline(__always)
+  private mutating func ends() -> Ends? {
+    let sum = UInt64(bitPattern: reader.varint())
+    let least = reader.varint()
+    let width = reader.varint()
+    guard !reader.isBroken, least >= 0, least <= Histogram.maxValue, width >= 0, width <= Histogram.maxValue - least
+    else { return nil }
+    return Ends(
+      sum: sum, least: least, most: least + width, bucket: Int64(Histogram.bucket(of: least)),
+      lastBucket: Int64(Histogram.bucket(of: least + width)), left: count)
+  }
+
+  /// The next bucket, at most `lastBucket`, and what is in it; nil where the bytes make no sense.
+  @inline(__always)
+  private mutating func bucket(_ ends: inout Ends) -> (bucket: Int, count: UInt64)? {
+    guard !reader.isAtEnd else { return nil }
+    ends.bucket &+= reader.varint()
+    let amount = UInt64(bitPattern: reader.varint())
+    guard ends.bucket >= 0, ends.bucket <= ends.lastBucket, amount > 0, amount <= ends.left, !reader.isBroken
+    else { return nil }
+    ends.left -= amount
+    return (Int(ends.bucket), amount)
+  }
+
+  /// The next of durations that stand one by one, the last of which was `last`.
+  @inline(__always)
+  private mutating func value(_ last: inout Int64) -> Bool {
+    guard !reader.isAtEnd else { return false }
+    last &+= reader.varint()
+    return !reader.isBroken
+  }
+
   /// Reads on over the entry's durations: one by one, or as sum, least, most, and pairs of bucket and count. False where the
   /// bytes make no sense.
   mutating func forEach(
     value: (Int64) -> Void, buckets: (UInt64, Int64, Int64, () -> (Int, UInt64)?) -> Void
   ) -> Bool {
-    if count <= UInt64(RollupCode.mostValues) {
+    guard hasBuckets else {
       var last: Int64 = 0
       for _ in 0..<count {
-        guard !reader.isAtEnd else { return false }
-        last &+= reader.varint()
+        guard self.value(&last) else { return false }
         value(last)
       }
-      return !reader.isBroken
+      return true
     }
-    let sum = UInt64(bitPattern: reader.varint())
-    let least = reader.varint()
-    let width = reader.varint()
-    guard !reader.isBroken, least >= 0, least <= Histogram.maxValue, width >= 0, width <= Histogram.maxValue - least
-    else { return false }
-    var bucket = Int64(Histogram.bucket(of: least))
-    let lastBucket = Int64(Histogram.bucket(of: least + width))
-    var left = count
+    guard var ends = ends() else { return false }
     var isGood = true
-    buckets(sum, least, least + width) {
-      guard left > 0, isGood else { return nil }
-      guard !reader.isAtEnd else {
-        isGood = false
-        return nil
-      }
-      bucket &+= reader.varint()
-      let amount = UInt64(bitPattern: reader.varint())
-      guard bucket >= 0, bucket <= lastBucket, amount > 0, amount <= left, !reader.isBroken else {
-        isGood = false
-        return nil
-      }
-      left -= amount
-      return (Int(bucket), amount)
+    buckets(ends.sum, ends.least, ends.most) {
+      guard ends.left > 0, isGood else { return nil }
+      let next = bucket(&ends)
+      isGood = next != nil
+      return next
     }
-    return isGood && left == 0
+    return isGood && ends.left == 0
   }
 
   /// Reads on over the entry's durations; false where the bytes make no sense.
@@ -204,10 +232,22 @@ struct RollupDurationReader {
     forEach(value: { _ in }) { _, _, _, pairs in while pairs() != nil {} }
   }
 
-  /// Adds the entry's durations.
-  mutating func add(to histogram: inout Histogram) -> Bool {
-    forEach(value: { histogram.add($0) }) { sum, least, most, pairs in
-      histogram.add(sum: sum, min: least, max: most, pairs)
+  /// Adds the entry's durations; false where the bytes make no sense, and then some may have been added.
+  mutating func add(to histogram: inout OpenHistogram) -> Bool {
+    guard hasBuckets else {
+      var last: Int64 = 0
+      for _ in 0..<count {
+        guard value(&last) else { return false }
+        histogram.add(last)
+      }
+      return true
     }
+    guard var ends = ends() else { return false }
+    histogram.note(count, sum: ends.sum, ends.least, ends.most)
+    while ends.left > 0 {
+      guard let (bucket, count) = bucket(&ends) else { return false }
+      histogram.add(count, to: bucket)
+    }
+    return true
   }
 }

@@ -179,9 +179,7 @@ struct RollupRun: Sendable {
   /// alike for the request.
   func isUsable(for request: TallyRequest, _ tables: VerdictTables) -> Bool {
     if isOutside(request) || shelf == .tally { return true }
-    // Its entries tell of no time between their first flow and their last.
-    if request.stepMs != nil || request.measuresEnds { return false }
-    guard firstMs >= request.sinceMs ?? .min, request.untilMs == nil || lastMs < request.untilMs! else { return false }
+    guard canAnswer(request) else { return false }
     let classes = tables.outcomeClasses
     for (member, group) in outcomes where member != group {
       guard member >= 0, member < classes.count, group >= 0, group < classes.count,
@@ -191,6 +189,14 @@ struct RollupRun: Sendable {
     guard request.measuresDurations, let groups = request.sourceGroups else { return true }
     func shown(_ source: Int64) -> Int32 { source >= 0 && source < groups.count ? max(groups[Int(source)], -1) : -1 }
     return sources.allSatisfy { shown($0.member) == shown($0.group) }
+  }
+
+  /// Whether nothing about the times that are asked for keeps the run from answering: its entries tell of no time between
+  /// their first flow and their last. Nothing else tells of the flows of a tally.
+  func canAnswer(_ request: TallyRequest) -> Bool {
+    if shelf == .tally { return true }
+    if request.stepMs != nil || request.measuresEnds { return false }
+    return firstMs >= request.sinceMs ?? .min && (request.untilMs == nil || lastMs < request.untilMs!)
   }
 
   /// Whether none of its flows lies in the request's time.

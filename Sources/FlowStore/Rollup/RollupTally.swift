@@ -174,10 +174,9 @@ final class RollupTally: @unchecked Sendable {
     }
     counted.append(counter.take())
     // Where durations are measured, each group has some.
-    var sums = GroupSums(durations: counted.flatMap(\.durations))
-    var buffers = counted.map(\.groups)
+    var sums = GroupSums(
+      groups: GroupBuffer.joined(counted.map(\.groups)), durations: GroupBuffer.joined(counted.map(\.durations)))
     counted.removeAll()
-    sums.groups = GroupBuffer.joined(&buffers)
     if !isWhole {
       var whole = GroupTable()
       whole.add(sums)

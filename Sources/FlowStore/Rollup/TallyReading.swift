@@ -131,7 +131,7 @@ extension FlowStore {
           try ChunkReading.chunks(of: runs, kind, db)
         }
         guard let tally = tallied else { continue }
-        for group in try tally.run(adding: GroupSums())?.groups ?? [] {
+        for group in try tally.run(adding: GroupSums())?.groups ?? GroupList([]) {
           let words = verdicts.verdicts[group.verdict]
           let one = LogLook(
             roles: words[0].text.flatMap(Role.init(rawValue:)).map { [$0] } ?? [], hasSuccess: words[1].integer == 1)

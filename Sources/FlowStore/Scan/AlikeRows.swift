@@ -41,27 +41,26 @@ private struct AlikeRows {
   /// Where the bytes of each group begin, and the last one's end.
   private var begins = [0]
   private var keys: [UInt8] = []
+  /// The bytes of the row that is looked at.
+  private var row = [UInt8](repeating: 0, count: 256)
   /// Numbers of groups plus one; 0 is free.
   private var places = [Int32](repeating: 0, count: 4096)
   /// What stands in the columns, clients wrote; nobody can know how to make many collide.
   private let seed = UInt64.random(in: .min ... .max)
 
-  mutating func group(of row: Statement) -> Int32 {
-    // Of the group it may become.
-    let begin = keys.count
-    for column in 1..<row.columnCount { append(row, column) }
-    let hash = keys.withUnsafeBytes { AlikeRows.hash(UnsafeRawBufferPointer(rebasing: $0[begin...]), seed) }
+  mutating func group(of statement: Statement) -> Int32 {
+    var count = 0
+    for column in 1..<statement.columnCount { append(statement, column, &count) }
+    let hash = row.withUnsafeBytes { AlikeRows.hash(UnsafeRawBufferPointer(rebasing: $0[..<count]), seed) }
     var place = Int(truncatingIfNeeded: hash) & (places.count - 1)
     while places[place] > 0 {
       let group = Int(places[place]) - 1
-      if hashes[group] == hash, isAlike(group, begin) {
-        keys.removeLast(keys.count - begin)
-        return Int32(group)
-      }
+      if hashes[group] == hash, isAlike(group, count) { return Int32(group) }
       place = (place + 1) & (places.count - 1)
     }
-    values.append((1..<row.columnCount).map { row.value($0) })
+    values.append((1..<statement.columnCount).map { statement.value($0) })
     hashes.append(hash)
+    keys += row[..<count]
     begins.append(keys.count)
     places[place] = Int32(values.count)
     // At most half full, so that look-ups stay short.
@@ -92,33 +91,54 @@ private struct AlikeRows {
 
   /// NULL before numbers, these before texts, and these before blobs. Texts and blobs end with two zeros, and a zero in them
   /// is followed by a one: so a shorter one comes before those it begins.
-  private mutating func append(_ row: Statement, _ column: Int32) {
-    switch row.type(column) {
-    case SQLITE_NULL: keys.append(0)
+  ///
+  /// - Parameter count: of the bytes before, and then of all.
+  private mutating func append(_ statement: Statement, _ column: Int32, _ count: inout Int) {
+    switch statement.type(column) {
+    case SQLITE_NULL: put(0, &count)
     case SQLITE_INTEGER:
-      keys.append(1)
       // Negative ones first.
-      append(UInt64(bitPattern: row.int(column)) ^ 1 << 63)
-    case SQLITE_FLOAT:
-      keys.append(2)
-      append(row.value(column).real.map { $0.bitPattern } ?? 0)
+      put(1, UInt64(bitPattern: statement.int(column)) ^ 1 << 63, &count)
+    case SQLITE_FLOAT: put(2, statement.value(column).real.map { $0.bitPattern } ?? 0, &count)
     case let type:
-      keys.append(type == SQLITE_TEXT ? 3 : 4)
-      row.withBlob(column) { bytes in
-        // In bounds: of as many bytes as there are.
+      put(type == SQLITE_TEXT ? 3 : 4, &count)
+      statement.withBlob(column) { bytes in
+        makeRoom(count + bytes.count)
+        // In bounds: of as many bytes as there are, for which there is room.
         if bytes.isEmpty || memchr(bytes.baseAddress!, 0, bytes.count) == nil {
-          keys += bytes
+          row.withUnsafeMutableBytes {
+            UnsafeMutableRawBufferPointer(rebasing: $0[count...]).copyMemory(from: bytes)
+          }
+          count += bytes.count
         } else {
-          for byte in bytes { keys += byte == 0 ? [0, 1] : [byte] }
+          for byte in bytes {
+            put(byte, &count)
+            if byte == 0 { put(1, &count) }
+          }
         }
       }
-      keys.append(0)
-      keys.append(0)
+      put(0, &count)
+      put(0, &count)
     }
   }
 
-  private mutating func append(_ number: UInt64) {
-    withUnsafeBytes(of: number.bigEndian) { keys.append(contentsOf: $0) }
+  private mutating func put(_ byte: UInt8, _ count: inout Int) {
+    makeRoom(count + 1)
+    row[count] = byte
+    count += 1
+  }
+
+  private mutating func put(_ byte: UInt8, _ number: UInt64, _ count: inout Int) {
+    makeRoom(count + 9)
+    row[count] = byte
+    let begin = count + 1
+    // In bounds: there is room for eight bytes more.
+    row.withUnsafeMutableBytes { $0.storeBytes(of: number.bigEndian, toByteOffset: begin, as: UInt64.self) }
+    count += 9
+  }
+
+  private mutating func makeRoom(_ count: Int) {
+    if count > row.count { row += repeatElement(0, count: count) }
   }
 
   private static func hash(_ bytes: UnsafeRawBufferPointer, _ seed: UInt64) -> UInt64 {
@@ -143,9 +163,11 @@ private struct AlikeRows {
     return hash
   }
 
-  /// Whether a group's bytes are those from `begin` on.
-  private func isAlike(_ group: Int, _ begin: Int) -> Bool {
-    keys.withUnsafeBytes { AlikeRows.order($0[begins[group]..<begins[group + 1]], $0[begin...]) == 0 }
+  /// Whether a group's bytes are the first `count` of the row.
+  private func isAlike(_ group: Int, _ count: Int) -> Bool {
+    keys.withUnsafeBytes { keys in
+      row.withUnsafeBytes { AlikeRows.order(keys[begins[group]..<begins[group + 1]], $0[..<count]) == 0 }
+    }
   }
 
   private static func order(_ one: Slice<UnsafeRawBufferPointer>, _ other: Slice<UnsafeRawBufferPointer>) -> Int {

@@ -104,6 +104,16 @@ public struct Tally: Sendable {
       self.lastMs = max(self.lastMs, lastMs)
     }
 
+    /// What an entry of a rollup holds; its sums are 0 where it has none.
+    @inline(__always)
+    mutating func add(_ entry: RollupCount) {
+      add(flows: entry.flows, firstMs: entry.firstMs, lastMs: entry.lastMs)
+      sentSum = GroupTable.sum(sentSum, entry.sent)
+      receivedSum = GroupTable.sum(receivedSum, entry.received)
+      hasSent = hasSent || entry.hasSent
+      hasReceived = hasReceived || entry.hasReceived
+    }
+
     @inline(__always)
     mutating func addSent(_ bytes: Int64) {
       sentSum = GroupTable.sum(sentSum, bytes)
@@ -120,7 +130,7 @@ public struct Tally: Sendable {
   /// The rows that the words of the verdicts gave, each once.
   public var verdicts: [[Value]] = []
   /// In no order.
-  public var groups: [Group] = []
+  public let groups: GroupList
   /// Of each group, where they are measured.
   public var durations: [Histogram] = []
   /// Of each group the latest end of a flow in Unix milliseconds, where it is asked for.
@@ -174,25 +184,46 @@ extension FlowReader {
   ///     made by. Without a row, these flows are left out. It may ask for the words of the verdict and the protocol, which
   ///     all of them have in common, and for nothing else of the flow.
   ///   - arguments: the query's other parameters.
+  ///   - places: gives the request its groups of sources and destinations. It may ask the reader, which answers from the
+  ///     state that is counted, and takes no time as long as rollups are read meanwhile. Called again where another process's
+  ///     write came between.
   public func tally(
-    _ request: TallyRequest, words: String, arguments: [String: Value] = [:]
+    _ request: TallyRequest, words: String, arguments: [String: Value] = [:],
+    places: (inout TallyRequest) throws -> Void = { _ in }
   ) throws -> Tally? {
-    try tally(request, words: words, arguments: arguments, usingRollups: usesRollups)
+    try tally(request, words: words, arguments: arguments, usingRollups: usesRollups, places: places)
   }
 
   func tally(
-    _ request: TallyRequest, words: String, arguments: [String: Value], usingRollups: Bool
+    _ request: TallyRequest, words: String, arguments: [String: Value], usingRollups: Bool,
+    places: (inout TallyRequest) throws -> Void = { _ in }
   ) throws -> Tally? {
     do {
       let paged = try withPages { db, pages in
-        try tally(request, words, arguments, usingRollups, pages, try RollupRun.tallies(db), db)
+        let tallied = try RollupRun.tallies(db)
+        let runs = usingRollups ? try RollupRun.all(db) : []
+        let chunks = try ChunkReading(
+          (runs + tallied).filter { !$0.isOutside(request) && $0.canAnswer(request) },
+          request.measuresDurations ? 1 : 0, pages)
+        defer { chunks.stop() }
+        var request = request
+        try places(&request)
+        return try tally(request, words, arguments, pages, runs, tallied, db) { runs, _ in
+          try chunks.chunks(of: runs)
+        }
       }
       if let paged { return paged }
       return try access { db in
         guard !db.isInsideTransaction else { return nil }
         try db.execute(sql: "begin")
         defer { try? db.execute(sql: "rollback") }
-        return try tally(request, words, arguments, usingRollups, nil, try RollupRun.tallies(db), db)
+        let tallied = try RollupRun.tallies(db)
+        if tallied.isEmpty { return nil }
+        var request = request
+        try places(&request)
+        return try tally(request, words, arguments, nil, [], tallied, db) { runs, kind in
+          try ChunkReading.chunks(of: runs, kind, db)
+        }
       }
     } catch is NotToBeTallied {
       // What has no row is in no answer of SQL.
@@ -206,12 +237,14 @@ extension FlowReader {
   /// There are more of something than arrays should hold.
   private struct NotToBeTallied: Error {}
 
-  /// - Parameter pages: nil where they cannot be read; a test asks so in any case.
+  /// - Parameters:
+  ///   - pages: nil where they cannot be read; a test asks so in any case.
+  ///   - runs: rollups that may be used.
+  ///   - chunks: brings those of runs and of a kind into memory.
   func tally(
-    _ request: TallyRequest, _ words: String, _ arguments: [String: Value], _ usingRollups: Bool, _ pages: FlowPages?,
-    _ tallied: [RollupRun], _ db: Database
+    _ request: TallyRequest, _ words: String, _ arguments: [String: Value], _ pages: FlowPages?, _ runs: [RollupRun],
+    _ tallied: [RollupRun], _ db: Database, chunks: ([RollupRun], Int) throws -> [ChunkReading.Chunks]
   ) throws -> Tally? {
-    if pages == nil, tallied.isEmpty { return nil }
     guard let connection = db.sqliteConnection else { return nil }
     // Of flows without rows the hour is known.
     if let stepMs = request.stepMs, stepMs % RollupGroups.hourMs != 0, !tallied.isEmpty { return nil }
@@ -236,13 +269,9 @@ extension FlowReader {
     }
     let verdicts = try groups(words)
     let totals = try request.totals.map { VerdictTotals(try groups($0, [:])) }
-    var runs =
-      usingRollups && pages != nil ? try RollupRun.all(db).filter { $0.isUsable(for: request, tables) } : []
+    var runs = runs.filter { $0.isUsable(for: request, tables) }
     while true {
-      let counted = try RollupTally(request, runs + tallied, tables, verdicts, totals) { runs, kind in
-        guard let pages else { return try ChunkReading.chunks(of: runs, kind, db) }
-        return try ChunkReading.chunks(of: runs, kind, pages)
-      }
+      let counted = try RollupTally(request, runs + tallied, tables, verdicts, totals, chunks: chunks)
       let ranges = try request.rows(in: RollupRun.ranges(without: runs), db)
       guard let places = try JourneyPlaces(of: ranges, db) else { throw NotToBeTallied() }
       let scan = FlowScan(

@@ -232,14 +232,13 @@ final class GroupParts: @unchecked Sendable {
   }
 
   /// All groups, part by part: a part's tables are freed before the next one's are made, in the same memory.
-  private static func added(_ threads: [GroupParts]) -> [Tally.Group] {
+  private static func added(_ threads: [GroupParts]) -> GroupList {
     let first = threads[0]
-    // What nobody writes to costs nothing.
     let most = threads.reduce(0) { sum, thread in
       (0..<count).reduce(sum) { $0 + thread.tables[$1].count } + thread.memory.taken * notesPerChunk
     }
-    return [Tally.Group](unsafeUninitializedCapacity: most) { groups, written in
-      guard let base = groups.baseAddress else { return }
+    return GroupList(capacity: most) { base in
+      guard let base else { return 0 }
       let target = Added(base: base)
       DispatchQueue.concurrentPerform(iterations: count) { part in
         for other in threads.dropFirst() { first.take(part, of: other) }
@@ -248,7 +247,7 @@ final class GroupParts: @unchecked Sendable {
         first.tables[part].initialize(target.place(for: first.tables[part].count))
         first.tables[part].deallocate()
       }
-      written = target.count
+      return target.count
     }
   }
 
@@ -285,7 +284,7 @@ final class GroupParts: @unchecked Sendable {
         }
       }
     }
-    sums.groups = filled { self.tables[$0].initialize($1) }
+    sums.groups = GroupList(filled { self.tables[$0].initialize($1) })
     if let durations { sums.durations = filled { durations.initialize($1, $0, self.tables[$0].count) } }
     return sums
   }

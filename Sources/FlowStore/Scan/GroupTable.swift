@@ -84,18 +84,16 @@ struct GroupTable {
     ends[slot] = max(ends[slot], end)
   }
 
-  var sums: GroupSums { GroupSums(groups: entries, durations: histograms, ends: ends) }
+  var sums: GroupSums { GroupSums(groups: GroupList(entries), durations: histograms, ends: ends) }
 
   mutating func add(_ sums: GroupSums) { add(sums.groups, sums.durations, sums.ends) }
 
   mutating func add(_ group: Tally.Group) { entries[slot(of: group.key)].add(group) }
 
-  mutating func add(_ groups: [Tally.Group], _ durations: [Histogram], _ ends: [Int64] = []) {
-    add(groups[...], durations, ends)
-  }
-
-  /// - Parameter groups: some of those whose histograms and ends the others are.
-  mutating func add(_ groups: ArraySlice<Tally.Group>, _ durations: [Histogram], _ ends: [Int64] = []) {
+  /// - Parameter groups: those whose histograms and ends the others are, or some of these.
+  mutating func add<Groups: RandomAccessCollection>(
+    _ groups: Groups, _ durations: [Histogram], _ ends: [Int64] = []
+  ) where Groups.Element == Tally.Group, Groups.Index == Int {
     for index in groups.indices {
       let group = groups[index]
       let slot = slot(of: group.key)
@@ -119,7 +117,7 @@ struct GroupTable {
 
 /// Groups that were counted, each once: what a table holds, for those who look nothing up in it.
 struct GroupSums {
-  var groups: [Tally.Group] = []
+  var groups = GroupList([])
   /// Of each group, where they are measured.
   var durations: [Histogram] = []
   /// Of each group, where they are asked for.

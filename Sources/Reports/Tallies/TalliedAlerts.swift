@@ -36,12 +36,15 @@ enum TalliedAlerts {
       }
     guard !words.isEmpty else { return nil }
     let isByHost = query.name == "new-host"
-    let sources = isByHost ? nil : try ShownAlike.sourcesAndSenders(in: store)
-    let destinations = try ShownAlike.destinations(by: isByHost ? ["host"] : ["host", "port"], [:], in: store)
-    var request = TallyRequest()
-    request.sourceGroups = sources?.groups
-    request.destinationGroups = destinations.groups
-    guard let tally = try store.tally(request, words: words) else { return nil }
+    var sources: ShownAlike?
+    var destinations = ShownAlike()
+    let tally = try store.tally(TallyRequest(), words: words) {
+      sources = isByHost ? nil : try .sourcesAndSenders(in: store)
+      destinations = try .destinations(by: isByHost ? ["host"] : ["host", "port"], [:], in: store)
+      $0.sourceGroups = sources?.groups
+      $0.destinationGroups = destinations.groups
+    }
+    guard let tally else { return nil }
 
     // Once for each verdict and each source: there may be very many groups.
     let found = try tally.verdicts.map { verdict in

@@ -89,7 +89,7 @@ struct TalliedAnswer {
 
   /// The first `limit` of `groups` by `precedes`, in order; the rest is handed to `others` in none.
   static func first<Group>(
-    _ limit: Int?, of groups: [Group], by precedes: (Group, Group) -> Bool, others: (Group) -> Void
+    _ limit: Int?, of groups: some Collection<Group>, by precedes: (Group, Group) -> Bool, others: (Group) -> Void
   ) -> [Group] {
     guard let limit, limit < groups.count else { return groups.sorted(by: precedes) }
     guard limit <= fewRows else {
@@ -117,7 +117,7 @@ struct TalliedAnswer {
 
   /// The same for groups of flows: those shown, how many are left, and what these come to.
   static func first(
-    _ limit: Int?, of groups: [Tally.Group], by precedes: (Tally.Group, Tally.Group) -> Bool
+    _ limit: Int?, of groups: some Collection<Tally.Group>, by precedes: (Tally.Group, Tally.Group) -> Bool
   ) -> (shown: [Tally.Group], rest: Int, sum: TallySum) {
     var sum = TallySum()
     let shown = first(limit, of: groups, by: precedes) { sum.add($0) }
@@ -145,6 +145,8 @@ struct ShownAlike {
   private(set) var groups: [Int32] = []
   /// What is shown of each group.
   private(set) var values: [[Value]] = []
+
+  init() {}
 
   /// - Parameter sql: row ids and what is shown of them, ordered by the latter.
   init(_ sql: String, _ arguments: [String: Value], in store: FlowReader) throws {

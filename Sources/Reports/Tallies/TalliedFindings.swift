@@ -79,9 +79,9 @@ extension TalliedAnswer {
 
   /// A tally by source, host and port.
   struct Places {
-    var sources: ShownAlike
-    var destinations: ShownAlike
-    var tally: Tally
+    private(set) var sources = ShownAlike()
+    private(set) var destinations = ShownAlike()
+    let tally: Tally
 
     /// - Parameters:
     ///   - bySender: sources are who sent it, and not who came to the proxy.
@@ -91,16 +91,18 @@ extension TalliedAnswer {
       _ words: String, _ arguments: [String: Value], bySender: Bool = false, of only: Set<Int>? = nil,
       findings: Bool = false, _ store: FlowReader
     ) throws {
-      sources = try bySender ? .senders(arguments, in: store) : .sources(arguments, in: store)
-      destinations = try .destinations(by: ["host", "port"], arguments, in: store)
       var request = TalliedAnswer.request(arguments)
-      let groups = sources.groups
-      request.sourceGroups = only.map { only in groups.map { only.contains(Int($0)) ? $0 : -1 } } ?? groups
-      request.destinationGroups = destinations.groups
       request.totals = findings ? TalliedFindings.words : nil
-      guard let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments))
-      else { return nil }
-      self.tally = tally
+      var (sources, destinations) = (ShownAlike(), ShownAlike())
+      let tally = try store.tally(request, words: words, arguments: TalliedAnswer.verdictFilters(arguments)) {
+        sources = try bySender ? .senders(arguments, in: store) : .sources(arguments, in: store)
+        destinations = try .destinations(by: ["host", "port"], arguments, in: store)
+        let groups = sources.groups
+        $0.sourceGroups = only.map { only in groups.map { only.contains(Int($0)) ? $0 : -1 } } ?? groups
+        $0.destinationGroups = destinations.groups
+      }
+      guard let tally else { return nil }
+      (self.sources, self.destinations, self.tally) = (sources, destinations, tally)
     }
   }
 }

@@ -19,13 +19,16 @@ extension TalliedAnswer {
         and (:path is not null or f.path <> 'internal')
       order by f.id
       """
-    let sources = try ShownAlike.senders(arguments, in: store)
-    let destinations = try ShownAlike.destinations(by: ["host", "port"], arguments, in: store)
+    var (sources, destinations) = (ShownAlike(), ShownAlike())
     var request = request(arguments)
-    request.sourceGroups = sources.groups
-    request.destinationGroups = destinations.groups
     request.collectsSources = true
-    guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
+    let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) {
+      sources = try .senders(arguments, in: store)
+      destinations = try .destinations(by: ["host", "port"], arguments, in: store)
+      $0.sourceGroups = sources.groups
+      $0.destinationGroups = destinations.groups
+    }
+    guard let tally else { return nil }
     guard !tally.verdicts.contains(where: { $0[3].integer == 1 }) else { return nil }
 
     // Destinations are in the order of their hosts: those of one host are neighbours.

@@ -11,14 +11,16 @@ extension TalliedAnswer {
         and (:outcome is null or instr(',' || :outcome || ',', ',' || f.outcome || ',') > 0)
       order by f.id
       """
-    let hosts = try ShownAlike.destinations(by: ["traffic", "host"], arguments, in: store)
     var request = request(arguments)
     request.measuresDurations = true
-    request.destinationGroups = hosts.groups
-    if arguments["sources"]?.isNull == false {
-      request.sourceGroups = ShownAlike.only(try ShownAlike.sources(arguments, in: store))
+    var hosts = ShownAlike()
+    let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) {
+      hosts = try .destinations(by: ["traffic", "host"], arguments, in: store)
+      $0.destinationGroups = hosts.groups
+      guard arguments["sources"]?.isNull == false else { return }
+      $0.sourceGroups = ShownAlike.only(try ShownAlike.sources(arguments, in: store))
     }
-    guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
+    guard var tally else { return nil }
 
     // Timeouts are told apart to be counted, and measured with the rest.
     let kinds = Kinds(tally.verdicts)
@@ -27,7 +29,9 @@ extension TalliedAnswer {
     for (index, group) in tally.groups.enumerated() {
       let kind = kinds.kinds[group.verdict]
       let key = group.destination * kinds.words.count + kind
-      let durations = tally.durations[index]
+      // Taken out, for nobody else holds them then, and adding to them copies none.
+      var durations = Histogram()
+      swap(&durations, &tally.durations[index])
       let timeouts = kinds.isTimeout[group.verdict] ? durations.count : 0
       guard let place = places[key] else {
         places[key] = measured.count

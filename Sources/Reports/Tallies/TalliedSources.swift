@@ -48,7 +48,8 @@ extension TalliedAnswer {
   /// How many hosts each source has. Looks at the groups host by host, so that a host counts once for each source without a
   /// table of pairs.
   /// - Parameter hosts: what is shown of each group of destinations.
-  static func hostCounts(of groups: [Tally.Group], by sources: Int, _ hosts: [[Value]]) -> [Int] {
+  static func hostCounts<Groups: Collection>(of groups: Groups, by sources: Int, _ hosts: [[Value]]) -> [Int]
+  where Groups.Element == Tally.Group, Groups.Index == Int {
     var ends = [Int](repeating: 0, count: hosts.count + 1)
     for group in groups { ends[group.destination + 1] += 1 }
     for host in hosts.indices { ends[host + 1] += ends[host] }
