@@ -51,7 +51,7 @@ struct RollupTests {
     scene.store.rollupSizes.most = 20_000
     try scene.append(1200)
     _ = try scene.rollUp()
-    #expect(try scene.runs().map(\.flows) == [8632, 768, 432])
+    #expect(try scene.runs().map(\.flows) == [9400, 432])
     try scene.compare("then")
   }
 
