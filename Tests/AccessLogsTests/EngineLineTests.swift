@@ -286,6 +286,34 @@ struct EngineLineTests {
   }
 
   @Test(
+    "the client is who connected, where that is logged, whatever a header says of it",
+    arguments: [
+      ("$remote_addr $remote_port $realip_remote_addr $realip_remote_port", "10.0.0.1 1 10.0.0.2 2", "10.0.0.2 2"),
+      // The port in a header is no port of the connection.
+      ("$remote_addr $remote_port $realip_remote_addr", "10.0.0.1 1 10.0.0.2", "10.0.0.2 0"),
+      ("$remote_addr $remote_port $realip_remote_addr", "10.0.0.2 1 10.0.0.2", "10.0.0.2 1"),
+      ("$remote_addr $realip_remote_addr $realip_remote_port", "10.0.0.1 - -", "10.0.0.1 0"),
+      ("$remote_addr:$remote_port $proxy_protocol_addr", "10.0.0.1:1 10.0.0.3", "10.0.0.1 1"),
+      (
+        "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_DIRECT_REMOTE_PORT%",
+        "10.0.0.1:1 10.0.0.2 2", "10.0.0.2 2"
+      ),
+      (
+        "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "10.0.0.1:1 10.0.0.2",
+        "10.0.0.2 0"
+      ),
+    ])
+  func whoConnected(format: String, columns: String, client: String) throws {
+    let plan: FormatPlan =
+      format.hasPrefix("$")
+      ? try .nginx("$msec $status \(format)", http: false) : try .envoy("%START_TIME% %RESPONSE_CODE% \(format)")
+    let time = format.hasPrefix("$") ? "1793617201.812" : "2026-11-02T10:00:01.500Z"
+    let flow = try #require(EngineFeed.read(Array("\(time) 200 \(columns)\n".utf8), formats: [plan]).flows.first)
+    #expect("\(flow.source.clientIP ?? "") \(flow.sourcePort)" == client)
+    #expect(!flow.source.clientIsForwarded)
+  }
+
+  @Test(
     "what is not an access line is skipped by its kind",
     arguments: [
       ("", "blank"), ("   \t", "blank"), ("\r", "blank"),

@@ -49,6 +49,7 @@ struct FormatsDirectiveTests {
       ("%DOWNSTREAM_REMOTE_PORT%", "downstreamRemotePort integer"),
       ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS%", "downstreamDirectRemote address"),
       ("%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", "downstreamDirectRemoteIP ip"),
+      ("%DOWNSTREAM_DIRECT_REMOTE_PORT%", "downstreamDirectRemotePort integer"),
       ("%DOWNSTREAM_LOCAL_ADDRESS%", "downstreamLocal address"),
       ("%DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT%", "downstreamLocalIP ip"),
       ("%DOWNSTREAM_LOCAL_PORT%", "downstreamLocalPort integer"),
@@ -87,7 +88,8 @@ struct FormatsDirectiveTests {
     "each variable of nginx is the column it should be",
     arguments: [
       ("$remote_addr", "downstreamRemoteIP ip"), ("$remote_port", "downstreamRemotePort integer"),
-      ("$realip_remote_addr", "downstreamDirectRemoteIP ip"), ("$proxy_protocol_addr", "forwardedFor token"),
+      ("$realip_remote_addr", "downstreamDirectRemoteIP ip"),
+      ("$realip_remote_port", "downstreamDirectRemotePort integer"), ("$proxy_protocol_addr", "forwardedFor token"),
       ("$proxy_protocol_tlv_aws_vpce_id", "ignored text"), ("$server_addr", "downstreamLocalIP ip"),
       ("$server_port", "downstreamLocalPort integer"), ("$bytes_sent", "bytesReceived integer"),
       ("$bytes_received", "bytesSent integer"), ("$session_time", "duration decimal"), ("$status", "status status"),

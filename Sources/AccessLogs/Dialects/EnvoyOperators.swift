@@ -120,6 +120,7 @@ struct EnvoyOperator {
     add(
       ["DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT"],
       EnvoyOperator(role: .downstreamDirectRemoteIP, syntax: .ip, argument: .mask))
+    add(["DOWNSTREAM_DIRECT_REMOTE_PORT"], EnvoyOperator(role: .downstreamDirectRemotePort, syntax: .integer))
     add(["DOWNSTREAM_LOCAL_ADDRESS"], EnvoyOperator(role: .downstreamLocal, syntax: .address))
     add(
       ["DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT"],
@@ -128,7 +129,7 @@ struct EnvoyOperator {
     // The listener's own address: it says nothing about what was dialled.
     add(["DOWNSTREAM_DIRECT_LOCAL_ADDRESS"], EnvoyOperator(syntax: .address))
     add(["DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT"], EnvoyOperator(syntax: .ip, argument: .mask))
-    add(["DOWNSTREAM_DIRECT_LOCAL_PORT", "DOWNSTREAM_DIRECT_REMOTE_PORT"], EnvoyOperator(syntax: .integer))
+    add(["DOWNSTREAM_DIRECT_LOCAL_PORT"], EnvoyOperator(syntax: .integer))
     add(
       ["DOWNSTREAM_LOCAL_ADDRESS_ENDPOINT_ID", "DOWNSTREAM_DIRECT_LOCAL_ADDRESS_ENDPOINT_ID"],
       EnvoyOperator(syntax: .text))

@@ -56,8 +56,10 @@ struct NginxVariable {
     // Client and this server
     add(["remote_addr"], NginxVariable(role: .downstreamRemoteIP, syntax: .ip))
     add(["remote_port"], NginxVariable(role: .downstreamRemotePort, syntax: .integer))
+    // Who connected, where a PROXY or X-Forwarded-For header decides what `$remote_addr` is (`set_real_ip_from`):
+    // nginx.org/en/docs/stream/ngx_stream_realip_module.html.
     add(["realip_remote_addr"], NginxVariable(role: .downstreamDirectRemoteIP, syntax: .ip))
-    add(["realip_remote_port"], NginxVariable(syntax: .integer))
+    add(["realip_remote_port"], NginxVariable(role: .downstreamDirectRemotePort, syntax: .integer))
     add(["server_addr"], NginxVariable(role: .downstreamLocalIP, syntax: .ip))
     add(["server_port"], NginxVariable(role: .downstreamLocalPort, syntax: .integer))
     // What a PROXY header says of the client is as good as X-Forwarded-For: whoever connects can write it.

@@ -186,8 +186,11 @@ struct EnvoyHop {
       // The real peer is logged too: it is the client; the other address came from a header when they differ.
       client = Addresses.split(direct) ?? (direct, 0)
     } else if !fields[.downstreamDirectRemoteIP].isMissing {
+      let port = fields.number(.downstreamDirectRemotePort)
       client = (
-        fields[.downstreamDirectRemoteIP], remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0
+        fields[.downstreamDirectRemoteIP],
+        port > 0 && port <= 65535
+          ? UInt16(port) : remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0
       )
     } else if !remote.ip.isEmpty, remote.port == 0, !fields[.downstreamRemote].isMissing {
       clientIsForwarded = true

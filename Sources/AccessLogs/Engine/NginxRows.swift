@@ -4,9 +4,7 @@ extension RowBuilder {
   /// Says what the keys of an nginx line are.
   @inline(__always) func lookAheadNginx(_ fields: borrowing Fields, _ layout: RowLayout, lane: Int) {
     let isHTTP = layout.dialect == .nginxHTTP
-    var client = fields[.downstreamRemoteIP]
-    if client.isMissing, let split = Addresses.split(fields[.downstreamRemote]) { client = split.ip }
-    fields[.client] = client
+    fields[.client] = nginxClient(fields)
     var path = Slice.absent
     if isHTTP {
       let request = NginxRequest(fields)
@@ -38,10 +36,7 @@ extension RowBuilder {
     row.requestHash = RequestID.hash(fields[.requestID])
     if layout.lacksZone { warnings.insert(.zoneAssumed) }
 
-    var port = fields.number(.downstreamRemotePort)
-    if fields[.downstreamRemoteIP].isMissing, let split = Addresses.split(fields[.downstreamRemote]) {
-      port = Int64(split.port)
-    }
+    let port = nginxClientPort(fields)
     row.sourcePort = port > 0 && port <= 65535 ? UInt16(port) : 0
     let local = fields.number(.upstreamLocalPort)
     row.localPort = local > 0 && local <= 65535 ? UInt16(local) : 0
@@ -76,6 +71,27 @@ extension RowBuilder {
     }
     store(row)
     return .stored
+  }
+
+  /// Who connected, where that is logged: what a header says of the client is whatever the client wrote.
+  @inline(__always) private func nginxClient(_ fields: borrowing Fields) -> Slice {
+    let direct = fields[.downstreamDirectRemoteIP]
+    if !direct.isMissing { return direct }
+    let remote = fields[.downstreamRemoteIP]
+    if remote.isMissing, let split = Addresses.split(fields[.downstreamRemote]) { return split.ip }
+    return remote
+  }
+
+  /// The port of the same connection. A header that gives another address gives another port, too.
+  @inline(__always) private func nginxClientPort(_ fields: borrowing Fields) -> Int64 {
+    let direct = fields[.downstreamDirectRemoteIP]
+    let remote = fields[.downstreamRemoteIP]
+    if !direct.isMissing {
+      let port = fields.number(.downstreamDirectRemotePort)
+      return port == Numbers.missing && remote.equals(direct) ? fields.number(.downstreamRemotePort) : port
+    }
+    if remote.isMissing, let split = Addresses.split(fields[.downstreamRemote]) { return Int64(split.port) }
+    return fields.number(.downstreamRemotePort)
   }
 }
 

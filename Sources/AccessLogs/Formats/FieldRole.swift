@@ -75,6 +75,7 @@ public enum FieldRole: UInt8, Sendable, CaseIterable {
   case downstreamRemoteIP
   case downstreamRemotePort
   case downstreamDirectRemoteIP
+  case downstreamDirectRemotePort
 
   // Names
   case upstreamCluster
