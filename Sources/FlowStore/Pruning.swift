@@ -34,6 +34,7 @@ extension FlowStore {
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
       let removed = db.changesCount + Int(tallied)
+      try FlowStore.lowerAlertMark(db)
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))
       guard removed > 0 else { return 0 }
@@ -97,6 +98,17 @@ extension FlowStore {
       on conflict (key) do update set value = cast(value as integer) + cast(excluded.value as integer)
       """
     ).run(.integer(count.int(0)))
+  }
+
+  /// The rows that come next get the ids behind the highest one that is left: where the newest flows went, those of flows that an
+  /// `alert` had looked at.
+  private static func lowerAlertMark(_ db: Database) throws(StoreError) {
+    let row = try db.statement(
+      "select value, (select coalesce(max(id), 0) from flow) from meta where key = 'alert_mark'")
+    guard try row.step(), var mark = row.text(0).flatMap(AlertMark.init(text:)) else { return }
+    mark.flow = min(mark.flow, row.int(1))
+    row.reset()
+    try db.statement("update meta set value = ? where key = 'alert_mark'").run(.text(mark.text))
   }
 
   /// Flows that were pruned before an `alert` looked at them, since the last one.

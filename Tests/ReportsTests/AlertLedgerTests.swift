@@ -76,6 +76,34 @@ struct AlertLedgerTests {
       ]) == [[.new], [.ongoing], [], [.ongoing], [], [.ongoing], [], [.ongoing]])
   }
 
+  @Test("where flows were pruned, what was stored since is counted by itself, not by what is left of all")
+  func pruned() {
+    func look(_ flows: Int64, new: Int64, kind: String, known: [StoredFinding] = [], hours: Int64) -> AlertLedger.Step {
+      let observation = seen(flows, kind: kind, last: noon + hours * hour)
+      return AlertLedger.step(
+        known: known, seen: [observation], complete: .all, new: [observation.key: new],
+        rules: .init(now: noon + hours * hour))
+    }
+    for kind in ["passthrough", AlertLedger.blocked] {
+      let first = look(600, new: 600, kind: kind, hours: 0)
+      #expect(first.told.map(\.newFlows) == [600])
+      // All of those are gone, and others have come.
+      #expect(look(500, new: 500, kind: kind, known: first.changed, hours: 25).told.map(\.newFlows) == [500])
+      #expect(look(700, new: 150, kind: kind, known: first.changed, hours: 25).told.map(\.newFlows) == [150])
+      // As many as are left were told, and nothing more came.
+      #expect(
+        look(400, new: 0, kind: kind, known: first.changed, hours: 0).told == []
+          && look(0, new: 0, kind: kind, known: first.changed, hours: 0).told == [])
+    }
+    // Below the threshold, as many as went make no new ones.
+    let few = look(60, new: 60, kind: AlertLedger.blocked, hours: 0)
+    #expect(look(60, new: 60, kind: AlertLedger.blocked, known: few.changed, hours: 1).told == [])
+    #expect(look(100, new: 100, kind: AlertLedger.blocked, known: few.changed, hours: 1).told.map(\.newFlows) == [100])
+    // Another policy made refusals of older flows at the same time.
+    #expect(look(130, new: 60, kind: AlertLedger.blocked, known: few.changed, hours: 1).told == [])
+    #expect(look(170, new: 60, kind: AlertLedger.blocked, known: few.changed, hours: 1).told.count == 1)
+  }
+
   @Test("looking at everything again without more flows tells nothing")
   func lookingAgain() {
     #expect(run([(0, [seen(5)], true), (48, [seen(5)], true), (49, [seen(6)], true)]) == [[.new], [], [.ongoing]])

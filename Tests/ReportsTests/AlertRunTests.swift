@@ -91,6 +91,28 @@ struct AlertRunTests {
     #expect(try alert(fixture, threshold: 6).groups.map(\.kind) == ["blocked"])
   }
 
+  @Test(
+    "what came since the last run is told as much as it is, whatever was pruned in between", arguments: [false, true])
+  func prune(isPruned: Bool) throws {
+    let fixture = try StoreFixture([(0, .shadow, 0, 1), (1, .refused, 1, 300), (0, .gateway, 0, 5)])
+    #expect(try alert(fixture).groups.map(\.kind).sorted() == ["blocked", "passthrough"])
+    // The newest row is of the oldest flow: what comes next gets its id.
+    try fixture.append([(0, .shadow, 0, 1)], from: noon - 1000 * hour)
+    #expect(try alert(fixture).exitCode == 0)
+    if isPruned {
+      #expect(try fixture.store.prune(before: noon + 200 * hour) == 307)
+      try fixture.store.commit()
+    }
+    try fixture.append([(0, .shadow, 0, 50), (1, .refused, 1, 150)], from: noon + 300 * hour)
+    let report = try alert(fixture, hours: 400)
+    #expect(
+      Dictionary(uniqueKeysWithValues: report.groups.map { ($0.kind, $0.newFlows) }) == [
+        // One more was not told in its cooldown, unless it is gone.
+        "passthrough": isPruned ? 50 : 51, "blocked": 150,
+      ])
+    #expect(try alert(fixture, hours: 401).exitCode == 0)
+  }
+
   @Test("a run that dies while printing tells the same again")
   func diesWhilePrinting() throws {
     struct Died: Error {}

@@ -132,10 +132,14 @@ public struct AlertLedger: Sendable {
   /// A scan makes a finding of each address it tried: there may be very many, and they are looked at in their order, without
   /// a copy of their keys.
   ///
-  /// - Parameter complete: of which kinds all flows were looked at; of these, counts replace what was known, and what was
-  ///   not seen is no finding any more.
+  /// - Parameters:
+  ///   - complete: of which kinds all flows were looked at; of these, counts replace what was known, and what was not seen is no
+  ///     finding any more.
+  ///   - new: how many of the flows that were seen were stored since the last run, where others were pruned since: what is left of
+  ///     all that was known then does not tell.
   public static func step(
-    known: consuming [StoredFinding], seen: consuming [Observation], complete: Completeness, rules: Rules
+    known: consuming [StoredFinding], seen: consuming [Observation], complete: Completeness,
+    new: [StoredFinding.Key: Int64] = [:], rules: Rules
   ) -> Step {
     known.sort { order($0.key, $1.key) }
     let seen = merged(seen)
@@ -156,7 +160,7 @@ public struct AlertLedger: Sendable {
     for (index, observation) in seen.enumerated() {
       let isComplete = complete.holds(observation.key.kind)
       if observation.key.kind == blocked, index == 0 || !observation.key.isOfHost(of: seen[index - 1].key) {
-        refusals = newRefusals(from: index, seen, known, places, isComplete: isComplete)
+        refusals = newRefusals(from: index, seen, known, places, new, isComplete: isComplete)
       }
       let before = places[index].map { known[$0] }
       if let place = places[index] {
@@ -167,7 +171,9 @@ public struct AlertLedger: Sendable {
       }
       var finding = before ?? StoredFinding(key: observation.key, severity: Severity.info.rawValue)
       finding.count = isComplete ? observation.flows : finding.count.plus(observation.flows)
-      if isComplete, let before { finding.alertedCount = stillAlerted(before, observation) }
+      if isComplete, let before {
+        finding.alertedCount = stillAlerted(before, observation, new: new[observation.key] ?? 0)
+      }
       finding.firstSeenMs = earlier(finding.firstSeenMs, observation.firstSeenMs)
       finding.lastSeenMs = later(finding.lastSeenMs, observation.lastSeenMs)
       let severityBefore = Severity(rawValue: finding.severity) ?? .info
@@ -220,11 +226,11 @@ public struct AlertLedger: Sendable {
   }
 
   /// Of the flows that were told, how many may still be among those seen: some were pruned perhaps, or are no findings any more, and
-  /// others have come. What was not told before is not taken for told now, nor what began later than all that was known.
-  private static func stillAlerted(_ before: StoredFinding, _ observation: Observation) -> Int64 {
+  /// others have come. What was not told before is not taken for told now, nor what came since or began later than all that was known.
+  private static func stillAlerted(_ before: StoredFinding, _ observation: Observation, new: Int64) -> Int64 {
     let untold = max(0, before.count - before.alertedCount)
     let isNewer = observation.lastSeenMs ?? .min > before.lastSeenMs ?? .min
-    return max(0, min(before.alertedCount, observation.flows - untold - (isNewer ? 1 : 0)))
+    return max(0, min(before.alertedCount, observation.flows - untold - max(new, isNewer ? 1 : 0)))
   }
 
   private static func cause(
@@ -258,13 +264,16 @@ public struct AlertLedger: Sendable {
   /// Refusals of one host, from all sources, that were not looked at before.
   /// - Parameter first: where those of the host begin.
   private static func newRefusals(
-    from first: Int, _ seen: [Observation], _ known: [StoredFinding], _ places: [Int?], isComplete: Bool
+    from first: Int, _ seen: [Observation], _ known: [StoredFinding], _ places: [Int?],
+    _ new: [StoredFinding.Key: Int64], isComplete: Bool
   ) -> Int64 {
     var refusals: Int64 = 0
     for index in first..<seen.count {
       guard seen[index].key.isOfHost(of: seen[first].key) else { break }
+      // Of the others, those that were none before: by another policy.
+      let new = new[seen[index].key] ?? 0
       let before = isComplete ? places[index].map { known[$0].count } ?? 0 : 0
-      refusals = refusals.plus(max(0, seen[index].flows.since(before)))
+      refusals = refusals.plus(new).plus(max(0, (seen[index].flows - new).since(before)))
     }
     return refusals
   }

@@ -71,7 +71,9 @@ public struct AlertRun: Sendable {
     let known =
       try after == nil
       ? store.findings() : store.findings(among: Set(seen.map(\.key)), andOf: complete.kinds ?? [])
-    let step = AlertLedger.step(known: known, seen: seen, complete: complete, rules: rules)
+    let isPruned = before.map { $0.pruned != mark.pruned } ?? false
+    let new = isPruned ? try newFlows(in: reader, after: before?.flow ?? 0) : [:]
+    let step = AlertLedger.step(known: known, seen: seen, complete: complete, new: new, rules: rules)
     // What was never judged says nothing yet: neither that something is new nor that something is gone.
     guard standing.isJudged else {
       try tell(report)
@@ -127,6 +129,18 @@ public struct AlertRun: Sendable {
       seen += try observations(of: query, in: reader).filter { complete.holds($0.key.kind) }
     }
     return seen
+  }
+
+  /// What was stored since the last run, by finding. Queries that always look at everything do not say.
+  private func newFlows(in reader: FlowReader, after: Int64) throws -> [StoredFinding.Key: Int64] {
+    var new: [StoredFinding.Key: Int64] = [:]
+    for query in queries where query.takes("after") {
+      if usesTallies, try !SuspicionOutlook.isOpen(for: query, after: after, in: reader) { continue }
+      for seen in try observations(of: query, in: reader, after: after) {
+        new[seen.key] = (new[seen.key] ?? 0).plus(seen.flows)
+      }
+    }
+    return new
   }
 
   private func observations(of query: Query, in reader: FlowReader, after: Int64? = nil) throws -> [Observation] {
