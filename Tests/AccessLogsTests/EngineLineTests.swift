@@ -314,6 +314,28 @@ struct EngineLineTests {
   }
 
   @Test(
+    "a server name with blanks or quotes in it is columns that the format does not know, and no name",
+    arguments: [
+      ("- - traceID=-", true), ("a.test - traceID=-", true), ("- - - -", true), ("a b.test -", true),
+      (#"a" "b.test -"#, true), ("- -", false), ("a.test -", false), ("invalid:a_b.test -", false),
+    ])
+  func columnsInServerName(tail: String, areMore: Bool) throws {
+    let line =
+      #"[2026-11-02T10:00:01.500Z] "- - -" 0 - - - "-" 517 3200 41 - "-" "-" "-" "-" "203.0.113.60:443" PassthroughCluster 10.80.3.11:48390 203.0.113.60:443 10.80.3.11:44674 "#
+    let flow = try #require(EngineFeed.read(line + tail + "\n").flows.first)
+    #expect(flow.outcome.warnings.contains(.ambiguousColumns) == areMore)
+    let name = tail.prefix { $0 != " " }
+    #expect(flow.destination.sni == (areMore || name == "-" ? nil : String(name)))
+    #expect(flow.destination.host == (name == "a.test" && !areMore ? "a.test" : "203.0.113.60"))
+    #expect(!areMore || flow.outcome.warnings.isDisjoint(with: [.sniInvalid, .hostMismatch]))
+    // Where it stands in quotes, it is one column, whatever its client wrote.
+    let quoted = try FormatPlan.envoy("[%START_TIME%] \"%REQUESTED_SERVER_NAME%\" %UPSTREAM_HOST%")
+    let bytes = Array("[2026-11-02T10:00:01.500Z] \"- b\" 203.0.113.60:443\n".utf8)
+    let whole = try #require(EngineFeed.read(bytes, formats: [quoted]).flows.first)
+    #expect(whole.destination.sni == "- b" && !whole.outcome.warnings.contains(.ambiguousColumns))
+  }
+
+  @Test(
     "what is not an access line is skipped by its kind",
     arguments: [
       ("", "blank"), ("   \t", "blank"), ("\r", "blank"),

@@ -55,7 +55,8 @@ struct Backtracking {
     walk(0, line.start + plan.prefix.count)
     guard let best else { return .no }
     write(best.starts, best.ends, into: target)
-    return ways > 1 || budgetLeft <= 0 ? .ambiguous : .unique
+    let hasMore = dropColumnsInName(best.starts, best.ends, from: target)
+    return ways > 1 || hasMore || budgetLeft <= 0 ? .ambiguous : .unique
   }
 
   private mutating func walk(_ i: Int, _ position: Bytes) {
@@ -160,6 +161,23 @@ struct Backtracking {
       target.setSlice(slice, slot)
       target.setNumber(value(i, slice), slot)
     }
+  }
+
+  /// Envoy's server name may hold anything and ends Istio's format but for one word. In a column without quotes, blanks and quotes
+  /// are more columns than the format has (many a mesh adds its own behind Istio's), or a client's bytes that look like some.
+  /// Neither is a name: as one, `- -` would be the host of every connection without any.
+  ///
+  /// - Returns: whether there were any.
+  private func dropColumnsInName(_ starts: [Bytes], _ ends: [Bytes], from target: borrowing Fields) -> Bool {
+    guard plan.plan.dialect == .envoy,
+      let i = plan.fields.firstIndex(where: { $0.role == .serverName }),
+      !TextPlan.isQuoted(i, prefix: plan.prefix, literals: plan.literals)
+    else { return false }
+    let slice = Slice(starts[i], ends[i])
+    guard slice.firstIndex(of: ASCII.space) != nil || slice.firstIndex(of: ASCII.quote) != nil else { return false }
+    // Empty and in its place: keys are made of the line from one column to the next.
+    target.setSlice(Slice(slice.start, slice.start), Int(FieldRole.serverName.rawValue))
+    return true
   }
 
   private func value(_ i: Int, _ slice: Slice) -> Int64 {

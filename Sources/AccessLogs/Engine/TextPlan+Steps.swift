@@ -22,6 +22,11 @@ extension TextPlan {
     return (prefix, fields, literals)
   }
 
+  /// The column stands in quotes of its own.
+  static func isQuoted(_ i: Int, prefix: [UInt8], literals: [[UInt8]]) -> Bool {
+    (i == 0 ? prefix : literals[i - 1]).last == ASCII.quote && literals[i].first == ASCII.quote
+  }
+
   /// Per column the delimiters that it may not hold if `matchForward` is to be sure.
   ///
   /// Quotes cut the line into stretches, spaces cut a stretch into words, other literals cut a word into columns. A column in
@@ -29,9 +34,7 @@ extension TextPlan {
   /// quote, no space, and none of the delimiters of its word.
   static func forbidden(prefix: [UInt8], literals: [[UInt8]], steps: UnsafeMutablePointer<Step>) -> [[UInt8]] {
     func isFree(_ i: Int) -> Bool { [.text, .token, .escapedText].contains(steps[i].kind) }
-    func isQuoted(_ i: Int) -> Bool {
-      (i == 0 ? prefix : literals[i - 1]).last == ASCII.quote && literals[i].first == ASCII.quote
-    }
+    func isQuoted(_ i: Int) -> Bool { Self.isQuoted(i, prefix: prefix, literals: literals) }
     let hasQuotes = literals.indices.contains { isFree($0) && isQuoted($0) }
     var all = literals.map { _ in [UInt8]() }
     var first = 0

@@ -101,9 +101,8 @@ final class TextPlan {
     var timeCount = 0
     var seen: RoleSet = []
     for (i, field) in fields.enumerated() {
-      let before = i == 0 ? prefix.last : literals[i - 1].last
       var step = Step(
-        field, literal: literals[i], isQuoted: before == ASCII.quote && literals[i].first == ASCII.quote,
+        field, literal: literals[i], isQuoted: Self.isQuoted(i, prefix: prefix, literals: literals),
         isRepeat: field.role != .ignored && seen.contains(field.role))
       if step.kind == .time {
         step.timeIndex = Int32(timeCount)
