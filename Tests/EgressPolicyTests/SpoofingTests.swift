@@ -67,6 +67,37 @@ import Testing
     #expect(facts.route(proxied).warnings == ["source-unproven"])
   }
 
+  @Test(
+    "nor one that forges where it comes from, once sidecars' lines show the address to be a pod's; a gateway stays one")
+  func forgedSelfCall() {
+    func line(_ own: String, _ policy: String?, isPod: Bool = true, role: Role? = nil) -> RouteVerdict {
+      let facts = Facts(policy: policy)
+      var source = gateway(own, client: "192.0.2.1", log: 1)
+      source.clientIsForwarded = true
+      let line = facts.add(
+        source, to("203.0.113.9:80", cluster: "outbound|80||h.example", dialled: "\(own):80"), role: role)
+      if isPod { facts.add(sidecar(own), to("203.0.113.1:443", cluster: "outbound|443||h.example")) }
+      return facts.route(line)
+    }
+    for policy in [nil, SpoofingTests.policyText] {
+      let forged = line("10.80.5.1", policy)
+      #expect(forged.role == .sidecar && forged.bypass == .directServiceEntry)
+      // Of an address of which nobody knows anything, it stays open.
+      #expect(line("10.80.5.1", policy, isPod: false).role == .gateway)
+      #expect(line("10.80.5.1", policy, isPod: false).assumption != nil)
+      #expect(line("10.80.5.1", policy, role: .gateway).role == .gateway)
+    }
+    #expect(line("10.80.3.232", SpoofingTests.policyText).role == .gateway)
+    // Also one that the policy knows by the name of its service.
+    let facts = Facts(policy: "gateways: [ { name: egress, hosts: [egress.example] } ]")
+    var source = gateway("10.80.5.1", client: "192.0.2.1", log: 1)
+    source.clientIsForwarded = true
+    let named = facts.add(source, to("203.0.113.9:80", cluster: "outbound|80||h.example", dialled: "10.80.5.1:80"))
+    facts.add(sidecar("10.80.5.1"), to("203.0.113.1:443", cluster: "outbound|443||h.example"))
+    facts.add(sidecar("10.80.5.2"), to("10.80.5.1:80", cluster: "outbound|80||egress.example"))
+    #expect(facts.route(named).role == .gateway)
+  }
+
   @Test("a sidecar that feeds a proxy in its own pod does not look like a gateway")
   func loopback() {
     let facts = Facts()

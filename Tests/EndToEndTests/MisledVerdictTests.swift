@@ -364,4 +364,25 @@ import Testing
     #expect(
       try sandbox.gatewatch("report", "bypass").out.contains("1 flow whose lines can be read in more than one way"))
   }
+
+  @Test(
+    "a workload that dials its own address is no gateway either when it forges where it comes from",
+    arguments: [
+      ("outbound|80||evil.example", "direct-service-entry"), ("PassthroughCluster", "passthrough"),
+    ])
+  func forgedSelfCall(cluster: String, bypass: String) throws {
+    try sandbox.write(
+      line("09:05:00", "203.0.113.66:80", cluster, dialled: "10.80.3.11:80", client: "1.2.3.4:0"), to: "a.log")
+    let text = try report("a.log", report: "bypass --format csv")
+    #expect(text.contains(",\(bypass),gateway,10.80.3.11,"), "\(text)")
+    #expect(try sandbox.shell("$GATEWATCH flows --format csv").out.contains(",sidecar,a.log,"))
+    // Where the policy, or who read the log, says that it is a gateway, it is.
+    try write(policy: "addresses: [10.80.3.232, 10.80.3.11]")
+    #expect(try report("a.log").contains("nothing found"))
+    try write(policy: "addresses: [10.80.3.232]")
+    let declared = try sandbox.shell(
+      "rm -f gatewatch.db; $GATEWATCH ingest --policy egress.yaml sidecar.log gateway.log > i.txt; $GATEWATCH ingest --role gateway a.log > i.txt; $GATEWATCH report bypass"
+    )
+    #expect(declared.out.contains("nothing found"), "\(declared.out)")
+  }
 }

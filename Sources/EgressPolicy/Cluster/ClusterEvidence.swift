@@ -77,6 +77,18 @@ struct ClusterEvidence: Sendable {
     }
   }
 
+  /// At some time, or perhaps.
+  func isGatewayAtAnyTime(_ address: IPAddress) -> Bool {
+    guard let set = byAddress[address] else { return false }
+    return entries.indices.contains { number in
+      guard set.contains(number) else { return false }
+      switch entries[number].fact {
+      case .gateway, .gatewayAtTimes: return true
+      case .workload, .inside, .outside, .node: return false
+      }
+    }
+  }
+
   func entries(of address: IPAddress) -> EntrySet {
     byAddress[address] ?? EntrySet(of: entries.count)
   }

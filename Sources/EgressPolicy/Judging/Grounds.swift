@@ -107,7 +107,7 @@ extension Judge {
         isClaimed ? (proxy == .envoy ? .byRegistry : .byProxy) : .of(destination)
       let checks = policy.exceptions.map {
         ExceptionCheck(
-          exception: $0, atMs: atMs, source: exceptionSource(sourceFact.source, addresses),
+          exception: $0, atMs: atMs, source: exceptionSource(sourceFact, learned),
           destination: destination, name: destination.loggedName,
           addresses: addresses, naming: naming
         ).considered
@@ -139,10 +139,10 @@ extension Judge {
   }
 
   /// The address that an exception's `source` is compared with.
-  private func exceptionSource(_ source: Source, _ addresses: AddressReader) -> IPAddress? {
-    let connected = source.clientIsForwarded ? nil : addresses.parse(source.clientIP)
-    let sends = [.outbound, .outboundForwarded].contains(source.effectiveShape)
-    return sends ? addresses.parse(source.proxyIP) ?? connected : connected
+  private func exceptionSource(_ fact: SourceFact, _ learned: Learned) -> IPAddress? {
+    let source = fact.source
+    let connected = source.clientIsForwarded ? nil : learned.addresses.parse(source.clientIP)
+    return learned.sends(fact) ? learned.addresses.parse(source.proxyIP) ?? connected : connected
   }
 }
 

@@ -109,6 +109,12 @@ public struct Judge: Sendable {
         count: judge.destinations.count)
     }
 
+    /// The lines are a sidecar's, of what its own pod sends.
+    func sends(_ fact: SourceFact) -> Bool {
+      let shape = topology.shape(of: fact, own: addresses.parse(fact.source.proxyIP), index)
+      return [.outbound, .outboundForwarded].contains(shape)
+    }
+
     func rules(at ms: Int64) -> RouteRules {
       RouteRules(
         index: index, topology: topology, strangers: strangers.sentences, active: ActiveEntries(index, at: ms))
@@ -127,7 +133,7 @@ public struct Judge: Sendable {
     var sourceClasses = ClassNumbers<SourceTraits>()
     for fact in sources {
       let number = sourceClasses.number(of: topology.traits(of: fact, index, addresses))
-      result.sourceClasses.append((fact.id, number, name(of: fact.source, index, addresses, learned.names)))
+      result.sourceClasses.append((fact.id, number, name(of: fact, learned)))
     }
     result.destinationClasses.reserveCapacity(destinations.count)
     for fact in destinations { result.destinationClasses.append((fact.id, learned.classifier.number(of: fact))) }
@@ -190,16 +196,15 @@ public struct Judge: Sendable {
   }
 
   /// The name that the policy's `pods` give the address, at whatever time, or else the topology.
-  private func name(
-    of source: Source, _ index: PolicyIndex, _ addresses: AddressReader, _ names: ClusterNames
-  ) -> String? {
-    let sends = [.outbound, .outboundForwarded].contains(source.effectiveShape)
+  private func name(of fact: SourceFact, _ learned: Learned) -> String? {
+    let (source, index) = (fact.source, learned.index)
+    let sends = learned.sends(fact)
     let text = sends ? source.proxyIP ?? source.clientIP : source.clientIsForwarded ? nil : source.clientIP
-    let address = addresses.parse(text)
+    let address = learned.addresses.parse(text)
     if let address, let entry = index.pods.entries(containing: address).intersection(index.declaredPods).first {
       return index.policy.pods[entry].name
     }
-    return names.name(of: address, writtenBy: sends ? source : nil, log: source.log)
+    return learned.names.name(of: address, writtenBy: sends ? source : nil, log: source.log)
   }
 }
 

@@ -79,11 +79,12 @@ extension Topology {
 
   func traits(of fact: Judge.SourceFact, _ index: PolicyIndex, _ addresses: AddressReader) -> SourceTraits {
     let source = fact.source
-    let shape = source.effectiveShape
+    let own = addresses.parse(source.proxyIP)
+    let shape = shape(of: fact, own: own, index)
     let sends = [.outbound, .outboundForwarded].contains(shape)
     // an address taken from a header is whatever the client wrote
     let connected = source.clientIsForwarded ? nil : addresses.parse(source.clientIP)
-    let pod = sends ? addresses.parse(source.proxyIP) ?? connected : connected
+    let pod = sends ? own ?? connected : connected
     var traits = SourceTraits(
       proxy: source.proxy, shape: shape, declaredRole: fact.declaredRole,
       exceptions: index.exceptions.source(pod))
@@ -95,7 +96,7 @@ extension Topology {
       traits.log = SourceTraits.Log(
         hasGatewayLines: evidence?.hasGatewayLines ?? false, hasSidecarLines: evidence?.hasSidecarLines ?? false)
     }
-    traits.own = addresses.parse(source.proxyIP).map { own in
+    traits.own = own.map { own in
       let entries = entries(of: own, index)
       return SourceTraits.Own(
         kind: AddressKind(own), gateways: entries.gateways, forwardProxies: entries.forwardProxies,

@@ -91,15 +91,18 @@ struct Topology: Sendable {
     index: PolicyIndex, addresses: AddressReader, sources: [Judge.SourceFact], destinations: [Judge.DestinationFact],
     logs spans: [LogSpan]
   ) {
-    learn(sources, addresses)
-    learn(destinations, index)
+    learnProxies(destinations, index)
+    learn(sources, index, addresses)
+    learn(destinations)
     guess(destinations, index)
     learnWayToForwardProxies(destinations, index)
     learnSpans(sources, spans, addresses)
   }
 
-  private mutating func learn(_ sources: [Judge.SourceFact], _ addresses: AddressReader) {
+  private mutating func learn(_ sources: [Judge.SourceFact], _ index: PolicyIndex, _ addresses: AddressReader) {
     var certified: Set<IPAddress> = []
+    // What these are is known once all sidecars are.
+    var forwarded: [Judge.SourceFact] = []
     for fact in sources where fact.source.proxy == .envoy {
       let source = fact.source
       if source.isWorkloadsOutput, fact.declaredRole == nil { continue }
@@ -128,13 +131,18 @@ struct Topology: Sendable {
         guard fact.declaredRole ?? .gateway == .gateway else { continue }
         // with a loopback upstream, an own address that no pod has is the address somebody dialled through a sidecar
         if source.shape == .gatewayToLoopback, let own, !AddressKind(own).canListen { continue }
-        logs[source.log, default: LogEvidence()].hasGatewayLines = true
-        if let own, AddressKind(own) != .loopback {
-          gatewayProxies.insert(own)
-          if fact.declaredRole == .gateway { declaredGateways.insert(own) }
-        }
+        if source.clientIsForwarded { forwarded.append(fact) } else { learnGateway(fact, own) }
       default:
         continue
+      }
+    }
+    for fact in forwarded {
+      let own = addresses.parse(fact.source.proxyIP)
+      if let own, shape(of: fact, own: own, index) == .outboundForwarded {
+        logs[fact.source.log, default: LogEvidence()].hasSidecarLines = true
+        logs[fact.source.log, default: LogEvidence()].sidecars.insert(own)
+      } else {
+        learnGateway(fact, own)
       }
     }
     inboundAddresses.subtract(sidecarPods)
@@ -142,6 +150,25 @@ struct Topology: Sendable {
     // a workload that calls itself writes lines that look like a gateway's
     gatewayProxies.subtract(sidecarPods)
     declaredGateways.subtract(sidecarPods)
+  }
+
+  private mutating func learnGateway(_ fact: Judge.SourceFact, _ own: IPAddress?) {
+    logs[fact.source.log, default: LogEvidence()].hasGatewayLines = true
+    guard let own, AddressKind(own) != .loopback else { return }
+    gatewayProxies.insert(own)
+    if fact.declaredRole == .gateway { declaredGateways.insert(own) }
+  }
+
+  /// The shape of the source's lines, as far as a single one shows it; but a workload that dials its own address (see `effectiveShape`)
+  /// can also forge where it comes from. Where sidecars' lines show the proxy's address to be a pod's, and nobody calls it a
+  /// gateway's, that client is no word for one.
+  func shape(of fact: Judge.SourceFact, own: IPAddress?, _ index: PolicyIndex) -> HopShape {
+    let shape = fact.source.effectiveShape
+    guard shape == .gateway, fact.source.clientIsForwarded, [nil, .sidecar, .unknown].contains(fact.declaredRole),
+      let own, sidecarPods.contains(own), guessedGateways[own] == nil, taughtGateways[own] == nil,
+      index.gateways.addresses.entries(containing: own).isEmpty, !index.evidence.isGatewayAtAnyTime(own)
+    else { return shape }
+    return .outboundForwarded
   }
 
   /// A public IPv4 address is never learnt, whatever lines say: a pod that really has one belongs into the policy. IPv6
@@ -159,13 +186,19 @@ struct Topology: Sendable {
     learnMesh(own)
   }
 
-  private mutating func learn(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
+  private mutating func learn(_ destinations: [Judge.DestinationFact]) {
     for fact in destinations {
       if fact.cluster.kind == .inbound, let own = fact.dialled { learnInbound(own) }
       // A workload that dials a gateway by its address has that as both.
       if let own = fact.dialled, own != fact.upstream, gatewayProxies.contains(own) {
         gatewayPorts[own, default: []].insert(fact.dialledPort)
       }
+    }
+  }
+
+  /// Which addresses have the names of gateways and proxies that the policy knows by those.
+  private mutating func learnProxies(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
+    for fact in destinations {
       guard let host = fact.cluster.registryHost, let upstream = fact.upstream,
         ![.publicUse, .loopback].contains(AddressKind(upstream))
       else { continue }
