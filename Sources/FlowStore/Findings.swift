@@ -52,20 +52,27 @@ public struct AlertMark: Sendable, Equatable {
   public var judgement: String
   /// Flows removed by then: afterwards row ids may be given anew.
   public var pruned: Int64
+  /// The highest row id of a destination by then; 0 where that was not noted.
+  public var destination: Int64
 
-  public init(flow: Int64, judgement: String, pruned: Int64) {
+  public init(flow: Int64, judgement: String, pruned: Int64, destination: Int64 = 0) {
     self.flow = flow
     self.judgement = judgement
     self.pruned = pruned
+    self.destination = destination
   }
 
   init?(text: String) {
     let parts = text.split(separator: " ", omittingEmptySubsequences: false)
-    guard parts.count == 3, let flow = Int64(parts[0]), let pruned = Int64(parts[1]) else { return nil }
-    self.init(flow: flow, judgement: String(parts[2]), pruned: pruned)
+    guard let judgement = parts.last else { return nil }
+    let numbers = parts.dropLast().map { Int64($0) }
+    guard 2...3 ~= numbers.count, let flow = numbers[0], let pruned = numbers[1] else { return nil }
+    self.init(
+      flow: flow, judgement: String(judgement), pruned: pruned,
+      destination: (numbers.count == 3 ? numbers[2] : nil) ?? 0)
   }
 
-  var text: String { "\(flow) \(pruned) \(judgement)" }
+  var text: String { "\(flow) \(pruned) \(destination) \(judgement)" }
 }
 
 extension FlowStore {
@@ -79,9 +86,14 @@ extension FlowStore {
     let judgement = try meta("judgement") ?? ""
     return try access { db throws(StoreError) in
       let row = try db.statement(
-        "select (select coalesce(max(id), 0) from flow), (select coalesce(sum(pruned), 0) from log)")
+        """
+        select
+          (select coalesce(max(id), 0) from flow),
+          (select coalesce(sum(pruned), 0) from log),
+          (select coalesce(max(id), 0) from destination)
+        """)
       guard try row.step() else { return AlertMark(flow: 0, judgement: judgement, pruned: 0) }
-      return AlertMark(flow: row.int(0), judgement: judgement, pruned: row.int(1))
+      return AlertMark(flow: row.int(0), judgement: judgement, pruned: row.int(1), destination: row.int(2))
     }
   }
 

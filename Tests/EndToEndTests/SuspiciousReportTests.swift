@@ -150,6 +150,33 @@ import Testing
     #expect(output.contains("in 3 networks") || output.contains("networks, so that it may well have more"))
   }
 
+  @Test("an address that turns out odd by what another log tells later is told by the next alert")
+  func knownLater() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(
+      Self.policy + "exceptions: [{ host: '*.example.com', owner: o, reason: r, expires: 2126-12-31 }]\n",
+      to: "egress.yaml")
+    // Both logs are read over the same time in any case, so that no verdict changes.
+    let late = { (log: String) in log.replacing("T09:00:00", with: "T09:20:00") }
+    try session.write(
+      sidecar("other.example.com", "198.51.100.77") + sidecar("api.example.com", "192.0.2.66")
+        + late(sidecar("other.example.com", "198.51.100.77")), to: "sidecar.log")
+    let other = gateway("other.example.com", "198.51.100.77")
+    try session.write(other + late(other), to: "gateway.log")
+    let alert = "gatewatch alert --ingest sidecar.log --ingest gateway.log --policy egress.yaml; echo \"exit $?\"\n"
+    #expect(!(try session.run(alert)).contains("authority-address"))
+    #expect(try session.run(alert) == "exit 0\n")
+    try session.write(
+      other + late(other) + gateway("api.example.com", "203.0.113.10").replacing("T09:00:00", with: "T09:10:00"),
+      to: "gateway.log")
+    let told = try session.run(alert)
+    #expect(told.contains("authority-address") && told.contains("api.example.com"), "\(told)")
+    #expect(told.hasSuffix("exit 1\n"))
+    // It stays what it is when nothing more is learned, and when more flows come.
+    #expect(try session.run(alert) == "exit 0\n")
+  }
+
   @Test("where the mesh resolves a name itself, an address that its client dialled, too, is no sign")
   func resolvedByTheMesh() throws {
     let session = try Session()

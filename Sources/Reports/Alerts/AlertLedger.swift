@@ -102,9 +102,11 @@ public struct AlertLedger: Sendable {
   public static let blocked = "blocked"
   public static let newHost = "new-host"
   public static let optedOut = "opted-out"
+  /// The client chose another address for a name than proxies find for it.
+  static let authorityAddress = "authority-address"
   /// Signs of spoofing: the kinds of the view suspicious_destination.
   public static let suspicious = [
-    "sni-authority-mismatch", "connect-sni-mismatch", "authority-address", "ip-literal", "sni-invalid",
+    "sni-authority-mismatch", "connect-sni-mismatch", authorityAddress, "ip-literal", "sni-invalid",
     "one-address-many-names",
   ]
 
@@ -125,6 +127,8 @@ public struct AlertLedger: Sendable {
     public static let newFlows = Completeness(kinds: [])
     /// New flows, and all of those that other lines prove.
     public static let claimsAndNewFlows = Completeness(kinds: claims)
+
+    mutating func formUnion(_ more: Set<String>) { kinds?.formUnion(more) }
 
     func holds(_ kind: String) -> Bool { kinds?.contains(kind) ?? true }
   }

@@ -64,7 +64,7 @@ public struct AlertRun: Sendable {
     let after = AlertRun.lowerBound(before: before, present: mark)
     report.problems += try problems(standing, after: after, of: store, in: reader)
 
-    let complete = try AlertRun.completeness(after: after, in: reader)
+    let complete = try AlertRun.completeness(after: after, knowing: before?.destination ?? 0, in: reader)
     if complete.kinds != [] { store.settle() }
     let seen = try observations(in: reader, after: after, complete: complete)
     // Where only new flows were looked at, only what they show can change.
@@ -102,12 +102,21 @@ public struct AlertRun: Sendable {
     return before.flow
   }
 
-  /// What is to be looked at whole: where a client of a gateway or a proxy may be called a bypass by lines that are read later,
-  /// flows that were looked at long ago become findings.
-  static func completeness(after: Int64?, in reader: FlowReader) throws -> AlertLedger.Completeness {
+  /// What is to be looked at whole, because flows that were looked at long ago become findings by lines that are read later: where
+  /// a client of a gateway or a proxy may be called a bypass, and where proxies are first seen to find a name elsewhere.
+  /// - Parameter destination: the last one that was known when flows were looked at before.
+  static func completeness(
+    after: Int64?, knowing destination: Int64, in reader: FlowReader
+  ) throws -> AlertLedger.Completeness {
     guard after != nil else { return .all }
-    let isAny = try reader.value("select exists (select 1 from route_verdict where claim is not null)")?.integer == 1
-    return isAny ? .claimsAndNewFlows : .newFlows
+    var complete = AlertLedger.Completeness.newFlows
+    if try reader.value("select exists (select 1 from route_verdict where claim is not null)")?.integer == 1 {
+      complete.formUnion(AlertLedger.claims)
+    }
+    if try SuspicionOutlook.knowsMore(since: destination, in: reader) {
+      complete.formUnion([AlertLedger.authorityAddress])
+    }
+    return complete
   }
 
   func observations(
@@ -119,16 +128,21 @@ public struct AlertRun: Sendable {
         seen += try observations(of: query, in: reader)
         continue
       }
-      if usesTallies, try !SuspicionOutlook.isOpen(for: query, after: after, in: reader) { continue }
-      let new = try observations(of: query, in: reader, after: after)
-      guard query.name == "bypass", complete.kinds != [] else {
-        seen += new
-        continue
+      if try !usesTallies || SuspicionOutlook.isOpen(for: query, after: after, in: reader) {
+        seen += try observations(of: query, in: reader, after: after).filter {
+          !complete.holds($0.key.kind) || !AlertRun.shows($0.key.kind, query)
+        }
       }
-      seen += new.filter { !complete.holds($0.key.kind) }
-      seen += try observations(of: query, in: reader).filter { complete.holds($0.key.kind) }
+      if let kinds = complete.kinds, kinds.contains(where: { AlertRun.shows($0, query) }) {
+        seen += try observations(of: query, in: reader).filter { complete.holds($0.key.kind) }
+      }
     }
     return seen
+  }
+
+  /// Whether it is the query that finds what may have to be looked at whole.
+  private static func shows(_ kind: String, _ query: Query) -> Bool {
+    query.name == (kind == AlertLedger.authorityAddress ? "suspicious" : "bypass")
   }
 
   /// What was stored since the last run, by finding. Queries that always look at everything do not say.

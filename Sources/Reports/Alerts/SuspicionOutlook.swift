@@ -13,6 +13,36 @@ enum SuspicionOutlook {
     return try store.value(sql, arguments: ["after": .integer(after)])?.integer != 0
   }
 
+  /// Whether proxies are seen to find a name at an address that they were not known to find it at: for such a name, an address that
+  /// a client chose long ago may have become odd. Wider, too, than what the view goes by.
+  /// - Parameter destination: the last one that was known before.
+  static func knowsMore(since destination: Int64, in store: FlowReader) throws -> Bool {
+    try store.value(later, arguments: ["destination": .integer(destination)])?.integer != 0
+  }
+
+  private static let later = """
+    select exists (
+      select 1
+      from destination d
+      where d.id > :destination
+        and d.upstream_ip is not null
+        and (
+          d.cluster is null
+          or d.upstream_ip is not d.dialled_ip
+          or d.cluster in (select o.cluster from destination o where o.upstream_ip <> o.dialled_ip)
+        )
+        and d.host in (
+          select c.host
+          from destination c
+          where c.host_origin in ('authority', 'sni')
+            and c.upstream_ip = c.dialled_ip
+            and c.upstream_port = c.dialled_port
+            and c.cluster is not null
+            and c.host glob '*.*'
+        )
+    )
+    """
+
   /// Either a new flow's own destination shows it: two names, an address or odd characters where a name is looked for. Or its
   /// client chose the address for a name of which some destination may tell where proxies find it.
   private static let sql = """
