@@ -206,6 +206,9 @@ import Testing
       #"{"start_time":"2026-11-02T09:05:00.000Z","method":"GET","response_code":200,"response_flags":"-","bytes_received":0,"bytes_sent":2381,"duration":12,"authority":"evil.example","upstream_host":null,"response_code_details":"via_upstream","upstream_cluster":"PassthroughCluster","downstream_local_address":"203.0.113.66:80","downstream_remote_address":"10.80.3.11:51003"}"#,
       #"[2026-11-02T09:05:00.000Z] "GET / HTTP/1.1" 200 - via_upstream - "-" 5000 2381 12 12 "-" "curl/8" "-" "www.example.com" "-" PassthroughCluster - 203.0.113.66:80 10.80.3.11:50001 - -"#,
       #"[2026-11-02T09:05:00.000Z] "- - -" 0 - - - "-" 300000 182597 618 - "-" "-" "-" "-" "-" PassthroughCluster - 203.0.113.66:443 10.80.3.11:59652 - -"#,
+      // Bytes went one way alone.
+      #"[2026-11-02T09:05:00.000Z] "- - -" 0 - - - "-" 0 4875 618 - "-" "-" "-" "-" "-" PassthroughCluster - 203.0.113.66:443 10.80.3.11:59652 - -"#,
+      #"[2026-11-02T09:05:00.000Z] "- - -" 0 - - - "-" 901 0 618 - "-" "-" "-" "-" "-" PassthroughCluster - 203.0.113.66:443 10.80.3.11:59652 - -"#,
     ])
   func unnamedUpstream(line: String) throws {
     try sandbox.write(line + "\n", to: "bad.log")
@@ -218,6 +221,16 @@ import Testing
       #"{"start_time":"2026-11-02T09:05:00.000Z","method":"GET","response_code":0,"response_flags":"DC","bytes_received":0,"bytes_sent":0,"duration":12,"authority":"evil.example","upstream_host":null,"response_code_details":null,"upstream_cluster":"PassthroughCluster","downstream_local_address":"203.0.113.66:80","downstream_remote_address":"10.80.3.11:51003"}"#
         + "\n", to: "null.log")
     #expect(try report("ok.log null.log").contains("no bypass found in what was read"))
+  }
+
+  @Test(
+    "nor did a connection over which nothing went, or on which Envoy itself answered what was no HTTP",
+    arguments: ["\"- - -\" 0 UH - - \"-\" 0 0", "\"- - HTTP/1.1\" 400 DPE http1.codec_error - \"-\" 0 11"])
+  func answeredByEnvoy(ending: String) throws {
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] \(ending) 0 - \"-\" \"-\" \"-\" \"-\" \"-\" PassthroughCluster - 203.0.113.66:80 10.80.3.11:51003 - -\n",
+      to: "bad.log")
+    #expect(try report("ok.log bad.log").contains("no bypass found in what was read"))
   }
 
   @Test("a log without any access line stands against an all-clear")

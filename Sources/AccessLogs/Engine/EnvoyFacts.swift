@@ -29,14 +29,20 @@ enum EnvoyFacts {
   }
 
   /// Whether a line that names no upstream may have had one all the same: its key is not in the line, or has another name; the
-  /// answer is the upstream's (`via_upstream`); or bytes came back over a TCP connection, which nothing but an upstream sends.
+  /// answer is the upstream's (`via_upstream`); or bytes went over a TCP connection, either way. What comes back is an upstream's
+  /// (what is no HTTP, where that is expected, Envoy itself answers, with a status), and what the client sends is read once there is
+  /// one.
+  ///
+  /// Source: envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage (both counts are of the downstream
+  /// connection); `source/common/tcp_proxy/tcp_proxy.cc` (`initialize` disables reading until the upstream is connected).
   @inline(never) static func hidesUpstream(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
     if fields[.upstreamHost].isAbsent, fields[.upstreamRemote].isAbsent,
       fields[.upstreamHostIP].isAbsent
     {
       return true
     }
-    return isHTTP ? fields[.responseDetails].equals("via_upstream") : fields.number(.bytesSent) > 0
+    if isHTTP { return fields[.responseDetails].equals("via_upstream") }
+    return fields.number(.bytesSent) > 0 || fields.number(.bytesReceived) > 0 && fields.number(.status) <= 0
   }
 
   /// - Returns: false when the columns cannot be what they seem.
