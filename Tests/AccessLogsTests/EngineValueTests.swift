@@ -265,6 +265,26 @@ struct EngineValueTests {
     }
   }
 
+  @Test(
+    "a zone's name is UTC's or nobody's; an offset in place of one is read",
+    arguments: [
+      ("UTC", 0, false), ("GMT", 0, false), ("Z", 0, false), ("CET", 0, true), ("utc", 0, true), ("", 0, true),
+      ("+03", 180, false), ("-0330", -210, false), ("+0545", 345, false),
+    ])
+  func zoneNames(name: String, minutesEast: Int64, isForeign: Bool) {
+    let format = TimeFormat(parts: [.hour2, .literal([ASCII.colon]), .minute2, .literal([ASCII.space]), .zoneName])
+    var reader = TimeReader(format)
+    // Midday of the first day, so that every zone has the same day.
+    reader.reference = 43_200_000
+    withSlice("12:00 \(name)".utf8) { slice in
+      var p = slice.start
+      let value = reader.read(&p, to: slice.end)
+      #expect(value == 43_200_000 - minutesEast * 60_000 && p == slice.end)
+      #expect(TimeReader.hasForeignZone(format.parts, slice) == isForeign)
+    }
+    #expect(format.namesZone && !format.lacksZone)
+  }
+
   @Test("what is no time is not read as one")
   func badTimes() {
     var reader = TimeReader(.iso8601Milliseconds)

@@ -218,14 +218,16 @@ import Testing
     #expect(text.contains(Self.clear) != isPruned)
   }
 
-  @Test("times without a zone are no word about the time asked for")
-  func timesWithoutZone() throws {
+  @Test(
+    "times without a zone are no word about the time asked for, nor are times with a name of one other than UTC's",
+    arguments: [("", ""), (" %Z", " EST"), (" %Z", " IST")])
+  func timesWithoutZone(pattern: String, zone: String) throws {
     // 04:12 in New York is 09:12 UTC.
     try sandbox.write(
-      "[2026-11-02T04:12:00] 203.0.113.9:443 PassthroughCluster 10.80.3.11:50000 203.0.113.9:443 10.80.3.11:50001\n",
+      "[2026-11-02T04:12:00\(zone)] 203.0.113.9:443 PassthroughCluster 10.80.3.11:50000 203.0.113.9:443 10.80.3.11:50001\n",
       to: "a.log")
     let format =
-      "--log-format '[%START_TIME_LOCAL(%FT%T)%] %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%'"
+      "--log-format '[%START_TIME_LOCAL(%FT%T\(pattern))%] %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%'"
     #expect(try report("a.log", options: format).contains("1 flow left around the egress gateway"))
     let limited = "bypass --since 2026-11-02T09:00:00Z --until 2026-11-02T09:30:00Z"
     #expect(

@@ -17,6 +17,8 @@ struct TimeFields {
   /// Milliseconds east of UTC.
   private var offset: Int64 = 0
   private var epoch: Int64 = Numbers.missing
+  /// The zone has a name that is none of UTC's.
+  private(set) var hasForeignZone = false
 
   // MARK: Part by part
 
@@ -69,9 +71,30 @@ struct TimeFields {
       offset = value
       return true
     case .zoneName:
+      if let value = Self.offset(&p, to: end) {
+        offset = value
+        return true
+      }
+      let start = p
       while p < end, ASCII.isLetter(p.pointee) { p += 1 }
+      let name = Slice(start, p)
+      hasForeignZone = !name.equals("UTC") && !name.equals("GMT") && !name.equals("Z")
       return true
     }
+  }
+
+  /// `+03`, `-0330`: what stands for the name of a zone that has none (tz database, `%z` in `FORMAT`).
+  @inline(never)
+  private static func offset(_ p: inout Bytes, to end: Bytes) -> Int64? {
+    guard end - p >= 3, p[0] == ASCII.plus || p[0] == ASCII.minus, ASCII.isDigit(p[1]), ASCII.isDigit(p[2]) else {
+      return nil
+    }
+    let sign: Int64 = p[0] == ASCII.plus ? 1 : -1
+    var minutes = (Int64(p[1] - ASCII.zero) * 10 + Int64(p[2] - ASCII.zero)) * 60
+    let hasMinutes = end - p >= 5 && ASCII.isDigit(p[3]) && ASCII.isDigit(p[4])
+    if hasMinutes { minutes += Int64(p[3] - ASCII.zero) * 10 + Int64(p[4] - ASCII.zero) }
+    p += hasMinutes ? 5 : 3
+    return sign * minutes * 60_000
   }
 
   @inline(__always)

@@ -116,6 +116,15 @@ struct TimeReader {
     return fields.moment(near: reference)
   }
 
+  /// Whether a time of one format names a zone of which only its neighbours know where it is.
+  static func hasForeignZone(_ parts: [TimeFormat.Part], _ text: Slice) -> Bool {
+    if text.isMissing { return false }
+    var fields = TimeFields()
+    var p = text.start
+    // Of a text of another form, which stands in the column of a second time, nothing is known.
+    return !parts.allSatisfy { fields.read($0, &p, to: text.end) } || fields.hasForeignZone
+  }
+
   /// `Z`, `+0000`, `+00:00`, `-0700` in milliseconds east of UTC.
   static func zone(_ p: inout Bytes, to end: Bytes) -> Int64? {
     guard p < end else { return nil }

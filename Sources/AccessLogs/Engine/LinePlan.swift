@@ -62,6 +62,9 @@ final class RowLayout {
   /// Times of this format carry no zone, or no day.
   let lacksZone: Bool
   let lacksDate: Bool
+  /// Columns whose time has a name for a zone, and nothing else.
+  let hasZoneNames: Bool
+  let zoneNames: [(role: FieldRole, parts: [TimeFormat.Part])]
   /// Slots whose values the proxy may have cut, with the length at which it cuts.
   let hasCuts: Bool
   let cuts: [(role: FieldRole, length: Int)]
@@ -118,7 +121,12 @@ final class RowLayout {
       ])
     logsUpstream = !roles.isDisjoint(with: [.upstreamHost, .upstreamRemote, .upstreamHostIP])
     hasAccessLogType = roles.contains(.accessLogType)
-    let times = fields.filter { $0.role == .startTime || $0.role == .endTime }.compactMap(\.time)
+    let timed = fields.filter { $0.role == .startTime || $0.role == .endTime }
+    let times = timed.compactMap(\.time)
+    zoneNames = timed.compactMap { field in
+      field.time.flatMap { $0.namesZone ? (field.role, $0.parts) : nil }
+    }
+    hasZoneNames = !zoneNames.isEmpty
     lacksZone = times.contains { $0.lacksZone }
     lacksDate = times.contains { $0.lacksDate }
     cuts = fields.compactMap { field in field.maxLength.map { (field.role, $0) } }

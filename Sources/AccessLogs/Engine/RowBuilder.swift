@@ -349,6 +349,16 @@ final class RowBuilder {
   /// 64 pebibytes: a hundred of these can be added.
   private static let mostBytes: Int64 = 1 << 56
 
+  /// Neither the format nor the line says how far the clock is from UTC.
+  @inline(__always) func assumesZone(_ fields: borrowing Fields, _ layout: RowLayout) -> Bool {
+    layout.lacksZone || layout.hasZoneNames && hasForeignZone(fields, layout)
+  }
+
+  /// A name other than UTC's: which offset it means hangs on who gave it (`IST`), and on the day.
+  @inline(never) private func hasForeignZone(_ fields: borrowing Fields, _ layout: RowLayout) -> Bool {
+    layout.zoneNames.contains { TimeReader.hasForeignZone($0.parts, fields[$0.role]) }
+  }
+
   /// `warnings` with `truncated` when a column has exactly the length at which the proxy cuts.
   @inline(never) func cutWarnings(_ layout: RowLayout, _ fields: borrowing Fields) -> Warnings {
     layout.cuts.contains { fields[$0.role].count == $0.length } ? .truncated : []

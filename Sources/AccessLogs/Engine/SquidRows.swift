@@ -31,7 +31,7 @@ extension RowBuilder {
     row.received = Self.bytes(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
-    if layout.lacksZone { warnings.insert(.zoneAssumed) }
+    if assumesZone(fields, layout) { warnings.insert(.zoneAssumed) }
 
     let clientPort = fields.number(.downstreamRemotePort)
     row.sourcePort = clientPort > 0 && clientPort <= 65535 ? UInt16(clientPort) : 0

@@ -163,7 +163,7 @@ public struct TimeFormat: Sendable, Hashable {
     case epochMilliseconds
     /// `Z`, `+0000` or `+00:00`.
     case zone
-    /// `UTC`, `CEST`: read over; only `UTC`, `GMT` and `Z` are believed.
+    /// `UTC`, `CEST`, `+03`: of names only `UTC`, `GMT` and `Z` say how far a clock is from UTC.
     case zoneName
     /// Day of year, three digits.
     case yearDay3
@@ -175,6 +175,9 @@ public struct TimeFormat: Sendable, Hashable {
   public var lacksZone: Bool
   /// Nothing in the format says the day: it has to come from the wrapper.
   public var lacksDate: Bool
+  /// A name is all that says the zone: which one it is, each line says.
+  var namesZone: Bool { !lacksZone && !hasEpoch && parts.contains(.zoneName) && !parts.contains(.zone) }
+  private var hasEpoch: Bool { parts.contains { $0 == .epochSeconds || $0 == .epochMilliseconds } }
 
   /// `2016-04-15T20:17:00.310Z`, Envoy's default.
   public static let iso8601Milliseconds = TimeFormat(parts: [
