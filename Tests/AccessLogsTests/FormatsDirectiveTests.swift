@@ -139,7 +139,7 @@ struct FormatsDirectiveTests {
       ("%<p", "upstreamHostPort integer"), ("%<la", "upstreamLocalIP ip"), ("%<lp", "upstreamLocalPort integer"),
       ("%ts", "endTime time"), ("%03tu", "endTimeFraction integer"), ("%tl", "endTime time"), ("%tg", "endTime time"),
       ("%tS", "startTime time"), ("%tr", "duration integer"), ("%dt", "ignored integer"),
-      ("%<pt", "ignored integer"), ("%<tt", "ignored integer"), ("%un", "ignored token"), ("%[un", "ignored text"),
+      ("%<pt", "ignored integer"), ("%<tt", "ignored integer"), ("%un", "user token"), ("%[un", "user text"),
       ("%rm", "method method"), ("%ru", "url token"), ("%'ru", "url text"), ("%>ru", "url token"),
       ("%>rs", "scheme token"), ("%>rd", "authority token"), ("%>rP", "targetPort integer"), ("%>rp", "path token"),
       ("%rv", "ignored token"), ("HTTP/%rv", "protocol protocol"), ("%{User-Agent}>h", "userAgent token"),

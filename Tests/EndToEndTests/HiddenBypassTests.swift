@@ -511,6 +511,24 @@ import Testing
     #expect(try !report("ok.log squid.log", policy: "e.yaml").contains("from before the end of connections"))
   }
 
+  @Test(
+    "a Squid format of somebody's own that looks like a known one hides no pod without a sidecar",
+    arguments: [
+      // A user agent behind the native columns.
+      "    46 10.80.3.77 TCP_MISS/200 1660 GET http://evil.example/x - HIER_DIRECT/203.0.113.15 text/html \"a HIER_NONE/- x\"",
+      "    46 10.80.3.77 TCP_MISS/200 1660 GET http://evil.example/x - HIER_DIRECT/203.0.113.15 text/html \"curl/8.0\"",
+      // Without the last of them.
+      "46 10.80.3.77 TCP_MISS/200 1660 GET http://evil.example/x - HIER_DIRECT/203.0.113.15",
+    ])
+  func likeKnownFormat(columns: String) throws {
+    try sandbox.write(
+      policy(pods: "pods: [{ name: batch, addresses: [10.80.3.77], sidecar: false }]"), to: "egress.yaml")
+    try sandbox.write("1793610300.412 \(columns)\n", to: "squid.log")
+    let text = try report("ok.log squid.log")
+    #expect(text.contains("no bypass is proven, but this is no all-clear"), "\(text)")
+    #expect(text.contains("1 rejected line") || text.contains("1 flow whose lines can be read"), "\(text)")
+  }
+
   @Test("a sidecar's log with what its agent and its proxy write at every start has no rejected line")
   func startup() throws {
     let messages = """

@@ -43,7 +43,8 @@ struct SquidCode {
     add(["busy_time"], SquidCode(syntax: .decimal))
 
     // User
-    add(["un", "ul", "ue", "us", "ui"], SquidCode(isForeign: true))
+    add(["un", "ul", "ue", "us"], SquidCode(role: .user, isForeign: true))
+    add(["ui"], SquidCode(isForeign: true))
     add(["et", "ea", "credentials"], SquidCode(isForeign: true))
 
     // Request

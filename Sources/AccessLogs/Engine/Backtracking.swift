@@ -228,6 +228,7 @@ struct Backtracking {
   }
 
   private func isValid(_ field: FormatField, _ slice: Slice) -> Bool {
+    if plan.plan.dialect == .squid, !SquidWords.fits(slice, field.role, isSideLog: plan.plan.isSideLog) { return false }
     switch field.syntax {
     case .text, .list: return true
     case .token: return slice.firstIndex(of: ASCII.space) == nil && (field.mayBeEmpty || allowsEmpty || !slice.isEmpty)

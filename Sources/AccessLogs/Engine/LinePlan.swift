@@ -65,6 +65,8 @@ final class RowLayout {
   /// Columns whose time has a name for a zone, and nothing else.
   let hasZoneNames: Bool
   let zoneNames: [(role: FieldRole, parts: [TimeFormat.Part])]
+  let isSideLog: Bool
+  let hasUser: Bool
   /// Slots whose values the proxy may have cut, with the length at which it cuts.
   let hasCuts: Bool
   let cuts: [(role: FieldRole, length: Int)]
@@ -121,6 +123,8 @@ final class RowLayout {
       ])
     logsUpstream = !roles.isDisjoint(with: [.upstreamHost, .upstreamRemote, .upstreamHostIP])
     hasAccessLogType = roles.contains(.accessLogType)
+    isSideLog = plan.isSideLog
+    hasUser = roles.contains(.user) && roles.contains(.squidHierarchy)
     let timed = fields.filter { $0.role == .startTime || $0.role == .endTime }
     let times = timed.compactMap(\.time)
     zoneNames = timed.compactMap { field in

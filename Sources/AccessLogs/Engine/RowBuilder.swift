@@ -183,15 +183,16 @@ final class RowBuilder {
 
   @inline(__always)
   func outcomeID(
-    _ fields: borrowing Fields, lane: Int, tag: UInt64, _ layout: RowLayout, _ batch: FlowBatch, make: () -> Outcome
+    _ fields: borrowing Fields, lane: Int, tag: UInt64, _ layout: RowLayout, _ batch: FlowBatch, make: () -> Outcome?
   ) -> Int32 {
     outcomes.pointee.tags[lane] = tag
     outcomes.pointee.find(lane..<lane &+ 1, state.pointee.kernels)
     let known = outcomes.pointee.ids[lane]
     if known >= 0 { return known }
     return newID(outcomes, fields, lane, layout.outcomeRuns) { isFull in
+      guard let outcome = make() else { return false }
       if isFull { state.pointee.wantsRestart = true }
-      batch.newOutcomes.append(make())
+      batch.newOutcomes.append(outcome)
       return true
     }
   }

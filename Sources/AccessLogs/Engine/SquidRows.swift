@@ -22,7 +22,12 @@ extension RowBuilder {
     _ fields: borrowing Fields, lane: Int, _ layout: RowLayout, _ lineWarnings: Warnings, line: Int64,
     _ batch: FlowBatch
   ) -> Answer {
+    if layout.isSideLog, !SquidFacts.isOfSideLog(fields) { return .notUnderstood }
     var warnings = lineWarnings
+    // Where a name goes on like the columns behind it, nobody can tell where it ends.
+    if layout.hasUser, !fields[.user].isMissing, SquidWords.holdsHierarchy(fields[.user]) {
+      warnings.insert(.ambiguousColumns)
+    }
     var row = FlowRow()
     row.durationMs = Self.duration(fields.number(.duration), &warnings)
     guard let start = startTime(fields, row.durationMs, &warnings) else { return .noTime }
@@ -52,7 +57,8 @@ extension RowBuilder {
     warnings.formUnion(self.warnings(ofDestination: row.destination))
     row.outcome = outcomeID(
       fields, lane: lane, tag: UInt64(layout.index) | UInt64(warnings.rawValue) << 32, layout, batch
-    ) { SquidFacts.outcome(SquidTarget(fields), fields, warnings) }
+    ) { SquidFacts.outcome(SquidTarget(fields), fields, isSideLog: layout.isSideLog, warnings) }
+    guard row.outcome >= 0 else { return .notUnderstood }
     if hasPath[lane] {
       row.pathTemplate = templateID(fields, lane: lane, layout, fields.escaping(of: .url), batch)
     }
@@ -137,7 +143,8 @@ enum SquidFacts {
   static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder) -> Source? {
     var source = Source(log: builder.log, proxy: .squid, shape: .server)
     if !client.isMissing {
-      // `%>a` can be a resolved name (`%>A`, log_fqdn); a name is kept, white space means a shifted column.
+      // `%>a` can be a resolved name (`%>A`, log_fqdn); a name is kept, white space or a mere number means a shifted column.
+      guard SquidWords.isClient(client) else { return nil }
       guard let ip = Addresses.canonical(client) ?? (HostName.isPlausible(client.string) ? client.string : nil) else {
         return nil
       }
@@ -230,8 +237,24 @@ enum SquidFacts {
     return (HostName(slowly: text), defaultPort)
   }
 
-  static func outcome(_ target: SquidTarget, _ fields: borrowing Fields, _ warnings: Warnings) -> Outcome {
+  /// Whether the columns hold what those of a side log hold.
+  static func isOfSideLog(_ fields: borrowing Fields) -> Bool {
+    SquidWords.fits(fields[.url], .url, isSideLog: true)
+      && SquidWords.fits(fields[.referer], .referer, isSideLog: true)
+      && SquidWords.fits(fields[.userAgent], .userAgent, isSideLog: true)
+  }
+
+  /// nil where Squid's own words are not in their columns.
+  static func outcome(
+    _ target: SquidTarget, _ fields: borrowing Fields, isSideLog: Bool, _ warnings: Warnings
+  ) -> Outcome? {
+    guard SquidWords.fits(fields[.squidTag], .squidTag, isSideLog: isSideLog),
+      SquidWords.fits(fields[.squidHierarchy], .squidHierarchy, isSideLog: isSideLog)
+    else { return nil }
     var outcome = Outcome(warnings: warnings)
+    let hierarchy = fields[.squidHierarchy]
+    // Perhaps a newer Squid's, perhaps another column.
+    if !hierarchy.isMissing, !SquidWords.isHierarchy(hierarchy) { outcome.warnings.insert(.ambiguousColumns) }
     outcome.protocol = fields.text(.protocol).map(EnvoyFacts.bounded) ?? (target.isConnect ? "TCP" : nil)
     outcome.method = fields.text(.method).map(EnvoyFacts.bounded)
     let status = fields.number(.status)

@@ -30,6 +30,8 @@ public enum FieldRole: UInt8, Sendable, CaseIterable {
   case authority
   /// Port of the request target, where it stands alone (Squid `%>rP`).
   case targetPort
+  /// What the client calls itself, or what a proxy knows it by (Squid `%un`).
+  case user
   case userAgent
   case referer
   case forwardedFor

@@ -136,6 +136,13 @@ extension FormatPlan {
     let combined = #"%>a %[ui %[un [%tl] "%rm %ru HTTP/%rv" %>Hs %<st "%{Referer}>h" "%{User-Agent}>h" %Ss:%Sh"#
     let referrer = "%ts.%03tu %>a %{Referer}>h %ru"
     let userAgent = #"%>a [%tl] "%{User-Agent}>h""#
+    // Squid writes each request into every log that `access_log` names; these took the place of the directives `referer_log` and
+    // `useragent_log`, which wrote beside it.
+    func sideLog(_ plan: FormatPlan) -> FormatPlan {
+      var plan = plan
+      plan.isSideLog = true
+      return plan
+    }
     func squidPlan(_ name: String, _ about: String, _ format: String) -> FormatPlan {
       compiled(name, about) { () throws(FormatError) in
         try squid(format, name: name, about: about, isBuiltIntoSquid: true)
@@ -148,8 +155,8 @@ extension FormatPlan {
       squidPlan("squid-combined", "Squid, combined", combined),
       squidPlan("squid-common-7", "Squid 7 and later, common", common.replacing("%[ui", with: "-")),
       squidPlan("squid-combined-7", "Squid 7 and later, combined", combined.replacing("%[ui", with: "-")),
-      squidPlan("squid-referrer", "Squid, referrer", referrer),
-      squidPlan("squid-useragent", "Squid, useragent", userAgent),
+      sideLog(squidPlan("squid-referrer", "Squid, referrer", referrer)),
+      sideLog(squidPlan("squid-useragent", "Squid, useragent", userAgent)),
     ]
   }()
 

@@ -13,6 +13,8 @@ public struct FormatPlan: Sendable, Hashable {
   public var body: Body
   /// Directives that are legal but unknown here (variables of nginx that a `map` or a module defines): read over, not kept.
   public var notUnderstood: [String] = []
+  /// Of a log beside the access log: it has a line for each request, and says nothing of what became of it.
+  var isSideLog = false
 
   public enum Body: Sendable, Hashable {
     /// One line is these pieces one after the other; two `field` pieces never touch unless `FormatField.endsItself`.
