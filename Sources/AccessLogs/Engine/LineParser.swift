@@ -232,6 +232,10 @@ public final class LineParser {
 
   private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
     layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
+      // Two words in front of a line are weak evidence of stern, and so is a line of a side log: both together are none.
+      if layout.isSideLog, wrappers.contains(.stern) || wrappers.contains(.sternAllNamespaces) {
+        return .notUnderstood
+      }
       lookAhead(1, layout, warnings)
       let answer = build(lane: 0, layout, warnings, line: nextLine, batch)
       if answer == .stored {

@@ -259,8 +259,10 @@ extension Wrapper {
     return rest
   }
 
+  /// Letters and digits at both ends (RFC 1123): what a web server writes for a user that it does not know is no name.
   private static func isKubernetesName(_ name: Slice) -> Bool {
-    !name.isEmpty && name.count <= 253
+    func isInner(_ byte: UInt8) -> Bool { byte != ASCII.minus && byte != ASCII.dot }
+    return !name.isEmpty && name.count <= 253 && isInner(name[0]) && isInner(name.end[-1])
       && UnsafeBufferPointer(start: name.start, count: name.count).allSatisfy {
         $0 &- 0x61 <= 25 || ASCII.isDigit($0) || $0 == ASCII.minus || $0 == ASCII.dot
       }
