@@ -28,7 +28,7 @@ from (
       when s.shape in ('outbound', 'outbound-forwarded') then coalesce(s.namespace || '/', '') || s.pod
       when s.client_ip is null or s.client_forwarded = 1 then
         case
-          when s.shape not in ('gateway', 'gateway-to-loopback', 'waypoint', 'inbound', 'server')
+          when s.shape not in ('gateway', 'gateway-to-loopback', 'waypoint', 'inbound', 'server', 'side-log')
             then coalesce(s.namespace || '/', '') || s.pod
         end
       when s.client_ip = s.proxy_ip

@@ -17,4 +17,6 @@ select distinct
   coalesce(s.namespace, '') || '/' || s.pod as pod
 from log l
 join source s on s.log = l.id
-where l.first_ms is not null;
+where l.first_ms is not null
+  -- What stands beside a Squid's access log does not show that that was read.
+  and s.shape <> 'side-log';

@@ -154,6 +154,8 @@ public struct Outcome: Hashable, Sendable {
   public static let probe = "probe"
   /// A status of 400 or more, and the address of an upstream, which nginx had asked by then.
   public static let passedOn = "passed-on"
+  /// The record type of what Squid writes beside its access log.
+  public static let sideLog = "side-log"
   public var warnings: Warnings
 
   public init(

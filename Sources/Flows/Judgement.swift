@@ -117,6 +117,9 @@ public struct OutcomeVerdict: Hashable, Sendable {
   /// route shows no bypass, such a flow's path reads `unknown`; `left` stays true so that a bypass stays one.
   public var neverClears: Bool
 
+  /// The reason of lines of a side log, whatever became of their requests.
+  public static let sideLog = "end-not-logged"
+
   public init(
     outcome: OutcomeKind, reason: String? = nil, left: Bool = true, isDuplicateView: Bool = false,
     neverClears: Bool = false

@@ -114,6 +114,9 @@ public enum HopShape: String, Sendable, CaseIterable, Codable {
   case unaddressed
   /// The line of an nginx or a Squid: the proxy is the server that the client named.
   case server
+  /// A line of Squid's beside that in its access log (formats `referrer` and `useragent`): it tells who asked, and shows neither
+  /// what became of it nor that the access log was read.
+  case sideLog = "side-log"
   /// None of the above.
   case other
 }

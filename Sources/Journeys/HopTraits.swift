@@ -221,7 +221,7 @@ public struct HopTraits: Sendable {
       traits.isGateway = shape != .other
     case .inbound, .notSent, .server:
       traits.receives = true
-    case .waypoint, .internalListener, .unaddressed:
+    case .waypoint, .internalListener, .unaddressed, .sideLog:
       break
     }
     if source.isWorkloadsOutput { (traits.dialsOut, traits.receives) = (false, false) }

@@ -226,6 +226,8 @@ public struct CoverageRequirement: Sendable, Equatable {
             where s.log = l.id
           ))
         )
+        -- What stands beside a Squid's access log is none of its role.
+        and (:role is null or coalesce((select min(s.shape = 'side-log') from source s where s.log = l.id), 0) = 0)
       order by l.path, l.id
       """, arguments: ["log": Value(log), "role": Value(role?.rawValue)]
     ) { row in

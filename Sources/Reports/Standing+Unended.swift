@@ -1,4 +1,5 @@
 internal import FlowStore
+internal import Flows
 
 // Connections of which only lines from before their end were read: second views, which count in no total.
 
@@ -94,7 +95,7 @@ extension Standing {
   }
 
   /// As `bypass_flow` and `unproven_flow` have it of lines that count.
-  private static let standsAgainst = """
+  static let standsAgainst = """
     (
       case
         when j.bypass is not null then j.exception_id is null
@@ -114,6 +115,9 @@ extension Standing {
   /// can tell whose end it is.
   private static let isNamedLater = "j.reason = 'tunnel-accepted'"
 
+  /// A side log's line is of the end, and what stands for it is another log.
+  private static let hasEnd = "j.reason is not '\(OutcomeVerdict.sideLog)'"
+
   private static func isAddress(_ host: String) -> Bool {
     host.utf8.contains(UInt8(ascii: ":"))
       || host.utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || $0 == UInt8(ascii: ".") }
@@ -124,6 +128,7 @@ extension Standing {
     from judged_flow j
     where j.id = :example
       and j.duplicate_view = 1
+      and \(hasEnd)
       and \(standsAgainst)
     order by j.id
     """
@@ -159,7 +164,7 @@ extension Standing {
     join destination d on d.id = j.destination_id
     where j.id > coalesce(:after, 0)
       and not (j.duplicate_view = 1 and coalesce(\(isNamedLater), 0) and (d.host glob '*:*' or d.host not glob '*[^0-9.]*'))
-      and case when j.duplicate_view = 0 then j.bypass is null or j.exception_id is null else \(standsAgainst) end
+      and case when j.duplicate_view = 0 then j.bypass is null or j.exception_id is null else \(hasEnd) and \(standsAgainst) end
       and (:since_ms is null or j.started_at_ms >= :since_ms)
       and (:until_ms is null or j.started_at_ms < :until_ms)
       and (:host is null or j.destination_id in (select id from destination_name where name glob :host))

@@ -75,6 +75,8 @@ public struct Standing: Sendable, Equatable {
   }
   /// Second views of connections around the gateway of which no end was read; only counted with the findings.
   public internal(set) var unended: Int64 = 0
+  /// Lines of Squid's side logs of whose requests no access log was read; only counted with the findings.
+  var sideLines: Int64 = 0
   /// Bypasses without a name to an address of the host asked about; only counted with the findings.
   var nameless: Int64 = 0
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
@@ -205,6 +207,7 @@ public struct Standing: Sendable, Equatable {
     uncounted = nil
     if let found {
       try countUnended(in: store, filters: filters)
+      try countSideLines(in: store, filters: filters)
       try countNameless(in: store, filters: filters)
       var limits = filters
       (limits.paths, limits.outcomes) = ([], [])
@@ -222,6 +225,7 @@ public struct Standing: Sendable, Equatable {
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
     try countUnended(in: store, filters: filters, usingTallies: usingTallies)
+    try countSideLines(in: store, filters: filters)
     try countNameless(in: store, filters: filters, usingTallies: usingTallies)
     if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
     take(
@@ -267,6 +271,7 @@ public struct Standing: Sendable, Equatable {
     if unended > 0 {
       doubts.append(Standing.sentence(ofUnended: unended))
     }
+    if sideLines > 0 { doubts.append(Standing.sentence(ofSideLines: sideLines)) }
     if nameless > 0, let host = filters.host { doubts.append(Standing.sentence(ofNameless: nameless, host: host)) }
     if lacksSidecars { doubts.append(Standing.withoutSidecars) }
     doubts += signs + unreadPods

@@ -103,7 +103,7 @@ import Testing
     Case(
       tag: "UDP_MISS", status: 0, hierarchy: "HIER_NONE", method: "ICP_QUERY", kind: .noise, reason: "cache-query",
       left: false),
-    // `referrer` and `useragent` log neither tag nor status nor hierarchy
+    // a format of one's own without the hierarchy
     Case(tag: "TCP_MISS", status: 200, hierarchy: nil, kind: .ok),
   ]
 
@@ -114,6 +114,13 @@ import Testing
     #expect(
       Ending.verdict(of: outcome, in: .squid)
         == OutcomeVerdict(outcome: line.kind, reason: line.reason, left: line.left, isDuplicateView: line.isDuplicate))
+  }
+
+  @Test("a line of a side log is a second view of a request, whose end it does not show")
+  func sideLog() {
+    #expect(
+      Ending.verdict(of: Outcome(recordType: Outcome.sideLog), in: .squid)
+        == OutcomeVerdict(outcome: .ok, reason: "end-not-logged", isDuplicateView: true))
   }
 
   @Test("health checks are noise, other pseudo targets are bad requests")

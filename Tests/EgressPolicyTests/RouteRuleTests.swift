@@ -376,6 +376,20 @@ import Testing
     #expect(facts.route(other).nextHopUntilMs == nil)
   }
 
+  @Test("a flow is handed to a Squid's log only for the time its access log was read, whatever was read beside it")
+  func nextHopOfSideLog() {
+    for shape in [HopShape.server, .sideLog] {
+      let facts = Facts(policy: "forward_proxies: [ { name: squid, addresses: [10.80.2.87] } ]\n")
+      let line = facts.add(sidecar(), to("10.80.2.87:3128", cluster: "outbound|3128||proxy.example"))
+      var source = squid(client: "10.80.3.11")
+      source.shape = shape
+      facts.add(source, to("203.0.113.1:443"))
+      facts.logs = [LogSpan(log: 1, firstMs: 0, lastMs: 99_000), LogSpan(log: 4, firstMs: 10_000, lastMs: 20_000)]
+      #expect(facts.route(line).nextHop == .forwardProxy)
+      #expect(facts.route(line).nextHopFromMs == (shape == .server ? 8_000 : nil))
+    }
+  }
+
   @Test("without an upstream column only names are left, and everything but a bypass stays assumed")
   func upstreamNotLogged() {
     let facts = Facts()

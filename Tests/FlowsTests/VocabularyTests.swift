@@ -47,7 +47,7 @@ import Testing
       HopShape.allCases.map(\.rawValue)
         == [
           "outbound", "outbound-forwarded", "inbound", "gateway", "gateway-to-loopback", "not-sent", "waypoint",
-          "internal-listener", "unaddressed", "server", "other",
+          "internal-listener", "unaddressed", "server", "side-log", "other",
         ])
   }
 

@@ -243,6 +243,7 @@ struct EnvoyHop {
     case .unaddressed: 9
     case .server: 10
     case .other: 11
+    case .sideLog: 12
     }
   }
 }

@@ -10,7 +10,8 @@ extension RowBuilder {
     fields[.origin] = target.origin
     fields[.pseudo] = target.pseudo
     begin(
-      fields, lane: lane, source: 0x73 | UInt64(state.pointee.writer) << 32,
+      fields, lane: lane,
+      source: 0x73 | (layout.isSideLog ? 1 << 16 : 0) | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0)
         | (SquidFacts.isDialledByClient(fields[.squidHierarchy]) ? 1 << 42 : 0),
       path: target.path.isEmpty ? fields[.path] : target.path)
@@ -43,7 +44,7 @@ extension RowBuilder {
     let localPort = fields.number(.upstreamLocalPort)
     row.localPort = localPort > 0 && localPort <= 65535 ? UInt16(localPort) : 0
     row.source = sourceID(fields, lane: lane, layout, batch) { _ in
-      SquidFacts.source(fields[.client], fields, self)
+      SquidFacts.source(fields[.client], fields, isSideLog: layout.isSideLog, self)
     }
     guard row.source >= 0 else { return .notUnderstood }
 
@@ -140,8 +141,10 @@ struct SquidTarget {
 }
 
 enum SquidFacts {
-  static func source(_ client: Slice, _ fields: borrowing Fields, _ builder: RowBuilder) -> Source? {
-    var source = Source(log: builder.log, proxy: .squid, shape: .server)
+  static func source(
+    _ client: Slice, _ fields: borrowing Fields, isSideLog: Bool, _ builder: RowBuilder
+  ) -> Source? {
+    var source = Source(log: builder.log, proxy: .squid, shape: isSideLog ? .sideLog : .server)
     if !client.isMissing {
       // `%>a` can be a resolved name (`%>A`, log_fqdn); a name is kept, white space or a mere number means a shifted column.
       guard SquidWords.isClient(client) else { return nil }
@@ -255,6 +258,7 @@ enum SquidFacts {
     let hierarchy = fields[.squidHierarchy]
     // Perhaps a newer Squid's, perhaps another column.
     if !hierarchy.isMissing, !SquidWords.isHierarchy(hierarchy) { outcome.warnings.insert(.ambiguousColumns) }
+    if isSideLog { outcome.recordType = Outcome.sideLog }
     outcome.protocol = fields.text(.protocol).map(EnvoyFacts.bounded) ?? (target.isConnect ? "TCP" : nil)
     outcome.method = fields.text(.method).map(EnvoyFacts.bounded)
     let status = fields.number(.status)

@@ -5,12 +5,16 @@ internal import Flows
 /// - `TCP_DENIED/407` is the first half of proxy authentication, not a block.
 /// - A denial inside a bumped connection need not carry `DENIED`: 403 or 407 with `HIER_NONE` is Squid's own page.
 /// - A first `NONE_NONE/200 CONNECT` belongs to a bumped or spliced connection that further lines describe.
+/// - A side log tells of requests without their end; that of a request stands in the access log, where it counts.
 /// - `HIER_NONE` means that nobody was asked: nothing left, unless a tunnel carried bytes all the same. Whatever names somebody was sent,
 ///   also where the answer was refused.
 ///
 /// Tags: Squid `src/LogTags.cc`; hierarchy: `src/hier_code.h`; errors: `src/error/forward.h`.
 enum SquidEnding {
   static func verdict(_ outcome: Outcome) -> OutcomeVerdict {
+    if outcome.recordType == Outcome.sideLog {
+      return OutcomeVerdict(outcome: .ok, reason: OutcomeVerdict.sideLog, isDuplicateView: true)
+    }
     let tag = Tag(outcome.flags)
     let asked = askedSomebody(outcome.details)
     // A host may be called `error`, too.

@@ -79,7 +79,7 @@ struct RouteRules: Sendable {
       return source.own?.kind.canListen ?? true || isDeclaredGateway(source.own) ? .gateway : .sidecar
     case .waypoint:
       return isDeclaredGateway(source.own) ? .gateway : .waypoint
-    case .notSent, .other, .unaddressed, .internalListener, .server, .inbound:
+    case .notSent, .other, .unaddressed, .internalListener, .server, .sideLog, .inbound:
       if destination.cluster == .waypoint { return .waypoint }
       return source.shape == .notSent ? roleOfUnsent(source, destination) : roleByOwnAddress(source, destination)
     }

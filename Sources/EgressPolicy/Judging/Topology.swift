@@ -344,7 +344,8 @@ struct Topology: Sendable {
         include(span, own, &gatewaySpans)
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:
         include(span, own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, &sniProxySpans)
-      case .squid where fact.declaredRole ?? .forwardProxy == .forwardProxy:
+      // What stands beside the access log does not show that that was read.
+      case .squid where fact.source.shape != .sideLog && (fact.declaredRole ?? .forwardProxy) == .forwardProxy:
         include(span, own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, &forwardProxySpans)
       default:
         continue

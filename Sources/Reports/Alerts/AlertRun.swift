@@ -219,6 +219,8 @@ public struct AlertRun: Sendable {
     if standing.isJudged {
       problems += try mostlyUnknown(after: after, in: reader)
       problems += try unended(standing, after: after, in: reader)
+      let sideLines = try Standing.sideLines(after: after, in: reader)
+      if sideLines > 0 { problems.append(Standing.sentence(ofSideLines: sideLines)) }
     }
     problems += try unread(in: reader)
     let lines = expected.contains { $0.role != nil } ? try RoleLines.byLog(in: reader) : [:]

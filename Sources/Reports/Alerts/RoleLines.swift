@@ -58,9 +58,10 @@ struct RoleLines {
     return found
   }
 
-  /// Of what was refused a gateway's line shows nothing that a sidecar's does not.
+  /// A side log's lines stand for no Squid's log. Of what was refused a gateway's line shows nothing that a sidecar's does not.
   private static let words = """
-    select f.role, rv.rule is not 'gateway-line' or rv.assumption is not null as is_assumed from judged_flow f \
+    select case when f.reason is not '\(OutcomeVerdict.sideLog)' then f.role end as role, \
+    rv.rule is not 'gateway-line' or rv.assumption is not null as is_assumed from judged_flow f \
     left join route_verdict rv on rv.key = f.route_key
     """
 }

@@ -78,7 +78,10 @@ public struct Filters: Sendable, Equatable {
         ) as is_named,
         :glob is not null
           -- Whose log it is, where that may be the client's pod.
-          and (pod is not null or shape not in ('gateway', 'gateway-to-loopback', 'waypoint', 'inbound', 'server'))
+          and (
+            pod is not null
+            or shape not in ('gateway', 'gateway-to-loopback', 'waypoint', 'inbound', 'server', 'side-log')
+          )
           and (written_by glob :glob or written_by glob '*/' || :glob) as is_of_pod,
         pod,
         name,
