@@ -159,6 +159,9 @@ struct RollupPlan {
     }
   }
 
+  /// Runs joined at a time: a chunk of each is in memory, which may be all of it.
+  private static let mostTogether = 12
+
   /// Runs that follow one another, of which the first has no more flows than the others have: reports look at each run's entry
   /// of a group by itself, and so few runs are left that each has more flows than all behind it, but for those that cannot
   /// grow any more. An entry is written anew once for each time that the flows behind it have doubled.
@@ -169,10 +172,10 @@ struct RollupPlan {
   static func mergeable(_ runs: [RollupRun], most: Int64) -> [RollupRun]? {
     let runs = runs.dropLast()
     for (index, first) in runs.enumerated() {
-      var (last, flows) = (first, first.flows)
+      var (last, flows, count) = (first, first.flows, 1)
       let others = runs.dropFirst(index + 1).prefix {
-        guard last.lastFlow + 1 == $0.firstFlow, flows + $0.flows <= most else { return false }
-        (last, flows) = ($0, flows + $0.flows)
+        guard last.lastFlow + 1 == $0.firstFlow, flows + $0.flows <= most, count < mostTogether else { return false }
+        (last, flows, count) = ($0, flows + $0.flows, count + 1)
         return true
       }
       if !others.isEmpty, first.flows <= flows - first.flows { return [first] + others }

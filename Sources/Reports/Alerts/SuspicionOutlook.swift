@@ -20,17 +20,22 @@ enum SuspicionOutlook {
     try store.value(later, arguments: ["destination": .integer(destination)])?.integer != 0
   }
 
+  /// Of a destination `d`: it may tell where proxies find its name.
+  private static let findsName = """
+    d.upstream_ip is not null
+    and (
+      d.cluster is null
+      or d.upstream_ip is not d.dialled_ip
+      or d.cluster in (select o.cluster from destination o where o.upstream_ip <> o.dialled_ip)
+    )
+    """
+
   private static let later = """
     select exists (
       select 1
       from destination d
       where d.id > :destination
-        and d.upstream_ip is not null
-        and (
-          d.cluster is null
-          or d.upstream_ip is not d.dialled_ip
-          or d.cluster in (select o.cluster from destination o where o.upstream_ip <> o.dialled_ip)
-        )
+        and \(findsName)
         and d.host in (
           select c.host
           from destination c
@@ -64,12 +69,7 @@ enum SuspicionOutlook {
       or exists (
         select 1
         from destination d
-        where d.upstream_ip is not null
-          and (
-            d.cluster is null
-            or d.upstream_ip is not d.dialled_ip
-            or d.cluster in (select o.cluster from destination o where o.upstream_ip <> o.dialled_ip)
-          )
+        where \(findsName)
           and d.host in (
             select c.host
             from recent r
