@@ -109,10 +109,8 @@ public struct AlertRun: Sendable {
     after: Int64?, knowing destination: Int64, in reader: FlowReader
   ) throws -> AlertLedger.Completeness {
     guard after != nil else { return .all }
-    var complete = AlertLedger.Completeness.newFlows
-    if try reader.value("select exists (select 1 from route_verdict where claim is not null)")?.integer == 1 {
-      complete.formUnion(AlertLedger.claims)
-    }
+    let isAny = try reader.value("select exists (select 1 from route_verdict where claim is not null)")?.integer == 1
+    var complete: AlertLedger.Completeness = isAny ? .claimsAndNewFlows : .newFlows
     if try SuspicionOutlook.knowsMore(since: destination, in: reader) {
       complete.formUnion([AlertLedger.authorityAddress])
     }
@@ -128,10 +126,8 @@ public struct AlertRun: Sendable {
         seen += try observations(of: query, in: reader)
         continue
       }
-      if try !usesTallies || SuspicionOutlook.isOpen(for: query, after: after, in: reader) {
-        seen += try observations(of: query, in: reader, after: after).filter {
-          !complete.holds($0.key.kind) || !AlertRun.shows($0.key.kind, query)
-        }
+      seen += try observations(of: query, in: reader, after: after).filter {
+        !complete.holds($0.key.kind) || !AlertRun.shows($0.key.kind, query)
       }
       if let kinds = complete.kinds, kinds.contains(where: { AlertRun.shows($0, query) }) {
         seen += try observations(of: query, in: reader).filter { complete.holds($0.key.kind) }
@@ -149,7 +145,6 @@ public struct AlertRun: Sendable {
   private func newFlows(in reader: FlowReader, after: Int64) throws -> [StoredFinding.Key: Int64] {
     var new: [StoredFinding.Key: Int64] = [:]
     for query in queries where query.takes("after") {
-      if usesTallies, try !SuspicionOutlook.isOpen(for: query, after: after, in: reader) { continue }
       for seen in try observations(of: query, in: reader, after: after) {
         new[seen.key] = (new[seen.key] ?? 0).plus(seen.flows)
       }
@@ -158,7 +153,13 @@ public struct AlertRun: Sendable {
   }
 
   private func observations(of query: Query, in reader: FlowReader, after: Int64? = nil) throws -> [Observation] {
-    if after == nil, usesTallies, let all = try TalliedAlerts.observations(of: query, in: reader) { return all }
+    if usesTallies {
+      if let after {
+        if try !SuspicionOutlook.isOpen(for: query, after: after, in: reader) { return [] }
+      } else if let all = try TalliedAlerts.observations(of: query, in: reader) {
+        return all
+      }
+    }
     var seen: [Observation] = []
     var order: [Int] = []
     var more: [Int?] = []
