@@ -118,11 +118,12 @@ static inline __attribute__((always_inline)) uint32_t lanes_equal(const uint8_t 
 #endif
 
 /* What a column that is not there points to, and eight bytes further one that is there and says nothing: bytes that can be read as
-   far as any. */
-static inline __attribute__((always_inline)) const uint8_t *lanes_nothing(void) {
-  static const uint8_t zeros[64 + 8];
-  return zeros;
-}
+   far as any. Columns are told apart by this address, so all files have to have the same: weak definitions are one when linked,
+   where each file would have a static one of its own. */
+__attribute__((weak)) extern const uint8_t lanes_zeros[64 + 8];
+__attribute__((weak)) const uint8_t lanes_zeros[64 + 8] = {0};
+
+static inline __attribute__((always_inline)) const uint8_t *lanes_nothing(void) { return lanes_zeros; }
 
 /* The bits of `x`, those that fall off on the left added on the right. (Written as two shifts behind a multiplication it becomes
    a second multiplication.) */

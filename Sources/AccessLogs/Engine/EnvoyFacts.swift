@@ -28,21 +28,36 @@ enum EnvoyFacts {
     Addresses.isEnvoyAddress(slice) && slice.count <= 256 ? slice.string : nil
   }
 
-  /// Whether a line that names no upstream may have had one all the same: its key is not in the line, or has another name; the
-  /// answer is the upstream's (`via_upstream`); or bytes went over a TCP connection, either way. What comes back is an upstream's
-  /// (what is no HTTP, where that is expected, Envoy itself answers, with a status), and what the client sends is read once there is
-  /// one.
+  /// Whether a line that names no upstream may have had one all the same: the answer is the upstream's (`via_upstream`); bytes
+  /// went over a TCP connection, either way; or its key is not in the line, or has another name, and nothing else tells that
+  /// nobody was asked. What comes back is an upstream's (what is no HTTP, where that is expected, Envoy itself answers, with a
+  /// status), and what the client sends is read once there is one.
   ///
   /// Source: envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage (both counts are of the downstream
   /// connection); `source/common/tcp_proxy/tcp_proxy.cc` (`initialize` disables reading until the upstream is connected).
   @inline(never) static func hidesUpstream(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
-    if fields[.upstreamHost].isAbsent, fields[.upstreamRemote].isAbsent,
-      fields[.upstreamHostIP].isAbsent
-    {
+    if isHTTP {
+      if fields[.responseDetails].equals("via_upstream") { return true }
+    } else if fields.number(.bytesSent) > 0 || fields.number(.bytesReceived) > 0 && fields.number(.status) <= 0 {
       return true
     }
-    if isHTTP { return fields[.responseDetails].equals("via_upstream") }
-    return fields.number(.bytesSent) > 0 || fields.number(.bytesReceived) > 0 && fields.number(.status) <= 0
+    return fields[.upstreamHost].isAbsent && fields[.upstreamRemote].isAbsent && fields[.upstreamHostIP].isAbsent
+      && !tellsThatNobodyWasAsked(fields, isHTTP: isHTTP)
+  }
+
+  /// A cluster without endpoints, a route with an answer of its own, or no route and no cluster at all. That there was no healthy
+  /// host proves it of a connection alone: a request may have been tried before.
+  ///
+  /// Source: Istio `pilot/pkg/networking/core/cluster_builder.go` (`BlackHoleCluster` is STATIC and empty) and `httproute.go`
+  /// (`block_all` answers 502); Envoy `source/common/router/router.cc` (`NR` and `NC` are set before a host is chosen).
+  private static func tellsThatNobodyWasAsked(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
+    let (cluster, flags, details) = (fields[.upstreamCluster], fields[.responseFlags], fields[.responseDetails])
+    if cluster.equals("BlackHoleCluster") || cluster.equals("BlackHoleCluster;") { return true }
+    if fields[.routeName].equals("block_all") || details.equals("direct_response") { return true }
+    if flags.equals("NR") || flags.equals("NoRouteFound") || flags.equals("NC") || flags.equals("NoClusterFound") {
+      return true
+    }
+    return !isHTTP && (flags.equals("UH") || flags.equals("NoHealthyUpstream"))
   }
 
   /// - Returns: false when the columns cannot be what they seem.
@@ -51,7 +66,7 @@ enum EnvoyFacts {
     _ destination: inout Destination, _ warnings: inout Warnings
   ) -> Bool {
     destination.traffic = isHTTP ? .http : .tcp
-    destination.logsUpstream = layout.logsUpstream
+    destination.logsUpstream = layout.logsUpstream || !hidesUpstream
 
     // The last word is that of the connection that was made: a host may have been chosen and another address reached.
     for role in [FieldRole.upstreamHost, .upstreamRemote] {

@@ -151,10 +151,13 @@ extension JSONPlan {
       if read & 1 << UInt32(truncatingIfNeeded: lane) != 0 {
         isMatch = finish(targets[lane])
       } else {
+        // Which of several plans reads other keys is asked line by line.
+        guard isOnlyOne else { return lane }
         generations[lane] = 0
         var effort = Backtracking.lineBudget
         // One that can be read in more than one way is left to who says so of it.
         isMatch = match(lines[lane], into: targets[lane], isFirst: false, effort: &effort) && !isAmbiguous
+        if isMatch { learnOrder() }
       }
       if !isMatch { return lane }
     }

@@ -16,6 +16,8 @@ final class JSONPlan {
 
   let plan: FormatPlan
   let index: Int
+  /// The parser has no other plan for JSON lines.
+  var isOnlyOne = true
   let keys: [Key]
   let fields: [FormatField]
   let roles: RoleSet
@@ -29,7 +31,8 @@ final class JSONPlan {
   static let scratchBytes = LineParser.maxLine + 2 * LineParser.slack
   /// Nested objects and arrays deeper than this make a line no access line.
   static let maxDepth = 32
-  private var known = 0
+  /// Keys of the line that was read last which the plan has a use for.
+  private(set) var known = 0
   /// Roles whose keys the line has, whatever their values: bit by raw value.
   private var present: UInt64 = 0
   /// A text of several columns in the line that was read last can be split in more than one way, or in none.
@@ -37,8 +40,11 @@ final class JSONPlan {
   /// Work that is left for such texts of the line at hand.
   private var effortLeft = 0
   private let keysNeeded: Int
-  /// Only a line with a time and a hop is taken: the plan's keys are common words.
-  private let needsProxyLine: Bool
+  /// Of these roles, as of the times and the results, a line has to have one: the plan's keys are common words, which an
+  /// application's own JSON may share. Empty where the plan has none of them.
+  private let hopRoles: UInt64
+  private let needsTime: Bool
+  private let needsResult: Bool
   private let table: UnsafeMutablePointer<JSONKeyTable>
   let order = JSONOrder()
   /// The order by which the fields of a lane were filled last, 0 when by none; fields of one order need no reset.
@@ -85,7 +91,10 @@ final class JSONPlan {
     fields = all
     roles = RoleSet(all.map(\.role))
     keysNeeded = min(2, all.count)
-    needsProxyLine = plan.name == "istio-json"
+    let isEnvoy = plan.dialect == .envoy
+    hopRoles = isEnvoy ? roles.intersection(Self.hops).bits : 0
+    needsTime = isEnvoy && !roles.isDisjoint(with: [.startTime, .endTime])
+    needsResult = isEnvoy && !roles.isDisjoint(with: [.bytesReceived, .duration, .status])
     table = .allocate(capacity: 1)
     table.initialize(to: JSONKeyTable(self.keys))
     generations = .allocate(capacity: LineParser.group)
@@ -119,7 +128,8 @@ final class JSONPlan {
     for i in 0..<timeCount { times[i].reference = ms }
   }
 
-  /// Reads the object into `target`; false when the line is no JSON object with at least two of the plan's keys and a result.
+  /// Reads the object into `target`; false when the line is no JSON object with at least two of the plan's keys, and what a proxy's
+  /// line has.
   /// - Parameters:
   ///   - isFirst: what lines before it unescaped is no longer needed.
   ///   - effort: what may be spent on texts of several columns, and what is left of it.
@@ -141,11 +151,11 @@ final class JSONPlan {
     present = 0
     var p = line.start
     guard object(&p, line.end, table, target, depth: 0), p == line.end, known >= keysNeeded else { return false }
-    // An application's own JSON may share a key or two (`method`, `path`): a proxy's line has a time and a hop.
-    guard !needsProxyLine || isProxyLine(target) else { return false }
-    order.learn()
-    return true
+    return isProxyLine(target)
   }
+
+  /// The next lines with the keys of the one that was read last are this plan's, without a look at other plans.
+  func learnOrder() { order.learn() }
 
   /// What lines before unescaped is no longer needed.
   func forgetUnescaped() { scratchUsed = 0 }
@@ -161,19 +171,18 @@ final class JSONPlan {
       if !value.isMissing { setNumber(entry, value, target) }
     }
     present = order.present
-    return !needsProxyLine || isProxyLine(target)
+    return isProxyLine(target)
   }
 
-  private static let hopRoles: UInt64 =
-    1 << UInt64(FieldRole.responseFlags.rawValue) | 1 << UInt64(FieldRole.upstreamHost.rawValue)
-    | 1 << UInt64(FieldRole.upstreamRemote.rawValue) | 1 << UInt64(FieldRole.upstreamCluster.rawValue)
+  private static let hops: RoleSet = [.responseFlags, .upstreamHost, .upstreamRemote, .upstreamCluster]
 
-  func isProxyLine(_ target: borrowing Fields) -> Bool {
+  private func isProxyLine(_ target: borrowing Fields) -> Bool {
     let hasTime = target.number(.startTime) != Numbers.missing || target.number(.endTime) != Numbers.missing
+    let hasResult =
+      target.number(.bytesReceived) != Numbers.missing || target.number(.duration) != Numbers.missing
+      || target.number(.status) != Numbers.missing
     // The keys count, not their values: a request that was refused has neither flags nor a host nor a cluster.
-    return hasTime && present & Self.hopRoles != 0
-      && (target.number(.bytesReceived) != Numbers.missing || target.number(.duration) != Numbers.missing
-        || target.number(.status) != Numbers.missing)
+    return (hasTime || !needsTime) && (present & hopRoles != 0 || hopRoles == 0) && (hasResult || !needsResult)
   }
 
   /// An object whose known keys stand in `table`; nil reads it over.
@@ -315,6 +324,7 @@ final class JSONPlan {
     if let text = key.pointee.text {
       known += 1
       text._withUnsafeGuaranteedRef { text in
+        present |= text.roles.bits
         if !text.matchForward(value, into: target), !value.isMissing { matchSlowly(text, value, target) }
       }
       return

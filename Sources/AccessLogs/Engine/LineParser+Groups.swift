@@ -42,9 +42,10 @@ extension LineParser {
 
   @inline(__always) private func buildGroup(_ n: Int, _ index: Int, into batch: FlowBatch) -> Int {
     layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
-      lookAhead(n, layout, [])
+      let warnings = layout.warnings
+      lookAhead(n, layout, warnings)
       var stored = 0
-      while stored < n, build(lane: stored, layout, [], line: nextLine, batch) == .stored {
+      while stored < n, build(lane: stored, layout, warnings, line: nextLine, batch) == .stored {
         nextLine &+= 1
         stored += 1
         if builder.state.pointee.wantsRestart { break }

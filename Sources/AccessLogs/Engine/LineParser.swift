@@ -26,6 +26,8 @@ public final class LineParser {
 
   let plans: [LinePlan]
   let layouts: [RowLayout]
+  /// Those of JSON lines, by number.
+  private let objectPlans: [Int]
   /// The same once more, without reference counts: what every line touches. nil where a plan has no fast path of this kind.
   let forwards: UnsafeMutablePointer<ForwardPlan?>
   let layoutsByIndex: UnsafeMutablePointer<Unmanaged<RowLayout>>
@@ -72,10 +74,17 @@ public final class LineParser {
   /// 1-based number of the next line of the log.
   public var nextLine: Int64 = 1
 
-  /// A parser that knows `formats`; the first ones are preferred where a line fits several.
+  /// A parser that knows `formats`; the first ones are preferred where a line fits several, and lines of two that nothing tells
+  /// apart are ambiguous.
   public init(formats: [FormatPlan] = FormatPlan.builtIn) {
-    plans = formats.enumerated().map { LinePlan($1, index: $0) }
+    let plans = formats.enumerated().map { LinePlan($1, index: $0) }
+    self.plans = plans
     layouts = plans.map(\.layout)
+    for (layout, format) in zip(layouts, formats) where formats.contains(where: { $0.isMistakable(for: format) }) {
+      layout.warnings.insert(.ambiguousColumns)
+    }
+    objectPlans = plans.indices.filter { if case .json = plans[$0] { true } else { false } }
+    for case .json(let plan) in plans { plan.isOnlyOne = objectPlans.count == 1 }
     lanes = .allocate(capacity: Self.group)
     laneSlices = .allocate(capacity: Self.group * Fields.slots)
     laneNumbers = .allocate(capacity: Self.group * Fields.slots)
@@ -220,12 +229,14 @@ public final class LineParser {
   /// Splits the line by one plan's fast path and stores the row.
   private func understand(_ line: Slice, _ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> Bool {
     if prepared != index { prepare(index) }
-    var warnings = warnings
+    var warnings = warnings.union(layouts[index].warnings)
     if let plan = forwards[index] {
       guard plan.match(line, into: fields) else { return false }
     } else if case .json(let plan) = plans[index] {
       guard plan.match(line, into: fields, isFirst: true, effort: &effortLeft) else { return false }
       if plan.isAmbiguous { warnings.insert(.ambiguousColumns) }
+      // Of a doubtful one the next line has to be asked about, too.
+      if warnings.isEmpty { plan.learnOrder() }
     }
     return build(index, warnings, into: batch) == .stored
   }
@@ -330,6 +341,9 @@ public final class LineParser {
   func understandAny(_ line: Slice, isCut: Bool, thorough: Bool, into batch: FlowBatch) -> Bool {
     if line.isEmpty { return false }
     if !thorough {
+      if objectPlans.count > 1, line.trimmingSpaces().hasPrefix("{"), understandObject(line, into: batch) {
+        return true
+      }
       if understand(line, current, [], into: batch) { return true }
       for index in plans.indices where index != current && understand(line, index, [], into: batch) {
         current = index
@@ -347,6 +361,43 @@ public final class LineParser {
       }
     }
     return false
+  }
+
+  /// Of a JSON object with several plans the one counts that knows most of its keys: formats share common ones (`start_time`,
+  /// `method`), and what the line before was must not matter. Where two know as many and read them differently, the line
+  /// is ambiguous.
+  private func understandObject(_ line: Slice, into batch: FlowBatch) -> Bool {
+    var best: (index: Int, known: Int)?
+    var rivals: [Int] = []
+    for index in objectPlans {
+      guard let known = match(line, index) else { continue }
+      guard let found = best, known <= found.known else {
+        (best, rivals) = ((index, known), [])
+        continue
+      }
+      if known == found.known { rivals.append(index) }
+    }
+    guard let best else { return false }
+    var warnings: Warnings = []
+    if !rivals.isEmpty, match(line, best.index) != nil {
+      let split = fields.snapshot
+      let isShared = rivals.contains { match(line, $0) != nil && !Self.isSame(split, fields.snapshot) }
+      if isShared { warnings.insert(.ambiguousColumns) }
+    }
+    guard understand(line, best.index, warnings, into: batch) else { return false }
+    current = best.index
+    return true
+  }
+
+  /// How many of the line's keys a JSON plan has a use for; nil when it is none of its lines.
+  private func match(_ line: Slice, _ index: Int) -> Int? {
+    guard case .json(let plan) = plans[index] else { return nil }
+    if prepared != index { prepare(index) }
+    return plan.match(line, into: fields, isFirst: true, effort: &effortLeft) ? plan.known : nil
+  }
+
+  private static func isSame(_ first: [Slice], _ second: [Slice]) -> Bool {
+    zip(first, second).allSatisfy { $0.equals($1) || $0.isMissing && $1.isMissing }
   }
 
   /// Tries the backtracking matcher of every plan. A line that two plans split differently is ambiguous too: whichever it is,
@@ -371,12 +422,7 @@ public final class LineParser {
         found = (index, answer == .ambiguous, split)
         continue
       }
-      let isSame =
-        layouts[first.index].dialect == layouts[index].dialect
-        && zip(first.split, split).allSatisfy {
-          $0.start == $1.start && $0.end == $1.end || $0.isMissing && $1.isMissing
-        }
-      if !isSame {
+      if layouts[first.index].dialect != layouts[index].dialect || !Self.isSame(first.split, split) {
         found!.isAmbiguous = true
         break
       }

@@ -32,6 +32,30 @@ public struct FormatPlan: Sendable, Hashable {
   }
 }
 
+extension FormatPlan {
+  /// Each line of one is a line of the other, by its literals and what may stand between them, and some columns mean another
+  /// thing: no line shows which of both it is.
+  public func isMistakable(for other: FormatPlan) -> Bool {
+    guard case .text(let pieces) = body, case .text(let others) = other.body, pieces.count == others.count else {
+      return false
+    }
+    var differs = false
+    for (piece, other) in zip(pieces, others) {
+      switch (piece, other) {
+      case (.literal(let bytes), .literal(let otherBytes)) where bytes == otherBytes: continue
+      case (.field(let field), .field(let otherField))
+      where field.syntax == otherField.syntax && field.mayBeEmpty == otherField.mayBeEmpty
+        && field.padded == otherField.padded && field.paddedAtEnd == otherField.paddedAtEnd:
+        if field.role != otherField.role || field.unit != otherField.unit || field.time != otherField.time {
+          differs = true
+        }
+      default: return false
+      }
+    }
+    return differs
+  }
+}
+
 /// The proxies whose logs are understood; each has a format language of its own.
 public enum Dialect: String, Sendable, CaseIterable {
   case envoy

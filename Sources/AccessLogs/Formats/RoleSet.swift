@@ -1,6 +1,7 @@
 /// Some of the roles, one bit for each: every parser asks for hundreds when it compiles the formats it knows.
 struct RoleSet: Equatable, ExpressibleByArrayLiteral, Sequence {
-  private var bits: UInt64 = 0
+  /// By raw value.
+  private(set) var bits: UInt64 = 0
 
   init() {}
   init(_ roles: some Sequence<FieldRole>) { for role in roles { insert(role) } }

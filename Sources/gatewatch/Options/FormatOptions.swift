@@ -17,8 +17,10 @@ struct FormatOptions: ParsableArguments {
       valueName: "string|@file"))
   var logFormat: [String] = []
 
-  /// The user's formats first: they are preferred where a line fits several.
+  /// The user's formats first: they are preferred where a line fits several. Built-in ones that no line tells from one of them
+  /// are left out.
   func plans() throws -> [FormatPlan] {
-    try logFormat.flatMap { try FormatArgument.plans($0) } + FormatPlan.builtIn
+    let own = try logFormat.flatMap { try FormatArgument.plans($0) }
+    return own + FormatPlan.builtIn.filter { builtIn in !own.contains { $0.isMistakable(for: builtIn) } }
   }
 }
