@@ -34,6 +34,7 @@ extension FlowStore {
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
       let removed = db.changesCount + Int(tallied)
+      try FlowStore.dropRollupsBehindLastRow(db)
       try FlowStore.lowerAlertMark(db)
       try self.beforeWrite?("prune evidence")
       try db.statement("delete from evidence where started_at_ms < ?").run(.integer(startedAtMs))

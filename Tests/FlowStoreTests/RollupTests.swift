@@ -129,6 +129,34 @@ struct RollupTests {
     #expect(try scene.reader().check() == [])
   }
 
+  @Test("a run that ends behind the last row left goes with a prune: its ids are given out again")
+  func reusedIDs() throws {
+    let scene = try RollupScene()
+    try scene.append(300, from: noon + 60_000_000)
+    try scene.append(3000)
+    try scene.append(200, from: noon + 30_000_000)
+    try scene.prune(before: noon + 25_000_000)
+    try scene.judge(2)
+    #expect(try scene.rollUp() == 300)
+    try scene.prune(before: noon + 55_000_000)
+    try scene.append(50, from: noon + 60_000_000)
+    try scene.judge(2)
+    try scene.compare("with new flows")
+    #expect(try scene.reader().check() == [])
+  }
+
+  @Test("what lies behind a wide gap of ids, as pruning leaves it, is summed up, too")
+  func gaps() throws {
+    let scene = try RollupScene()
+    try scene.append(300, from: noon + 60_000_000)
+    try scene.append(3000)
+    try scene.append(2000, from: noon + 30_000_000)
+    try scene.prune(before: noon + 25_000_000)
+    try scene.judge(2)
+    #expect(try scene.rollUp() == 300 + 2000 - 368)
+    try scene.compare("behind a gap")
+  }
+
   @Test("killed at any write, all flows are there and all answers the same")
   func killed() throws {
     var stopAt = 0

@@ -53,7 +53,7 @@ extension FlowStore {
     let builder = RollupBuilder(path: path, plan.groups, plan.keys, plan.sizes)
     var hasDropped = false
     for range in plan.ranges {
-      guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { break }
+      guard let (run, content) = try access({ db throws(StoreError) in try builder.build(range, db) }) else { continue }
       try write("rollup") { db throws(StoreError) in try self.insert(run, content, db) }
       try commit()
       settle()
@@ -111,6 +111,13 @@ extension FlowStore {
   static func dropRollups(before startedAtMs: Int64, _ db: Database) throws(StoreError) {
     for run in try RollupRun.all(db) where run.firstMs < startedAtMs { try run.delete(db) }
   }
+
+  /// Drops the runs that end behind the last row: the next rows get ids that such a run stands for.
+  static func dropRollupsBehindLastRow(_ db: Database) throws(StoreError) {
+    let last = try db.statement("select coalesce(max(id), 0) from flow")
+    guard try last.step() else { return }
+    for run in try RollupRun.all(db) where run.lastFlow > last.int(0) { try run.delete(db) }
+  }
 }
 
 /// What there is to sum up.
@@ -144,7 +151,8 @@ struct RollupPlan {
       let (low, high) = (max(range.lowerBound, first), min(range.upperBound, end))
       return low <= high ? low...high : nil
     }
-    let isWorthRuns = free.reduce(0) { $0 + Int64($1.count) } + sizes.margin >= sizes.threshold
+    let slices = try RollupPlan.slices(of: free, sizes.slice, db)
+    let isWorthRuns = slices.reduce(0) { $0 + Int64($1.count) } + sizes.margin >= sizes.threshold
     guard !stale.isEmpty || isWorthRuns, let tables = try VerdictTables(db) else { return nil }
     groups = RollupGroups(tables)
     guard let keys = try RollupKeys(groups, stackBits: sizes.stackBits, db) else { return nil }
@@ -152,11 +160,34 @@ struct RollupPlan {
     self.sizes = sizes
     guard isWorthRuns else { return }
     let length = sizes.slice * Int64(sizes.slices)
-    for range in free {
-      for begin in stride(from: range.lowerBound, through: range.upperBound, by: Int64.Stride(length)) {
-        ranges.append(begin...min(begin + length - 1, range.upperBound))
+    for slice in slices {
+      if let last = ranges.last, last.upperBound + 1 == slice.lowerBound, Int64(last.count) < length {
+        ranges[ranges.count - 1] = last.lowerBound...slice.upperBound
+      } else {
+        ranges.append(slice)
       }
     }
+  }
+
+  /// The slices of some ranges of ids in which there are rows: pruning can leave wide gaps.
+  private static func slices(
+    of ranges: [ClosedRange<Int64>], _ length: Int64, _ db: Database
+  ) throws(StoreError) -> [ClosedRange<Int64>] {
+    let next = try db.statement("select min(id) from flow where id between ? and ?")
+    var slices: [ClosedRange<Int64>] = []
+    for range in ranges {
+      var begin = range.lowerBound
+      while begin <= range.upperBound {
+        next.reset()
+        next.bind(begin, at: 1)
+        next.bind(range.upperBound, at: 2)
+        guard try next.step(), let id = next.optionalInt(0) else { break }
+        begin += (id - begin) / length * length
+        slices.append(begin...min(begin + length - 1, range.upperBound))
+        begin += length
+      }
+    }
+    return slices
   }
 
   /// Runs joined at a time: a chunk of each is in memory, which may be all of it.
