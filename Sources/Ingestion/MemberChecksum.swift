@@ -1,3 +1,4 @@
+internal import CLanes
 internal import CZlib
 internal import Synchronization
 
@@ -23,7 +24,7 @@ struct MemberChecksum {
     func compute() -> UInt {
       sum.withLock { sum in
         if let sum { return sum }
-        let computed = crc32_z(0, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+        let computed = MemberChecksum.sum(0, with: bytes)
         sum = computed
         return computed
       }
@@ -75,13 +76,25 @@ struct MemberChecksum {
   private mutating func settle() {
     for stretch in stretches { add(stretch) }
     stretches.removeAll(keepingCapacity: true)
-    // Of no bytes at all zlib gives the sum to begin with.
-    guard held.count > 0 else { return }
-    sum = crc32_z(sum, held.baseAddress?.assumingMemoryBound(to: UInt8.self), held.count)
+    sum = MemberChecksum.sum(sum, with: held)
     held = UnsafeRawBufferPointer(start: nil, count: 0)
   }
 
   private mutating func add(_ stretch: Stretch) {
     sum = crc32_combine(sum, stretch.compute(), stretch.count)
+  }
+
+  private static let hasVectors = lanes_has_crc32() != 0
+
+  /// `sum` with more bytes behind; most of them by vectors where the processor has these, the rest by zlib.
+  ///
+  /// - Parameter byVectors: false for zlib alone, the slow twin.
+  static func sum(_ sum: UInt, with bytes: UnsafeRawBufferPointer, byVectors: Bool = hasVectors) -> UInt {
+    // Of no bytes at all zlib gives the sum to begin with.
+    guard let start = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count > 0 else { return sum }
+    guard byVectors, bytes.count >= Int(LANES_CRC32_LEAST) else { return crc32_z(sum, start, bytes.count) }
+    let rest = bytes.count % Int(LANES_CRC32_STEP)
+    let most = lanes_crc32(UInt32(truncatingIfNeeded: sum), start, UInt64(bytes.count - rest))
+    return crc32_z(UInt(most), start + (bytes.count - rest), rest)
   }
 }

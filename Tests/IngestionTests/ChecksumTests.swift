@@ -53,6 +53,21 @@ struct ChecksumTests {
     }
   }
 
+  @Test("the sum by vectors is zlib's, of any length at any place and behind any other sum")
+  func byVectors() {
+    var random = Seeded(seed: 12)
+    let bytes = (0..<5000).map { _ in UInt8.random(in: 0...255, using: &random) }
+    bytes.withUnsafeBytes { bytes in
+      for length in Array(0...400) + [4096, 4960] {
+        let place = Int.random(in: 0...40, using: &random)
+        let part = UnsafeRawBufferPointer(rebasing: bytes[place..<place + length])
+        let before = UInt(UInt32.random(in: 0...UInt32.max, using: &random))
+        let sum = MemberChecksum.sum(before, with: part)
+        #expect(sum == MemberChecksum.sum(before, with: part, byVectors: false), "\(length) bytes at \(place)")
+      }
+    }
+  }
+
   @Test("what is left to others is read as what is not", arguments: [64, 1000, 100_000])
   func leftToOthers(size: Int) throws {
     let scene = try Scene()
