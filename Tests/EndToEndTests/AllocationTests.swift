@@ -43,7 +43,7 @@ import Testing
   /// Without optimisation the compiler boxes on every line what it later proves to need no box.
   private static var program: String? {
     #if DEBUG
-      ProcessInfo.processInfo.environment["GATEWATCH_OPTIMISED"]
+      Sandbox.optimised
     #else
       Sandbox.program
     #endif

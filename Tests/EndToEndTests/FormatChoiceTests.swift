@@ -91,7 +91,8 @@ import Testing
   func sharedKeys() throws {
     let lines = ["09:05:00", "09:05:01", "09:05:02"]
     for text in [
-      lines.map { istioJSON($0) } + lines.map { istioJSON($0) }, lines.map { istioJSON($0) + own($0) }, lines.map { own($0) + istioJSON($0) },
+      lines.map { istioJSON($0) } + lines.map { istioJSON($0) }, lines.map { istioJSON($0) + own($0) },
+      lines.map { own($0) + istioJSON($0) },
       [lines.map { own($0) }.joined(), lines.map { istioJSON($0) }.joined()],
     ] {
       try sandbox.write(text.joined(), to: "a.log")

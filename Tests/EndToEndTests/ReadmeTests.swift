@@ -213,8 +213,7 @@ struct Session {
     try Data(text.utf8).write(to: folder.appending(path: name))
   }
 
-  /// Where this test's own program lies, the built `gatewatch` lies too.
-  private static let programs = Bundle.main.executableURL?.deletingLastPathComponent().path ?? ""
+  private static let programs = URL(filePath: Sandbox.program).deletingLastPathComponent().path
 
   /// The standard output of a command line; the standard error is left out.
   func run(_ command: String) throws -> String {
