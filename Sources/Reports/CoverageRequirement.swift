@@ -7,7 +7,8 @@ public import Flows
 ///     log=*sidecar*,max-rejected=1%   at most one line in a hundred that nothing understood
 ///     clients=logged                  no client at a gateway or proxy without a log of its own
 ///     sidecars=read                   no pod with a sidecar, by the imported topology, of which nothing was read; nor one
-///                                     whose lines end, or begin, where there is evidence that it lived
+///                                     whose lines end, or begin, where there is evidence that it lived; nor one that
+///                                     ztunnel carries
 ///     next-hops=read                  no flow handed on to a gateway or proxy whose log was not read for its time
 ///     next-hops=found                 ... or whose log was read and does not tell of it
 ///     role=gateway,max-gap=15m,within=1d   ... in the day before now
@@ -329,8 +330,11 @@ public struct CoverageRequirement: Sendable, Equatable {
       // Pods whose lines end are named above.
       guard row[8] == .null else { return }
       let pods = row[1].integer ?? 0
+      let workload = row[0].text ?? ""
       workloads.append(
-        "coverage: nothing was read of \(Quantities.grouped(pods)) \(pods == 1 ? "pod" : "pods") of \(row[0].text ?? "") with a sidecar (see: gatewatch report unread)"
+        row[10].text == "ztunnel"
+          ? "coverage: \(Quantities.grouped(pods)) \(pods == 1 ? "pod" : "pods") of \(workload) \(pods == 1 ? "is" : "are") \(Standing.carriedByZtunnel)"
+          : "coverage: nothing was read of \(Quantities.grouped(pods)) \(pods == 1 ? "pod" : "pods") of \(workload) with a sidecar (see: gatewatch report unread)"
       )
     }
     return named(workloads) + silent

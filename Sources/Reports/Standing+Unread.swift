@@ -121,14 +121,17 @@ extension Standing {
   /// Pods of the time asked about, whoever else is asked about: traffic to a host may have come from any of them.
   mutating func findUnreadSidecars(in store: FlowReader, filters: Filters = Filters()) throws {
     guard let from = filters.sinceMs ?? firstMs, let until = filters.untilMs ?? lastMs else { return }
-    unreadSidecars =
-      try store.value(
-        """
-        select count(*)
-        from unread_sidecar
-        where first_ms <= :until
-          and (until_ms is null or until_ms > :from)
-        """, arguments: ["from": .integer(from), "until": .integer(until)])?.integer ?? 0
+    try store.query(
+      """
+      select coalesce(sum(proxy = 'sidecar'), 0), coalesce(sum(proxy = 'ambient'), 0)
+      from unread_pod
+      where first_ms <= :until
+        and (until_ms is null or until_ms > :from)
+      """, arguments: ["from": .integer(from), "until": .integer(until)]
+    ) { row in
+      unreadSidecars = row[0].integer ?? 0
+      ambientPods = row[1].integer ?? 0
+    }
     silentSidecars = try SilentSidecar.all(in: store, filters: filters)
   }
 
@@ -140,6 +143,10 @@ extension Standing {
         "nothing was read of \(Quantities.grouped(unreadSidecars)) \(unreadSidecars == 1 ? "pod" : "pods") with a sidecar (see: gatewatch report unread)"
       )
     }
+    if ambientPods > 0 {
+      sentences.append(
+        "\(Quantities.grouped(ambientPods)) \(ambientPods == 1 ? "pod is" : "pods are") \(Standing.carriedByZtunnel)")
+    }
     guard !silentSidecars.isEmpty else { return sentences }
     sentences += silentSidecars.prefix(Standing.namedSilences).map(\.sentence)
     let rest = silentSidecars.count - Standing.namedSilences
@@ -147,6 +154,11 @@ extension Standing {
       (rest > 0 ? ", and \(Quantities.grouped(Int64(rest))) more of the kind" : "") + " (see: gatewatch report unread)"
     return sentences
   }
+
+  /// Of pods of the ambient mesh. A waypoint logs the requests to what it stands before, and nothing else that its clients send
+  /// (istio.io "Configure waypoint proxies").
+  static let carriedByZtunnel =
+    "carried by ztunnel (ambient), whose log is not understood (see: gatewatch report unread)"
 
   /// Silent sidecars that are named in a sentence; the rest are counted.
   private static let namedSilences = 2

@@ -49,6 +49,11 @@ struct ClusterDumpTests {
       (#""containers":[{"name":"istio-proxy","args":["proxy","waypoint"]}]"#, "", .waypoint),
       (#""containers":[{"name":"istio-proxy","args":null}]"#, "", .sidecar),
       (#""containers":[{"name":"app"}]"#, #""annotations":{"ambient.istio.io/redirection":"enabled"}"#, .ambient),
+      // both: ztunnel leaves a pod with a sidecar to it
+      (
+        #""containers":[{"name":"istio-proxy","args":["proxy","sidecar"]}]"#,
+        #""annotations":{"ambient.istio.io/redirection":"enabled"}"#, .sidecar
+      ),
       // only the annotation: the container was taken out again
       (#""containers":[{"name":"app"}]"#, #""annotations":{"sidecar.istio.io/status":"{}"}"#, .none),
     ])

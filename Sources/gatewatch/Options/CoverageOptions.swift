@@ -12,7 +12,7 @@ struct CoverageOptions: ParsableArguments {
         role=gateway,max-gap=15m: lines of gateways, with no silence of more than 15 minutes between the first and the last \
         line of any log (or --since and --until; alert looks at the last day). Also within=7d (until now), log=GLOB, max-silence=1h (until now), max-rejected=1%, and \
         clients=logged: no client at a gateway or proxy without a log of its own; sidecars=read: no pod with a sidecar, by the \
-        imported topology, of which no line was read; next-hops=read: no flow handed on to a gateway or proxy whose log was not \
+        imported topology, of which no line was read, and none that ztunnel carries; next-hops=read: no flow handed on to a gateway or proxy whose log was not \
         read for its time (next-hops=found: nor to one whose log does not tell of it).
         """,
       valueName: "spec"))
