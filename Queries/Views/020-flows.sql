@@ -46,6 +46,7 @@ select
         || case when o.warnings & 128 then ',number-invalid' else '' end
         || case when o.warnings & 256 then ',zone-assumed' else '' end
         || case when o.warnings & 512 then ',denied-late' else '' end
+        || case when o.warnings & 1024 then ',day-assumed' else '' end
         || coalesce(',' || j.verdict_warnings, ''),
       2),
     '') as warnings

@@ -146,12 +146,14 @@ public struct Warnings: OptionSet, Hashable, Sendable, Codable {
   public static let zoneAssumed = Warnings(rawValue: 1 << 8)
   /// A policy ended a TCP connection over which bytes had come back.
   public static let deniedLate = Warnings(rawValue: 1 << 9)
+  /// The logged time leaves open the hour; or the day, and no wrapper whose time has a zone lends one.
+  public static let dayAssumed = Warnings(rawValue: 1 << 10)
 
   /// Every warning with the word the contract column `warnings` uses. Order is the order of the list there.
   public static let names: [(warning: Warnings, name: String)] = [
     (.ambiguousColumns, "ambiguous-columns"), (.truncated, "truncated"), (.sniInvalid, "sni-invalid"),
     (.hostMismatch, "host-mismatch"), (.xffSource, "xff-source"), (.hostIsAddress, "host-is-address"),
     (.timeAssumed, "time-assumed"), (.numberInvalid, "number-invalid"), (.zoneAssumed, "zone-assumed"),
-    (.deniedLate, "denied-late"),
+    (.deniedLate, "denied-late"), (.dayAssumed, "day-assumed"),
   ]
 }

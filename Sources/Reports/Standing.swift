@@ -92,8 +92,9 @@ public struct Standing: Sendable, Equatable {
   /// What was assumed, as the judgement says it.
   public private(set) var assumptions: [String] = []
 
-  /// Some lines have times without a zone.
+  /// Some lines have times without a zone; without a day or an hour.
   private var hasTimesWithoutZone = false
+  private var hasTimesWithoutDay = false
   /// The time asked about begins later than what is stored.
   private var asksSince = false
   /// Within which limits findings are still to be counted.
@@ -157,9 +158,15 @@ public struct Standing: Sendable, Equatable {
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
     knowsPods = try Standing.knowsPods(store)
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
-    hasTimesWithoutZone =
-      try store.value(
-        "select exists (select 1 from outcome where warnings & \(Warnings.zoneAssumed.rawValue))")?.integer == 1
+    try store.query(
+      """
+      select max(warnings & \(Warnings.zoneAssumed.rawValue)), max(warnings & \(Warnings.dayAssumed.rawValue))
+      from outcome
+      """
+    ) { row in
+      hasTimesWithoutZone = row[0].integer ?? 0 > 0
+      hasTimesWithoutDay = row[1].integer ?? 0 > 0
+    }
     guard findings else { return }
     try findUnread(in: store, filters: filters)
     try countFindings(in: store, filters: filters, usingTallies: usesTallies)
@@ -256,6 +263,11 @@ public struct Standing: Sendable, Equatable {
     if hasTimesWithoutZone, filters.sinceMs != nil || filters.untilMs != nil {
       doubts.append(
         "some lines have times without a zone, taken for UTC: which of them belong to the time asked about is not known"
+      )
+    }
+    if hasTimesWithoutDay, filters.sinceMs != nil || filters.untilMs != nil {
+      doubts.append(
+        "some lines have times that leave open the day or the hour: which of them belong to the time asked about is not known"
       )
     }
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }

@@ -1,4 +1,5 @@
 import Flows
+import Foundation
 import Testing
 
 @testable import AccessLogs
@@ -228,6 +229,50 @@ struct EngineLineTests {
     let feed = EngineFeed(log: LogContext(ordinal: 1, nextLine: .max, carry: carry, writtenAtMs: .min))
     feed.read("\(Self.envoy)\n\(Self.cri)F x\n".utf8, isFinal: true)
     #expect(feed.reading.flows.count == 1)
+  }
+
+  @Test(
+    "a clock without a day is of the latest day on which its line can have been written where it stands",
+    arguments: [
+      // Nobody says when the line was written but the file, last written on 26 November at 12:00 UTC.
+      ("", "%H:%M:%S", "11:59:00", "0", "26T11:59:00 day-assumed"),
+      ("", "%H:%M:%S", "12:00:01", "0", "26T12:00:01 day-assumed"),
+      ("", "%H:%M:%S", "12:00:03", "0", "25T12:00:03 day-assumed"),
+      // A request of 30 hours.
+      ("", "%H:%M:%S", "05:50:00", "108000000", "25T05:50:00 day-assumed"),
+      ("2026-11-24T09:10:01Z stdout F ", "%H:%M:%S", "09:10:00", "0", "24T09:10:00"),
+      ("2026-11-24T00:00:01Z stdout F ", "%H:%M:%S", "23:59:59", "0", "23T23:59:59"),
+      // A clock that is ahead by seconds; a machine in another zone.
+      ("2026-11-24T00:00:01Z stdout F ", "%H:%M:%S", "00:00:03", "0", "24T00:00:03"),
+      ("2026-11-24T01:00:01+02:00 stdout F ", "%H:%M:%S", "23:00:00", "0", "23T23:00:00"),
+      ("2026-11-24T12:00:00Z ", "%H:%M:%S", "05:50:00", "108000000", "23T05:50:00"),
+      ("<165>1 2026-11-24T09:10:01Z host app 1 - - ", "%H:%M", "09:10", "0", "24T09:10:00"),
+      // Syslog's own time has no zone: here it is New York's.
+      ("<13>Nov 24 05:10:01 host tag: ", "%H:%M:%S", "10:10:00", "0", "24T10:10:00 day-assumed"),
+      // A day of some month is no date; half past nine may be in the evening.
+      ("2026-11-24T09:10:01Z stdout F ", "%d %H:%M:%S", "24 09:10:00", "0", "24T09:10:00"),
+      ("2026-11-24T09:40:00Z stdout F ", "%I:%M", "09:30", "0", "24T09:30:00 day-assumed"),
+      ("", "%Y-%m-%d %I:%M", "2026-11-24 09:30", "0", "24T09:30:00 day-assumed"),
+      ("", "%Y-%m-%d", "2026-11-24", "0", "24T00:00:00 day-assumed"),
+      // With a date, nothing is lent by anybody.
+      ("2026-11-26T00:00:01Z stdout F ", "%Y-%m-%d %H:%M", "2026-11-24 09:10", "0", "24T09:10:00"),
+      ("2026-11-26T00:00:01Z stdout F ", "%m-%d %I:%M %p", "11-24 09:10 PM", "0", "24T21:10:00"),
+    ])
+  func clockWithoutDay(wrapper: String, pattern: String, time: String, duration: String, expected: String) throws {
+    let plan = try FormatPlan.envoy(
+      "[%START_TIME(\(pattern))%] %DURATION% %RESPONSE_CODE% %UPSTREAM_HOST% %DOWNSTREAM_REMOTE_ADDRESS%")
+    let line = "\(wrapper)[\(time)] \(duration) 200 203.0.113.9:443 10.80.3.11:50001\n"
+    // 2026-11-26T12:00:00Z
+    let log = LogContext(ordinal: 1, writtenAtMs: 1_795_694_400_000)
+    let feed = EngineFeed(LineParser(formats: [plan]), log: log)
+    // Three times: found anew, remembered, and side by side.
+    for _ in 0..<3 { feed.read(Array((line + line).utf8)) }
+    #expect(feed.reading.flows.count == 6)
+    for flow in feed.reading.flows {
+      let start = Date(timeIntervalSince1970: Double(flow.startedAtMs) / 1000).formatted(.iso8601)
+      let warnings = Warnings.names.filter { flow.outcome.warnings.contains($0.warning) }.map { " \($0.name)" }
+      #expect("2026-11-\(expected)" == start.dropLast() + warnings.joined(), "\(wrapper)\(time)")
+    }
   }
 
   @Test("each pod named line by line has sources of its own, however many there are")

@@ -38,5 +38,6 @@ func described(_ time: TimeFormat) -> String {
   }.joined(separator: "|")
   if time.lacksZone { text += " lacks-zone" }
   if time.lacksDate { text += " lacks-date" }
+  if time.lacksHour { text += " lacks-hour" }
   return text
 }

@@ -237,6 +237,31 @@ import Testing
   }
 
   @Test(
+    "a clock without a day is of the day that the wrapper says, else no word about the time asked for",
+    arguments: ["2026-11-02T09:12:01Z stdout F ", ""])
+  func timesWithoutDay(wrapper: String) throws {
+    try sandbox.write(
+      "\(wrapper)[09:12:00] 203.0.113.9:443 PassthroughCluster 10.80.3.11:50000 203.0.113.9:443 10.80.3.11:50001\n",
+      to: "a.log")
+    try sandbox.shell("touch -d '2026-11-04 09:00:00 UTC' a.log")
+    let format =
+      "--log-format '[%START_TIME(%H:%M:%S)%] %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%'"
+    #expect(try report("a.log", options: format).contains("1 flow left around the egress gateway"))
+    let limited = try sandbox.gatewatch(
+      "report", "bypass", "--since", "2026-11-02T09:00:00Z", "--until", "2026-11-02T09:30:00Z"
+    ).out
+    let flow = try #require(try sandbox.gatewatch("flows", "--host", "203.0.113.9").rows().first)
+    if wrapper.isEmpty {
+      #expect(limited.contains("no all-clear: some lines have times that leave open the day or the hour"), "\(limited)")
+      #expect(flow["started_at"] as? String == "2026-11-03T09:12:00.000Z")
+      #expect((flow["warnings"] as? String)?.contains("day-assumed") == true)
+    } else {
+      #expect(limited.contains("1 flow left around the egress gateway"), "\(limited)")
+      #expect((flow["warnings"] as? String)?.contains("assumed") != true)
+    }
+  }
+
+  @Test(
     "a lone connection of equal bytes is the way to a Squid that does not say where it is only if it leads to a proxy that somebody knows",
     arguments: [
       ("10.80.3.99:9000", "outbound|9000||db.default.svc.cluster.local"), ("10.80.3.99:9000", "PassthroughCluster"),

@@ -68,7 +68,7 @@ import Testing
       Warnings.names.map { "\($0.warning.rawValue.trailingZeroBitCount) \($0.name)" }
         == [
           "0 ambiguous-columns", "1 truncated", "2 sni-invalid", "3 host-mismatch", "4 xff-source", "5 host-is-address",
-          "6 time-assumed", "7 number-invalid", "8 zone-assumed", "9 denied-late",
+          "6 time-assumed", "7 number-invalid", "8 zone-assumed", "9 denied-late", "10 day-assumed",
         ])
   }
 

@@ -180,9 +180,8 @@ struct TimeFields {
     let hour = isPM ? hour + 12 : hour
     let clock = ((hour * 60 + minute) * 60 + second) * 1000 + fraction - offset
     guard hasDay else {
-      // A clock without a day: the day on which it is closest to the reference.
-      let today = reference - reference % Self.dayMs + clock
-      return Self.closest(to: reference, today - Self.dayMs, today, today + Self.dayMs)
+      // A clock without a day: the last time that it showed this before the reference.
+      return Self.latest(like: clock, upTo: reference + Self.fileSlackMs)
     }
     if yearDay > 0 {
       let first = CivilCalendar.days(year: hasYear ? year : Self.year(of: reference), month: 1, day: 1)
@@ -198,7 +197,17 @@ struct TimeFields {
     return midnight(in: year) + clock
   }
 
-  private static let dayMs: Int64 = 86_400_000
+  /// The latest moment up to `end` at which clocks show what they show at `ms`.
+  static func latest(like ms: Int64, upTo end: Int64) -> Int64 {
+    let rest = (end - ms) % dayMs
+    return end - (rest < 0 ? rest + dayMs : rest)
+  }
+
+  static let dayMs: Int64 = 86_400_000
+  /// Clocks of machines differ by less.
+  static let clockSlackMs: Int64 = 300_000
+  /// Of a file that came out of an archive, the time is known to two seconds (PKWARE APPNOTE 4.4.6).
+  static let fileSlackMs: Int64 = 2000
 
   private func midnight(in year: Int64) -> Int64 {
     CivilCalendar.days(year: year, month: month, day: day) * Self.dayMs

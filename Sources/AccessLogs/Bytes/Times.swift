@@ -14,7 +14,7 @@ struct TimeReader {
   /// The last whole value (formats without a fraction repeat for a second at a time).
   private var lastText: [UInt8] = []
   private var lastValue: Int64 = 0
-  /// For formats without a day or year: Unix milliseconds of a moment close to the lines, from the file or the wrapper.
+  /// For formats without a day or year: Unix milliseconds of a moment close to the lines, after which none of them was written.
   var reference: Int64 = 0 {
     // What the last text meant hung on it.
     didSet { lastText.removeAll(keepingCapacity: true) }

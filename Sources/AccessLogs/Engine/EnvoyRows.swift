@@ -54,7 +54,7 @@ extension RowBuilder {
     row.received = Self.bytes(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
-    if assumesZone(fields, layout) { warnings.insert(.zoneAssumed) }
+    row.startedAtMs = settledStart(row, fields, layout, &warnings)
     if layout.hasCuts { warnings.formUnion(cutWarnings(layout, fields)) }
 
     // Who sent it, and what the addresses say of the hop.

@@ -129,8 +129,12 @@ extension LineParser {
 
   private func readTime(_ time: Slice) {
     builder.state.pointee.writtenAtMs = Numbers.missing
+    builder.state.pointee.isWrittenWithoutZone = false
     guard time.count >= 19, ASCII.isDigit(time[0]) else {
-      if time.count == 15 { builder.state.pointee.writtenAtMs = syslogTime(time) }
+      if time.count == 15 {
+        builder.state.pointee.writtenAtMs = syslogTime(time)
+        builder.state.pointee.isWrittenWithoutZone = true
+      }
       return
     }
     var p = time.start

@@ -151,6 +151,7 @@ public final class LineParser {
     let reference = min(max(log.writtenAtMs ?? 0, 0), 253_402_300_799_999)
     for plan in plans { plan.setReference(reference) }
     wrapperTime.reference = reference
+    builder.state.pointee.endedAtMs = reference
   }
 
   /// The beginnings of records whose end has not been read yet; persist it with the checkpoint and hand it to `begin`.

@@ -42,6 +42,22 @@ enum LinePlan {
   }
 }
 
+/// What the times of one role leave open besides their zone.
+struct TimeVagueness {
+  /// None of them says the day.
+  var lacksDate: Bool
+  /// One of them does not say the hour.
+  var lacksHour: Bool
+  /// One of them does not say the day, or not the hour.
+  var isSome: Bool
+
+  init(_ formats: [TimeFormat]) {
+    lacksDate = !formats.isEmpty && formats.allSatisfy(\.lacksDate)
+    lacksHour = formats.contains(where: \.lacksHour)
+    isSome = lacksHour || formats.contains(where: \.lacksDate)
+  }
+}
+
 /// What a row builder needs to know of the plan that split the line.
 final class RowLayout {
   let name: String
@@ -60,9 +76,13 @@ final class RowLayout {
   let hasPeer: Bool
   let hasHostname: Bool
   let hasAccessLogType: Bool
-  /// Times of this format carry no zone, or no day.
+  /// Times of this format leave something open: asked once per line.
+  let hasVagueTimes: Bool
+  /// Times of this format carry no zone.
   let lacksZone: Bool
-  let lacksDate: Bool
+  /// What those of the two roles leave open besides.
+  let startVagueness: TimeVagueness
+  let endVagueness: TimeVagueness
   /// Columns whose time has a name for a zone, and nothing else.
   let hasZoneNames: Bool
   let zoneNames: [(role: FieldRole, parts: [TimeFormat.Part])]
@@ -135,7 +155,15 @@ final class RowLayout {
     }
     hasZoneNames = !zoneNames.isEmpty
     lacksZone = times.contains { $0.lacksZone }
-    lacksDate = times.contains { $0.lacksDate }
+    // Of a text, the first column of a role counts.
+    func vagueness(of role: FieldRole) -> TimeVagueness {
+      let formats = timed.filter { $0.role == role }.compactMap(\.time)
+      if case .json = plan.body { return TimeVagueness(formats) }
+      return TimeVagueness(Array(formats.prefix(1)))
+    }
+    startVagueness = vagueness(of: .startTime)
+    endVagueness = vagueness(of: .endTime)
+    hasVagueTimes = lacksZone || hasZoneNames || startVagueness.isSome || endVagueness.isSome
     cuts = fields.compactMap { field in field.maxLength.map { (field.role, $0) } }
       .filter { $0.role != .ignored }
     hasCuts = !cuts.isEmpty

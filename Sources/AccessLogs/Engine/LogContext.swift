@@ -10,7 +10,8 @@ public struct LogContext: Sendable {
   public var namespace: String?
   public var pod: String?
   public var container: String?
-  /// A moment close to the lines (Unix ms; the file's modification time will do): lends its year to syslog times.
+  /// A moment close to the lines, after which none of them was written (Unix ms; the file's modification time will do): lends its year to
+  /// syslog times, and its day to clocks without one.
   public var writtenAtMs: Int64?
 
   public init(

@@ -34,7 +34,7 @@ extension RowBuilder {
     row.received = Self.bytes(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
-    if assumesZone(fields, layout) { warnings.insert(.zoneAssumed) }
+    row.startedAtMs = settledStart(row, fields, layout, &warnings)
 
     let port = nginxClientPort(fields)
     row.sourcePort = port > 0 && port <= 65535 ? UInt16(port) : 0

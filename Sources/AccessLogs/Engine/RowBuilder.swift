@@ -58,6 +58,10 @@ final class RowBuilder {
     var writer: UInt32 = 0
     /// When the wrapper says the line was written; `Numbers.missing` when it does not.
     var writtenAtMs = Numbers.missing
+    /// That time has no zone (syslog, RFC 3164 section 4.1.2).
+    var isWrittenWithoutZone = false
+    /// After this no line of the log was written.
+    var endedAtMs: Int64 = 0
     /// For lines without a usable time.
     var lastTimeMs = Numbers.missing
     /// What that was when the lines at hand were begun, and whether a line may have made use of it.
@@ -350,9 +354,35 @@ final class RowBuilder {
   /// 64 pebibytes: a hundred of these can be added.
   private static let mostBytes: Int64 = 1 << 56
 
-  /// Neither the format nor the line says how far the clock is from UTC.
-  @inline(__always) func assumesZone(_ fields: borrowing Fields, _ layout: RowLayout) -> Bool {
-    layout.lacksZone || layout.hasZoneNames && hasForeignZone(fields, layout)
+  /// The start of a row, once what its format leaves open has been put right or said.
+  @inline(__always) func settledStart(
+    _ row: borrowing FlowRow, _ fields: borrowing Fields, _ layout: RowLayout, _ warnings: inout Warnings
+  ) -> Int64 {
+    layout.hasVagueTimes ? settledStart(row.startedAtMs, row.durationMs, fields, layout, &warnings) : row.startedAtMs
+  }
+
+  @inline(never) private func settledStart(
+    _ start: Int64, _ durationMs: Int64, _ fields: borrowing Fields, _ layout: RowLayout, _ warnings: inout Warnings
+  ) -> Int64 {
+    // Neither the format nor the line says how far the clock is from UTC.
+    let lacksZone = layout.lacksZone || layout.hasZoneNames && hasForeignZone(fields, layout)
+    if lacksZone { warnings.insert(.zoneAssumed) }
+    let isLoggedStart = RowBuilder.isInCalendar(fields.number(.startTime))
+    guard isLoggedStart || RowBuilder.isInCalendar(fields.number(.endTime)) else { return start }
+    let vagueness = isLoggedStart ? layout.startVagueness : layout.endVagueness
+    guard vagueness.isSome else { return start }
+    let writtenAtMs = state.pointee.writtenAtMs
+    let isWritten = writtenAtMs != Numbers.missing
+    let isExact = isWritten && !state.pointee.isWrittenWithoutZone
+    if !vagueness.lacksDate || vagueness.lacksHour || !isExact { warnings.insert(.dayAssumed) }
+    guard vagueness.lacksDate else { return start }
+    // A line is written once what it tells of has ended. Where one of two clocks may be hours off, it is the closest day that counts.
+    let slack =
+      if !isWritten { TimeFields.fileSlackMs } else if lacksZone || !isExact { TimeFields.dayMs / 2 } else {
+        TimeFields.clockSlackMs
+      }
+    let end = (isWritten ? writtenAtMs : state.pointee.endedAtMs) &- max(durationMs, 0)
+    return TimeFields.latest(like: start, upTo: end &+ slack)
   }
 
   /// A name other than UTC's: which offset it means hangs on who gave it (`IST`), and on the day.

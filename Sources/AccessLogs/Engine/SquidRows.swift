@@ -37,7 +37,7 @@ extension RowBuilder {
     row.received = Self.bytes(fields.number(.bytesReceived), &warnings)
     row.line = line
     row.requestHash = RequestID.hash(fields[.requestID])
-    if assumesZone(fields, layout) { warnings.insert(.zoneAssumed) }
+    row.startedAtMs = settledStart(row, fields, layout, &warnings)
 
     let clientPort = fields.number(.downstreamRemotePort)
     row.sourcePort = clientPort > 0 && clientPort <= 65535 ? UInt16(clientPort) : 0

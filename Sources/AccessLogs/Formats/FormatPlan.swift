@@ -201,6 +201,8 @@ public struct TimeFormat: Sendable, Hashable {
   public var lacksZone: Bool
   /// Nothing in the format says the day: it has to come from the wrapper.
   public var lacksDate: Bool
+  /// Nothing in the format says the hour, or only a clock of twelve hours without AM and PM: it is taken for the first that it may be.
+  public var lacksHour: Bool
   /// A name is all that says the zone: which one it is, each line says.
   var namesZone: Bool { !lacksZone && !hasEpoch && parts.contains(.zoneName) && !parts.contains(.zone) }
   private var hasEpoch: Bool { parts.contains { $0 == .epochSeconds || $0 == .epochMilliseconds } }
@@ -215,7 +217,10 @@ public struct TimeFormat: Sendable, Hashable {
     self.parts = parts
     let hasEpoch = parts.contains { $0 == .epochSeconds || $0 == .epochMilliseconds }
     lacksZone = !hasEpoch && !parts.contains { $0 == .zone || $0 == .zoneName }
-    lacksDate = !hasEpoch && !parts.contains { $0 == .day2 || $0 == .dayPadded || $0 == .yearDay3 }
+    let hasMonth = parts.contains { $0 == .month2 || $0 == .monthName }
+    lacksDate =
+      !hasEpoch && !parts.contains { $0 == .yearDay3 || hasMonth && ($0 == .day2 || $0 == .dayPadded) }
+    lacksHour = !hasEpoch && !parts.contains(.hour2) && !(parts.contains(.hour12) && parts.contains(.amPm))
   }
 
   /// Bytes of the value when every value has the same length.
