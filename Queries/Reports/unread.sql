@@ -5,7 +5,8 @@
 --    a line (cut-line), or that was cut or replaced after it had been read (cut-log). Their logs were not collected, or the pods
 --    were silent: the logs at hand cannot say which, and what was sent past the gateway stands in none of them. That a log has no
 --    more lines is no evidence: pods end. So are pods that ztunnel carries (ambient): what they send past waypoints and gateways
---    stands in ztunnel's log alone, which is not understood. Without limits, pods of the time of all logs; less than a quarter of an hour is left out.
+--    stands in ztunnel's log alone, which is not understood. Without limits, pods of the time of all logs; less than a quarter of
+--    an hour is left out.
 --    Needs: gatewatch topology import, for what the cluster shows.
 -- rows: all
 -- parameter: since_ms  first millisecond to include (Unix time)
