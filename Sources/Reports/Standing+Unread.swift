@@ -61,7 +61,7 @@ extension Standing {
         return
       }
       let roles = text.split(separator: ",").compactMap { Role(rawValue: String($0)) }
-      guard roles.contains(.sidecar) || roles.contains(.unknown) else { return }
+      guard roles.contains(.sidecar) else { return }
       earliest = min(earliest, row[3].integer ?? first)
       if let before = stretches.last, first.since(before.upperBound) <= LogPauses.leastMs {
         stretches[stretches.count - 1] = before.lowerBound...max(before.upperBound, last)

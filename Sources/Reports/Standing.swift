@@ -95,6 +95,8 @@ public struct Standing: Sendable, Equatable {
   /// Some lines have times without a zone; without a day or an hour.
   private var hasTimesWithoutZone = false
   private var hasTimesWithoutDay = false
+  /// Some entry of the policy holds for a time alone.
+  private var isPolicyDated = false
   /// The time asked about begins later than what is stored.
   private var asksSince = false
   /// Within which limits findings are still to be counted.
@@ -160,12 +162,15 @@ public struct Standing: Sendable, Equatable {
     try store.query("select text from assumption order by id") { assumptions.append($0[0].text ?? "") }
     try store.query(
       """
-      select max(warnings & \(Warnings.zoneAssumed.rawValue)), max(warnings & \(Warnings.dayAssumed.rawValue))
+      select
+        max(warnings & \(Warnings.zoneAssumed.rawValue)), max(warnings & \(Warnings.dayAssumed.rawValue)),
+        (select count(*) from policy_interval)
       from outcome
       """
     ) { row in
       hasTimesWithoutZone = row[0].integer ?? 0 > 0
       hasTimesWithoutDay = row[1].integer ?? 0 > 0
+      isPolicyDated = row[2].integer ?? 0 > 1
     }
     guard findings else { return }
     try findUnread(in: store, filters: filters)
@@ -197,7 +202,7 @@ public struct Standing: Sendable, Equatable {
       guard let text = row[0].text else { return }
       known += 1
       let roles = text.split(separator: ",").compactMap { Role(rawValue: String($0)) }
-      hasSidecar = hasSidecar || roles.contains(.sidecar) || roles.contains(.unknown)
+      hasSidecar = hasSidecar || roles.contains(.sidecar)
       // A sidecar writes both sides of its pod's traffic.
       let named = roles.contains(.sidecar) ? roles.filter { $0 != .inbound } : roles
       counts[named.map(\.rawValue).joined(separator: "+"), default: 0] += 1
@@ -269,6 +274,9 @@ public struct Standing: Sendable, Equatable {
       doubts.append(
         "some lines have times that leave open the day or the hour: which of them belong to the time asked about is not known"
       )
+    } else if hasTimesWithoutDay, isPolicyDated {
+      doubts.append(
+        "some lines have times that leave open the day or the hour: which entries of the policy held then is not known")
     }
     if !isJudged { doubts.append("lines were stored after the last judging: their way is not known yet") }
     for (why, flows) in unproven {

@@ -93,6 +93,13 @@ import Testing
     Case(
       tag: "TCP_MISS", status: 503, hierarchy: "HIER_DIRECT", error: "ERR_SECURE_CONNECT_FAIL", kind: .failed,
       reason: "tls"),
+    // an answer that a filter refuses: the request had gone out
+    Case(
+      tag: "TCP_MISS", status: 403, hierarchy: "HIER_DIRECT", error: "ERR_ACCESS_DENIED", kind: .blocked,
+      reason: "squid-denied"),
+    Case(
+      tag: "TCP_MISS", status: 413, hierarchy: "HIER_DIRECT", error: "ERR_TOO_BIG", kind: .failed, reason: "bad-request"
+    ),
     Case(tag: "TCP_MISS", status: 502, hierarchy: "HIER_DIRECT", kind: .failed, reason: "upstream-5xx"),
     Case(tag: "TCP_MISS", status: 504, hierarchy: "TIMEOUT_HIER_DIRECT", kind: .timeout, reason: "upstream-timeout"),
     Case(tag: "TCP_MISS_TIMEDOUT", status: 200, hierarchy: "HIER_DIRECT", kind: .timeout, reason: "upstream-timeout"),

@@ -23,6 +23,27 @@ import Testing
     return try #require(try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
   }
 
+  @Test(
+    "a log of which nobody knows who wrote it is no sidecar's",
+    arguments: [
+      "192.0.2.7 - - [02/Nov/2026:10:10:00 +0000] \"-\" 400 0 \"-\" \"-\"\n",
+      "[2026-11-02T10:10:00.000Z] \"GET /.env HTTP/1.1\" 404 NR route_not_found - \"-\" 0 0 0 - \"-\" \"zgrab\" \"-\" \"192.0.2.9\" \"-\" - - 10.80.4.9:8080 198.18.0.7:50001 - -\n",
+    ])
+  func unknownRole(line: String) throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(line, to: "server.log")
+    try session.write(sidecar(20), to: "sidecar.log")
+    let alone = try session.run(
+      "gatewatch ingest --db a.db --policy egress.yaml server.log > i.txt; gatewatch report bypass --db a.db")
+    #expect(alone.contains("no all-clear: no log of a sidecar was read"), "\(alone)")
+    let later = try session.run(
+      "gatewatch ingest --policy egress.yaml server.log sidecar.log > i.txt; gatewatch report bypass --since 2026-11-02T10:00:00Z --until 2026-11-02T10:20:00Z"
+    )
+    #expect(later.contains("no all-clear: no log of a sidecar was read for the time asked about"), "\(later)")
+  }
+
   @Test("an all-clear is said of a whole log, and not of one that a filter may have left failures alone in")
   func filtered() throws {
     let session = try Session()

@@ -111,6 +111,29 @@ import Testing
     #expect(try sandbox.shell("cat i.txt").out.contains("1 rejected"))
   }
 
+  @Test("so it is behind a line in which they say the same, and the built-in format is no rival of one's own")
+  func equalKeys() throws {
+    let swapped = Self.ownJSON.replacingOccurrences(of: "\"upstream\"", with: "\"x\"")
+      .replacingOccurrences(of: "\"dialled\"", with: "\"upstream\"").replacingOccurrences(
+        of: "\"x\"", with: "\"dialled\"")
+    try sandbox.write(swapped, to: "swapped.json")
+    // Where both columns say the same, the order of the keys must not be learnt.
+    try sandbox.write(own("09:05:00") + own("09:05:01", upstream: "10.80.9.9:80"), to: "a.log")
+    let text = try count("--log-format @own.json --log-format @swapped.json", "a.log", "started_at, warnings")
+    #expect(text.contains("09:05:00.000Z,,1\n") && text.contains("09:05:01.000Z,ambiguous-columns,1\n"), "\(text)")
+
+    let better = istioJSON("%X%").replacingOccurrences(of: "2026-11-02T%X%.000Z", with: "%START_TIME%")
+      .replacingOccurrences(
+        of: "\"203.0.113.66:80\",\"upstream_cluster", with: "\"%UPSTREAM_REMOTE_ADDRESS%\",\"upstream_cluster"
+      )
+      .replacingOccurrences(of: "PassthroughCluster", with: "%UPSTREAM_CLUSTER%")
+      .replacingOccurrences(of: "\"203.0.113.66:80\"", with: "\"%DOWNSTREAM_LOCAL_ADDRESS%\"")
+      .replacingOccurrences(of: "10.80.3.11:51003", with: "%DOWNSTREAM_REMOTE_ADDRESS%")
+    try sandbox.write(better, to: "better.json")
+    try sandbox.write(istioJSON("09:05:00"), to: "a.log")
+    #expect(try count("--log-format @better.json", "a.log", "warnings, bypass").contains("\n,passthrough,1\n"))
+  }
+
   @Test("a line of two formats of one's own that nothing tells apart is ambiguous, and clears nothing")
   func mistakable() throws {
     let first = "[%START_TIME%] %RESPONSE_CODE% %UPSTREAM_HOST% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%"
@@ -126,5 +149,42 @@ import Testing
     }
     // The same format twice is none of two.
     #expect(try !count("--log-format @first.txt --log-format @first.txt", "a.log", "warnings, 1").contains("ambiguous"))
+  }
+
+  @Test("so is one whose client may have written what the other format has in the column of the upstream, or nothing")
+  func mistakableHeader() throws {
+    let rest = "%DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%"
+    try sandbox.write(
+      "[%START_TIME%] %RESPONSE_CODE% %UPSTREAM_CLUSTER% \"%UPSTREAM_HOST%\" \(rest)", to: "upstream.txt")
+    try sandbox.write("[%START_TIME%] %RESPONSE_CODE% %UPSTREAM_CLUSTER% \"%REQ(X-TEAM)%\" \(rest)", to: "header.txt")
+    for value in ["-", "10.80.3.232:8080"] {
+      try sandbox.write(
+        "[2026-11-02T09:05:00.000Z] 200 PassthroughCluster \"\(value)\" 203.0.113.66:80 10.80.3.11:51003\n", to: "a.log"
+      )
+      for formats in [
+        "--log-format @upstream.txt --log-format @header.txt", "--log-format @header.txt --log-format @upstream.txt",
+      ] {
+        #expect(try count(formats, "a.log", "warnings, 1").contains("ambiguous-columns"))
+        #expect(try !report(formats, "a.log").contains(Self.clear))
+      }
+    }
+    // What says which team it is can be no address.
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] 200 PassthroughCluster \"shop\" 203.0.113.66:80 10.80.3.11:51003\n", to: "a.log")
+    let formats = "--log-format @upstream.txt --log-format @header.txt"
+    #expect(try !count(formats, "a.log", "warnings, 1").contains("ambiguous-columns"))
+  }
+
+  @Test("a format of one's own is read before a built-in one of its shape, whatever the line before was")
+  func mistakableForBuiltIn() throws {
+    let own = try String(contentsOf: URL(filePath: sandbox.path("sidecar.log")), encoding: .utf8).split(
+      separator: "\n")[0]
+    try sandbox.write(
+      "[%START_TIME%] \"%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %CONNECTION_TERMINATION_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% \"%REQ(X-FORWARDED-FOR)%\" \"%REQ(USER-AGENT)%\" \"%REQ(X-REQUEST-ID)%\" \"%UPSTREAM_HOST%\" \"%REQ(:AUTHORITY)%\" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME% %ROUTE_NAME%",
+      to: "swapped.txt")
+    let line = own.replacingOccurrences(
+      of: "\"api.pay.example\" \"10.80.3.232:8080\"", with: "\"203.0.113.66:80\" \"10.80.3.232:8080\"")
+    try sandbox.write(own + "\n" + line + "\n", to: "a.log")
+    #expect(try report("--log-format @swapped.txt", "a.log").contains("1 flow left around the egress gateway"))
   }
 }

@@ -60,6 +60,20 @@ enum EnvoyFacts {
     return !isHTTP && (flags.equals("UH") || flags.equals("NoHealthyUpstream"))
   }
 
+  /// Where an address should stand there is one, or nothing.
+  static func isPlausible(_ fields: borrowing Fields, _ layout: RowLayout) -> Bool {
+    var hop = EnvoyHop()
+    _ = hop.read(fields, layout)
+    guard hop.isPlausible else { return false }
+    for role in [FieldRole.upstreamHost, .upstreamRemote] {
+      let upstream = Addresses.stripScheme(fields[role])
+      guard upstream.isMissing || Addresses.endpoint(upstream) != nil || Addresses.isEnvoyAddress(upstream) else {
+        return false
+      }
+    }
+    return true
+  }
+
   /// - Returns: false when the columns cannot be what they seem.
   static func destination(
     _ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool, hidesUpstream: Bool,

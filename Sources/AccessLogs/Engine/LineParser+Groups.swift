@@ -11,6 +11,8 @@ extension LineParser {
   /// memory that their look-ups will need, then looking up, then writing the rows.
   @inline(__always)
   func readGroup(_ p: inout Bytes, to end: Bytes, room: Int, into batch: FlowBatch) -> Bool {
+    // Whether a rival reads a line as well is asked line by line.
+    if !rivals[current].isEmpty { return false }
     let most = min(groupSize, room)
     let reach = min(end, p + Self.groupBytes)
     let n = Int(kernels.lines(p, reach, UInt32(truncatingIfNeeded: most), lines))
@@ -42,10 +44,9 @@ extension LineParser {
 
   @inline(__always) private func buildGroup(_ n: Int, _ index: Int, into batch: FlowBatch) -> Int {
     layoutsByIndex[index]._withUnsafeGuaranteedRef { layout in
-      let warnings = layout.warnings
-      lookAhead(n, layout, warnings)
+      lookAhead(n, layout, [])
       var stored = 0
-      while stored < n, build(lane: stored, layout, warnings, line: nextLine, batch) == .stored {
+      while stored < n, build(lane: stored, layout, [], line: nextLine, batch) == .stored {
         nextLine &+= 1
         stored += 1
         if builder.state.pointee.wantsRestart { break }

@@ -26,6 +26,8 @@ public final class LineParser {
 
   let plans: [LinePlan]
   let layouts: [RowLayout]
+  /// Of each plan the ones that are not built in and may read its lines another way.
+  let rivals: [[Int]]
   /// Those of JSON lines, by number.
   private let objectPlans: [Int]
   /// The same once more, without reference counts: what every line touches. nil where a plan has no fast path of this kind.
@@ -74,14 +76,14 @@ public final class LineParser {
   /// 1-based number of the next line of the log.
   public var nextLine: Int64 = 1
 
-  /// A parser that knows `formats`; the first ones are preferred where a line fits several, and lines of two that nothing tells
-  /// apart are ambiguous.
+  /// A parser that knows `formats`; those that are not built in are preferred where a line fits several, and lines that fit two of
+  /// these and mean different things are ambiguous.
   public init(formats: [FormatPlan] = FormatPlan.builtIn) {
     let plans = formats.enumerated().map { LinePlan($1, index: $0) }
     self.plans = plans
     layouts = plans.map(\.layout)
-    for (layout, format) in zip(layouts, formats) where formats.contains(where: { $0.isMistakable(for: format) }) {
-      layout.warnings.insert(.ambiguousColumns)
+    rivals = formats.map { format in
+      formats.indices.filter { !formats[$0].isBuiltIn && formats[$0].isMistakable(for: format) }
     }
     objectPlans = plans.indices.filter { if case .json = plans[$0] { true } else { false } }
     for case .json(let plan) in plans { plan.isOnlyOne = objectPlans.count == 1 }
@@ -228,18 +230,42 @@ public final class LineParser {
   }
 
   /// Splits the line by one plan's fast path and stores the row.
-  private func understand(_ line: Slice, _ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> Bool {
+  /// - Parameter learns: the next lines with the same keys in the same order are this JSON plan's, too.
+  private func understand(
+    _ line: Slice, _ index: Int, _ warnings: Warnings, learns: Bool = true, into batch: FlowBatch
+  ) -> Bool {
     if prepared != index { prepare(index) }
-    var warnings = warnings.union(layouts[index].warnings)
+    var warnings = warnings
     if let plan = forwards[index] {
       guard plan.match(line, into: fields) else { return false }
+      if !rivals[index].isEmpty, isRead(line, by: rivals[index]) {
+        // Of what was given and what is built in, the one that was given counts.
+        if plans[index].plan.isBuiltIn { return false }
+        warnings.insert(.ambiguousColumns)
+      }
     } else if case .json(let plan) = plans[index] {
       guard plan.match(line, into: fields, isFirst: true, effort: &effortLeft) else { return false }
       if plan.isAmbiguous { warnings.insert(.ambiguousColumns) }
-      // Of a doubtful one the next line has to be asked about, too.
-      if warnings.isEmpty { plan.learnOrder() }
+      if learns { plan.learnOrder() }
     }
     return build(index, warnings, into: batch) == .stored
+  }
+
+  /// One of these plans fits the line and reads it another way than the columns at hand, which stay as they are.
+  private func isRead(_ line: Slice, by others: [Int]) -> Bool {
+    let (index, split) = (prepared, fields.snapshot)
+    defer {
+      prepare(index)
+      _ = forwards[index]?.match(line, into: fields)
+    }
+    return others.contains { other in
+      prepare(other)
+      guard forwards[other]?.match(line, into: fields) ?? false,
+        layouts[other].dialect != .envoy || EnvoyFacts.isPlausible(fields, layouts[other])
+      else { return false }
+      // That there is no upstream, and that it is not logged, are different things.
+      return layouts[other].logsUpstream != layouts[index].logsUpstream || !Self.isSame(split, fields.snapshot)
+    }
   }
 
   private func build(_ index: Int, _ warnings: Warnings, into batch: FlowBatch) -> RowBuilder.Answer {
@@ -376,7 +402,8 @@ public final class LineParser {
         (best, rivals) = ((index, known), [])
         continue
       }
-      if known == found.known { rivals.append(index) }
+      // Who gave a format has said what the keys of the built-in one mean.
+      if known == found.known, !plans[index].plan.isBuiltIn { rivals.append(index) }
     }
     guard let best else { return false }
     var warnings: Warnings = []
@@ -385,7 +412,7 @@ public final class LineParser {
       let isShared = rivals.contains { match(line, $0) != nil && !Self.isSame(split, fields.snapshot) }
       if isShared { warnings.insert(.ambiguousColumns) }
     }
-    guard understand(line, best.index, warnings, into: batch) else { return false }
+    guard understand(line, best.index, warnings, learns: rivals.isEmpty, into: batch) else { return false }
     current = best.index
     return true
   }

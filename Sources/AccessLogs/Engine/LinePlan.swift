@@ -1,5 +1,4 @@
 internal import CLanes
-internal import Flows
 
 /// A plan of either kind, as the parser keeps it.
 enum LinePlan {
@@ -87,8 +86,6 @@ final class RowLayout {
   let hasZoneNames: Bool
   let zoneNames: [(role: FieldRole, parts: [TimeFormat.Part])]
   let isSideLog: Bool
-  /// What is doubtful of all its lines.
-  var warnings: Warnings = []
   let hasUser: Bool
   /// Slots whose values the proxy may have cut, with the length at which it cuts.
   let hasCuts: Bool

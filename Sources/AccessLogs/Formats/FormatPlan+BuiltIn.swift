@@ -168,6 +168,7 @@ extension FormatPlan {
       var plan = try make()
       plan.name = name
       plan.about = about
+      plan.isBuiltIn = true
       return plan
     } catch {
       preconditionFailure("built-in format \(name): \(error.rendered())")

@@ -15,6 +15,8 @@ public struct FormatPlan: Sendable, Hashable {
   public var notUnderstood: [String] = []
   /// Of a log beside the access log: it has a line for each request, and says nothing of what became of it.
   var isSideLog = false
+  /// Known without being told.
+  var isBuiltIn = false
 
   public enum Body: Sendable, Hashable {
     /// One line is these pieces one after the other; two `field` pieces never touch unless `FormatField.endsItself`.
@@ -33,9 +35,9 @@ public struct FormatPlan: Sendable, Hashable {
 }
 
 extension FormatPlan {
-  /// Each line of one is a line of the other, by its literals and what may stand between them, and some columns mean another
-  /// thing: no line shows which of both it is.
-  public func isMistakable(for other: FormatPlan) -> Bool {
+  /// Lines of one can be lines of the other: the literals are the same and as many columns stand between them, of which some mean
+  /// another thing. What a column can hold tells little: a missing value is `-` in each.
+  func isMistakable(for other: FormatPlan) -> Bool {
     guard case .text(let pieces) = body, case .text(let others) = other.body, pieces.count == others.count else {
       return false
     }
@@ -43,9 +45,7 @@ extension FormatPlan {
     for (piece, other) in zip(pieces, others) {
       switch (piece, other) {
       case (.literal(let bytes), .literal(let otherBytes)) where bytes == otherBytes: continue
-      case (.field(let field), .field(let otherField))
-      where field.syntax == otherField.syntax && field.mayBeEmpty == otherField.mayBeEmpty
-        && field.padded == otherField.padded && field.paddedAtEnd == otherField.paddedAtEnd:
+      case (.field(let field), .field(let otherField)):
         if field.role != otherField.role || field.unit != otherField.unit || field.time != otherField.time {
           differs = true
         }

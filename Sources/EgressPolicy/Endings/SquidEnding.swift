@@ -27,6 +27,7 @@ enum SquidEnding {
     }
     if asked == false, let verdict = own(outcome, tag) { return verdict }
     var verdict = answered(outcome, tag)
+    if asked == true { verdict.left = true }
     // What a tunnel's first line opened may leave behind it, whoever was asked until then. Formats without the hierarchy code
     // leave it open.
     if asked == false, verdict.isDuplicateView { verdict.reason = "tunnel-accepted" }

@@ -17,10 +17,8 @@ struct FormatOptions: ParsableArguments {
       valueName: "string|@file"))
   var logFormat: [String] = []
 
-  /// The user's formats first: they are preferred where a line fits several. Built-in ones that no line tells from one of them
-  /// are left out.
+  /// The user's formats first: they are preferred where a line fits several.
   func plans() throws -> [FormatPlan] {
-    let own = try logFormat.flatMap { try FormatArgument.plans($0) }
-    return own + FormatPlan.builtIn.filter { builtIn in !own.contains { $0.isMistakable(for: builtIn) } }
+    try logFormat.flatMap { try FormatArgument.plans($0) } + FormatPlan.builtIn
   }
 }
