@@ -7,7 +7,8 @@ extension FlowStore {
   private static let signsOf = "log_signs"
 
   /// Notes of every log with new lines, and of all after another judgement, which roles wrote it, whether any line tells of
-  /// a success, and whether it looks like the last ten lines of each pod.
+  /// a success, and whether it looks like the last ten lines of each pod. What was noted of flows that were pruned is kept: nothing
+  /// is left to look at.
   ///
   /// - Parameters:
   ///   - looks: what a look at `rows` showed; logs that it leaves open are looked at line by line.
@@ -23,6 +24,7 @@ extension FlowStore {
     var found = isAfresh && rows != nil ? try self.looksByLog() : looks
     if isAfresh { found.merge(try look(atTalliesAfter: 0).looks) { $0.merged(with: $1) } }
     let open = changed.filter { log in
+      guard log.stored > log.pruned else { return false }
       let look = found[log.id]
       return (look?.roles ?? []).isEmpty && log.roles.isEmpty
         || !(look?.hasSuccess ?? false) && !log.hasSuccess && log.stored >= FlowStore.linesOfASign
@@ -57,6 +59,7 @@ extension FlowStore {
     var id: Int64
     var read: Int64
     var stored: Int64
+    var pruned: Int64
     var declaredRole: Role?
     /// As noted before.
     var roles: [Role]
@@ -71,7 +74,7 @@ extension FlowStore {
       let rows = try db.statement(
         """
         select l.id, l.read, l.stored, l.declared_role, s.roles, coalesce(s.has_success, 0),
-          s.log is null, s.log is null or s.stored <> l.stored, coalesce(s.is_tail, 0)
+          s.log is null, s.log is null or s.stored <> l.stored, coalesce(s.is_tail, 0), l.pruned
         from log l
         left join log_sign s on s.log = l.id
         where l.stored > 0
@@ -81,12 +84,14 @@ extension FlowStore {
       var logs: [ChangedLog] = []
       while try rows.step() {
         let roles = (rows.text(4) ?? "").split(separator: ",").compactMap { Role(rawValue: String($0)) }
+        let (stored, pruned) = (rows.int(2), rows.int(9))
         logs.append(
           ChangedLog(
-            id: rows.int(0), read: rows.int(1), stored: rows.int(2),
-            declaredRole: rows.text(3).flatMap(Role.init(rawValue:)), roles: isAfresh ? [] : roles,
-            hasSuccess: !isAfresh && rows.int(5) == 1, isNew: rows.int(6) == 1, hasNewLines: rows.int(7) == 1,
-            wasTail: rows.int(8) == 1))
+            id: rows.int(0), read: rows.int(1), stored: stored, pruned: pruned,
+            declaredRole: rows.text(3).flatMap(Role.init(rawValue:)), roles: isAfresh && pruned < stored ? [] : roles,
+            // One success is enough, though its flow may be gone.
+            hasSuccess: (!isAfresh || pruned > 0) && rows.int(5) == 1, isNew: rows.int(6) == 1,
+            hasNewLines: rows.int(7) == 1, wasTail: rows.int(8) == 1))
       }
       return logs
     }

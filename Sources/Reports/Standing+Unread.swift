@@ -29,7 +29,8 @@ extension Standing {
   }
 
   /// From the first to the last line of each sidecar's log, with no more between two stretches than a gap is: where a log in the
-  /// middle is missing, there is one. Lines are written when what they tell of ends. nil where some log's role is not known.
+  /// middle is missing, there is one. Lines are written when what they tell of ends. A log of which all flows were pruned stands for
+  /// no time. nil where some other log's role is not known.
   private static func stretchesOfSidecars(in store: FlowReader) throws -> [ClosedRange<Int64>]? {
     var stretches: [ClosedRange<Int64>] = []
     var earliest = Int64.max
@@ -51,7 +52,7 @@ extension Standing {
       from log l
       left join log_sign g on g.log = l.id
       left join line e on e.log = l.id
-      where l.stored > 0
+      where l.stored > l.pruned
         and l.first_ms is not null
       order by 2, 3, l.id
       """

@@ -18,6 +18,7 @@ public struct Standing: Sendable, Equatable {
   var isPrunedToNothing: Bool { stored <= pruned }
   /// Of the stored flows, those without a row: only their sums are known.
   public private(set) var tallied: Int64 = 0
+  /// Of the logs of which flows are left, where there are any.
   public private(set) var firstMs: Int64?
   public private(set) var lastMs: Int64?
   public private(set) var isJudged = false
@@ -33,8 +34,10 @@ public struct Standing: Sendable, Equatable {
   public private(set) var logsWithoutSuccess: Int64 = 0
   /// Logs that look like the last ten lines of each pod.
   public private(set) var tails: Int64 = 0
-  /// No log of a sidecar was read, as far as the roles of all logs are known.
+  /// No log of a sidecar was read, as far as the roles of all logs are known, or nothing is left of it.
   public private(set) var lacksSidecars = false
+  /// Some logs of sidecars were pruned to nothing.
+  private var hasPrunedSidecars = false
   /// Flows within the limits of time, host and source, second views apart; only counted with the findings.
   public private(set) var asked: Int64 = 0
   /// Logs that were not read to their end: damaged, cut, or not as compressed as they begin.
@@ -124,7 +127,10 @@ public struct Standing: Sendable, Equatable {
   init(of store: FlowReader, filters: Filters, findings: Bool, usesTallies: Bool) throws {
     try store.query(
       """
-      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped), min(first_ms), max(last_ms),
+      select count(*), sum(read), sum(stored), sum(rejected), sum(skipped),
+        -- A log of which nothing is left stands for no time.
+        coalesce(min(case when stored > pruned then first_ms end), min(first_ms)),
+        coalesce(max(case when stored > pruned then last_ms end), max(last_ms)),
         -- With records whose last part was not read: behind a length for each of two streams.
         sum(pending + max(coalesce(length(carry), 0) - 8, 0)),
         sum(tallied), sum(pruned), (select cast(value as integer) from meta where key = 'pruned_before_ms'),
@@ -189,13 +195,20 @@ public struct Standing: Sendable, Equatable {
     var hasSidecar = false
     try store.query(
       """
-      select coalesce(l.declared_role, g.roles), g.has_success = 0 and l.stored >= \(FlowStore.linesOfASign), g.is_tail
+      select coalesce(l.declared_role, g.roles), g.has_success = 0 and l.stored >= \(FlowStore.linesOfASign), g.is_tail,
+        l.stored > l.pruned
       from log l
       left join log_sign g on g.log = l.id
       where l.stored > 0
       order by l.id
       """
     ) { row in
+      // Of what is stored a log that was pruned to nothing says nothing.
+      guard row[3].integer == 1 else {
+        let isSidecar = row[0].text?.split(separator: ",").contains { $0 == Role.sidecar.rawValue } ?? false
+        hasPrunedSidecars = hasPrunedSidecars || isSidecar
+        return
+      }
       holding += 1
       logsWithoutSuccess += row[1].integer ?? 0
       tails += row[2].integer ?? 0
@@ -261,7 +274,7 @@ public struct Standing: Sendable, Equatable {
   }
 
   private mutating func weigh(_ unproven: [(why: String, flows: Int64)], within filters: Filters) {
-    asksSince = filters.sinceMs ?? .min > firstMs ?? .max
+    asksSince = filters.sinceMs.map { $0 > firstMs ?? .max || pruned > 0 } ?? false
     if logs == 0 || stored == 0 { doubts.append("no line of any log is stored") }
     if stored > 0, isPrunedToNothing { doubts.append("all flows that were stored were pruned") }
     doubts += doubtsOfNothing(within: filters) + doubtsOfPruned(within: filters)
@@ -295,7 +308,7 @@ public struct Standing: Sendable, Equatable {
     }
     if sideLines > 0 { doubts.append(Standing.sentence(ofSideLines: sideLines)) }
     if nameless > 0, let host = filters.host { doubts.append(Standing.sentence(ofNameless: nameless, host: host)) }
-    if lacksSidecars { doubts.append(Standing.withoutSidecars) }
+    if lacksSidecars { doubts.append(withoutSidecars) }
     doubts += signs + unreadPods
     let tails = lostTails.count {
       $0.upperBound >= filters.sinceMs ?? .min && $0.lowerBound < filters.untilMs ?? .max
@@ -376,15 +389,17 @@ public struct Standing: Sendable, Equatable {
   }
 
   /// What was read, for one who hears nothing else while no finding is new.
-  var coverageOfSilence: String { lacksSidecars ? "\(coverage); \(Standing.withoutSidecars)" : coverage }
+  var coverageOfSilence: String { lacksSidecars ? "\(coverage); \(withoutSidecars)" : coverage }
 
   var prunedFlows: String {
     let flows = "\(Quantities.grouped(pruned)) \(pruned == 1 ? "flow" : "flows")"
     return flows + (prunedBeforeMs.map { " from before \(Quantities.iso($0))" } ?? "") + " were pruned"
   }
 
-  static let withoutSidecars =
-    "no log of a sidecar was read: what pods send past the gateway stands in no other log"
+  private var withoutSidecars: String {
+    let what = hasPrunedSidecars ? "all flows of sidecars' logs were pruned" : "no log of a sidecar was read"
+    return "\(what): what pods send past the gateway stands in no other log"
+  }
 
   /// What speaks against whole logs: signs, no facts.
   private var signs: [String] {

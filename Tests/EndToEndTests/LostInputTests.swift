@@ -143,6 +143,62 @@ import Testing
     #expect(before.contains("no all-clear: 60 flows from before 2026-11-02T09:01:00.000Z were pruned"), "\(before)")
   }
 
+  /// A request of another pod, as the server's own sidecar logs it.
+  private func inbound(_ time: String) -> String {
+    "[2026-11-02T\(time).000Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 20 5 5 \"-\" \"curl/8\" \"-\" \"catalog:9080\" \"10.80.3.14:9080\" inbound|9080|| 127.0.0.6:43383 10.80.3.14:9080 10.80.3.11:52377 outbound_.9080_._.catalog.shop.svc.cluster.local default\n"
+  }
+
+  @Test("a sidecar's log of which nothing is stored any more vouches for no time, by whatever policy")
+  func prunedSidecar() throws {
+    try sandbox.write(["09:40:00", "09:45:00", "09:50:00"].map(inbound).joined(), to: "server.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml whole.log server.log")
+    try sandbox.shell("$GATEWATCH db prune --before 2026-11-02T09:30:00Z")
+    try sandbox.write(Self.policy + "# Nothing else.\n", to: "other.yaml")
+    for policy in ["", "--policy other.yaml", ""] {
+      for limits in ["", "--since 2026-11-02T09:30"] {
+        let text = try report("\(limits) \(policy)")
+        #expect(
+          text.contains("this is no all-clear: all flows of sidecars' logs were pruned: what pods send"), "\(text)")
+      }
+    }
+    #expect(try sandbox.shell("$GATEWATCH report coverage --require-coverage role=sidecar").status == 0)
+    // The log of another that goes on.
+    try sandbox.write(sidecar(2, from: 2400) + sidecar(2, from: 3000), to: "next.log")
+    try sandbox.gatewatch("ingest", "next.log")
+    #expect(try report("--since 2026-11-02T09:30").contains("no bypass found in what was read"))
+  }
+
+  @Test("a connection of which the flow was pruned stands for no line of the time until it ended")
+  func prunedLongFlow() throws {
+    try sandbox.write(sidecar(1).replacing(" 0 20 5 5 ", with: " 0 20 3000000 5 "), to: "long.log")
+    try sandbox.write(sidecar(1, from: 1860), to: "short.log")
+    try sandbox.write(["09:31:00", "09:50:00"].map(inbound).joined(), to: "server.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml long.log short.log server.log")
+    try sandbox.shell("$GATEWATCH db prune --before 2026-11-02T09:30:00Z")
+    let text = try report("--since 2026-11-02T09:30")
+    #expect(
+      text.contains("no line of a sidecar's log is of the time from 2026-11-02T09:31:00.005Z until 2026-11-02T09:50"),
+      "\(text)")
+  }
+
+  @Test("what a log told of successes and roles before its flows were pruned is not taken back by another policy")
+  func prunedSigns() throws {
+    try sandbox.write(sidecar(12), to: "old.log")
+    let failed = sidecar(1, from: 2400).replacing("200 - via_upstream", with: "503 UF upstream_reset_before_response")
+    try sandbox.write(sidecar(12, from: 60) + failed, to: "whole.log")
+    try sandbox.write(sidecar(2, from: 3000), to: "new.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml old.log whole.log new.log")
+    try sandbox.shell("$GATEWATCH db prune --before 2026-11-02T09:30:00Z")
+    let signs = "$GATEWATCH query -e 'select log, roles, has_success from log_sign order by log' --format csv"
+    let noted = try sandbox.shell(signs).out
+    #expect(noted == "log,roles,has_success\r\n1,sidecar,1\r\n2,sidecar,1\r\n3,sidecar,1\r\n", "\(noted)")
+    #expect(try report("--since 2026-11-02T09:30").contains("no bypass found in what was read"))
+    try sandbox.write(Self.policy + "# Nothing else.\n", to: "other.yaml")
+    let text = try report("--since 2026-11-02T09:30 --policy other.yaml")
+    #expect(text.contains("no bypass found in what was read"), "\(text)")
+    #expect(try sandbox.shell(signs).out == noted)
+  }
+
   @Test("an alert cannot tell while most of what comes is rejected, however much was stored before")
   func mostlyRejected() throws {
     try begin()
