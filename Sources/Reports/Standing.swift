@@ -84,6 +84,8 @@ public struct Standing: Sendable, Equatable {
   var sideLines: Int64 = 0
   /// Bypasses without a name to an address of the host asked about; only counted with the findings.
   var nameless: Int64 = 0
+  /// Other bypasses without a name, by clusters of wildcards that cover the host asked about; only counted with the findings.
+  var namelessByWildcard: Int64 = 0
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
   public private(set) var bypassed: Bypassed?
   public struct Bypassed: Sendable, Equatable {
@@ -308,6 +310,9 @@ public struct Standing: Sendable, Equatable {
     }
     if sideLines > 0 { doubts.append(Standing.sentence(ofSideLines: sideLines)) }
     if nameless > 0, let host = filters.host { doubts.append(Standing.sentence(ofNameless: nameless, host: host)) }
+    if namelessByWildcard > 0, let host = filters.host {
+      doubts.append(Standing.sentence(ofNamelessByWildcard: namelessByWildcard, host: host))
+    }
     if lacksSidecars { doubts.append(withoutSidecars) }
     doubts += signs + unreadPods
     let tails = lostTails.count {

@@ -358,6 +358,28 @@ import Testing
   }
 
   @Test(
+    "a bypass without a name, by the cluster of a wildcard, takes the all-clear of every host away that it covers",
+    arguments: [
+      ("*.pay.example", "api.pay.example", true), ("*.pay.example", "'*.example'", true),
+      ("*.pay.example", "'api.*'", true), ("*.pay.example", "'*pi.pay.exampl?'", true),
+      ("*.pay.example", "'*.eu.pay.example'", true), ("*.search.example", "api.pay.example", false),
+      ("*.eu.pay.example", "api.pay.example", false), ("*.search.example", "'*.pay.example'", false),
+    ])
+  func namelessByWildcard(wildcard: String, host: String, isCovered: Bool) throws {
+    try sandbox.write(
+      line("09:10:00", "203.0.113.77:443", "outbound|443||\(wildcard)", dialled: "203.0.113.77:443"), to: "a.log")
+    let text = try report("a.log", report: "bypass --host \(host)")
+    #expect(text.contains(Self.clear) != isCovered, "\(text)")
+    guard isCovered, !host.contains("*") else { return }
+    #expect(
+      text.contains(
+        "no all-clear: 1 flow around the egress gateway without a name, by a cluster for a wildcard that covers \(host)"
+      ), "\(text)")
+    let later = try sandbox.shell("$GATEWATCH report bypass --host \(host) --since 2026-11-02T09:15:00Z")
+    #expect(later.out.contains(Self.clear))
+  }
+
+  @Test(
     "a PROXY header is no word for who connected to the SNI proxy: it clears no pod that writes the gateway's address, and accuses none",
     arguments: [("10.80.3.232", "10.80.3.77 50000", true), ("10.80.3.77", "10.80.3.232 50000", false)])
   func proxyHeader(header: String, connected: String, isBypass: Bool) throws {
