@@ -35,6 +35,10 @@ public struct LineRecall: Sendable {
       self.outcome = outcome
     }
 
+    /// When the line was written, where its clock has no day: by the time that the file had then, which it has no more once the log
+    /// has grown.
+    var writtenAtMs: Int64? { outcome.warnings.contains(.dayAssumed) ? startedAtMs &+ max(0, durationMs ?? 0) : nil }
+
     /// Whether a line says the same: start, addresses, host and bytes.
     func equals(_ parsed: LineExplainer.Stored) -> Bool {
       let row = parsed.row
@@ -179,7 +183,7 @@ public struct LineRecall: Sendable {
       log: LogContext(
         ordinal: 0, nextLine: isAlone ? flow.line : mark.line, namespace: log.namespace, pod: log.pod,
         container: log.container,
-        writtenAtMs: log.modifiedNs.map { $0 / 1_000_000 }))
+        writtenAtMs: flow.writtenAtMs ?? log.modifiedNs.map { $0 / 1_000_000 }))
     var number = mark.line
     var parts: [(number: Int64, bytes: [UInt8])] = []
     var found: Found?

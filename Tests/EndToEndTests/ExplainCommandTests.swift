@@ -130,6 +130,32 @@ import Testing
     #expect(output.contains(" P ") && output.contains(" F "), "\(output)")
   }
 
+  @Test("the line of a clock without a day is shown again when its log has grown for days")
+  func clockWithoutDay() throws {
+    let session = try session()
+    defer { session.remove() }
+    try session.write(
+      "[%START_TIME(%H:%M:%S%z)%] %DURATION% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%\n",
+      to: "format.txt")
+    func line(_ clock: String) -> String {
+      "[\(clock)+0000] 7200000 203.0.113.9:443 PassthroughCluster 203.0.113.9:443 10.80.3.14:50001\n"
+    }
+    try session.write(line("22:30:00") + line("23:00:00"), to: "bare.log")
+    let explain = "gatewatch explain 1 --log-format @format.txt"
+    let read =
+      "touch -d 2026-11-03T01:00:00Z bare.log; gatewatch ingest --policy egress.yaml --log-format @format.txt bare.log > i.txt; "
+    let first = try session.run(read + explain)
+    #expect(first.contains("\(line("22:30:00"))") && first.contains("2026-11-02T22:30:00"), "\(first)")
+    try session.write(line("22:30:00") + line("23:00:00") + line("03:00:00"), to: "bare.log")
+    let later = try session.run(
+      "touch -d 2026-11-06T05:00:00Z bare.log; gatewatch ingest --log-format @format.txt bare.log > i.txt; " + explain)
+    #expect(later == first)
+    // At another time of day it is another line.
+    try session.write(line("22:31:00") + line("23:00:00") + line("03:00:00"), to: "bare.log")
+    let other = try session.run(explain)
+    #expect(!other.contains("[22:3"), "\(other)")
+  }
+
   @Test(
     "what is not there is said, with what to do instead",
     arguments: [
