@@ -14,6 +14,8 @@ public struct Standing: Sendable, Equatable {
   public private(set) var skipped: Int64 = 0
   /// Rejected lines of what may write access lines: what prepares a pod for its sidecar does not.
   private var rejectedOfProxies: Int64 = 0
+  /// Those of them in logs of which all flows were pruned, by when the log was read last.
+  private var rejectedOfPruned: [Int64: Int64] = [:]
   /// Nothing is left of what was stored.
   var isPrunedToNothing: Bool { stored <= pruned }
   /// Of the stored flows, those without a row: only their sums are known.
@@ -163,6 +165,20 @@ public struct Standing: Sendable, Equatable {
     ) { row in
       let end = row[0].integer ?? .min
       lostTails.append(end...max(end, row[1].integer ?? .max))
+    }
+    try store.query(
+      """
+      select max(last_read_at_ms, last_ms), sum(rejected)
+      from log
+      where rejected > 0
+        and pruned > 0
+        and stored = pruned
+        and coalesce(container, '') not in ('istio-init', 'istio-validation')
+      group by 1
+      order by 1
+      """
+    ) { row in
+      if let readMs = row[0].integer { rejectedOfPruned[readMs] = row[1].integer }
     }
     try readSigns(store)
     try store.query("select value from meta where key = 'judged'") { isJudged = $0[0].text == "1" }
@@ -323,9 +339,12 @@ public struct Standing: Sendable, Equatable {
         "\(tails) \(tails == 1 ? "log was" : "logs were") rotated away, cut or written over, and what came after the last reading was not read (see: gatewatch report coverage)"
       )
     }
-    if rejectedOfProxies > 0 {
-      let lines = rejectedOfProxies == 1 ? "line" : "lines"
-      doubts.append("\(Quantities.grouped(rejectedOfProxies)) rejected \(lines) (see: gatewatch report rejected)")
+    // A rejected line has no time, but it is older than the reading of it.
+    let since = filters.sinceMs ?? .min
+    let rejected = rejectedOfPruned.reduce(rejectedOfProxies) { $1.key < since ? $0 - $1.value : $0 }
+    if rejected > 0 {
+      let lines = rejected == 1 ? "line" : "lines"
+      doubts.append("\(Quantities.grouped(rejected)) rejected \(lines) (see: gatewatch report rejected)")
     }
     if !assumptions.isEmpty {
       doubts.append(

@@ -199,6 +199,21 @@ import Testing
     #expect(try sandbox.shell(signs).out == noted)
   }
 
+  @Test("a rejected line of a log that was pruned to nothing says nothing of a time after its last reading")
+  func prunedRejected() throws {
+    try sandbox.append("[2026-11-02T09:10:00.000Z] another format\n", to: "whole.log")
+    try sandbox.write(sidecar(20).replacing("[2026-", with: "[2126-"), to: "later.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml whole.log later.log")
+    let later = "--since 2126-11-02T09:00"
+    #expect(try report(later).contains("no all-clear: 1 rejected line"))
+    try sandbox.shell("$GATEWATCH db prune --before 2026-11-03T00:00:00Z")
+    let text = try report(later)
+    #expect(text.contains("no bypass found in what was read"), "\(text)")
+    for earlier in ["", "--since 2026-11-02T09:00"] {
+      #expect(try report(earlier).contains("1 rejected line (see"), "\(earlier)")
+    }
+  }
+
   @Test("an alert cannot tell while most of what comes is rejected, however much was stored before")
   func mostlyRejected() throws {
     try begin()
