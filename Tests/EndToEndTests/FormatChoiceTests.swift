@@ -101,6 +101,14 @@ import Testing
     }
   }
 
+  @Test("a line that the format which knows it best refuses is read by no other")
+  func refused() throws {
+    // Istio's keys, and no address where one should stand: what the own format knows of it would be a request never sent.
+    let line = istioJSON("09:05:00").replacingOccurrences(of: "10.80.3.11:51003", with: "no address")
+    try sandbox.write(line, to: "a.log")
+    #expect(try count("--log-format @own.json", "a.log", "path, outcome") == "path,outcome,n\n")
+  }
+
   @Test("an application's JSON that shares keys with a format of one's own is none of its lines")
   func applications() throws {
     try sandbox.write(

@@ -40,8 +40,8 @@ final class JSONPlan {
   /// Work that is left for such texts of the line at hand.
   private var effortLeft = 0
   private let keysNeeded: Int
-  /// Of these roles, as of the times and the results, a line has to have one: the plan's keys are common words, which an
-  /// application's own JSON may share. Empty where the plan has none of them.
+  /// What makes an object a proxy's line, as far as the plan has it: one of these roles (bit by raw value), a time, a result. Its
+  /// keys are common words, which an application's own JSON may share.
   private let hopRoles: UInt64
   private let needsTime: Bool
   private let needsResult: Bool

@@ -368,11 +368,12 @@ public final class LineParser {
   func understandAny(_ line: Slice, isCut: Bool, thorough: Bool, into batch: FlowBatch) -> Bool {
     if line.isEmpty { return false }
     if !thorough {
-      if objectPlans.count > 1, line.trimmingSpaces().hasPrefix("{"), understandObject(line, into: batch) {
-        return true
-      }
-      if understand(line, current, [], into: batch) { return true }
-      for index in plans.indices where index != current && understand(line, index, [], into: batch) {
+      // Where the plan that knows a JSON line best refuses it, one that knows less of it must not take it.
+      let isChosen = objectPlans.count > 1 && line.trimmingSpaces().hasPrefix("{")
+      if isChosen, understandObject(line, into: batch) { return true }
+      func mayRead(_ index: Int) -> Bool { !isChosen || forwards[index] != nil }
+      if mayRead(current), understand(line, current, [], into: batch) { return true }
+      for index in plans.indices where index != current && mayRead(index) && understand(line, index, [], into: batch) {
         current = index
         return true
       }

@@ -46,9 +46,7 @@ extension FormatPlan {
       switch (piece, other) {
       case (.literal(let bytes), .literal(let otherBytes)) where bytes == otherBytes: continue
       case (.field(let field), .field(let otherField)):
-        if field.role != otherField.role || field.unit != otherField.unit || field.time != otherField.time {
-          differs = true
-        }
+        if field.role != otherField.role { differs = true }
       default: return false
       }
     }
