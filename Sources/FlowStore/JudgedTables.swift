@@ -5,23 +5,29 @@ internal import Flows
 /// A judgement is written only when its hash is another, so what is written and what is hashed are one list.
 struct JudgedTable: Sendable {
   let name: String
+  /// The column that rows are told apart by; nil where no other row refers to them.
+  let key: String?
   let columns: [String]
   /// In the order of the columns, numbers and texts.
   let rows: @Sendable (Judgement) -> AnySequence<[Value]>
 
   static let all = [
-    JudgedTable(name: "policy_interval", columns: ["from_ms", "until_ms", "id"]) { judgement in
-      AnySequence(
+    JudgedTable(name: "policy_interval", key: "from_ms", columns: ["from_ms", "until_ms", "id"]) { judgement in
+      let ordered = judgement.intervals.sorted { $0.fromMs < $1.fromMs }
+      for (one, next) in zip(ordered, ordered.dropFirst()) {
+        precondition(one.untilMs <= next.fromMs, "two intervals overlap: a flow would be counted twice")
+      }
+      return AnySequence(
         judgement.intervals.lazy.map { interval in
           precondition(interval.id >= 0 && interval.id < RouteKey.intervals, "an interval has its place in a key")
           return [.integer(interval.fromMs), .integer(interval.untilMs), Value(interval.id)]
         })
     },
-    JudgedTable(name: "route_verdict", columns: ["key"] + RouteVerdict.storedColumns) { judgement in
+    JudgedTable(name: "route_verdict", key: "key", columns: ["key"] + RouteVerdict.storedColumns) { judgement in
       AnySequence(judgement.routes.lazy.map { [.integer($0.key.stored)] + $0.verdict.storedValues })
     },
     JudgedTable(
-      name: "outcome_verdict", columns: ["key", "context", "outcome"] + OutcomeVerdict.storedColumns
+      name: "outcome_verdict", key: "key", columns: ["key", "context", "outcome"] + OutcomeVerdict.storedColumns
     ) { judgement in
       AnySequence(
         judgement.endings.lazy.map { ending in
@@ -31,11 +37,11 @@ struct JudgedTable: Sendable {
             + ending.verdict.storedValues
         })
     },
-    JudgedTable(name: "assumption", columns: ["text"]) { judgement in
+    JudgedTable(name: "assumption", key: nil, columns: ["text"]) { judgement in
       AnySequence(judgement.assumptions.lazy.map { [.text($0)] })
     },
     JudgedTable(
-      name: "policy_exception", columns: ["id", "label", "owner", "reason", "expires_ms"]
+      name: "policy_exception", key: "id", columns: ["id", "label", "owner", "reason", "expires_ms"]
     ) { judgement in
       AnySequence(
         judgement.exceptions.enumerated().lazy.map { index, entry in

@@ -125,22 +125,18 @@ extension FlowStore {
   public func apply(_ judgement: Judgement) throws(StoreError) {
     try write("judgement") { db throws(StoreError) in
       let isReclassified = try Self.applyClasses(of: judgement, on: db, self.beforeWrite)
-      // "HASH-REVISION": the revision counts what changed verdicts without changing the verdict tables, so that the
-      // whole stands for the verdicts of all flows there are.
-      let present = Self.hash(of: judgement)
-      let row = try db.statement("select value from meta where key = 'judgement'")
-      let stored = try row.step() ? (row.text(0) ?? "").split(separator: "-") : []
-      row.reset()
-      let isSame = stored.first.map(String.init) == present
-      let revision = stored.count == 2 ? Int(stored[1]) ?? 0 : 0
-      let setMeta = try db.statement("insert or replace into meta (key, value) values (?, ?)")
-      if !isSame {
+      let stored = try StoredJudgement(on: db)
+      var next = StoredJudgement(tables: Self.hash(of: judgement), policyHash: judgement.policyHash)
+      next.revision = stored?.revision ?? 0
+      if let stored, stored.tables == next.tables {
+        next.name = stored.name
+      } else if let stored, stored.policyHash == next.policyHash {
+        if try Self.extendVerdicts(by: judgement, on: db, self.beforeWrite) { next.name = stored.name }
+      } else {
         try Self.applyVerdicts(of: judgement, on: db, self.beforeWrite)
-        try setMeta.run("policy_hash", .text(judgement.policyHash))
       }
-      if !isSame || isReclassified {
-        try setMeta.run("judgement", .text("\(present)-\(revision &+ (isReclassified ? 1 : 0))"))
-      }
+      if isReclassified { next.revision &+= 1 }
+      if next != stored { try next.write(on: db) }
       try self.beforeWrite?("judged")
       try self.writer.setJudged(true, on: db)
     }
@@ -169,25 +165,28 @@ extension FlowStore {
     return isReclassified || isOtherDestination
   }
 
+  /// Writes the verdict tables anew.
   static func applyVerdicts(
     of judgement: Judgement, on db: Database, _ beforeWrite: ((String) throws(StoreError) -> Void)? = nil
   ) throws(StoreError) {
-    let intervals = judgement.intervals.sorted { $0.fromMs < $1.fromMs }
-    for (one, next) in zip(intervals, intervals.dropFirst()) {
-      precondition(one.untilMs <= next.fromMs, "two intervals overlap: a flow would be counted twice")
-    }
     try beforeWrite?("verdicts")
-    for table in JudgedTable.all { try db.run("delete from \(table.name)") }
-    for table in JudgedTable.all {
-      let row = try db.statement(
-        """
-        insert into \(table.name) (\(table.columns.joined(separator: ", ")))
-        values (\(table.columns.map { _ in "?" }.joined(separator: ", ")))
-        """)
-      for values in table.rows(judgement) {
-        try beforeWrite?(table.name)
-        try row.run(values)
-      }
+    for table in JudgedTable.all { try fill(table, by: judgement, on: db, beforeWrite) }
+  }
+
+  /// Writes all rows of a table anew.
+  static func fill(
+    _ table: JudgedTable, by judgement: Judgement, on db: Database,
+    _ beforeWrite: ((String) throws(StoreError) -> Void)?
+  ) throws(StoreError) {
+    try db.run("delete from \(table.name)")
+    let row = try db.statement(
+      """
+      insert into \(table.name) (\(table.columns.joined(separator: ", ")))
+      values (\(table.columns.map { _ in "?" }.joined(separator: ", ")))
+      """)
+    for values in table.rows(judgement) {
+      try beforeWrite?(table.name)
+      try row.run(values)
     }
   }
 

@@ -67,6 +67,9 @@ extension FlowStore {
     var isNew: Bool
     var hasNewLines: Bool
     var wasTail: Bool
+    /// Of all its flows.
+    var firstMs: Int64?
+    var lastMs: Int64?
   }
 
   private func changedLogs(_ isAfresh: Bool) throws(StoreError) -> [ChangedLog] {
@@ -74,7 +77,7 @@ extension FlowStore {
       let rows = try db.statement(
         """
         select l.id, l.read, l.stored, l.declared_role, s.roles, coalesce(s.has_success, 0),
-          s.log is null, s.log is null or s.stored <> l.stored, coalesce(s.is_tail, 0), l.pruned
+          s.log is null, s.log is null or s.stored <> l.stored, coalesce(s.is_tail, 0), l.pruned, l.first_ms, l.last_ms
         from log l
         left join log_sign s on s.log = l.id
         where l.stored > 0
@@ -91,7 +94,8 @@ extension FlowStore {
             declaredRole: rows.text(3).flatMap(Role.init(rawValue:)), roles: isAfresh && pruned < stored ? [] : roles,
             // One success is enough, though its flow may be gone.
             hasSuccess: (!isAfresh || pruned > 0) && rows.int(5) == 1, isNew: rows.int(6) == 1,
-            hasNewLines: rows.int(7) == 1, wasTail: rows.int(8) == 1))
+            hasNewLines: rows.int(7) == 1, wasTail: rows.int(8) == 1, firstMs: rows.optionalInt(10),
+            lastMs: rows.optionalInt(11)))
       }
       return logs
     }
@@ -150,33 +154,52 @@ extension FlowStore {
         }
       }
       guard !several.isEmpty else { return tails }
-      // Of logs that are new, and of which all was added now, it is known where their rows stand.
-      let stored = Dictionary(uniqueKeysWithValues: logs.filter(\.isNew).map { ($0.id, $0.stored) })
-      let spans = several.compactMap { log in
-        rows.flatMap { $0.count(of: log) == stored[log] ? $0.span(of: log) : nil }
-      }
-      let isKnown = spans.count == several.count
       let counts = try db.statement(
         """
-        select log, max(flows)
-        from (
-          select s.log, count(*) as flows
-          from flow f
-          join source s on s.id = f.source
-          where f.id between ? and ?
-            and s.log in (select value from json_each(?))
-          group by s.log, coalesce(s.pod, s.proxy_ip)
-        )
-        group by log
-        order by log
+        select s.log, coalesce(s.pod, s.proxy_ip), count(*)
+        from flow f
+        join source s on s.id = f.source
+        where f.id between ? and ?
+          and s.log in (select value from json_each(?))
+        group by 1, 2
+        order by 1, 2
         """)
-      counts.bind(isKnown ? spans.map(\.lowerBound).min() ?? .min : .min, at: 1)
-      counts.bind(isKnown ? spans.map(\.upperBound).max() ?? .max : .max, at: 2)
-      counts.bind(.text(FlowStore.jsonList(several)), at: 3)
-      while try counts.step() {
-        if counts.int(1) == FlowStore.linesOfASign { tails.insert(counts.int(0)) }
+      var flows: [Int64: [String?: Int64]] = [:]
+      for span in try places(of: logs.filter { several.contains($0.id) }, rows, db) {
+        counts.bind(span.lowerBound, at: 1)
+        counts.bind(span.upperBound, at: 2)
+        counts.bind(.text(FlowStore.jsonList(several)), at: 3)
+        while try counts.step() { flows[counts.int(0), default: [:]][counts.text(1), default: 0] += counts.int(2) }
       }
+      for (log, flows) in flows where flows.values.max() == FlowStore.linesOfASign { tails.insert(log) }
       return tails
     }
   }
+
+  /// Row ids among which all flows of some logs are, ascending and without overlap.
+  private func places(
+    of logs: [ChangedLog], _ rows: AddedRows?, _ db: Database
+  ) throws(StoreError) -> [ClosedRange<Int64>] {
+    var places: [ClosedRange<Int64>] = []
+    for log in logs {
+      if log.isNew, let rows, rows.count(of: log.id) == log.stored, let span = rows.span(of: log.id) {
+        places.append(span)
+      } else if let first = log.firstMs, let last = log.lastMs {
+        places += try FlowStore.spans(
+          minutes: FlowStore.minute(of: first), FlowStore.minute(of: last), gap: FlowStore.narrowGap, db)
+      }
+    }
+    var apart: [ClosedRange<Int64>] = []
+    for place in places.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      if let before = apart.last, place.lowerBound <= before.upperBound {
+        apart[apart.count - 1] = before.lowerBound...max(before.upperBound, place.upperBound)
+      } else {
+        apart.append(place)
+      }
+    }
+    return apart
+  }
+
+  /// To read so many rows on takes as long as to ask anew.
+  private static let narrowGap: Int64 = 1_000
 }

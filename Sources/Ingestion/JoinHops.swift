@@ -28,17 +28,22 @@ public enum JoinHops {
     var isDense: Bool
   }
 
-  /// - Parameters:
-  ///   - known: the store's facts, where they were just read; they are let go as soon as they have been used.
   /// - Returns: the minutes that hold too many flows to be joined.
   @discardableResult
-  public static func run(
-    store: FlowStore, known: consuming StoredFacts? = nil, sizes: JoinSizes = JoinSizes()
+  public static func run(store: FlowStore, sizes: JoinSizes = JoinSizes()) throws(StoreError) -> Int {
+    try run(store: store, traits: nil, sizes: sizes)
+  }
+
+  /// - Parameter traits: those of the store's facts, where they are being made already.
+  static func run(
+    store: FlowStore, traits: ComingTraits?, sizes: JoinSizes = JoinSizes()
   ) throws(StoreError) -> Int {
     let secondViews = try store.secondViews()
-    return try run(store: store, known: known.take(), secondViews: { secondViews }, sizes: sizes) {
-      () throws(StoreError) in
-    }
+    return try run(
+      store: store,
+      traits: { () throws(StoreError) in if let traits { traits } else { ComingTraits(try store.facts()) } },
+      secondViews: { secondViews }, sizes: sizes
+    ) { () throws(StoreError) in }
   }
 
   /// The same, of a store that is being judged: what was read is committed meanwhile, and the verdicts are written while others
@@ -57,19 +62,22 @@ public enum JoinHops {
       try write(verdicts.judgement)
     }
     let tooDense = try run(
-      store: store, known: verdicts.takeFacts(), secondViews: { verdicts.judgement.secondViews }, sizes: sizes,
-      meanwhile: writeOnce)
+      store: store,
+      traits: { () throws(StoreError) in
+        if let facts = verdicts.takeFacts() { ComingTraits(facts) } else { ComingTraits(try store.facts()) }
+      }, secondViews: { verdicts.judgement.secondViews }, sizes: sizes, meanwhile: writeOnce)
     // Where there is nothing to join.
     try writeOnce()
     return tooDense
   }
 
   /// - Parameters:
+  ///   - traits: asked for where there is something to join.
   ///   - secondViews: asked for after what was read was committed.
   ///   - meanwhile: called while others are joining, before anything that they find is written.
   private static func run(
-    store: FlowStore, known: consuming StoredFacts?, secondViews: () -> Set<Int64>, sizes: JoinSizes,
-    meanwhile: () throws(StoreError) -> Void
+    store: FlowStore, traits coming: () throws(StoreError) -> ComingTraits, secondViews: () -> Set<Int64>,
+    sizes: JoinSizes, meanwhile: () throws(StoreError) -> Void
   ) throws(StoreError) -> Int {
     let open = try store.openMinutes()
     guard !open.isEmpty else { return 0 }
@@ -80,8 +88,7 @@ public enum JoinHops {
       return 0
     }
     // Made while the store brings what was read into its file.
-    let made = HandOver<HopTraits>(capacity: 1)
-    if let known { make(made, of: known) } else { make(made, of: try store.facts()) }
+    let made = try coming()
     var tooDense = 0
     var stretches: [Stretch] = []
     for (from, until) in parts {
@@ -92,7 +99,7 @@ public enum JoinHops {
     }
     let flows = stretches.reduce(0) { $0 + $1.flows }
     let pages = flows >= sizes.worthPages ? try store.hopPages() : nil
-    guard var traits = made.receive() else { preconditionFailure("only the caller closes what traits come through") }
+    var traits = made.wait()
     traits.leaveOut(secondViews())
     if flows >= sizes.worthPages {
       // What reading the logs has left behind goes back to the system before joining takes as much; no other thread runs, which
@@ -108,15 +115,6 @@ public enum JoinHops {
     }
     try store.closeMinutes()
     return tooDense
-  }
-
-  private static func make(_ made: HandOver<HopTraits>, of facts: consuming StoredFacts) {
-    let (sources, destinations, outcomes) = (facts.sources, facts.destinations, facts.outcomes)
-    DispatchQueue.global(qos: .userInitiated).async {
-      _ = made.send(
-        HopTraits(
-          sources: sources.lazy.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes))
-    }
   }
 
   /// The minutes in which something may change, as stretches.
@@ -240,6 +238,27 @@ public enum JoinHops {
         SourceLines(
           source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess)
       })
+  }
+}
+
+/// What joining needs of a store's facts, made by a thread of its own.
+struct ComingTraits {
+  private let made = HandOver<HopTraits>(capacity: 1)
+
+  init(_ facts: consuming StoredFacts) {
+    let (sources, destinations, outcomes) = (facts.sources, facts.destinations, facts.outcomes)
+    let made = made
+    DispatchQueue.global(qos: .userInitiated).async {
+      _ = made.send(
+        HopTraits(
+          sources: sources.lazy.map { ($0.id, $0.source) }, destinations: destinations, outcomes: outcomes))
+    }
+  }
+
+  /// Asked for once.
+  func wait() -> HopTraits {
+    guard let traits = made.receive() else { preconditionFailure("nobody closes what traits come through") }
+    return traits
   }
 }
 

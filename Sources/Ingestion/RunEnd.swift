@@ -39,10 +39,13 @@ struct RunEnd {
         rowLooks = try store.looksByLog(among: rows)
       }
     } else {
-      var known: StoredFacts?
+      var traits: ComingTraits?
       if isNew {
+        let facts = try facts()
+        // Near flows without rows nothing is joined.
+        if options.joinsHops, options.keep == .all, rows.count > 0 { traits = ComingTraits(facts) }
         let sample = Sample(rows)
-        let verdicts = try Verdicts(try facts(), policy) { [store] () throws(StoreError) in
+        let verdicts = try Verdicts(facts, policy) { [store] () throws(StoreError) in
           try store.closeTally()
           try sample.read(store)
         }
@@ -51,12 +54,11 @@ struct RunEnd {
           passedLooks = sieve?.looks(by: index)
         }
         try store.apply(verdicts.judgement)
-        known = verdicts.takeFacts()
       } else {
         try store.closeTally()
       }
       sieve = nil
-      if options.joinsHops { tooDense = try JoinHops.run(store: store, known: known) }
+      if options.joinsHops { tooDense = try JoinHops.run(store: store, traits: traits) }
     }
     if options.joinsHops { try store.refreshOwnLogs() }
     if tooDense > 0 {

@@ -349,6 +349,25 @@ import Testing
     #expect(try row("pods.log", later[1])["signs"] as? String != "ten-line-tail")
   }
 
+  @Test(
+    "a tail of several pods is known as one though its lines were read in parts, of times far apart, beside other logs")
+  func tailInParts() throws {
+    let session = try Session()
+    defer { session.remove() }
+    var (pods, whole) = ("", "")
+    for (part, hour) in ["09", "07", "12"].enumerated() {
+      let lines = sidecar([4, 3, 3][part]).replacing("2026-11-02T09", with: "2026-11-02T\(hour)")
+      pods += ["10.80.3.11", "10.80.3.12", "10.80.3.13"].map { lines.replacing("10.80.3.11:", with: "\($0):") }.joined()
+      whole += sidecar(30, from: 30 * part)
+      try session.write(pods, to: "pods.log")
+      try session.write(whole, to: "whole.log")
+      let output = try session.run(
+        "gatewatch ingest pods.log whole.log > i.txt; gatewatch report coverage --format ndjson")
+      let signs = try row("pods.log", output)["signs"] as? String
+      #expect((signs == "ten-line-tail") == (part == 2), "\(part): \(signs ?? "none")")
+    }
+  }
+
   @Test("a rotated part that was not read, and a container's log of before its restart, are named as missing")
   func missingParts() throws {
     let session = try Session()

@@ -147,13 +147,9 @@ extension FlowStore {
   /// Notes that some flow has another verdict than it had when it was stored, so that alert looks at all of them again.
   public func noteLateVerdicts() throws(StoreError) {
     try write("late verdicts") { db throws(StoreError) in
-      let row = try db.statement("select value from meta where key = 'judgement'")
-      guard try row.step(), let text = row.text(0) else { return }
-      row.reset()
-      let parts = text.split(separator: "-")
-      let revision = parts.count == 2 ? Int(parts[1]) ?? 0 : 0
-      try db.statement("insert or replace into meta (key, value) values ('judgement', ?)")
-        .run(.text("\(parts.first ?? "")-\(revision &+ 1)"))
+      guard var judgement = try StoredJudgement(on: db) else { return }
+      judgement.revision &+= 1
+      try judgement.write(on: db)
     }
   }
 }
