@@ -134,22 +134,24 @@ extension FlowStore {
     guard !small.isEmpty else { return [] }
     return try access { db throws(StoreError) in
       var tails: Set<Int64> = []
+      // Once for all logs: no index leads from a log to its sources, and there may be thousands of logs.
       let pods = try db.statement(
         """
-        select l.id, l.read, l.stored, count(distinct coalesce(s.pod, s.proxy_ip))
-        from log l
-        join source s on s.log = l.id
-        where l.id in (select value from json_each(?))
-        group by l.id
-        order by l.id
+        select log, count(distinct coalesce(pod, proxy_ip))
+        from source
+        where log in (select value from json_each(?))
+        group by log
+        order by log
         """)
       pods.bind(.text(FlowStore.jsonList(small.map(\.id))), at: 1)
-      var several: [Int64] = []
+      let byID = Dictionary(uniqueKeysWithValues: small.map { ($0.id, $0) })
+      var several: [ChangedLog] = []
       while try pods.step() {
-        let (log, read, stored, count) = (pods.int(0), pods.int(1), pods.int(2), pods.int(3))
+        guard let log = byID[pods.int(0)] else { continue }
+        let count = pods.int(1)
         if count < 2 {
-          if read == FlowStore.linesOfASign { tails.insert(log) }
-        } else if stored <= FlowStore.linesOfASign * count {
+          if log.read == FlowStore.linesOfASign { tails.insert(log.id) }
+        } else if log.stored <= FlowStore.linesOfASign * count {
           several.append(log)
         }
       }
@@ -165,10 +167,10 @@ extension FlowStore {
         order by 1, 2
         """)
       var flows: [Int64: [String?: Int64]] = [:]
-      for span in try places(of: logs.filter { several.contains($0.id) }, rows, db) {
+      for span in try places(of: several, rows, db) {
         counts.bind(span.lowerBound, at: 1)
         counts.bind(span.upperBound, at: 2)
-        counts.bind(.text(FlowStore.jsonList(several)), at: 3)
+        counts.bind(.text(FlowStore.jsonList(several.map(\.id))), at: 3)
         while try counts.step() { flows[counts.int(0), default: [:]][counts.text(1), default: 0] += counts.int(2) }
       }
       for (log, flows) in flows where flows.values.max() == FlowStore.linesOfASign { tails.insert(log) }
@@ -181,20 +183,28 @@ extension FlowStore {
     of logs: [ChangedLog], _ rows: AddedRows?, _ db: Database
   ) throws(StoreError) -> [ClosedRange<Int64>] {
     var places: [ClosedRange<Int64>] = []
+    var minutes: [ClosedRange<Int64>] = []
     for log in logs {
       if log.isNew, let rows, rows.count(of: log.id) == log.stored, let span = rows.span(of: log.id) {
         places.append(span)
       } else if let first = log.firstMs, let last = log.lastMs {
-        places += try FlowStore.spans(
-          minutes: FlowStore.minute(of: first), FlowStore.minute(of: last), gap: FlowStore.narrowGap, db)
+        minutes.append(FlowStore.minute(of: first)...FlowStore.minute(of: last))
       }
     }
+    for minutes in FlowStore.apart(minutes) {
+      places += try FlowStore.spans(minutes: minutes.lowerBound, minutes.upperBound, gap: FlowStore.narrowGap, db)
+    }
+    return FlowStore.apart(places)
+  }
+
+  /// The same numbers, ascending and without overlap.
+  private static func apart(_ ranges: [ClosedRange<Int64>]) -> [ClosedRange<Int64>] {
     var apart: [ClosedRange<Int64>] = []
-    for place in places.sorted(by: { $0.lowerBound < $1.lowerBound }) {
-      if let before = apart.last, place.lowerBound <= before.upperBound {
-        apart[apart.count - 1] = before.lowerBound...max(before.upperBound, place.upperBound)
+    for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+      if let before = apart.last, range.lowerBound <= before.upperBound {
+        apart[apart.count - 1] = before.lowerBound...max(before.upperBound, range.upperBound)
       } else {
-        apart.append(place)
+        apart.append(range)
       }
     }
     return apart
