@@ -45,7 +45,9 @@ tally as materialized (
     j.counted,
     j.duplicate_view,
     case
-      when j.path = 'none' or j.bypass is not null or j.duplicate_view = 1 then null
+      when j.path = 'none' or j.duplicate_view = 1 then null
+      when j.bypass is not null
+        then case when j.exception_id is not null and j.assumption is not null then 'exception-assumed' end
       when j.rule is null then 'not-judged'
       when j.never_clears = 1 then 'ambiguous-columns'
       when j.path = 'unknown' then 'path-unknown'

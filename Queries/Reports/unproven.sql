@@ -7,7 +7,7 @@
 -- parameter: sources   JSON list of source ids
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
--- column: why        text   not-judged, ambiguous-columns, path-unknown, assumption or source-unproven
+-- column: why        text   not-judged, ambiguous-columns, path-unknown, assumption, exception-assumed or source-unproven
 -- column: source     text   workload, pod or address
 -- column: host       text   where it went
 -- column: port       number port at the destination
@@ -83,7 +83,9 @@ select
     when instr(p.assumption, '--role') > 0 then 'name the role of its log: gatewatch ingest --role'
     when p.why = 'path-unknown' then
       'declare ' || coalesce(p.upstream, 'the upstream addresses') || ' in the policy, or import the topology'
-    when p.why = 'assumption' then 'declare in the policy what is assumed'
+    when p.why = 'exception-assumed' and p.path = 'direct'
+      then 'give the exception the addresses that it allows, or import the topology (a ServiceEntry whose resolution is not NONE)'
+    when p.why in ('assumption', 'exception-assumed') then 'declare in the policy what is assumed'
     when coalesce(p.client, '') = '' then 'log who connected: a header proves nobody'
     when p.client = '::1' or p.client glob '127.*' then 'read the log of the hop before, in the same pod'
     when p.client <> p.last_client then 'read the logs of the clients'' own sidecars, or declare the pods (sidecar: false)'

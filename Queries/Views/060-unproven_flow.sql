@@ -5,7 +5,9 @@
 --   path-unknown       neither the addresses nor the policy say where it went
 --   assumption         the path rests on what `assumption` says, which no line and no policy proves
 --   source-unproven    a proxy's line whose client no sidecar's or gateway's line accounts for
--- Flows that are a bypass for certain are in bypass_flow instead; what was never sent needs no proof.
+--   exception-assumed  it went around the gateway, and that an exception allows it rests on what `assumption` says; these
+--                      are in bypass_flow, too
+-- Other flows that are a bypass for certain are in bypass_flow alone; what was never sent needs no proof.
 create view unproven_flow as
 select
   j.id,
@@ -27,6 +29,7 @@ select
   j.assumption,
   j.verdict_warnings,
   case
+    when j.bypass is not null then 'exception-assumed'
     when j.rule is null then 'not-judged'
     when j.never_clears = 1 then 'ambiguous-columns'
     when j.path = 'unknown' then 'path-unknown'
@@ -36,11 +39,12 @@ select
   j.counted
 from judged_flow j
 where j.path <> 'none'
-  and j.bypass is null
   and j.duplicate_view = 0
-  and (
-    j.path = 'unknown'
-    or j.never_clears = 1
-    or j.assumption is not null
-    or instr(',' || j.verdict_warnings || ',', ',source-unproven,') > 0
-  );
+  and case
+    when j.bypass is not null then j.exception_id is not null and j.assumption is not null
+    else
+      j.path = 'unknown'
+      or j.never_clears = 1
+      or j.assumption is not null
+      or instr(',' || j.verdict_warnings || ',', ',source-unproven,') > 0
+  end;

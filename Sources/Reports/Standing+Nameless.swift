@@ -3,7 +3,8 @@ internal import FlowStore
 // Bypasses of which only the address is known, where that may be a place of the host asked about.
 
 extension Standing {
-  /// Counts bypasses without a name to an address that other lines show for the host asked about, and those that went by the cluster of
+  /// Counts bypasses without a name, or with one that the client alone chose, to an address that other lines show for the host asked
+  /// about, and those that went without a name by the cluster of
   /// a ServiceEntry for a wildcard that covers it (`outbound|443||*.pay.example`). One address serves many names, and one wildcard many
   /// hosts: that it was this one nothing proves, nor that it was not.
   mutating func countNameless(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
@@ -52,7 +53,7 @@ extension Standing {
     return ids
   }
 
-  private static func list(_ ids: [Int64]) -> Value { .text("[" + ids.map(String.init).joined(separator: ",") + "]") }
+  static func list(_ ids: [Int64]) -> Value { .text("[" + ids.map(String.init).joined(separator: ",") + "]") }
 
   /// Row ids in order as one group of a tally; empty where there are none.
   private static func group(_ ids: [Int64]) -> [Int32] {
@@ -95,21 +96,27 @@ extension Standing {
 
   /// What is said of so many.
   static func sentence(ofNameless count: Int64, host: String) -> String {
-    "\(subject(of: count)), to an address that other lines show for \(TerminalText.safe(host))"
+    "\(subject(of: count)) under no name, or one that the client wrote, to an address that other lines show for \(TerminalText.safe(host))"
   }
 
   static func sentence(ofNamelessByWildcard count: Int64, host: String) -> String {
-    "\(subject(of: count)), by a cluster for a wildcard that covers \(TerminalText.safe(host))"
+    "\(subject(of: count)) without a name, by a cluster for a wildcard that covers \(TerminalText.safe(host))"
   }
 
   private static func subject(of count: Int64) -> String {
-    "\(Quantities.grouped(count)) \(count == 1 ? "flow" : "flows") around the egress gateway without a name"
+    "\(Quantities.grouped(count)) \(count == 1 ? "flow" : "flows") around the egress gateway"
   }
 
+  /// What the client wrote into `Host` or SNI is no name either, unless the proxy looked it up: then it reached another address
+  /// than the one that was dialled.
   private static let namelessDestinations = """
     select n.id
     from destination n
-    where n.host_origin = 'address'
+    where n.host_origin in ('address', 'authority', 'sni')
+      and not (
+        n.cluster = 'AllowAnyDynamicDNSCluster'
+        or n.host_origin <> 'address' and n.cluster glob 'outbound|*' and n.dialled_ip <> n.upstream_ip
+      )
       and n.upstream_ip in (
         select d.upstream_ip
         from destination d

@@ -88,6 +88,8 @@ public struct Standing: Sendable, Equatable {
   var nameless: Int64 = 0
   /// Other bypasses without a name, by clusters of wildcards that cover the host asked about; only counted with the findings.
   var namelessByWildcard: Int64 = 0
+  /// Flows around the gateway, or on a way that nothing proves, that may be of the source asked about; see `countSourceless`.
+  var sourceless: Int64 = 0
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
   public private(set) var bypassed: Bypassed?
   public struct Bypassed: Sendable, Equatable {
@@ -254,6 +256,7 @@ public struct Standing: Sendable, Equatable {
       try countUnended(in: store, filters: filters)
       try countSideLines(in: store, filters: filters)
       try countNameless(in: store, filters: filters)
+      try countSourceless(in: store, filters: filters)
       var limits = filters
       (limits.paths, limits.outcomes) = ([], [])
       take(found, within: limits)
@@ -272,6 +275,7 @@ public struct Standing: Sendable, Equatable {
     try countUnended(in: store, filters: filters, usingTallies: usingTallies)
     try countSideLines(in: store, filters: filters)
     try countNameless(in: store, filters: filters, usingTallies: usingTallies)
+    try countSourceless(in: store, filters: filters, usingTallies: usingTallies)
     if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
     take(
       TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }),
@@ -287,7 +291,8 @@ public struct Standing: Sendable, Equatable {
       if gap == "next-hop-not-read" { nextHopsNotRead += flows }
     }
     bypassed = Bypassed(
-      flows: counts.removeValue(forKey: "bypass") ?? 0, allowed: counts.removeValue(forKey: "allowed") ?? 0)
+      flows: counts.removeValue(forKey: "bypass") ?? 0,
+      allowed: (counts.removeValue(forKey: "allowed") ?? 0) + (counts["exception-assumed"] ?? 0))
     weigh(counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }, within: filters)
   }
 
@@ -317,6 +322,7 @@ public struct Standing: Sendable, Equatable {
       case "ambiguous-columns": doubts.append("\(count) whose lines can be read in more than one way")
       case "path-unknown": doubts.append("\(count) on an unknown path")
       case "assumption": doubts.append("\(count) whose path rests on an assumption")
+      case "exception-assumed": doubts.append("\(count) that an exception allows on an assumption")
       case "source-unproven": doubts.append("\(count) at a proxy whose client no other log accounts for")
       default: doubts.append("\(count): \(why)")
       }
@@ -329,6 +335,7 @@ public struct Standing: Sendable, Equatable {
     if namelessByWildcard > 0, let host = filters.host {
       doubts.append(Standing.sentence(ofNamelessByWildcard: namelessByWildcard, host: host))
     }
+    if sourceless > 0 { doubts.append(Standing.sentence(ofSourceless: sourceless)) }
     if lacksSidecars { doubts.append(withoutSidecars) }
     doubts += signs + unreadPods
     let tails = lostTails.count {
@@ -353,6 +360,17 @@ public struct Standing: Sendable, Equatable {
     }
   }
 
+  /// What a bypass counts as.
+  static func bypassWord(_ flow: String) -> String {
+    """
+    case
+      when \(flow).exception_id is null then 'bypass'
+      when \(flow).assumption is null then 'allowed'
+      else 'exception-assumed'
+    end
+    """
+  }
+
   /// The views bypass_flow and unproven_flow in one pass over the flows, which takes a third of the time; a test holds
   /// the two ways equal.
   static let findings = """
@@ -364,7 +382,7 @@ public struct Standing: Sendable, Equatable {
     with proof as (
       select
         case
-          when bypass is not null then case when exception_id is not null then 'allowed' else 'bypass' end
+          when bypass is not null then \(bypassWord("j"))
           when path = 'none' then null
           when rule is null then 'not-judged'
           when never_clears = 1 then 'ambiguous-columns'

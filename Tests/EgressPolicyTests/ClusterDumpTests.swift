@@ -165,7 +165,8 @@ struct ClusterDumpTests {
        {"apiVersion":"v1","kind":"Node","metadata":{"name":"w"},"status":{"addresses":[
          {"type":"InternalIP","address":"10.0.0.5"},{"type":"Hostname","address":"w"}]}},
        {"apiVersion":"networking.istio.io/v1beta1","kind":"ServiceEntry","metadata":{"name":"e","namespace":"n"},
-        "spec":{"hosts":["API.example.com"],"ports":[{"number":443}],"resolution":"STATIC","endpoints":[{"address":"10.2.0.1"}]}},
+        "spec":{"hosts":["API.example.com"],"ports":[{"number":443}],"resolution":"STATIC","endpoints":[{"address":"10.2.0.1"}],
+         "workloadSelector":{"labels":{"app":"old"}}}},
        {"apiVersion":"networking.istio.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"n"},
         "spec":{"selector":{"istio":"egressgateway"},"servers":[{"hosts":["b","a"]}]}},
        {"apiVersion":"gateway.networking.k8s.io/v1","kind":"Gateway","metadata":{"name":"g","namespace":"n"},
@@ -178,6 +179,7 @@ struct ClusterDumpTests {
     #expect(objects[0].addresses.isEmpty && objects[0].hosts == ["s.n.svc.cluster.local"])
     #expect(objects[1].addresses == ["10.0.0.5"])
     #expect(objects[2].hosts == ["api.example.com"] && objects[2].trait("location") == "MESH_EXTERNAL")
+    #expect(objects[2].labels == ["app": "old"] && objects[2].trait("resolution") == "STATIC")
     #expect(objects[3].labels == ["istio": "egressgateway"] && objects[3].hosts == ["a", "b"])
     #expect(objects[4].trait("class") == "istio")
     #expect(objects[5].trait("outbound-traffic-policy") == "REGISTRY_ONLY")
@@ -193,7 +195,7 @@ struct ClusterDumpTests {
          {"addresses":["2001:DB8:0::9"],"targetRef":null}]},
        {"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"db","namespace":"n"},
         "subsets":[{"addresses":[{"ip":"10.4.0.8"},{"ip":"10.80.3.8","targetRef":{"kind":"Pod","name":"q"}}]}]},
-       {"apiVersion":"networking.istio.io/v1","kind":"WorkloadEntry","metadata":{"name":"vm","namespace":"n"},
+       {"apiVersion":"networking.istio.io/v1","kind":"WorkloadEntry","metadata":{"name":"vm","namespace":"n","labels":{"app":"new","zone":"a"}},
         "spec":{"address":"10.9.0.1","labels":{"app":"old"}}},
        {"apiVersion":"networking.istio.io/v1","kind":"Sidecar","metadata":{"name":"default","namespace":"n"},
         "spec":{"egress":[{"hosts":["./*"]}],"outboundTrafficPolicy":{"mode":"REGISTRY_ONLY"}}},
@@ -206,7 +208,7 @@ struct ClusterDumpTests {
     // What is a pod's says its own object.
     #expect(objects[0].addresses == ["10.4.0.9", "2001:db8::9"] && objects[0].workload == "db")
     #expect(objects[1].addresses == ["10.4.0.8"])
-    #expect(objects[2].addresses == ["10.9.0.1"])
+    #expect(objects[2].addresses == ["10.9.0.1"] && objects[2].labels == ["app": "old", "zone": "a"])
     #expect(objects[3].trait("outbound-traffic-policy") == "REGISTRY_ONLY")
     #expect(!objects[4].traits.isEmpty, "\(objects[4])")
     #expect(found.kinds["EndpointSlice"] == 1 && found.kinds["NetworkPolicy"] == 1)

@@ -23,6 +23,54 @@ import Testing
     #expect(exception("{ host: api.example.com, source: 10.80.3.0/24 }", sidecar("10.80.4.11"), destination) == nil)
   }
 
+  @Test(
+    "a name alone allows for certain what proxies look up themselves; where the client may have chosen the address, it is assumed"
+  )
+  func addressOfTheClient() {
+    let cluster = "outbound|443||api.example.com"
+    let direct = to("203.0.113.5:443", cluster: cluster)
+    let elsewhere = to("203.0.113.6:443", cluster: cluster, dialled: "198.51.100.1:443")
+    let other = to("203.0.113.6:443", cluster: "outbound|443||b.example.com", dialled: "198.51.100.1:443")
+    func topology(_ resolution: String) -> ClusterRecord {
+      var entry = ClusterObject(kind: .serviceEntry, namespace: "n", name: "e")
+      entry.hosts = ["api.example.com"]
+      entry.traits = ["location=MESH_EXTERNAL", "resolution=\(resolution)"]
+      var record = ClusterRecord()
+      record.add([entry], from: 0, until: 0)
+      return record
+    }
+    func isAssumed(
+      _ exception: String, _ destination: Destination, beside other: Destination? = nil,
+      _ topology: ClusterRecord? = nil
+    ) -> Bool {
+      let facts = Facts(policy: "exceptions: [ \(exception) ]")
+      facts.topology = topology
+      let line = facts.add(sidecar(), destination)
+      if let other { facts.add(sidecar("10.80.3.12"), other) }
+      let verdict = facts.route(line)
+      #expect(verdict.exception == 0 && verdict.bypass != nil)
+      return verdict.assumption != nil
+    }
+    let byName = "{ host: '*.example.com' }"
+    #expect(isAssumed(byName, direct))
+    #expect(!isAssumed(byName, elsewhere))
+    // One line shows that proxies look the host up; of another host it says nothing.
+    #expect(!isAssumed(byName, direct, beside: elsewhere))
+    #expect(isAssumed(byName, direct, beside: other))
+    #expect(!isAssumed("{ host: api.example.com, addresses: [203.0.113.0/24] }", direct))
+    #expect(!isAssumed("{ source: 10.80.3.0/24, port: 443 }", direct))
+    #expect(!isAssumed(byName, direct, topology("DNS")))
+    #expect(isAssumed(byName, direct, beside: elsewhere, topology("NONE")))
+  }
+
+  @Test("an exception that names the address goes before one that names the host alone")
+  func certainFirst() {
+    let destination = to("203.0.113.5:443", cluster: "outbound|443||api.example.com")
+    let facts = Facts(policy: "exceptions: [ { host: api.example.com }, { addresses: [203.0.113.5] } ]")
+    let verdict = facts.route(facts.add(sidecar(), destination))
+    #expect(verdict.exception == 1 && verdict.assumption == nil)
+  }
+
   @Test("a wildcard ServiceEntry needs a wildcard exception, whatever name the client sends")
   func wildcardCluster() {
     let destination = to("203.0.113.5:443", cluster: "outbound|443||*.example.com", host: "a.example.com", origin: .sni)

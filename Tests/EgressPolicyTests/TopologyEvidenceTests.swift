@@ -78,6 +78,39 @@ struct TopologyEvidenceTests {
     }
   }
 
+  @Test(
+    "a machine is where the ServiceEntry that selects it says; where two disagree, nobody knows",
+    arguments: [
+      ([], true), (["MESH_EXTERNAL"], false), (["MESH_INTERNAL"], true), (["MESH_EXTERNAL", "MESH_INTERNAL"], nil),
+    ]
+      as [([String], Bool?)])
+  func selectedMachine(locations: [String], isInside: Bool?) throws {
+    var machine = ClusterObject(kind: .workloadEntry, namespace: "n", name: "vm")
+    machine.addresses = ["10.99.1.5"]
+    machine.labels = ["app": "partner", "class": "vm"]
+    var objects = [machine]
+    for location in locations {
+      var entry = ClusterObject(kind: .serviceEntry, namespace: "n", name: location.lowercased())
+      entry.labels = ["app": "partner"]
+      entry.traits = ["location=\(location)", "resolution=STATIC"]
+      // In another namespace it selects nothing.
+      var elsewhere = entry
+      elsewhere.namespace = "m"
+      elsewhere.traits = [
+        "location=\(location == "MESH_EXTERNAL" ? "MESH_INTERNAL" : "MESH_EXTERNAL")", "resolution=STATIC",
+      ]
+      objects += [entry, elsewhere]
+    }
+    let facts = facts(cluster(objects))
+    facts.add(sidecar(), to("10.99.1.5:443", cluster: "outbound|443||partner.example"))
+    let verdict = facts.route(0)
+    switch isInside {
+    case true?: #expect(verdict.path == .internal && verdict.bypass == nil)
+    case false?: #expect(verdict.bypass == .directServiceEntry)
+    case nil: #expect(verdict.path == .unknown)
+    }
+  }
+
   // MARK: Guesses
 
   @Test("a gateway that nothing but its name or its lack of exposure shows is an assumption")

@@ -350,11 +350,89 @@ import Testing
     let text = try report("a.log", report: asked)
     #expect(
       text.contains(
-        "no all-clear: 1 flow around the egress gateway without a name, to an address that other lines show for api.pay.example"
+        "no all-clear: 1 flow around the egress gateway under no name, or one that the client wrote, to an address that other lines show for api.pay.example"
       ), "\(text)")
     // Of other hosts, and of other times, it says nothing.
     #expect(
       try sandbox.shell("$GATEWATCH report \(asked) --since 2026-11-02T09:15:00Z").out.contains(Self.clear))
+  }
+
+  @Test(
+    "nor does a name that the client wrote hide a bypass from a question about the host at that address",
+    arguments: [
+      ("PassthroughCluster", "198.51.100.20", true), ("outbound|80||free.example", "198.51.100.20", true),
+      // The proxy looked the name up, and found the same address.
+      ("outbound|80||free.example", "203.0.113.99", false),
+    ])
+  func anotherName(cluster: String, dialled: String, isDoubt: Bool) throws {
+    let line =
+      "[2026-11-02T09:10:00.000Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 500 20 20 \"-\" \"curl/8\" \"4b8b1d3c-0000-4000-8000-000000000001\" \"free.example\" \"198.51.100.20:80\" \(cluster) 10.80.3.11:40001 \(dialled):80 10.80.3.11:50001 - allow_any\n"
+    try sandbox.write(line, to: "a.log")
+    let text = try report("a.log", report: "bypass --host api.pay.example")
+    #expect(
+      text.contains("1 flow around the egress gateway under no name, or one that the client wrote") == isDoubt,
+      "\(text)")
+    #expect(text.contains(Self.clear) != isDoubt, "\(text)")
+  }
+
+  @Test("no header takes a pod's bypass out of the answer about that pod")
+  func anotherSource() throws {
+    // Nothing was connected, so the line shows no address but the header's.
+    let bypass =
+      "[2026-11-02T09:10:00.000Z] \"GET / HTTP/1.1\" 503 UF upstream_reset_before_response_started{connection_failure} - \"1.2.3.4\" 0 91 12 - \"1.2.3.4\" \"curl/8\" \"4b8b1d3c-0000-4000-8000-000000000003\" \"free.example\" \"203.0.113.50:80\" PassthroughCluster - 203.0.113.50:80 1.2.3.4:0 - allow_any\n"
+    try sandbox.write(bypass, to: "a.log")
+    let doubt =
+      "no all-clear: 1 flow around the egress gateway, or on a way that nothing proves, of which at most a header tells the source"
+    _ = try report("a.log")
+    for source in ["10.80.3.11", "'10.80.*'", "10.80.3.0/24"] {
+      let text = try sandbox.shell("$GATEWATCH report bypass --source \(source)").out
+      #expect(text.contains(doubt), "\(source): \(text)")
+    }
+    let later = try sandbox.shell("$GATEWATCH report bypass --source 10.80.3.11 --since 2026-11-02T09:15:00Z").out
+    #expect(later.contains(Self.clear), "\(later)")
+    let other = try sandbox.shell("$GATEWATCH report bypass --source 10.80.3.11 --host api.pay.example").out
+    #expect(other.contains(Self.clear), "\(other)")
+  }
+
+  @Test(
+    "what shows no address is of the pod in whose own log it stands, whether that is asked for by name or by address")
+  func sourceByLog() throws {
+    let folder = "pods/default_sleep-1_aaaa/istio-proxy"
+    let bypass =
+      "[2026-11-02T09:10:00.000Z] \"GET / HTTP/1.1\" 503 UF upstream_reset_before_response_started{connection_failure} - \"1.2.3.4\" 0 91 12 - \"1.2.3.4\" \"curl/8\" \"4b8b1d3c-0000-4000-8000-000000000003\" \"free.example\" \"203.0.113.50:80\" PassthroughCluster - 203.0.113.50:80 1.2.3.4:0 - allow_any\n"
+    let lines = line("09:00:00", "10.80.3.232:8080", Self.gateway) + bypass
+    _ = try sandbox.shell("mkdir -p \(folder)")
+    try sandbox.write(
+      lines.split(separator: "\n").map { "2026-11-02T09:21:00.000000000Z stdout F \($0)\n" }.joined(),
+      to: folder + "/0.log")
+    _ = try sandbox.shell("$GATEWATCH ingest --policy egress.yaml pods gateway.log")
+    for source in ["default/sleep-1", "10.80.3.11", "10.80.3.0/24"] {
+      let text = try sandbox.shell("$GATEWATCH report bypass --source \(source)").out
+      #expect(text.contains("1 flow left around the egress gateway"), "\(source): \(text)")
+    }
+    let other = try sandbox.shell("$GATEWATCH report bypass --source 10.80.3.12").out
+    #expect(!other.contains("1 flow"), "\(other)")
+  }
+
+  @Test("an exception for a host is no all-clear where the client may have chosen the address behind the name")
+  func exceptionForTheName() throws {
+    try write(policy: "addresses: [10.80.3.232]", exceptions: "exceptions: [{ host: api.search.example, owner: o }]")
+    try sandbox.write(
+      line("09:10:00", "203.0.113.66:80", "outbound|80||api.search.example", dialled: "203.0.113.66:80"), to: "a.log")
+    let text = try report("a.log")
+    #expect(text.contains("no all-clear: 1 flow that an exception allows on an assumption"), "\(text)")
+    #expect(text.contains("1 flow around the gateway allowed by exceptions of the policy"), "\(text)")
+    let unproven = try sandbox.shell("$GATEWATCH report unproven --format ndjson").out
+    #expect(unproven.contains("\"why\":\"exception-assumed\""), "\(unproven)")
+    #expect(unproven.contains("give the exception the addresses that it allows"), "\(unproven)")
+    let summary = try sandbox.shell("$GATEWATCH report summary --format csv").out
+    #expect(summary.contains("unproven,exception-assumed,1"), "\(summary)")
+    #expect(summary.contains("bypass allowed,direct-service-entry,1"), "\(summary)")
+    // Proxies look the name up: one line shows it.
+    try sandbox.write(
+      line("09:11:00", "203.0.113.67:80", "outbound|80||api.search.example", dialled: "203.0.113.66:80"), to: "b.log")
+    let later = try report("a.log b.log")
+    #expect(later.contains(Self.clear) && later.contains("2 flows around the gateway allowed"), "\(later)")
   }
 
   @Test(

@@ -131,8 +131,12 @@ struct ClusterHistory: Sendable {
         } else {
           selectorless[place, default: []] += addresses
         }
-      case .serviceEntry where object.trait("location") != "MESH_INTERNAL":
+      case .serviceEntry where object.isExternal:
         outside.formUnion(addresses)
+      case .workloadEntry where selects(object) { $0.isExternal }:
+        outside.formUnion(addresses)
+        // One entry calls the machine outside, another a part of the mesh.
+        if selects(object, { !$0.isExternal }) { workloadEntries.formUnion(addresses) }
       case .serviceEntry, .workloadEntry:
         // Who may write an entry can name any address in it; no pod has those, IPv6 too.
         workloadEntries.formUnion(addresses.filter { AddressKind($0) != .publicUse })
@@ -157,6 +161,13 @@ struct ClusterHistory: Sendable {
       contradicted.insert(address)
       services[address] = nil
       workloadEntries.remove(address)
+    }
+  }
+
+  /// Whether such a ServiceEntry selects the machine (`workloadSelector`, which selects in its own namespace).
+  private func selects(_ machine: ClusterObject, _ isOne: (ClusterObject) -> Bool) -> Bool {
+    objects.contains {
+      $0.kind == .serviceEntry && $0.namespace == machine.namespace && machine.isSelected(by: $0.labels) && isOne($0)
     }
   }
 
@@ -202,6 +213,9 @@ struct ClusterHistory: Sendable {
 }
 
 extension ClusterObject {
+  /// Of a ServiceEntry: where it leaves its `location` out, it is `MESH_EXTERNAL`.
+  fileprivate var isExternal: Bool { trait("location") != "MESH_INTERNAL" }
+
   func isSelected(by selector: [String: String]) -> Bool {
     !selector.isEmpty && selector.allSatisfy { labels[$0.key] == $0.value }
   }

@@ -270,6 +270,10 @@ struct ObjectParts {
       case "addresses": virtual = try reader.texts()
       case "location": location = bounded(try reader.text())
       case "resolution": resolution = bounded(try reader.text())
+      case "workloadSelector":
+        try reader.members { reader, key throws(Problem) in
+          if key == "labels" { object.labels = try reader.textsByName() } else { try reader.skip() }
+        }
       case "endpoints":
         try reader.elements { reader throws(Problem) in
           try reader.members { reader, key throws(Problem) in
@@ -293,9 +297,15 @@ struct ObjectParts {
   }
 
   private func workloadEntry() throws(Problem) -> ClusterObject {
-    var object = ClusterObject(.workloadEntry, try metadata())
+    let metadata = try metadata()
+    var object = ClusterObject(.workloadEntry, metadata)
+    object.labels = metadata.labels
     try members(of: "spec") { reader, key throws(Problem) in
-      if key == "address" { object.addresses = canonical([try reader.text()]) } else { try reader.skip() }
+      switch key {
+      case "address": object.addresses = canonical([try reader.text()])
+      case "labels": object.labels.merge(try reader.textsByName()) { $1 }
+      default: try reader.skip()
+      }
     }
     return object
   }

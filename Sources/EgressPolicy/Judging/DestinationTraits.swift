@@ -61,6 +61,8 @@ struct DestinationTraits: Hashable, Sendable {
   var isNamedGateway = false
   /// Exceptions that allow it as declared by the registry, as undeclared, or as seen by a proxy that resolves names itself.
   var declaredExceptions: EntrySet
+  /// Those that allow the registry host by its name alone, where the client may have chosen the address.
+  var assumedExceptions: EntrySet
   var undeclaredExceptions: EntrySet
   var resolvedExceptions: EntrySet
   /// The host was the target of the request itself, as at a forward proxy.
@@ -95,6 +97,7 @@ final class DestinationClassifier {
   private let topology: Topology
   private let addresses: AddressReader
   private let strangers: [IPAddress: Int]
+  private let resolved: ResolvedHosts
   /// The port matters only where a forward proxy was guessed by it, or where a gateway has none of its lines.
   private var upstreams: [Topology.ProxyPort: Int32] = [:]
   private var dialled: [IPAddress: Int32] = [:]
@@ -118,11 +121,15 @@ final class DestinationClassifier {
   }
 
   /// - Parameter count: of destinations to come; each may have an address of its own.
-  init(index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int], count: Int) {
+  init(
+    index: PolicyIndex, topology: Topology, addresses: AddressReader, strangers: [IPAddress: Int],
+    resolved: ResolvedHosts, count: Int
+  ) {
     self.index = index
     self.topology = topology
     self.addresses = addresses
     self.strangers = strangers
+    self.resolved = resolved
     upstreams.reserveCapacity(min(count, DestinationClassifier.mostAddresses))
     dialled.reserveCapacity(min(count, DestinationClassifier.mostAddresses))
   }
@@ -156,8 +163,8 @@ final class DestinationClassifier {
     let none = index.exceptions.none
     var traits = DestinationTraits(
       cluster: cluster.kind, route: fact.isBlockAll ? .blockAll : .other,
-      target: .nothing, declaredExceptions: none, undeclaredExceptions: none, resolvedExceptions: none,
-      isRequestTarget: fact.isRequestTarget)
+      target: .nothing, declaredExceptions: none, assumedExceptions: none, undeclaredExceptions: none,
+      resolvedExceptions: none, isRequestTarget: fact.isRequestTarget)
     let host = member(hostNumber(of: fact), of: hostFacts)
     let upstream = member(upstreamNumber(of: fact), of: upstreamFacts)
     if let facts = upstream {
@@ -172,6 +179,10 @@ final class DestinationClassifier {
         if cluster.kind != .passthrough {
           traits.declaredExceptions = index.exceptions.declared(
             host: host?.exceptions ?? index.exceptions.host(nil), address: facts.exceptions, port: port)
+          if mayBeClientsAddress(fact) {
+            traits.assumedExceptions = traits.declaredExceptions.intersection(index.exceptions.byHostAlone)
+            traits.declaredExceptions = traits.declaredExceptions.subtracting(index.exceptions.byHostAlone)
+          }
         }
       }
     } else if fact.hasUpstream {
@@ -195,6 +206,15 @@ final class DestinationClassifier {
       traits.dialled = traits.dialled.map { self.roleOnly($0) }
     }
     return traits
+  }
+
+  /// A ServiceEntry with the resolution NONE sends to the address that the client dialled, and the client's `Host` or SNI chose
+  /// the ServiceEntry: both are what it likes. Where proxies look the name up, the two addresses may be the same all the same.
+  private func mayBeClientsAddress(_ fact: Judge.DestinationFact) -> Bool {
+    guard let host = fact.cluster.registryHost, fact.dialled == nil || fact.dialled == fact.upstream else {
+      return false
+    }
+    return !resolved.contains(host)
   }
 
   private func member<Facts>(_ number: Int32, of all: ClassNumbers<Facts>) -> Facts? {

@@ -30,6 +30,12 @@ struct EntrySet: Hashable, Sendable {
     return result
   }
 
+  func subtracting(_ other: EntrySet) -> EntrySet {
+    var result = self
+    for index in words.indices { result.words[index] &= ~other.words[index] }
+    return result
+  }
+
   func union(_ other: EntrySet) -> EntrySet {
     var result = self
     for index in words.indices { result.words[index] |= other.words[index] }

@@ -106,6 +106,7 @@ public struct Judge: Sendable {
       strangers = Strangers(judge.destinations, index: index, topology: topology)
       classifier = DestinationClassifier(
         index: index, topology: topology, addresses: addresses, strangers: strangers.numbers,
+        resolved: index.exceptions.byHostAlone.isEmpty ? ResolvedHosts() : ResolvedHosts(judge.destinations, history),
         count: judge.destinations.count)
     }
 

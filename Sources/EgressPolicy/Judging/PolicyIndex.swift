@@ -93,6 +93,8 @@ struct ExceptionIndex: Sendable {
   private let anyAddress: EntrySet
   private let anySource: EntrySet
   private let anyPort: EntrySet
+  /// Entries that name hosts and no addresses.
+  let byHostAlone: EntrySet
   private var byPort: [UInt16: EntrySet] = [:]
   let count: Int
 
@@ -111,6 +113,7 @@ struct ExceptionIndex: Sendable {
       for number in exception.ports { byPort[number, default: none].insert(entry) }
     }
     (anyHost, anyAddress, anySource, anyPort) = (host, address, source, port)
+    byHostAlone = address.subtracting(host)
   }
 
   var none: EntrySet { EntrySet(of: count) }

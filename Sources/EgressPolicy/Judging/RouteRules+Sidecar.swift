@@ -156,6 +156,7 @@ extension RouteRules {
   ) -> RouteVerdict {
     var verdict: RouteVerdict
     let allowed: EntrySet
+    var assumed: EntrySet?
     switch destination.cluster {
     case .passthrough:
       verdict = make(
@@ -171,8 +172,18 @@ extension RouteRules {
         rule ?? .serviceEntryExternal, .sidecar, .direct, .egress, bypass: .directServiceEntry,
         severity: isGatewayKnown ? .warning : .info)
       allowed = destination.declaredExceptions
+      assumed = destination.assumedExceptions
     }
-    verdict.exception = allowed.intersection(source.exceptions).intersection(active.exceptions).first
+    let present = source.exceptions.intersection(active.exceptions)
+    if let exception = allowed.intersection(present).first {
+      verdict.exception = exception
+      // Whatever was assumed of its way: the exception allows it.
+      verdict.assumption = nil
+    } else if let exception = assumed?.intersection(present).first {
+      verdict.exception = exception
+      verdict.assumption =
+        "an address that the client dialled is taken for the host's that the exception allows: nothing shows that proxies look that host up"
+    }
     return verdict
   }
 

@@ -169,7 +169,8 @@ struct RouteRules: Sendable {
     claim(.noSidecar, &verdict, source, destination)
     if verdict.claim != nil {
       verdict.exception =
-        destination.declaredExceptions.intersection(source.exceptions).intersection(active.exceptions).first
+        destination.declaredExceptions.union(destination.assumedExceptions).intersection(source.exceptions)
+        .intersection(active.exceptions).first
     }
     return verdict
   }

@@ -62,6 +62,13 @@ public struct Filters: Sendable, Equatable {
   /// known by the proxy's own address, which no client can write; the logged client address counts only where it was not
   /// taken from a header.
   static func ids(of pattern: SourcePattern, in store: FlowReader) throws -> [Int64] {
+    try sources(by: pattern, in: store).meant
+  }
+
+  /// The same, and those beside them of which nobody knows whose they are: what they show is a header's word.
+  static func sources(
+    by pattern: SourcePattern, in store: FlowReader
+  ) throws -> (meant: [Int64], nobodys: [Int64]) {
     let sql = """
       select
         id,
@@ -95,6 +102,10 @@ public struct Filters: Sendable, Equatable {
     var addresses: Set<String> = []
     var workloads: Set<String> = []
     var others: [(id: Int64, addresses: [String], name: String?)] = []
+    // A line that shows no address may still be known by the log of the pod that wrote it.
+    var pods: Set<String> = []
+    var hidden: [(id: Int64, pod: String)] = []
+    var nobodys: [Int64] = []
     try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
       guard let id = row[0].integer else { return }
       if let sender = row[7].integer { sent.append((id, sender)) }
@@ -102,8 +113,11 @@ public struct Filters: Sendable, Equatable {
       let isMeant =
         pattern.isNetwork ? own.contains(where: pattern.contains) : row[3].integer == 1 || row[4].integer == 1
       let (isInPod, name) = (row[5].text != nil, row[6].text)
+      if let pod = row[5].text, own.isEmpty, !isMeant { hidden.append((id, pod)) }
+      if own.isEmpty, !isInPod, name == nil, !isMeant, row[7].isNull { nobodys.append(id) }
       if isMeant {
         ids.insert(id)
+        if let pod = row[5].text, row[2].text != nil { pods.insert(pod) }
         guard isInPod || pattern.isNetwork || row[3].integer == 1 else { return }
         // Loopback is each pod's own.
         addresses.formUnion(own.filter { $0 != "::1" && !$0.hasPrefix("127.") && IPAddress($0) != nil })
@@ -115,7 +129,8 @@ public struct Filters: Sendable, Equatable {
     for other in others where other.addresses.contains(where: addresses.contains) {
       if other.name.map({ name in workloads.contains { name.contains($0) } }) ?? true { ids.insert(other.id) }
     }
+    for source in hidden where pods.contains(source.pod) { ids.insert(source.id) }
     for (id, sender) in sent where ids.contains(sender) { ids.insert(id) }
-    return ids.sorted()
+    return (ids.sorted(), nobodys.filter { !ids.contains($0) })
   }
 }

@@ -13,7 +13,9 @@ extension TalliedAnswer {
         f.counted,
         f.duplicate_view,
         case
-          when f.path = 'none' or f.bypass is not null or f.duplicate_view = 1 then null
+          when f.path = 'none' or f.duplicate_view = 1 then null
+          when f.bypass is not null
+            then case when f.exception_id is not null and f.assumption is not null then 'exception-assumed' end
           when f.rule is null then 'not-judged'
           when f.never_clears = 1 then 'ambiguous-columns'
           when f.path = 'unknown' then 'path-unknown'
@@ -104,7 +106,7 @@ struct TalliedFindings {
   static let words = """
     select
       case
-        when f.bypass is not null then case when f.exception_id is not null then 'allowed' else 'bypass' end
+        when f.bypass is not null then \(Standing.bypassWord("f"))
         when f.path = 'none' then null
         when f.rule is null then 'not-judged'
         when f.never_clears = 1 then 'ambiguous-columns'
