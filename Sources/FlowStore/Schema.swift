@@ -13,7 +13,9 @@ enum Schema {
   static let views: [(name: String, sql: String)] = EmbeddedQueries.all.filter { $0.name.hasPrefix("Views/") }
 
   /// What a step needs beyond SQL, after it.
-  private static let conversions: [Int: @Sendable (Database) throws -> Void] = [5: HopBlocks.takeOver]
+  private static let conversions: [Int: @Sendable (Database) throws -> Void] = [
+    5: HopBlocks.takeOver, 20: RejectedText.redact,
+  ]
 
   /// The version this program writes.
   static let version = steps.last?.version ?? 0

@@ -21,9 +21,13 @@ struct ConsumedPrefix: Sendable, Equatable {
   private(set) var rungs: [Rung] = []
   /// Least distance between two rungs, in bytes. A line end that is no rung lies less than twice this behind one.
   private(set) var spacing: UInt64 = 1
-  /// The first and the last bytes consumed, at most `guardSize` each: what a look at the open file can be compared with.
+  /// The first and the last bytes consumed, at most `guardSize` each: what a look at the open file can be compared with. Of these
+  /// only hashes are stored, for lines hold what is nobody's business; a restored state has those that were read since, or what
+  /// it is given (`restore`).
   private(set) var head: [UInt8] = []
   private(set) var tail: [UInt8] = []
+  /// The head is that of the log.
+  private(set) var knowsHead = true
 
   /// 4,096 rungs take some 45 KB in the store; a log of a million lines then has one every few hundred lines.
   static let maxRungs = 4096
@@ -80,7 +84,7 @@ struct ConsumedPrefix: Sendable, Equatable {
 
   private mutating func remember(_ bytes: UnsafeRawBufferPointer) {
     let size = ConsumedPrefix.guardSize
-    if head.count < size { head.append(contentsOf: bytes.prefix(size - head.count)) }
+    if knowsHead, head.count < size { head.append(contentsOf: bytes.prefix(size - head.count)) }
     if bytes.count >= size {
       tail = Array(bytes.suffix(size))
     } else {
@@ -89,23 +93,26 @@ struct ConsumedPrefix: Sendable, Equatable {
     }
   }
 
+  /// Gives a restored state the bytes that its hashes were taken of.
+  mutating func restore(head: [UInt8], tail: [UInt8]) {
+    (self.head, self.tail, knowsHead) = (head, tail, true)
+  }
+
   var headDigest: UInt64 { head.withUnsafeBytes { RunningHash(of: $0).digest } }
   var tailDigest: UInt64 { tail.withUnsafeBytes { RunningHash(of: $0).digest } }
 
   // MARK: In the store
 
-  private static let version: UInt8 = 1
+  fileprivate static let version: UInt8 = 2
+  /// Held the head and the tail, too.
+  fileprivate static let versionWithBytes: UInt8 = 1
 
   /// The state to keep with the reading position.
   var serialised: [UInt8] {
     var bytes: [UInt8] = [ConsumedPrefix.version]
-    bytes.reserveCapacity(RunningHash.serialisedSize + rungs.count * 11 + 2 * ConsumedPrefix.guardSize + 32)
+    bytes.reserveCapacity(RunningHash.serialisedSize + rungs.count * 11 + 32)
     bytes += hash.serialised
     bytes.append(varint: spacing)
-    for part in [head, tail] {
-      bytes.append(varint: UInt64(part.count))
-      bytes += part
-    }
     bytes.append(varint: UInt64(rungs.count))
     var last: UInt64 = 0
     for rung in rungs {
@@ -119,16 +126,14 @@ struct ConsumedPrefix: Sendable, Equatable {
   /// nil when `bytes` is no state that `serialised` wrote.
   init?(serialised bytes: [UInt8]) {
     var reader = StateReader(bytes)
-    guard reader.byte() == ConsumedPrefix.version, let state = reader.take(RunningHash.serialisedSize),
-      let hash = RunningHash(serialised: state), let spacing = reader.varint(), spacing > 0,
-      let headCount = reader.varint(), let head = reader.take(Int(clamping: headCount)),
-      let tailCount = reader.varint(), let tail = reader.take(Int(clamping: tailCount)),
+    guard let version = reader.version(), let state = reader.take(RunningHash.serialisedSize),
+      let hash = RunningHash(serialised: state, isPlain: version == ConsumedPrefix.versionWithBytes),
+      let spacing = reader.varint(), spacing > 0, reader.skipBytes(version),
       let count = reader.varint(), count <= ConsumedPrefix.maxRungs
     else { return nil }
     self.hash = hash
     self.spacing = spacing
-    self.head = Array(head)
-    self.tail = Array(tail)
+    knowsHead = false
     var position: UInt64 = 0
     for _ in 0..<count {
       guard let step = reader.varint(), let digest = reader.take(8) else { return nil }
@@ -145,12 +150,19 @@ extension ConsumedPrefix {
   /// The key of a state without taking all of it apart.
   static func firstLine(serialised bytes: [UInt8]) -> Rung? {
     var reader = StateReader(bytes)
-    guard reader.byte() == version, reader.take(RunningHash.serialisedSize) != nil, reader.varint() != nil,
-      let head = reader.varint(), reader.take(Int(clamping: head)) != nil,
-      let tail = reader.varint(), reader.take(Int(clamping: tail)) != nil,
-      let count = reader.varint(), count > 0, let position = reader.varint(), let digest = reader.take(8)
+    guard let version = reader.version(), reader.take(RunningHash.serialisedSize) != nil, reader.varint() != nil,
+      reader.skipBytes(version), let count = reader.varint(), count > 0, let position = reader.varint(),
+      let digest = reader.take(8)
     else { return nil }
     return Rung(position: position, digest: digest.littleEndian(at: digest.startIndex))
+  }
+}
+
+extension ConsumedPrefix {
+  /// The same state without bytes of the log; nil where there are none.
+  static func withoutBytes(serialised bytes: [UInt8]) -> [UInt8]? {
+    guard bytes.first == versionWithBytes else { return nil }
+    return ConsumedPrefix(serialised: bytes)?.serialised
   }
 }
 
@@ -161,6 +173,20 @@ private struct StateReader {
   init(_ bytes: [UInt8]) { left = bytes[...] }
 
   mutating func byte() -> UInt8? { left.popFirst() }
+
+  /// One that is understood.
+  mutating func version() -> UInt8? {
+    byte().flatMap { [ConsumedPrefix.version, ConsumedPrefix.versionWithBytes].contains($0) ? $0 : nil }
+  }
+
+  /// Steps over the head and the tail, where that version has them; false beyond the end.
+  mutating func skipBytes(_ version: UInt8) -> Bool {
+    guard version == ConsumedPrefix.versionWithBytes else { return true }
+    for _ in 0..<2 {
+      guard let count = varint(), take(Int(clamping: count)) != nil else { return false }
+    }
+    return true
+  }
 
   mutating func take(_ count: Int) -> ArraySlice<UInt8>? {
     guard count <= left.count else { return nil }

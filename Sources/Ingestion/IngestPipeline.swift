@@ -56,7 +56,7 @@ public final class IngestPipeline {
     opened = discovery.listed
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
-    registry = LogRegistry(try store?.logs() ?? [])
+    registry = LogRegistry(try logs())
     let newBytes = registry.newBytes(in: discovery.found)
     if newBytes > 0, newBytes <= IngestPipeline.fewBytes { try store?.readFactsAhead() }
     let lastTally = try store?.lastTally() ?? 0
@@ -67,6 +67,18 @@ public final class IngestPipeline {
     try judge(writer, policy: policy, lastTally: lastTally)
     summary.seconds = options.seconds() - began
     return summary
+  }
+
+  /// What is known of the logs, without what earlier versions kept of their text.
+  private func logs() throws(StoreError) -> [LogRecord] {
+    guard let store else { return [] }
+    var logs = try store.logs()
+    for index in logs.indices {
+      guard let state = logs[index].prefixState.flatMap(ConsumedPrefix.withoutBytes) else { continue }
+      logs[index].prefixState = state
+      try store.update(log: logs[index])
+    }
+    return logs
   }
 
   /// Bytes of new lines up to which reading them takes no longer than reading what is known.

@@ -343,10 +343,14 @@ struct LogState {
   mutating func rest(lines: Int64, carry: [UInt8]) {
     record.lines = lines
     record.carry = carry.isEmpty ? nil : carry
-    record.headLength = Int64(prefix.head.count)
-    record.headHash = Int64(bitPattern: prefix.headDigest)
-    record.tailLength = Int64(prefix.tail.count)
-    record.tailHash = Int64(bitPattern: prefix.tailDigest)
-    if record.headLength == 0 { (record.headHash, record.tailHash) = (0, 0) }
+    if prefix.knowsHead {
+      record.headLength = Int64(prefix.head.count)
+      record.headHash = prefix.head.isEmpty ? 0 : Int64(bitPattern: prefix.headDigest)
+    }
+    // Of a restored state that has read nothing, the tail is what it was.
+    if prefix.knowsHead || !prefix.tail.isEmpty {
+      record.tailLength = Int64(prefix.tail.count)
+      record.tailHash = prefix.tail.isEmpty ? 0 : Int64(bitPattern: prefix.tailDigest)
+    }
   }
 }

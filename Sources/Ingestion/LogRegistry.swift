@@ -6,6 +6,8 @@ final class KnownLog {
   /// Number the parser and the writer know the log by in this run; the row id for logs of earlier runs.
   let ordinal: Int64
   private var live: ConsumedPrefix?
+  /// The bytes that its hashes of head and tail were taken of, as they were found in the open file.
+  var guards: (head: [UInt8], tail: [UInt8])?
 
   init(record: LogRecord, ordinal: Int64, prefix: ConsumedPrefix? = nil) {
     self.record = record
@@ -15,7 +17,12 @@ final class KnownLog {
 
   /// What is known of the consumed bytes; nil when the stored state cannot be read.
   var prefix: ConsumedPrefix? {
-    get { live ?? record.prefixState.flatMap { ConsumedPrefix(serialised: $0) } }
+    get {
+      if let live { return live }
+      var restored = record.prefixState.flatMap { ConsumedPrefix(serialised: $0) }
+      if let guards { restored?.restore(head: guards.head, tail: guards.tail) }
+      return restored
+    }
     set { live = newValue }
   }
 
@@ -30,6 +37,7 @@ final class KnownLog {
 
   /// The log is done with for now: only its compact state is kept.
   func putAside() {
+    guards = nil
     guard let live else { return }
     record.prefixState = live.serialised
     self.live = nil

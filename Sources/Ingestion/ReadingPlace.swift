@@ -35,7 +35,8 @@ extension LogRegistry {
     if let former, former.record.isCompressed == file.isCompressed {
       if file.isCompressed {
         if former.record.size == file.size && former.record.modifiedNs == file.modifiedNs { return .unchanged(former) }
-      } else if hasSameGuards(file, former.record) {
+      } else if let guards = sameGuards(file, former.record) {
+        former.guards = guards
         try file.seek(to: former.record.position)
         return .resume(former)
       }
@@ -69,21 +70,23 @@ extension LogRegistry {
   }
 
   /// The head and the last bytes before the reading position are still what was read: two small reads.
-  private func hasSameGuards(_ file: LogFile, _ record: LogRecord) -> Bool {
-    guard file.size >= record.position else { return false }
-    func digest(_ length: Int64, at offset: Int64) -> Int64? {
+  private func sameGuards(_ file: LogFile, _ record: LogRecord) -> (head: [UInt8], tail: [UInt8])? {
+    guard file.size >= record.position else { return nil }
+    func bytes(_ length: Int64, at offset: Int64, _ hash: Int64) -> [UInt8]? {
       let bytes = file.peek(Int(length), at: offset)
       guard bytes.count == Int(length) else { return nil }
-      return Int64(bitPattern: bytes.withUnsafeBytes { RunningHash(of: $0).digest })
+      return Int64(bitPattern: bytes.withUnsafeBytes { RunningHash(of: $0).digest }) == hash ? bytes : nil
     }
     // A log of which nothing was read yet has nothing to be recognised by: its inode may be another file's by now.
-    guard record.position > 0 else { return false }
+    guard record.position > 0 else { return nil }
     let longest = Int64(ConsumedPrefix.guardSize)
     guard (1...longest).contains(record.headLength), (1...longest).contains(record.tailLength),
       record.tailLength <= record.position
-    else { return false }
-    return digest(record.headLength, at: 0) == record.headHash
-      && digest(record.tailLength, at: record.position - record.tailLength) == record.tailHash
+    else { return nil }
+    guard let head = bytes(record.headLength, at: 0, record.headHash),
+      let tail = bytes(record.tailLength, at: record.position - record.tailLength, record.tailHash)
+    else { return nil }
+    return (head, tail)
   }
 
   /// Two pods may well begin with the same lines; what their paths say keeps them apart.
@@ -122,7 +125,7 @@ extension LogRegistry {
     else { return false }
     let record = known.record
     return file.isCompressed
-      ? record.size == file.size && record.modifiedNs == file.modifiedNs : hasSameGuards(file, record)
+      ? record.size == file.size && record.modifiedNs == file.modifiedNs : sameGuards(file, record) != nil
   }
 
   /// nil while the file has no whole line.

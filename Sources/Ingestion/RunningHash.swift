@@ -106,17 +106,26 @@ struct RunningHash: Equatable, Sendable {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(RunningHash.serialisedSize)
     for word in [lane0, lane1, lane2, lane3, length] { bytes.append(littleEndian: word) }
-    for word in [rest0, rest1, rest2, rest3] { bytes.append(littleEndian: UInt64(littleEndian: word)) }
+    for (word, veil) in zip([rest0, rest1, rest2, rest3], veils) {
+      bytes.append(littleEndian: UInt64(littleEndian: word) ^ veil)
+    }
     return bytes
   }
 
   /// nil when `bytes` is no state that `serialised` wrote.
-  init?(serialised bytes: ArraySlice<UInt8>) {
+  /// - Parameter isPlain: by a version that wrote the last bytes as they are.
+  init?(serialised bytes: ArraySlice<UInt8>, isPlain: Bool = false) {
     guard bytes.count == RunningHash.serialisedSize else { return nil }
     func word(_ index: Int) -> UInt64 { bytes.littleEndian(at: bytes.startIndex + index * 8) }
     (lane0, lane1, lane2, lane3, length) = (word(0), word(1), word(2), word(3), word(4))
-    (rest0, rest1, rest2, rest3) =
-      (word(5).littleEndian, word(6).littleEndian, word(7).littleEndian, word(8).littleEndian)
+    let veils = isPlain ? [0, 0, 0, 0] : veils
+    func rest(_ index: Int) -> UInt64 { (word(5 + index) ^ veils[index]).littleEndian }
+    (rest0, rest1, rest2, rest3) = (rest(0), rest(1), rest(2), rest(3))
+  }
+
+  /// What the bytes after the last whole block are stored under: who looks through a file finds no text of a log in it.
+  private var veils: [UInt64] {
+    [lane0, lane1, lane2, lane3].map { RunningHash.avalanche($0 &* RunningHash.multiplier) }
   }
 }
 

@@ -36,6 +36,27 @@ import Testing
       }.map(\.value))
   }
 
+  @Test(
+    "no query string and no password of a URL is kept, of lines that are understood or not, first, last or appended")
+  func secrets() throws {
+    func squid(_ number: Int) -> String {
+      "17879\(10_000 + number).123    310 10.80.3.11 TCP_MISS/200 4000 GET http://u:SECRET@api.example.com/a?token=SECRET\(number) - HIER_DIRECT/203.0.113.7 text/html\n"
+    }
+    let rejected =
+      "[2020-08-25T14:55:33.114Z] \"GET /x?sig=SECRET HTTP/1.1\" 2x0 - broken\n{\"path\":\"/y?sig=SECRET\",\"authorization\":\"Bearer SECRET\"}\n"
+    for (run, numbers) in [1...1, 2...400, 401...402].enumerated() {
+      try sandbox.append(numbers.map(squid).joined(), to: "squid.log")
+      try sandbox.append(hostileLine("a").replacing("GET /a ", with: "GET /a?key=SECRET\(run) "), to: "envoy.log")
+      try sandbox.append(rejected, to: "broken.log")
+      _ = try sandbox.shell("$GATEWATCH alert --ingest squid.log envoy.log broken.log")
+      let found = try sandbox.shell("cat gatewatch.db* | grep -a -o '.\\{0,40\\}SECRET.\\{0,10\\}' | head -n 3").out
+      #expect(found.isEmpty, "run \(run): \(found)")
+    }
+    #expect(try sandbox.shell("$GATEWATCH query -e 'select sum(stored) from log'").out.contains("405"))
+    let report = try sandbox.shell("$GATEWATCH report rejected").out
+    #expect(report.contains("/x?[redacted] HTTP/1.1") && !report.contains("SECRET"), "\(report)")
+  }
+
   @Test("no text of a log, and no name of a file, reaches a terminal, a table, a page or a spreadsheet alive")
   func corpus() throws {
     let name = "evil\n\u{1B}[2J\u{202E}=1.log"

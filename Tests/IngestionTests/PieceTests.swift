@@ -60,9 +60,25 @@ struct PrefixTests {
     #expect(prefix.rungs.allSatisfy { bytes[Int($0.position) - 1] == 0x0A })
     #expect(prefix.firstLine?.position == UInt64(Scene.line(1).utf8.count))
     let state = prefix.serialised
-    #expect(ConsumedPrefix(serialised: state) == prefix)
+    var restored = try #require(ConsumedPrefix(serialised: state))
+    #expect(!restored.knowsHead && restored.head.isEmpty && restored.tail.isEmpty)
+    restored.restore(head: prefix.head, tail: prefix.tail)
+    #expect(restored == prefix)
+    // As states were that held both.
+    var older: [UInt8] = [1] + state[1..<1 + RunningHash.serialisedSize - RunningHash.blockSize]
+    let held = Int(prefix.position % UInt64(RunningHash.blockSize))
+    older += prefix.tail.suffix(held) + Array(repeating: 0, count: RunningHash.blockSize - held)
+    var rest = state[(1 + RunningHash.serialisedSize)...]
+    repeat { older.append(rest.removeFirst()) } while older.last! >= 0x80
+    for part in [prefix.head, prefix.tail] {
+      older += [UInt8(part.count & 0x7F) | 0x80, UInt8(part.count >> 7)] + part
+    }
+    older += rest
+    #expect(
+      ConsumedPrefix.withoutBytes(serialised: older) == state && ConsumedPrefix.withoutBytes(serialised: state) == nil)
+    #expect(ConsumedPrefix.firstLine(serialised: older) == prefix.firstLine)
     #expect(ConsumedPrefix.firstLine(serialised: state) == prefix.firstLine)
-    for count in [0, 1, 40, 80, 1200, state.count - 1] {
+    for count in [0, 1, 40, 80, 600, state.count - 1] {
       #expect(ConsumedPrefix(serialised: Array(state[..<count])) == nil, "a damaged state is no state")
     }
   }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import EgressPolicy
 internal import FlowStore
+internal import Flows
 internal import Foundation
 internal import Reports
 

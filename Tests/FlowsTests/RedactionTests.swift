@@ -1,6 +1,6 @@
 import Testing
 
-@testable import Reports
+@testable import Flows
 
 @Suite("what a person is not shown of a log line")
 struct RedactionTests {
