@@ -25,6 +25,30 @@ struct EngineLineTests {
     #expect(EngineFeed.read(#"{"method":"GET","path":"/a","start_time":"2020-08-28T06:32:07.780Z"}"#).flows.isEmpty)
   }
 
+  @Test("a line is a request's by its method, its protocol or its status; a connection has none of them")
+  func requests() throws {
+    func traffic(_ request: String, _ status: String) throws -> Destination.Traffic {
+      let line = Self.envoy.replacing("\"GET /a HTTP/1.1\" 200", with: "\"\(request)\" \(status)")
+      return try #require(EngineFeed.read(line + "\n").flows.first).destination.traffic
+    }
+    #expect(try traffic("GET /a HTTP/1.1", "200") == .http && traffic("- - HTTP/1.1", "408") == .http)
+    #expect(try traffic("- - HTTP/2", "0") == .http && traffic("- - -", "400") == .http)
+    #expect(try traffic("- - -", "0") == .tcp && traffic("- - -", "-") == .tcp)
+    // A tunnel's time is a connection's, whether its method is logged or only that it needs no path.
+    #expect(try traffic("CONNECT - HTTP/1.1", "200") == .tcp && traffic("- - HTTP/1.1", "200") == .tcp)
+    func inJSON(_ values: [(String, String)]) throws -> Destination.Traffic {
+      let line = values.reduce(Self.json) { $0.replacing($1.0, with: $1.1) }
+      return try #require(EngineFeed.read(line + "\n").flows.first).destination.traffic
+    }
+    let (method, path) = (#""method":"GET""#, #""path":"/a""#)
+    let (http, status) = (#""protocol":"HTTP/1.1""#, #""response_code":200"#)
+    let (noMethod, noPath, noHTTP) = (#""method":null"#, #""path":null"#, #""protocol":null"#)
+    #expect(try inJSON([(method, noMethod)]) == .http)
+    #expect(try inJSON([(method, noMethod), (path, noPath), (status, #""response_code":0"#)]) == .http)
+    #expect(try inJSON([(method, noMethod), (path, noPath), (http, noHTTP), (status, #""response_code":0"#)]) == .tcp)
+    #expect(try inJSON([(method + ",", ""), (http + ",", ""), (status, #""response_code":"301""#)]) == .http)
+  }
+
   @Test("columns that a client put into a text of several columns, as a value of JSON, are in doubt as in a text line")
   func ambiguousValues() throws {
     let plan = try FormatPlan.guess(

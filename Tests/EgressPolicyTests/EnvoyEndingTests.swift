@@ -140,6 +140,22 @@ import Testing
   @Test("a success is a success, and the server's own answer is not the mesh's", arguments: successes)
   func succeeded(_ line: Case) { check(line) }
 
+  @Test(
+    "a request is no connection that a policy refused, though it has no cluster, no flag and no method",
+    arguments: [
+      (408, "request_header_timeout", .timeout, "request-timeout"), (408, nil, .timeout, "request-timeout"),
+      (0, nil, .clientGone, "client-gone"), (0, "downstream_remote_disconnect", .clientGone, "client-gone"),
+      (301, "direct_response", .ok, "direct-response"), (301, nil, .ok, "direct-response"),
+      (403, "rbac_access_denied_matched_policy[none]", .blocked, "rbac-http"), (403, nil, .blocked, "rbac-http"),
+      (400, "http1.codec_error", .failed, "bad-request"), (502, nil, .blocked, "registry-only-tcp"),
+    ] as [(Int, String?, OutcomeKind, String)])
+  func requestWithoutCluster(status: Int, details: String?, kind: OutcomeKind, reason: String) {
+    check(
+      Case(
+        context: .blackHole, outcome: Outcome(protocol: "HTTP/1.1", status: status, details: details), kind: kind,
+        reason: reason, left: false))
+  }
+
   private func check(_ line: Case) {
     let verdict = Ending.verdict(of: line.outcome, in: line.context)
     #expect(verdict.outcome == line.kind)

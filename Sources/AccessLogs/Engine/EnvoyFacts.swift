@@ -28,17 +28,36 @@ enum EnvoyFacts {
     Addresses.isEnvoyAddress(slice) && slice.count <= 256 ? slice.string : nil
   }
 
+  /// Whether a line without a method tells of a request all the same: its protocol or its status is one of HTTP. A stream may end
+  /// before its headers have come (a timeout, a client that left), and a format may have no column for the method. Of a
+  /// TCP connection the protocol is `-` and the status 0.
+  ///
+  /// Source: envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage (`PROTOCOL`, `RESPONSE_CODE`).
+  @inline(__always) static func isHTTPWithoutMethod(_ fields: borrowing Fields) -> Bool {
+    fields.number(.status) > 0 || fields[.protocol].count > 4 && fields[.protocol].hasPrefix("HTTP")
+  }
+
+  /// Whether a request asks for a tunnel, whose time is that of a connection. Where the method is not logged, one that went well
+  /// although it has no path is a tunnel: CONNECT alone needs none.
+  ///
+  /// Source: RFC 9110 section 9.3.6, RFC 9113 section 8.5.
+  @inline(__always) static func isTunnel(_ fields: borrowing Fields) -> Bool {
+    let method = fields[.method]
+    if !method.isMissing { return method.count == 7 && method.equals("CONNECT") }
+    return fields[.path].isMissing && !fields[.path].isAbsent && 200...299 ~= fields.number(.status)
+  }
+
   /// Whether a line that names no upstream may have had one all the same: the answer is the upstream's (`via_upstream`); bytes
   /// went over a TCP connection, either way; or its key is not in the line, or has another name, and nothing else tells that
-  /// nobody was asked. What comes back is an upstream's (what is no HTTP, where that is expected, Envoy itself answers, with a
-  /// status), and what the client sends is read once there is one.
+  /// nobody was asked. What comes back over TCP is an upstream's (what is no HTTP, where that is expected, Envoy itself answers,
+  /// with a status, which makes it a request), and what the client sends is read once there is one.
   ///
   /// Source: envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage (both counts are of the downstream
   /// connection); `source/common/tcp_proxy/tcp_proxy.cc` (`initialize` disables reading until the upstream is connected).
   @inline(never) static func hidesUpstream(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
     if isHTTP {
       if fields[.responseDetails].equals("via_upstream") { return true }
-    } else if fields.number(.bytesSent) > 0 || fields.number(.bytesReceived) > 0 && fields.number(.status) <= 0 {
+    } else if fields.number(.bytesSent) > 0 || fields.number(.bytesReceived) > 0 {
       return true
     }
     return fields[.upstreamHost].isAbsent && fields[.upstreamRemote].isAbsent && fields[.upstreamHostIP].isAbsent

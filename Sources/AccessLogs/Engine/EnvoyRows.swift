@@ -19,8 +19,8 @@ extension RowBuilder {
     _ fields: borrowing Fields, _ layout: RowLayout, lane: Int, into ahead: UnsafeMutablePointer<EnvoyAhead>
   ) {
     let (client, proxy) = ahead.pointee.hop.read(fields, layout)
-    let isHTTP = !fields[.method].isMissing
-    let isTunnel = isHTTP && fields[.method].count == 7 && fields[.method].equals("CONNECT")
+    let isHTTP = !fields[.method].isMissing || EnvoyFacts.isHTTPWithoutMethod(fields)
+    let isTunnel = isHTTP && EnvoyFacts.isTunnel(fields)
     ahead.pointee.isHTTP = isHTTP
     ahead.pointee.isTunnel = isTunnel
     let hidesUpstream =

@@ -66,12 +66,17 @@ enum EnvoyEnding {
     _ outcome: Outcome, _ flags: EnvoyFlags, _ context: OutcomeContext
   ) -> OutcomeVerdict? {
     switch context {
-    // Without a flag, other details (a handshake that timed out) say how it ended.
     case .blackHole:
-      flags.contains("UH") || (flags.isEmpty && outcome.termination == nil) ? .blocked("registry-only-tcp") : nil
+      flags.contains("UH") || (flags.isEmpty && saysNothing(outcome)) ? .blocked("registry-only-tcp") : nil
     case .blockAll: flags.isEmpty || flags.contains("UH") ? .blocked("registry-only-http") : nil
     default: nil
     }
+  }
+
+  /// Without a flag, other details say how it ended: a handshake or a request's headers that came too late, a route's own
+  /// answer. So does the status of a request, but for those with which Envoy says that nobody is there.
+  private static func saysNothing(_ outcome: Outcome) -> Bool {
+    outcome.termination == nil && outcome.details == nil && (!isHTTP(outcome) || outcome.status ?? 0 >= 500)
   }
 
   private static func byFlags(
@@ -201,7 +206,9 @@ enum EnvoyEnding {
     case 403: .blocked("rbac-http")
     case 404: .blocked("no-route")
     case 429: .blocked("rate-limit")
-    case 400, 405, 408, 411, 413, 414, 417, 421, 426, 431: .badRequest
+    // Of headers or a body that did not come; its other timeouts are a flag's.
+    case 408: .timeout("request-timeout")
+    case 400, 405, 411, 413, 414, 417, 421, 426, 431: .badRequest
     case 504: .timeout("upstream-timeout")
     case 500...: .fault("local-5xx")
     default: OutcomeVerdict(outcome: .ok, reason: "direct-response", left: false)
