@@ -57,6 +57,7 @@ public struct Policy: Sendable {
     public var label: String
     public var hosts: [HostGlob]
     public var addresses: [AddressRange]
+    /// One of them is the port that was connected to, or the one that reports show.
     public var ports: [UInt16]
     public var sources: [AddressRange]
     public var owner: String

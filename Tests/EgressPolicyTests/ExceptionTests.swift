@@ -113,6 +113,25 @@ import Testing
     #expect(exception("{ host: api.example.com, port: 8443 }", sidecar(), destination) == 0)
   }
 
+  @Test("the port that reports show counts, too, where it was dialled or is the registry's")
+  func shownPort() {
+    func allows(_ port: Int, _ destination: Destination) -> Bool {
+      exception("{ host: edition.cnn.com, port: \(port) }", sidecar(), destination) == 0
+        && exception("{ addresses: [203.0.113.9], port: \(port) }", sidecar(), destination) == 0
+    }
+    // A sidecar that begins TLS itself is asked at port 80.
+    var origination = to(
+      "203.0.113.9:443", cluster: "outbound|443|tls-origination|edition.cnn.com", dialled: "203.0.113.9:80")
+    origination.port = 80
+    #expect(allows(80, origination) && allows(443, origination) && !allows(8080, origination))
+    // Asked as a proxy, the port is the client's word: it counts where the registry has it.
+    var proxied = to("203.0.113.9:8443", cluster: "outbound|443||edition.cnn.com", dialled: "127.0.0.1:3128")
+    proxied.port = 443
+    #expect(allows(443, proxied) && allows(8443, proxied))
+    proxied.port = 3128
+    #expect(!allows(3128, proxied) && !allows(443, proxied))
+  }
+
   @Test("an exception ends with the day it names")
   func expiry() {
     let destination = to("203.0.113.5:443", cluster: "outbound|443||api.example.com")

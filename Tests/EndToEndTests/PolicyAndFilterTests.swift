@@ -40,6 +40,31 @@ import Testing
     #expect(try sandbox.answer("select log, line from flows where line > 8").isEmpty)
   }
 
+  @Test("an exception for the port of the report allows the flow, and so does one for the port at the destination")
+  func exceptionPort() throws {
+    // The sidecar is asked at port 80 and begins TLS at port 443 itself.
+    try sandbox.write(
+      "[2026-11-02T03:04:05.678Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 2381 12 12 \"-\" \"curl/8.8.0\" \"-\" \"edition.cnn.com\" \"203.0.113.9:443\" outbound|443|tls-origination|edition.cnn.com 10.244.0.6:47908 203.0.113.9:80 10.244.0.6:47906 - default\n",
+      to: "sidecar.log")
+    for (port, isAllowed) in [(80, true), (443, true), (8080, false)] {
+      try sandbox.write(
+        """
+        mesh: { internal: [10.244.0.0/16] }
+        gateways: [{ name: g, addresses: [10.244.0.200] }]
+        exceptions: [{ host: edition.cnn.com, port: \(port), owner: o, reason: r, expires: 2099-01-31 }]
+
+        """, to: "policy.yaml")
+      let answer = try sandbox.shell(
+        "rm -f gatewatch.db; $GATEWATCH ingest sidecar.log --policy policy.yaml > i.txt; $GATEWATCH report bypass --format ndjson; $GATEWATCH explain 1"
+      ).out
+      #expect(answer.contains("\"port\":80,"), "\(answer)")
+      #expect(answer.contains("\"allowed_by\":null") != isAllowed, "\(answer)")
+      #expect(answer.contains(isAllowed ? ": allows it" : "it is for port 8080, not 80 or 443"), "\(answer)")
+      let used = try sandbox.shell("$GATEWATCH policy check policy.yaml --format ndjson").out
+      #expect(used.contains("\"used\":1}") == isAllowed, "\(used)")
+    }
+  }
+
   @Test("filters narrow every answer alike, and refuse what they do not understand")
   func filters() throws {
     try sandbox.copySamples("scenarios/walk-through")

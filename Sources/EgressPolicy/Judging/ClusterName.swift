@@ -66,6 +66,12 @@ struct ClusterName: Hashable, Sendable {
     return nil
   }
 
+  /// PORT of `outbound|PORT|SUBSET|HOST`: the service's, which the destination's own may differ from.
+  static func registryPort(of name: String?) -> UInt16? {
+    guard let name, name.hasPrefix("outbound|") else { return nil }
+    return UInt16(Substring(name.utf8.dropFirst("outbound|".utf8.count).prefix { $0 != UInt8(ascii: "|") }))
+  }
+
   private static let fixed: [String: Kind] = [
     "PassthroughCluster": .passthrough, "AllowAnyDynamicDNSCluster": .passthrough, "BlackHoleCluster": .blackHole,
     "connect_terminate": .waypoint, "main_internal": .waypoint, "connect_originate": .waypoint, "encap": .waypoint,

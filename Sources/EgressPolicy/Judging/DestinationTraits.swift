@@ -171,14 +171,14 @@ final class DestinationClassifier {
       traits.target = .address(facts.facts)
       traits.hosts = host?.entries
       if index.exceptions.count > 0 {
-        let port = fact.upstreamPort != 0 ? fact.upstreamPort : fact.port
+        let ports = index.exceptions.ports(fact.upstreamPort != 0 ? fact.upstreamPort : fact.port, fact.provenPort)
         if cluster.kind == .passthrough || cluster.kind == .none {
           traits.undeclaredExceptions = index.exceptions.undeclared(
-            name: fact.name.map(exceptionHost), address: facts.exceptions, port: port)
+            name: fact.name.map(exceptionHost), address: facts.exceptions, ports: ports)
         }
         if cluster.kind != .passthrough {
           traits.declaredExceptions = index.exceptions.declared(
-            host: host?.exceptions ?? index.exceptions.host(nil), address: facts.exceptions, port: port)
+            host: host?.exceptions ?? index.exceptions.host(nil), address: facts.exceptions, ports: ports)
           if mayBeClientsAddress(fact) {
             traits.assumedExceptions = traits.declaredExceptions.intersection(index.exceptions.byHostAlone)
             traits.declaredExceptions = traits.declaredExceptions.subtracting(index.exceptions.byHostAlone)
@@ -198,7 +198,7 @@ final class DestinationClassifier {
     if cluster.kind == .none, index.exceptions.count > 0 {
       traits.resolvedExceptions = index.exceptions.declared(
         host: fact.resolvedName.map(exceptionHost) ?? index.exceptions.host(nil),
-        address: upstream?.exceptions ?? none, port: fact.port)
+        address: upstream?.exceptions ?? none, ports: index.exceptions.ports(fact.port, 0))
     }
     traits.dialled = member(dialledNumber(of: fact), of: dialledFacts)
     if case .address = traits.target {
@@ -305,6 +305,14 @@ final class DestinationClassifier {
 }
 
 extension Destination {
+  /// The port that reports show is the one that was dialled, or the registry's, and not only the client's word for it. (On loopback
+  /// it is a listener of the pod's own that was dialled.)
+  var showsPort: Bool {
+    guard port != 0 else { return false }
+    if let dialled, dialled.port == port, let ip = IPAddress(dialled.ip), AddressKind(ip) != .loopback { return true }
+    return ClusterName.registryPort(of: cluster) == port
+  }
+
   /// The name the client gave, if the line has one. Who asks for an address may name what it likes in the TLS inside.
   var loggedName: String? {
     if let authority { return IPAddress(authority) == nil ? authority : nil }

@@ -257,8 +257,12 @@ private struct ExceptionCheck {
   private var port: [String] {
     let dialled = naming == .byProxy ? nil : destination.upstream
     let port = dialled.map { $0.port != 0 ? $0.port : destination.port } ?? destination.port
-    guard !exception.ports.isEmpty, !exception.ports.contains(port) else { return [] }
-    return ["it is for port \(exception.ports.map(String.init).joined(separator: ", ")), not \(port)"]
+    let shown = dialled != nil && destination.showsPort && destination.port != port ? destination.port : nil
+    guard !exception.ports.isEmpty, !exception.ports.contains(port), !exception.ports.contains(shown ?? port) else {
+      return []
+    }
+    let asked = exception.ports.map(String.init).joined(separator: ", ")
+    return ["it is for port \(asked), not \(shown.map { "\($0) or " } ?? "")\(port)"]
   }
 
   private var sender: [String] {

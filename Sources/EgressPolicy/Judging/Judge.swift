@@ -19,6 +19,8 @@ public struct Judge: Sendable {
     let dialledPort: UInt16
     /// As `Destination.port`.
     let port: UInt16
+    /// The same where it is the one that was dialled, or that of the cluster; else 0: the client wrote it (`Host: a.example:443`).
+    let provenPort: UInt16
     let traffic: Destination.Traffic
     /// An address or a name.
     let hasUpstream: Bool
@@ -42,6 +44,7 @@ public struct Judge: Sendable {
       upstreamPort = destination.upstream?.port ?? 0
       dialledPort = destination.dialled?.port ?? 0
       port = destination.port
+      provenPort = isNamed && destination.showsPort ? destination.port : 0
       traffic = destination.traffic
       hasUpstream = destination.upstream != nil || destination.upstreamName != nil
       logsUpstream = destination.logsUpstream

@@ -124,14 +124,14 @@ struct ExceptionIndex: Sendable {
   }
 
   /// Entries that allow traffic the registry declared: by registry host, upstream address and port.
-  func declared(host: EntrySet, address: EntrySet, port: UInt16) -> EntrySet {
-    ports(port).intersection(host).intersection(anyAddress.union(address))
+  func declared(host: EntrySet, address: EntrySet, ports: EntrySet) -> EntrySet {
+    ports.intersection(host).intersection(anyAddress.union(address))
   }
 
   /// Entries that allow traffic to an undeclared destination: they must name its address. A logged name can only
   /// narrow the match, because the client wrote it; without one the address is enough.
-  func undeclared(name: EntrySet?, address: EntrySet, port: UInt16) -> EntrySet {
-    let byAddress = ports(port).intersection(address)
+  func undeclared(name: EntrySet?, address: EntrySet, ports: EntrySet) -> EntrySet {
+    let byAddress = ports.intersection(address)
     return name.map { byAddress.intersection($0) } ?? byAddress
   }
 
@@ -142,8 +142,11 @@ struct ExceptionIndex: Sendable {
 
   func address(_ address: IPAddress) -> EntrySet { addresses.entries(containing: address) }
 
-  private func ports(_ port: UInt16) -> EntrySet {
-    byPort[port].map { $0.union(anyPort) } ?? anyPort
+  /// Entries for one of two ports, the one connected to and the one that reports show: a sidecar may be asked for port 80 and
+  /// begin TLS at port 443 itself.
+  func ports(_ one: UInt16, _ other: UInt16) -> EntrySet {
+    let entries = byPort[one].map { $0.union(anyPort) } ?? anyPort
+    return other == one ? entries : byPort[other].map { $0.union(entries) } ?? entries
   }
 }
 
