@@ -105,7 +105,11 @@ public struct WhatIf: Sendable {
           :registry_only = 1
             and s.role = 'sidecar'
             and s.path <> 'none'
-            and d.cluster in ('PassthroughCluster', 'AllowAnyDynamicDNSCluster'),
+            and (
+              d.cluster in ('PassthroughCluster', 'AllowAnyDynamicDNSCluster')
+              -- what a Sidecar's egressProxy gets has the cluster of that proxy
+              or d.route_name in ('allow_any', 'allow_any_dynamic_dns')
+            ),
           0) as is_refused
       from main.judged_flow p
       join temp.judged_flow s on s.id = p.id

@@ -60,6 +60,28 @@ import Testing
     #expect(filtered.contains("1 flow would have been blocked\n"), "\(filtered)")
   }
 
+  @Test("REGISTRY_ONLY refuses what no registry declares also where a declared proxy gets it, or a name is looked up")
+  func registryOnlyByRoute() throws {
+    let session = try session()
+    defer { session.remove() }
+    func line(_ host: String, _ upstream: String, _ cluster: String, _ route: String) -> String {
+      "[2026-11-02T03:04:05.678Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 2381 12 12 \"-\" \"curl\" \"-\" \"\(host)\" \"\(upstream)\" \(cluster) 10.80.3.11:47908 203.0.113.5:80 10.80.3.11:47906 - \(route)\n"
+    }
+    let gateway = "outbound|80||istio-egressgateway.istio-system.svc.cluster.local"
+    try session.write(
+      line("declared.example", "10.80.3.232:8080", gateway, "default")
+        + line("unknown.example", "10.80.3.232:8080", gateway, "allow_any")
+        + line("dynamic.example", "203.0.113.6:80", "outbound|80||*.example", "allow_any_dynamic_dns")
+        + line("plain.example", "203.0.113.7:80", "PassthroughCluster", "-"), to: "sidecar.log")
+    let output = try session.run(
+      "gatewatch ingest sidecar.log --policy egress.yaml > i.txt; gatewatch whatif --registry-only --format ndjson")
+    #expect(
+      try rows(output) == [
+        "blocked 10.80.3.11 dynamic.example 80 1", "blocked 10.80.3.11 plain.example 80 1",
+        "blocked 10.80.3.11 unknown.example 80 1",
+      ])
+  }
+
   @Test("the supposition is what the policy says once it is in use, and the database stays as it is to the byte")
   func changesNothing() throws {
     let session = try session()
