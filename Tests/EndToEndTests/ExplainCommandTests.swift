@@ -74,6 +74,37 @@ import Testing
     #expect(allowed.contains("egress.yaml:7: search, owner web, expires 2099-02-01T00:00:00Z: allows it"), "\(allowed)")
   }
 
+  @Test("a finding whose flows an exception allows is explained, with that exception")
+  func allowedFinding() throws {
+    let session = try session()
+    defer { session.remove() }
+    let finding = "direct-service-entry:10.80.3.14:api.search.example:443"
+    let text = try session.run(Self.fill + "gatewatch explain \(finding)")
+    #expect(
+      text.hasPrefix(
+        "finding direct-service-entry from 10.80.3.14 to api.search.example:443\n  flows         6, allowed by exception search (web)\n  seen          2026-"
+      ), "\(text)")
+    for part in [
+      "allowed by exception search\n", "egress.yaml:7: search, owner web, expires 2099-02-01T00:00:00Z: allows it",
+      "SampleLogs/demo/envoy-sidecars.log:13\n",
+    ] {
+      #expect(text.contains(part), "\(part)\n--- in\n\(text)")
+    }
+    let answer = try json(session, "gatewatch explain \(finding) --format json")
+    let found = try #require(answer["finding"] as? [String: Any])
+    #expect(found["flows"] as? Int == 0 && found["allowed"] as? Int == 6)
+    #expect(found["allowed_by"] as? [String] == ["search (web)"])
+    // One that holds for some of the flows leaves the others what they are.
+    let part = try session.run(
+      """
+      sed 's/expires: 2099-01-31/expires: 2026-11-02T09:08:00Z/' egress.yaml > part.yaml
+      gatewatch report bypass --policy part.yaml > r.txt 2> w.txt; gatewatch explain \(finding)
+      """)
+    #expect(part.contains(" more that are allowed by exception search (web)\n"), "\(part)")
+    let unknown = try session.run("gatewatch explain passthrough:10.80.3.99:x.example:443 2>&1 || true")
+    #expect(unknown.contains("no finding"), "\(unknown)")
+  }
+
   @Test("the line is found when its log was renamed, compressed, or moved to a folder that is named")
   func movedLogs() throws {
     let session = try session()

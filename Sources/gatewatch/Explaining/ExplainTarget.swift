@@ -46,6 +46,10 @@ struct FoundFinding {
   /// The row that `gatewatch alert` recorded, if it did.
   var recorded: Recorded?
   var flows: Int64
+  /// Flows of the same kind that exceptions of the policy allow; where there are no others, they are the evidence.
+  var allowed: Int64 = 0
+  /// Those exceptions, with their owners.
+  var allowedBy: [String] = []
   var firstMs: Int64?
   var lastMs: Int64?
   /// Ids of the first, the largest and the last flows, in the order of time.
@@ -203,7 +207,7 @@ struct ExplainLookup {
     let arguments: [String: Value] = [
       "source": .text(key.source), "host": .text(key.host), "port": .integer(key.port),
     ]
-    let flows = ExplainLookup.flows(of: key.kind)
+    var flows = ExplainLookup.flows(of: key.kind)
     var found = FoundFinding(key: key, flows: 0, evidence: [])
     let taken = flows.contains(":kind") ? arguments.merging(["kind": .text(key.kind)]) { one, _ in one } : arguments
     let used = taken.filter { flows.contains(":\($0.key)") }
@@ -213,6 +217,27 @@ struct ExplainLookup {
       found.flows = row[0].integer ?? 0
       found.firstMs = row[1].integer
       found.lastMs = row[2].integer
+    }
+    if Bypass(rawValue: key.kind) != nil {
+      let allowed = ExplainLookup.flows(of: key.kind, allowed: true)
+      try reader.query(
+        """
+        select count(*), min(f.started_at_ms), max(f.started_at_ms),
+          e.label || coalesce(' (' || nullif(e.owner, '') || ')', '')
+        from (\(allowed)) f
+        join judged_flow j on j.id = f.id
+        join policy_exception e on e.id = j.exception_id
+        group by e.id
+        order by e.id
+        """, arguments: used
+      ) { row in
+        found.allowed += row[0].integer ?? 0
+        found.allowedBy += row[3].text.map { [$0] } ?? []
+        guard found.flows == 0 else { return }
+        found.firstMs = [found.firstMs, row[1].integer].compactMap { $0 }.min()
+        found.lastMs = [found.lastMs, row[2].integer].compactMap { $0 }.max()
+      }
+      if found.flows == 0, found.allowed > 0 { flows = allowed }
     }
     let edge = FoundFinding.evidenceAtEachEnd
     let first = try reader.rows("\(flows) order by started_at_ms, id limit \(edge)", arguments: used).rows
@@ -269,8 +294,8 @@ struct ExplainLookup {
     }
   }
 
-  /// The flows behind a finding, as the alert queries of that kind count them.
-  private static func flows(of kind: String) -> String {
+  /// The flows behind a finding, as the alert queries of that kind count them; of a bypass also those that exceptions allow.
+  private static func flows(of kind: String, allowed: Bool = false) -> String {
     let sources = "source_id in (select id from named_source where shown_name = :source)"
     let hosts = "destination_id in (select d.id from destination d where coalesce(d.host, '') = :host"
     switch kind {
@@ -293,7 +318,7 @@ struct ExplainLookup {
         """
     default:
       return """
-        select id, started_at_ms from bypass_flow where bypass = :kind and allowed = 0 and \(sources) \
+        select id, started_at_ms from bypass_flow where bypass = :kind and allowed = \(allowed ? 1 : 0) and \(sources) \
         and \(hosts) and d.port = :port)
         """
     }

@@ -32,6 +32,7 @@ struct ExplanationJSON {
     object([
       ("kind", JSON.string(finding.key.kind)), ("source", JSON.string(finding.key.source)),
       ("host", JSON.string(finding.key.host)), ("port", String(finding.key.port)), ("flows", String(finding.flows)),
+      ("allowed", String(finding.allowed)), ("allowed_by", list(finding.allowedBy.map { JSON.string($0) })),
       ("first_seen", time(finding.firstMs)), ("last_seen", time(finding.lastMs)),
       ("id", finding.recorded.map { String($0.id) } ?? "null"),
       ("severity", text(finding.recorded?.severity)), ("state", text(finding.recorded?.state)),

@@ -40,7 +40,7 @@ struct ExplanationText {
       text += row("flows", "none: what goes that way is in no log (see: gatewatch report opted-out, topology show)")
       text += row("would change", "the pods' annotations, and a snapshot after that: gatewatch topology import")
     } else {
-      text += row("flows", finding.flows == 0 ? "none by the present verdicts" : Quantities.grouped(finding.flows))
+      text += row("flows", flows(finding))
     }
     for (index, sign) in finding.signs.enumerated() { text += row(index == 0 ? "sign" : "", sign) }
     if let first = finding.firstMs, let last = finding.lastMs {
@@ -56,13 +56,25 @@ struct ExplanationText {
     } else {
       text += row("alert", "gatewatch alert has not recorded it")
     }
-    if finding.flows > Int64(finding.evidence.count) {
+    let flows = finding.flows > 0 ? finding.flows : finding.allowed
+    if flows > Int64(finding.evidence.count) {
       text += row(
         "evidence",
-        "the first and the last \(FoundFinding.evidenceAtEachEnd) flows of \(Quantities.grouped(finding.flows)), and the largest"
+        "the first and the last \(FoundFinding.evidenceAtEachEnd) flows of \(Quantities.grouped(flows)), and the largest"
       )
     }
     return text
+  }
+
+  private func flows(_ finding: FoundFinding) -> String {
+    guard finding.allowed > 0 else {
+      return finding.flows == 0 ? "none by the present verdicts" : Quantities.grouped(finding.flows)
+    }
+    let exceptions = "exception\(finding.allowedBy.count == 1 ? "" : "s") \(finding.allowedBy.joined(separator: ", "))"
+    let allowed = Quantities.grouped(finding.allowed)
+    return finding.flows == 0
+      ? "\(allowed), allowed by \(exceptions)"
+      : "\(Quantities.grouped(finding.flows)), and \(allowed) more that are allowed by \(exceptions)"
   }
 
   /// - Parameter isEvidence: of a finding whose verdict was explained with its first flow: then the line is what counts.
