@@ -51,19 +51,43 @@ address_list as (
   where place <= 10
   group by workload, how
 ),
--- Namespaces of the mesh, each with what its NetworkPolicies do about egress.
+-- The NetworkPolicies that were there when somebody looked for them last and that are about egress, each with whether it is for all
+-- pods of its namespace and whether a rule of it lets everything out.
+policy as (
+  select
+    o.namespace,
+    instr(o.traits, '"selects-all"') > 0 as is_for_all,
+    instr(o.traits, '"allows-all-egress"') > 0 as is_open
+  from topology_object o
+  join topology_sighting t on t.object = o.id
+  where o.kind = 'network-policy'
+    and instr(o.traits, '"limits-egress"') > 0
+  group by o.id
+  having max(t.last_ms) >= coalesce(
+    (
+      select max(m.at_ms)
+      from topology_moment m
+      where m.kind = 'network-policy'
+        and (m.namespace is null or m.namespace = o.namespace)
+    ), 0)
+),
+-- What they do together: a pod may send whatever one of its policies allows.
 guard as (
   select
     namespace,
-    max(instr(traits, '"selects-all"') > 0 and instr(traits, '"allows-all-egress"') = 0) as for_all,
-    count(*) as policies
-  from topology_object
-  where kind = 'network-policy'
-    and instr(traits, '"limits-egress"') > 0
+    max(is_for_all = 1 and is_open = 1) as opens_all,
+    max(is_for_all = 0 and is_open = 1) as opens_some,
+    max(is_for_all = 1 and is_open = 0) as limits_all,
+    max(is_open = 0) as limits_some
+  from policy
   group by namespace
 ),
 unguarded as (
-  select m.namespace as name, coalesce(g.policies, 0) as some, m.first_ms, m.last_ms
+  select
+    m.namespace as name,
+    coalesce(g.opens_all = 0 and g.limits_some = 1, 0) as some,
+    m.first_ms,
+    m.last_ms
   from (
     select o.namespace, min(t.first_ms) as first_ms, max(t.last_ms) as last_ms
     from topology_object o
@@ -73,7 +97,7 @@ unguarded as (
     group by o.namespace
   ) m
   left join guard g on g.namespace = m.namespace
-  where coalesce(g.for_all, 0) = 0
+  where coalesce(g.limits_all = 1 and g.opens_all = 0 and g.opens_some = 0, 0) = 0
     and exists (select 1 from topology_object where kind = 'network-policy')
 )
 select

@@ -46,7 +46,6 @@ select
   case
     when substr(e.value, 1, instr(e.value || '=', '=') - 1) in ('no-proxy', 'host-network')
       and p.namespace not in (select namespace from meshed) then 'info'
-    when e.value = 'host-network' then 'info'
     else 'warning'
   end as severity
 from pod p

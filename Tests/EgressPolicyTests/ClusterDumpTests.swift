@@ -214,6 +214,27 @@ struct ClusterDumpTests {
     #expect(found.kinds["EndpointSlice"] == 1 && found.kinds["NetworkPolicy"] == 1)
   }
 
+  @Test(
+    "a rule of a NetworkPolicy lets everything out where it names no ports, and no peers or every address",
+    arguments: [
+      ("{}", true), (#"{"to":[],"ports":null}"#, true), (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}"#, true),
+      (#"{"to":[{"podSelector":{}},{"ipBlock":{"cidr":"::/0","except":[]}}],"ports":[]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["203.0.113.0/24"]}}]}"#, false),
+      (#"{"to":[{"ipBlock":{"except":["203.0.113.0/24"],"cidr":"0.0.0.0/0"}}]}"#, false),
+      (#"{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}"#, false), (#"{"to":[{"namespaceSelector":{}}]}"#, false),
+      (#"{"ports":[{"port":53}]}"#, false),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}],"ports":[{"port":443}]}"#, false),
+      (#"{"ports":[{"port":53}]},{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}"#, true), ("null, 1", false),
+    ] as [(String, Bool)])
+  func egressRules(rules: String, isOpen: Bool) throws {
+    let policy = """
+      {"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"p","namespace":"n"},
+       "spec":{"podSelector":{},"policyTypes":["Egress"],"egress":[\(rules)]}}
+      """
+    let traits = try #require(try dump(policy).objects.first).traits
+    #expect(traits == (isOpen ? ["allows-all-egress"] : []) + ["limits-egress", "selects-all"])
+  }
+
   @Test("the newest time is one that the cluster wrote, and not later than the present")
   func newest() throws {
     let json = """

@@ -121,14 +121,20 @@ import Testing
     func pod(_ namespace: String) -> String {
       #"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"\#(namespace)","annotations":{"sidecar.istio.io/status":"{}"}},"spec":{"containers":[{"name":"app"},{"name":"istio-proxy","image":"proxyv2","args":["proxy","sidecar"]}]},"status":{"podIP":"10.1.0.1"}}"#
     }
-    func policy(_ namespace: String, _ spec: String) -> String {
-      #"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n","namespace":"\#(namespace)"},"spec":\#(spec)}"#
+    func policy(_ namespace: String, _ spec: String, _ name: String = "n", _ pods: String = "") -> String {
+      #"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"\#(name)","namespace":"\#(namespace)"},"spec":\#(spec.replacing("PODS", with: pods))}"#
     }
     let items = [
       pod("closed"), policy("closed", #"{"podSelector":{},"policyTypes":["Egress"]}"#),
       pod("open"), policy("open", #"{"podSelector":{},"policyTypes":["Ingress"]}"#),
       pod("leaky"), policy("leaky", #"{"podSelector":{},"policyTypes":["Egress"],"egress":[{}]}"#),
       pod("partly"), policy("partly", #"{"podSelector":{"matchLabels":{"a":"b"}},"egress":[{"ports":[{"port":53}]}]}"#),
+      // What one policy of a pod allows, it may send, whatever the others limit.
+      pod("added"), policy("added", #"{"podSelector":{},"policyTypes":["Egress"]}"#),
+      policy("added", Self.all, "all", #"{}"#),
+      pod("some"), policy("some", #"{"podSelector":{},"policyTypes":["Egress"]}"#),
+      policy("some", Self.all, "all", #"{"matchLabels":{"a":"b"}}"#),
+      pod("useless"), policy("useless", Self.all, "all", #"{"matchLabels":{"a":"b"}}"#),
     ]
     try session.write(#"{"apiVersion":"v1","kind":"List","items":[\#(items.joined(separator: ","))]}"#, to: "c.json")
     let rows = try session.run(
@@ -136,8 +142,51 @@ import Testing
     ).split(whereSeparator: \.isNewline).dropFirst().map { $0.split(separator: ",").prefix(3).joined(separator: " ") }
     #expect(
       rows == [
-        "info leaky/* egress-policy-for-some", "info open/* no-egress-policy", "info partly/* egress-policy-for-some",
+        "info added/* no-egress-policy", "info leaky/* no-egress-policy", "info open/* no-egress-policy",
+        "info partly/* egress-policy-for-some", "info some/* egress-policy-for-some",
+        "info useless/* no-egress-policy",
       ])
+    // A policy that is gone limits nothing, and one that has come does.
+    let later = items.map {
+      $0.replacing(
+        #""namespace":"closed"},"spec":{"podSelector":{},"policyTypes":["Egress"]}"#,
+        with: #""namespace":"closed"},"spec":{"podSelector":{},"policyTypes":["Ingress"]}"#
+      ).replacing(
+        #""namespace":"open"},"spec":{"podSelector":{},"policyTypes":["Ingress"]}"#,
+        with: #""namespace":"open"},"spec":{"podSelector":{},"policyTypes":["Egress"]}"#)
+    }
+    try session.write(#"{"apiVersion":"v1","kind":"List","items":[\#(later.joined(separator: ","))]}"#, to: "c.json")
+    let changed = try session.run(
+      "gatewatch topology import c.json --at 2026-11-03 > t.txt; gatewatch report opted-out --format csv")
+    #expect(changed.contains("closed/*,no-egress-policy") && !changed.contains("open/*,"), "\(changed)")
+  }
+
+  /// Every address, for the pods that are named.
+  private static let all =
+    #"{"podSelector":PODS,"policyTypes":["Egress"],"egress":[{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}]}"#
+
+  @Test("a pod on its node's network is a finding where its namespace is of the mesh, and none elsewhere")
+  func hostNetwork() throws {
+    let session = try session()
+    defer { session.remove() }
+    func pod(_ namespace: String) -> String {
+      #"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"leak-1","namespace":"\#(namespace)"},"spec":{"nodeName":"n1","hostNetwork":true,"containers":[{"name":"leak"}]},"status":{"podIP":"10.0.0.11"}}"#
+    }
+    let shop =
+      #"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop","labels":{"istio-injection":"enabled"}}}"#
+    let items = [shop, pod("shop"), pod("kube-system")].joined(separator: ",")
+    try session.write(#"{"apiVersion":"v1","kind":"List","items":[\#(items)]}"#, to: "c.json")
+    let output = try session.run(
+      Self.fill + """
+        gatewatch alert > first.txt
+        gatewatch topology import c.json --at 2026-11-02T09:15:00Z > t.txt
+        gatewatch report opted-out --format csv | tail -n +2 | cut -d, -f1-3
+        gatewatch alert; echo "exit code $?"
+        """)
+    #expect(output.contains("warning,shop/leak-1,host-network"), "\(output)")
+    #expect(output.contains("info,kube-system/leak-1,host-network"), "\(output)")
+    #expect(output.contains("warning  opted-out  ") && output.contains("exit code 1\n"), "\(output)")
+    #expect(!output.contains("from kube-system/leak-1"), "\(output)")
   }
 
   @Test("show finds by kind, name and address")

@@ -150,13 +150,9 @@ struct ObjectParts {
         guard try reader.kind() == .array else { return try reader.skip() }
         try reader.elements { reader throws(Problem) in
           hasRules = true
-          var isEmpty = true
-          guard try reader.kind() == .object else { return try reader.skip() }
-          try reader.members { reader, _ throws(Problem) in
-            isEmpty = false
-            try reader.skip()
+          if try allowsAll(&reader), !object.traits.contains("allows-all-egress") {
+            object.traits.append("allows-all-egress")
           }
-          if isEmpty, !object.traits.contains("allows-all-egress") { object.traits.append("allows-all-egress") }
         }
       default: try reader.skip()
       }
@@ -165,6 +161,55 @@ struct ObjectParts {
     if types.isEmpty ? hasRules : types.contains("Egress") { object.traits.append("limits-egress") }
     if selectsAll { object.traits.append("selects-all") }
     return object
+  }
+
+  /// Whether a rule for egress lets everything out: it names no peers, or every address of IPv4 or IPv6 among them, and no ports.
+  ///
+  /// Source: kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1 (NetworkPolicyEgressRule: an empty
+  /// or missing `to`, or `ports`, is all of them; the peers of one rule add up).
+  private func allowsAll(_ reader: inout JSONReader) throws(Problem) -> Bool {
+    guard try reader.kind() == .object else {
+      try reader.skip()
+      return false
+    }
+    var (hasPeers, hasAllAddresses, hasPorts) = (false, false, false)
+    try reader.members { reader, key throws(Problem) in
+      guard try reader.kind() == .array, key == "to" || key == "ports" else { return try reader.skip() }
+      try reader.elements { reader throws(Problem) in
+        if key == "ports" {
+          hasPorts = true
+          return try reader.skip()
+        }
+        hasPeers = true
+        if try holdsAllAddresses(&reader) { hasAllAddresses = true }
+      }
+    }
+    return !hasPorts && (!hasPeers || hasAllAddresses)
+  }
+
+  /// Of a peer: a range of length 0 from which nothing is excepted.
+  private func holdsAllAddresses(_ reader: inout JSONReader) throws(Problem) -> Bool {
+    guard try reader.kind() == .object else {
+      try reader.skip()
+      return false
+    }
+    var (isAll, hasExceptions) = (false, false)
+    try reader.members { reader, key throws(Problem) in
+      guard key == "ipBlock", try reader.kind() == .object else { return try reader.skip() }
+      try reader.members { reader, key throws(Problem) in
+        let kind = try reader.kind()
+        switch (key, kind) {
+        case ("cidr", .string): isAll = try reader.text().hasSuffix("/0")
+        case ("except", .array):
+          try reader.elements { reader throws(Problem) in
+            hasExceptions = true
+            try reader.skip()
+          }
+        default: try reader.skip()
+        }
+      }
+    }
+    return isAll && !hasExceptions
   }
 
   private func node() throws(Problem) -> ClusterObject {
