@@ -128,14 +128,19 @@ extension FlowStore {
       let stored = try StoredJudgement(on: db)
       var next = StoredJudgement(tables: Self.hash(of: judgement), policyHash: judgement.policyHash)
       next.revision = stored?.revision ?? 0
+      var isOther = isReclassified
       if let stored, stored.tables == next.tables {
         next.name = stored.name
       } else if let stored, stored.policyHash == next.policyHash {
-        if try Self.extendVerdicts(by: judgement, on: db, self.beforeWrite) { next.name = stored.name }
+        let isKept = try Self.extendVerdicts(by: judgement, on: db, self.beforeWrite)
+        // The tables may be those again that once gave the name.
+        isOther = isOther || !isKept && next.name == stored.name
+        if isKept { next.name = stored.name }
       } else {
         try Self.applyVerdicts(of: judgement, on: db, self.beforeWrite)
+        isOther = isOther || next.name == stored?.name
       }
-      if isReclassified { next.revision &+= 1 }
+      if isOther { next.revision &+= 1 }
       if next != stored { try next.write(on: db) }
       try self.beforeWrite?("judged")
       try self.writer.setJudged(true, on: db)

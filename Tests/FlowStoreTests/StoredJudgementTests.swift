@@ -15,14 +15,14 @@ struct StoredJudgementTests {
     var judgement: Judgement {
       var judgement = Judgement()
       judgement.policyHash = policyHash
-      judgement.routes = routes.map { number, content in
+      judgement.routes = routes.sorted { $0.key < $1.key }.map { number, content in
         Judgement.Route(
           interval: 0, sourceClass: number / 4, destinationClass: number % 4,
           verdict: RouteVerdict(
             role: .sidecar, path: .passthrough, bypass: content == 0 ? nil : .passthrough, context: .egress,
             rule: "rule \(content)", nextHopFromMs: content == 2 ? noon : nil))
       }
-      judgement.endings = endings.map { outcome, content in
+      judgement.endings = endings.sorted { $0.key < $1.key }.map { outcome, content in
         Judgement.Ending(
           context: .egress, outcome: outcome,
           verdict: OutcomeVerdict(outcome: .ok, reason: content == 0 ? nil : "reason \(content)"))
@@ -69,8 +69,8 @@ struct StoredJudgementTests {
         case 15..<32: verdicts.endings[.random(in: 1..<16, using: &random)] = 0
         case 32: verdicts.routes[.random(in: 0..<16, using: &random)] = .random(in: 0...2, using: &random)
         case 33: verdicts.endings[.random(in: 1..<16, using: &random)] = .random(in: 0...2, using: &random)
-        case 34: verdicts.routes.keys.first.map { verdicts.routes[$0] = nil }
-        case 35: verdicts.endings.keys.first.map { verdicts.endings[$0] = nil }
+        case 34: verdicts.routes.keys.max().map { verdicts.routes[$0] = nil }
+        case 35: verdicts.endings.keys.max().map { verdicts.endings[$0] = nil }
         case 36: verdicts.policyHash = "cafe" + String(step)
         default: verdicts.hasAssumption.toggle()
         }
@@ -87,6 +87,20 @@ struct StoredJudgementTests {
       #expect(try tables(store) == tables(twin), "step \(step)")
     }
     #expect((30...110).contains(kept))
+  }
+
+  @Test("has another name where only what was added is gone again")
+  func shrunk() throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path())
+    var names: [String] = []
+    for routes in [[1: 1], [1: 1, 2: 1], [1: 1], [1: 1, 2: 1]] {
+      var verdicts = Verdicts()
+      verdicts.routes = routes
+      try store.apply(verdicts.judgement)
+      names.append(try store.presentAlertMark().judgement)
+    }
+    #expect(names[1] == names[0] && names[2] != names[1] && names[3] == names[2], "\(names)")
   }
 
   @Test("keeps its name from a version that noted no hash of its tables")
