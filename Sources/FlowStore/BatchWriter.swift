@@ -348,7 +348,10 @@ final class BatchWriter {
       try beforeWrite?("rejected line")
       try statements.rejected.run(
         .integer(log), .integer(line.line), .text(line.reason), line.detail.isEmpty ? .null : .text(line.detail),
-        .text(Redaction().text(String(decoding: line.text.prefix(RejectedLine.maxText), as: UTF8.self))))
+        .text(
+          Redaction().text(
+            String(decoding: line.text.prefix(RejectedLine.maxText), as: UTF8.self),
+            isCut: line.text.count >= RejectedLine.maxText)))
       keptRejected[log, default: 0] += 1
       keptRejectedTotal += 1
     }

@@ -132,7 +132,9 @@ extension FlowStore {
       if let stored, stored.tables == next.tables {
         next.name = stored.name
       } else if let stored, stored.policyHash == next.policyHash {
-        let isKept = try Self.extendVerdicts(by: judgement, on: db, self.beforeWrite)
+        var isKept = try Self.extendVerdicts(by: judgement, on: db, self.beforeWrite)
+        // Flows without rows are seen by who looks at everything alone.
+        if isKept, try Self.hasTallies(db) { isKept = false }
         // The tables may be those again that once gave the name.
         isOther = isOther || !isKept && next.name == stored.name
         if isKept { next.name = stored.name }
@@ -145,6 +147,12 @@ extension FlowStore {
       try self.beforeWrite?("judged")
       try self.writer.setJudged(true, on: db)
     }
+  }
+
+  private static func hasTallies(_ db: Database) throws(StoreError) -> Bool {
+    let row = try db.statement("select exists (select 1 from log where tallied > 0)")
+    defer { row.reset() }
+    return try row.step() && row.int(0) == 1
   }
 
   /// Writes the classes that differ; true when a source or destination that had one has another now.

@@ -27,7 +27,8 @@ public struct Redaction: Sendable {
 
   /// - Parameter values: columns of the line as the parser read them; a quote that a client wrote into a path does not end
   ///   the path there.
-  public func text(_ text: String, values: [String] = []) -> String {
+  /// - Parameter isCut: the text may go on behind its end, where the `@` may stand that would show a word to be a password.
+  public func text(_ text: String, values: [String] = [], isCut: Bool = false) -> String {
     var bytes = Array(text.utf8)
     if !showsQueries {
       // In bytes: a question mark with a combining mark behind it opens a query all the same.
@@ -36,7 +37,7 @@ public struct Redaction: Sendable {
         bytes.replace(value, with: value[...mark] + Array(Redaction.mark.utf8))
       }
     }
-    var scan = Scan(bytes: bytes, redaction: self)
+    var scan = Scan(bytes: bytes, redaction: self, isCut: isCut)
     scan.run()
     return String(decoding: scan.output, as: UTF8.self)
   }
@@ -44,12 +45,14 @@ public struct Redaction: Sendable {
   private struct Scan {
     let bytes: [UInt8]
     let redaction: Redaction
+    let isCut: Bool
     var output: [UInt8] = []
     var place = 0
 
-    init(bytes: [UInt8], redaction: Redaction) {
+    init(bytes: [UInt8], redaction: Redaction, isCut: Bool) {
       self.bytes = bytes
       self.redaction = redaction
+      self.isCut = isCut
       output.reserveCapacity(bytes.count)
     }
 
@@ -136,6 +139,7 @@ public struct Redaction: Sendable {
         }
         next += 1
       }
+      if isCut, next == bytes.count { return drop(to: next) }
       if let at { drop(to: at) }
     }
 

@@ -93,8 +93,10 @@ struct ConsumedPrefix: Sendable, Equatable {
     }
   }
 
-  /// Gives a restored state the bytes that its hashes were taken of.
+  /// Gives a restored state the first and the last `guardSize` bytes of what was consumed, or all of it where that is less.
   mutating func restore(head: [UInt8], tail: [UInt8]) {
+    let size = Int(min(UInt64(ConsumedPrefix.guardSize), hash.length))
+    precondition(head.count == size && tail.count == size, "what follows would not follow on these bytes")
     (self.head, self.tail, knowsHead) = (head, tail, true)
   }
 
@@ -133,7 +135,7 @@ struct ConsumedPrefix: Sendable, Equatable {
     else { return nil }
     self.hash = hash
     self.spacing = spacing
-    knowsHead = false
+    knowsHead = hash.length == 0
     var position: UInt64 = 0
     for _ in 0..<count {
       guard let step = reader.varint(), let digest = reader.take(8) else { return nil }

@@ -6,8 +6,9 @@ final class KnownLog {
   /// Number the parser and the writer know the log by in this run; the row id for logs of earlier runs.
   let ordinal: Int64
   private var live: ConsumedPrefix?
-  /// The bytes that its hashes of head and tail were taken of, as they were found in the open file.
-  var guards: (head: [UInt8], tail: [UInt8])?
+  /// The first and the last bytes of what was read of it, as they were found in the open file; see `ConsumedPrefix.restore`.
+  /// Of that position alone.
+  var guards: (position: UInt64, head: [UInt8], tail: [UInt8])?
 
   init(record: LogRecord, ordinal: Int64, prefix: ConsumedPrefix? = nil) {
     self.record = record
@@ -20,7 +21,7 @@ final class KnownLog {
     get {
       if let live { return live }
       var restored = record.prefixState.flatMap { ConsumedPrefix(serialised: $0) }
-      if let guards { restored?.restore(head: guards.head, tail: guards.tail) }
+      if let guards, guards.position == restored?.position { restored?.restore(head: guards.head, tail: guards.tail) }
       return restored
     }
     set { live = newValue }

@@ -35,8 +35,8 @@ extension LogRegistry {
     if let former, former.record.isCompressed == file.isCompressed {
       if file.isCompressed {
         if former.record.size == file.size && former.record.modifiedNs == file.modifiedNs { return .unchanged(former) }
-      } else if let guards = sameGuards(file, former.record) {
-        former.guards = guards
+      } else if hasSameGuards(file, former.record) {
+        former.guards = guards(file, upTo: former.record.position)
         try file.seek(to: former.record.position)
         return .resume(former)
       }
@@ -52,6 +52,7 @@ extension LogRegistry {
           return .covered(whole)
         }
         try file.advance(to: whole.record.position, chunkBytes: chunkBytes)
+        whole.guards = guards(file, upTo: whole.record.position)
         return .resume(whole)
       }
       if let covering { return .covered(covering) }
@@ -70,23 +71,31 @@ extension LogRegistry {
   }
 
   /// The head and the last bytes before the reading position are still what was read: two small reads.
-  private func sameGuards(_ file: LogFile, _ record: LogRecord) -> (head: [UInt8], tail: [UInt8])? {
-    guard file.size >= record.position else { return nil }
-    func bytes(_ length: Int64, at offset: Int64, _ hash: Int64) -> [UInt8]? {
+  private func hasSameGuards(_ file: LogFile, _ record: LogRecord) -> Bool {
+    guard file.size >= record.position else { return false }
+    func digest(_ length: Int64, at offset: Int64) -> Int64? {
       let bytes = file.peek(Int(length), at: offset)
       guard bytes.count == Int(length) else { return nil }
-      return Int64(bitPattern: bytes.withUnsafeBytes { RunningHash(of: $0).digest }) == hash ? bytes : nil
+      return Int64(bitPattern: bytes.withUnsafeBytes { RunningHash(of: $0).digest })
     }
     // A log of which nothing was read yet has nothing to be recognised by: its inode may be another file's by now.
-    guard record.position > 0 else { return nil }
+    guard record.position > 0 else { return false }
     let longest = Int64(ConsumedPrefix.guardSize)
     guard (1...longest).contains(record.headLength), (1...longest).contains(record.tailLength),
       record.tailLength <= record.position
-    else { return nil }
-    guard let head = bytes(record.headLength, at: 0, record.headHash),
-      let tail = bytes(record.tailLength, at: record.position - record.tailLength, record.tailHash)
-    else { return nil }
-    return (head, tail)
+    else { return false }
+    return digest(record.headLength, at: 0) == record.headHash
+      && digest(record.tailLength, at: record.position - record.tailLength) == record.tailHash
+  }
+
+  /// The first and the last bytes before a position, where the file shows them without being unpacked.
+  private func guards(_ file: LogFile, upTo position: Int64) -> (
+    position: UInt64, head: [UInt8], tail: [UInt8]
+  )? {
+    guard !file.isCompressed else { return nil }
+    let size = Int(min(Int64(ConsumedPrefix.guardSize), position))
+    let (head, tail) = (file.peek(size, at: 0), file.peek(size, at: position - Int64(size)))
+    return head.count == size && tail.count == size ? (UInt64(position), head, tail) : nil
   }
 
   /// Two pods may well begin with the same lines; what their paths say keeps them apart.
@@ -125,7 +134,7 @@ extension LogRegistry {
     else { return false }
     let record = known.record
     return file.isCompressed
-      ? record.size == file.size && record.modifiedNs == file.modifiedNs : sameGuards(file, record) != nil
+      ? record.size == file.size && record.modifiedNs == file.modifiedNs : hasSameGuards(file, record)
   }
 
   /// nil while the file has no whole line.

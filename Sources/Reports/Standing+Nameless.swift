@@ -112,10 +112,13 @@ extension Standing {
   private static let namelessDestinations = """
     select n.id
     from destination n
-    where n.host_origin in ('address', 'authority', 'sni')
-      and not (
-        n.cluster = 'AllowAnyDynamicDNSCluster'
-        or n.host_origin <> 'address' and n.cluster glob 'outbound|*' and n.dialled_ip <> n.upstream_ip
+    where (
+        n.host_origin = 'address'
+        or n.host_origin in ('authority', 'sni')
+          -- Lines of Envoy: nginx and Squid, which log neither, look names up.
+          and (n.cluster is not null or n.dialled_ip is not null)
+          and coalesce(n.cluster, '') <> 'AllowAnyDynamicDNSCluster'
+          and (n.dialled_ip is null or n.dialled_ip = n.upstream_ip)
       )
       and n.upstream_ip in (
         select d.upstream_ip

@@ -222,7 +222,9 @@ struct ClusterDumpTests {
       (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["203.0.113.0/24"]}}]}"#, false),
       (#"{"to":[{"ipBlock":{"except":["203.0.113.0/24"],"cidr":"0.0.0.0/0"}}]}"#, false),
       (#"{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}"#, false), (#"{"to":[{"namespaceSelector":{}}]}"#, false),
-      (#"{"ports":[{"port":53}]}"#, false),
+      (#"{"ports":[{"port":53}]}"#, false), (#"{"ports":[{"protocol":"TCP"}]}"#, true),
+      (#"{"ports":[{"port":1,"endPort":65535}]}"#, true), (#"{"ports":[{"port":53},{}]}"#, true),
+      (#"{"ports":[{"protocol":"UDP"}]}"#, false), (#"{"ports":[{"port":1,"endPort":1023}]}"#, false),
       (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}],"ports":[{"port":443}]}"#, false),
       (#"{"ports":[{"port":53}]},{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}"#, true), ("null, 1", false),
     ] as [(String, Bool)])

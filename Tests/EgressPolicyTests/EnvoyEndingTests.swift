@@ -148,6 +148,7 @@ import Testing
       (301, "direct_response", .ok, "direct-response"), (301, nil, .ok, "direct-response"),
       (403, "rbac_access_denied_matched_policy[none]", .blocked, "rbac-http"), (403, nil, .blocked, "rbac-http"),
       (400, "http1.codec_error", .failed, "bad-request"), (502, nil, .blocked, "registry-only-tcp"),
+      (502, "direct_response", .blocked, "registry-only-tcp"),
     ] as [(Int, String?, OutcomeKind, String)])
   func requestWithoutCluster(status: Int, details: String?, kind: OutcomeKind, reason: String) {
     check(

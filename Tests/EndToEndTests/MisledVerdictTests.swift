@@ -375,6 +375,26 @@ import Testing
     #expect(text.contains(Self.clear) != isDoubt, "\(text)")
   }
 
+  @Test("of a line without a cluster as of any other")
+  func withoutCluster() throws {
+    try sandbox.write(squid("10.80.3.77", "CONNECT 198.51.100.20:443", "HIER_DIRECT/198.51.100.20"), to: "squid.log")
+    let doubt = "1 flow around the egress gateway under no name, or one that the client wrote"
+    let text = try report("squid.log", report: "bypass --host api.pay.example")
+    #expect(text.contains(doubt), "\(text)")
+    // Squid looks names up itself.
+    try sandbox.write(squid("10.80.3.77", "CONNECT free.example:443", "HIER_DIRECT/198.51.100.20"), to: "squid.log")
+    #expect(try report("squid.log", report: "bypass --host api.pay.example").contains(Self.clear))
+    // Nor does a format say what was dialled.
+    try sandbox.write(
+      "2026-11-02T09:10:00.000Z free.example 198.51.100.20:80 outbound|80||free.example 10.80.3.11:40001 10.80.3.11:50001\n",
+      to: "own.log")
+    _ = try sandbox.shell(
+      "$GATEWATCH ingest --log-format '%START_TIME% %REQ(:AUTHORITY)% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%' own.log"
+    )
+    let later = try sandbox.shell("$GATEWATCH report bypass --host api.pay.example").out
+    #expect(later.contains(doubt), "\(later)")
+  }
+
   @Test("no header takes a pod's bypass out of the answer about that pod")
   func anotherSource() throws {
     // Nothing was connected, so the line shows no address but the header's.
@@ -412,6 +432,37 @@ import Testing
     }
     let other = try sandbox.shell("$GATEWATCH report bypass --source 10.80.3.12").out
     #expect(!other.contains("1 flow"), "\(other)")
+  }
+
+  @Test(
+    "a pod whose lines show no address is found by the one that the topology gives it, and is a doubt where nobody knows it"
+  )
+  func sourceWithoutAddress() throws {
+    let folder = "pods/ns_web-0_u1/istio-proxy"
+    _ = try sandbox.shell("mkdir -p \(folder)")
+    try sandbox.write(
+      "2026-11-02T09:21:00.000000000Z stdout F 2026-11-02T09:10:00.000Z x.example 203.0.113.66:443 PassthroughCluster\n",
+      to: folder + "/0.log")
+    _ = try sandbox.shell(
+      "$GATEWATCH ingest --policy egress.yaml sidecar.log gateway.log; $GATEWATCH ingest --log-format '%START_TIME% %REQ(:AUTHORITY)% %UPSTREAM_HOST% %UPSTREAM_CLUSTER%' pods"
+    )
+    func answer(_ source: String) throws -> String {
+      try sandbox.shell("$GATEWATCH report bypass --source \(source)").out
+    }
+    let found = "1 flow left around the egress gateway"
+    #expect(try answer("ns/web-0").contains(found))
+    #expect(try answer("10.80.3.11").contains("of which at most a header tells the source"))
+    #expect(try !answer("default/other").contains("at most a header"))
+    try sandbox.write(
+      #"{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-0", "namespace": "ns"}, "spec": {"containers": [{"name": "app"}, {"name": "istio-proxy", "image": "docker.io/istio/proxyv2:1.23", "args": ["proxy", "sidecar"]}]}, "status": {"podIP": "10.80.3.12", "startTime": "2026-11-01T00:00:00Z", "phase": "Running"}}]}"#,
+      to: "pods.json")
+    _ = try sandbox.shell("$GATEWATCH topology import --at 2026-11-02T08:00 pods.json")
+    for source in ["10.80.3.12", "10.80.3.12/32", "'10.80.3.1[2]'"] {
+      let text = try answer(source)
+      #expect(text.contains(found), "\(source): \(text)")
+    }
+    let other = try answer("10.80.3.11")
+    #expect(!other.contains("1 flow") && !other.contains("at most a header"), "\(other)")
   }
 
   @Test("an exception for a host is no all-clear where the client may have chosen the address behind the name")

@@ -103,6 +103,25 @@ struct StoredJudgementTests {
     #expect(names[1] == names[0] && names[2] != names[1] && names[3] == names[2], "\(names)")
   }
 
+  @Test(
+    "has another name with every verdict that is added, where flows have no rows: alerts see them in looking at everything alone"
+  )
+  func tallied() throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path())
+    _ = try store.insert(log: LogRecord(path: "a.log"))
+    var verdicts = Verdicts()
+    verdicts.routes = [1: 1]
+    try store.apply(verdicts.judgement)
+    let name = try store.presentAlertMark().judgement
+    try store.write("tally") { db throws(StoreError) in try db.run("update log set tallied = 1") }
+    try store.apply(verdicts.judgement)
+    #expect(try store.presentAlertMark().judgement == name)
+    verdicts.routes[2] = 1
+    try store.apply(verdicts.judgement)
+    #expect(try store.presentAlertMark().judgement != name)
+  }
+
   @Test("keeps its name from a version that noted no hash of its tables")
   func withoutHash() throws {
     let folder = try ScratchFolder()

@@ -1,3 +1,4 @@
+import Foundation
 import FlowStore
 import Testing
 
@@ -288,5 +289,46 @@ struct RotationTests {
     try scene.write("copy.log", bytes: Array(bytes[...end]))
     scene.remove("access.log")
     #expect(try scene.ingest("copy.log").lines.stored == 0)
+  }
+
+  /// Both guards are the kilobyte at their end of what was read, as `hasSameGuards` compares it with the file.
+  private func expectGuards(_ scene: Scene, _ name: String) throws {
+    let bytes = try Data(contentsOf: URL(filePath: scene.path(name)))
+    let size = min(ConsumedPrefix.guardSize, bytes.count)
+    func digest(_ bytes: Data) -> Int64 {
+      Int64(bitPattern: Array(bytes).withUnsafeBytes { RunningHash(of: $0).digest })
+    }
+    let expected = "\(bytes.count) \(size) \(size) \(digest(bytes.prefix(size))) \(digest(bytes.suffix(size)))"
+    let stored = try scene.texts(
+      "select position || ' ' || head_length || ' ' || tail_length || ' ' || head_hash || ' ' || tail_hash from log order by id"
+    )
+    #expect(stored.last == expected, "\(name), \(bytes.count) bytes")
+  }
+
+  @Test(
+    "a log is known by its first and its last kilobyte however little of it was read at a time, and under whatever inode"
+  )
+  func guards() throws {
+    let scene = try Scene()
+    try scene.write("access.log", bytes: [])
+    try scene.ingest("access.log")
+    for last in [1, 2, 3, 30, 31] {
+      try scene.overwrite("access.log", bytes: Scene.lines(1...last))
+      try scene.ingest("access.log")
+      try expectGuards(scene, "access.log")
+    }
+    let small = try Scene()
+    try small.write("access.log", 1...2)
+    try small.ingest("access.log")
+    // Another inode, and more.
+    for last in [3, 12, 13] {
+      try small.write("access.log", 1...last)
+      try small.ingest("access.log")
+      try expectGuards(small, "access.log")
+    }
+    try small.append("access.log", 14...14)
+    try small.ingest("access.log")
+    try expectGuards(small, "access.log")
+    #expect(try small.stored() == Array(1...14))
   }
 }

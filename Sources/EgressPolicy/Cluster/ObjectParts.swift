@@ -163,7 +163,7 @@ struct ObjectParts {
     return object
   }
 
-  /// Whether a rule for egress lets everything out: it names no peers, or every address of IPv4 or IPv6 among them, and no ports.
+  /// Whether a rule for egress lets everything out: it names no peers, or every address of IPv4 or IPv6 among them, and no ports, or all.
   ///
   /// Source: kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1 (NetworkPolicyEgressRule: an empty
   /// or missing `to`, or `ports`, is all of them; the peers of one rule add up).
@@ -172,19 +172,39 @@ struct ObjectParts {
       try reader.skip()
       return false
     }
-    var (hasPeers, hasAllAddresses, hasPorts) = (false, false, false)
+    var (hasPeers, hasAllAddresses) = (false, false)
+    var (hasPorts, hasAllPorts) = (false, false)
     try reader.members { reader, key throws(Problem) in
       guard try reader.kind() == .array, key == "to" || key == "ports" else { return try reader.skip() }
       try reader.elements { reader throws(Problem) in
         if key == "ports" {
           hasPorts = true
-          return try reader.skip()
+          if try holdsAllPorts(&reader) { hasAllPorts = true }
+          return
         }
         hasPeers = true
         if try holdsAllAddresses(&reader) { hasAllAddresses = true }
       }
     }
-    return !hasPorts && (!hasPeers || hasAllAddresses)
+    return (!hasPorts || hasAllPorts) && (!hasPeers || hasAllAddresses)
+  }
+
+  /// Of an entry of `ports`: every port of TCP, which is what leaves over a proxy.
+  private func holdsAllPorts(_ reader: inout JSONReader) throws(Problem) -> Bool {
+    guard try reader.kind() == .object else {
+      try reader.skip()
+      return false
+    }
+    var (isTCP, port, end): (Bool, String?, String?) = (true, nil, nil)
+    try reader.members { reader, key throws(Problem) in
+      switch key {
+      case "protocol": isTCP = try reader.text() == "TCP"
+      case "port": port = try reader.text()
+      case "endPort": end = try reader.text()
+      default: try reader.skip()
+      }
+    }
+    return isTCP && (port == nil || port == "1" && end == "65535")
   }
 
   /// Of a peer: a range of length 0 from which nothing is excepted.

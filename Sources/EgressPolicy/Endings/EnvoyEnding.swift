@@ -76,7 +76,9 @@ enum EnvoyEnding {
   /// Without a flag, other details say how it ended: a handshake or a request's headers that came too late, a route's own
   /// answer. So does the status of a request, but for those with which Envoy says that nobody is there.
   private static func saysNothing(_ outcome: Outcome) -> Bool {
-    outcome.termination == nil && outcome.details == nil && (!isHTTP(outcome) || outcome.status ?? 0 >= 500)
+    if outcome.termination != nil { return false }
+    if outcome.details == "direct_response" { return outcome.status == 502 }
+    return outcome.details == nil && (!isHTTP(outcome) || outcome.status ?? 0 >= 500)
   }
 
   private static func byFlags(

@@ -79,7 +79,9 @@ struct Remedies {
   private var exception: [String] {
     switch rule {
     case .serviceEntryExternal:
-      ["an exception of the policy for host \(host): it stays listed as allowed, and raises no finding"]
+      [
+        "an exception of the policy for host \(host): it stays listed as allowed, and raises no finding; with addresses: [\(upstream)] it rests on no assumption either"
+      ]
     default:
       [
         "an exception of the policy with addresses: [\(upstream)]: it stays listed as allowed, and raises no finding"

@@ -120,9 +120,11 @@ extension Judge {
         )
       ]
         + observed.bypasses.map { bypass in
-          let what =
-            bypass.registryHost.map { "host: \(PolicyDraft.quoted($0))" }
-            ?? "addresses: [\(PolicyDraft.quoted(bypass.address ?? ""))]"
+          // Of a host alone the client may have chosen the address.
+          let what = [
+            bypass.registryHost.map { "host: \(PolicyDraft.quoted($0))" },
+            bypass.address.map { "addresses: [\(PolicyDraft.quoted($0))]" },
+          ].compactMap(\.self).joined(separator: ", ")
           let port = bypass.port > 0 ? ", port: \(bypass.port)" : ""
           return ("{ \(what)\(port), \(allowed) }", PolicyDraft.comment(bypass.ground))
         })

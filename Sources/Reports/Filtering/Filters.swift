@@ -105,6 +105,7 @@ public struct Filters: Sendable, Equatable {
     // A line that shows no address may still be known by the log of the pod that wrote it.
     var pods: Set<String> = []
     var hidden: [(id: Int64, pod: String)] = []
+    var podsWithAddress: Set<String> = []
     var nobodys: [Int64] = []
     try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
       guard let id = row[0].integer else { return }
@@ -113,7 +114,9 @@ public struct Filters: Sendable, Equatable {
       let isMeant =
         pattern.isNetwork ? own.contains(where: pattern.contains) : row[3].integer == 1 || row[4].integer == 1
       let (isInPod, name) = (row[5].text != nil, row[6].text)
-      if let pod = row[5].text, own.isEmpty, !isMeant { hidden.append((id, pod)) }
+      if let pod = row[5].text {
+        if !own.isEmpty { podsWithAddress.insert(pod) } else if !isMeant { hidden.append((id, pod)) }
+      }
       if own.isEmpty, !isInPod, name == nil, !isMeant, row[7].isNull { nobodys.append(id) }
       if isMeant {
         ids.insert(id)
@@ -129,8 +132,35 @@ public struct Filters: Sendable, Equatable {
     for other in others where other.addresses.contains(where: addresses.contains) {
       if other.name.map({ name in workloads.contains { name.contains($0) } }) ?? true { ids.insert(other.id) }
     }
+    if pattern.meansAddresses, hidden.contains(where: { !podsWithAddress.contains($0.pod) }) {
+      let known = try Filters.pods(by: pattern, in: store)
+      pods.formUnion(known.meant)
+      // Nobody knows the pod's address, and it may be the one asked for.
+      nobodys += hidden.filter { !podsWithAddress.contains($0.pod) && !known.all.contains($0.pod) }.map(\.id)
+    }
     for source in hidden where pods.contains(source.pod) { ids.insert(source.id) }
     for (id, sender) in sent where ids.contains(sender) { ids.insert(id) }
     return (ids.sorted(), nobodys.filter { !ids.contains($0) })
+  }
+
+  /// The pods of the imported topology, `namespace/name`: those with an address that is meant, and all with any.
+  private static func pods(
+    by pattern: SourcePattern, in store: FlowReader
+  ) throws -> (meant: Set<String>, all: Set<String>) {
+    let sql = """
+      select o.namespace || '/' || o.name, a.value, :glob is not null and a.value glob :glob
+      from topology_object o
+      join json_each(o.addresses) a
+      where o.kind = 'pod'
+        and o.host_network = 0
+      order by 1, 2
+      """
+    var (meant, all): (Set<String>, Set<String>) = ([], [])
+    try store.query(sql, arguments: ["glob": pattern.isNetwork ? .null : .text(pattern.text)]) { row in
+      guard let pod = row[0].text, let address = row[1].text else { return }
+      all.insert(pod)
+      if pattern.isNetwork ? pattern.contains(address) : row[2].integer == 1 { meant.insert(pod) }
+    }
+    return (meant, all)
   }
 }

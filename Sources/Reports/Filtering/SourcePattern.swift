@@ -25,6 +25,14 @@ public struct SourcePattern: Sendable, Equatable {
   /// True when a network was meant; a glob is left to SQL.
   public var isNetwork: Bool { range != nil }
 
+  /// Whether addresses may be meant, and no names of workloads or pods, which begin with a namespace or a letter that no address has.
+  public var meansAddresses: Bool {
+    isNetwork
+      || text.utf8.allSatisfy { byte in
+        "0123456789abcdefABCDEF.:*?[]-^".utf8.contains(byte)
+      }
+  }
+
   /// True when the address lies in the network.
   public func contains(_ ip: String) -> Bool {
     guard let range, let address = IPAddress(ip) else { return false }
