@@ -21,6 +21,7 @@ public struct ClusterObject: Hashable, Sendable {
     case sidecar
     case networkPolicy = "network-policy"
     case meshConfig = "mesh-config"
+    case destinationRule = "destination-rule"
 
     public var isNamespaced: Bool { self != .node && self != .namespace }
   }

@@ -185,6 +185,27 @@ struct ClusterDumpTests {
     #expect(objects[5].trait("outbound-traffic-policy") == "REGISTRY_ONLY")
   }
 
+  @Test(
+    "a DestinationRule says where connections go to the address that was dialled: in all, at a port, or in a subset",
+    arguments: [
+      (#"{"loadBalancer":{"simple":"PASSTHROUGH"}}"#, "[]", true),
+      (#"{"portLevelSettings":[{"port":{"number":443},"loadBalancer":{"simple":"PASSTHROUGH"}}]}"#, "[]", true),
+      (
+        #"{"loadBalancer":{"simple":"RANDOM"}}"#, #"[{"trafficPolicy":{"loadBalancer":{"simple":"PASSTHROUGH"}}}]"#,
+        true
+      ),
+      (#"{"loadBalancer":{"simple":"LEAST_REQUEST"}}"#, "[]", false), ("null", #"[{"name":"v1"}]"#, false),
+    ] as [(String, String, Bool)])
+  func destinationRules(policy: String, subsets: String, passes: Bool) throws {
+    let json = """
+      {"apiVersion":"networking.istio.io/v1","kind":"DestinationRule","metadata":{"name":"r","namespace":"n"},
+       "spec":{"host":"API.example.com","trafficPolicy":\(policy),"subsets":\(subsets)}}
+      """
+    let object = try #require(try dump(json).objects.first)
+    #expect(object.kind == .destinationRule && object.hosts == ["api.example.com"])
+    #expect(object.traits == (passes ? ["load-balancer=PASSTHROUGH"] : []))
+  }
+
   @Test("EndpointSlices, Endpoints, WorkloadEntries, Sidecars and NetworkPolicies are read")
   func meshKinds() throws {
     let json = """

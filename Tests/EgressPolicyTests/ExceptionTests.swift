@@ -61,6 +61,12 @@ import Testing
     #expect(!isAssumed("{ source: 10.80.3.0/24, port: 443 }", direct))
     #expect(!isAssumed(byName, direct, topology("DNS")))
     #expect(isAssumed(byName, direct, beside: elsewhere, topology("NONE")))
+    var passing = topology("DNS")
+    var rule = ClusterObject(kind: .destinationRule, namespace: "n", name: "r")
+    rule.hosts = ["*.example.com"]
+    rule.traits = ["load-balancer=PASSTHROUGH"]
+    passing.add([rule], from: 0, until: 0)
+    #expect(isAssumed(byName, direct, beside: elsewhere, passing))
   }
 
   @Test("an exception that names the address goes before one that names the host alone")

@@ -2,7 +2,7 @@ public import Flows
 
 /// What `kubectl get ... -A -o json` wrote: a List, single objects, or several of them one after the other.
 ///
-///     kubectl get pods,services,nodes,namespaces,serviceentries,gateways,sidecars,networkpolicies -A -o json
+///     kubectl get pods,services,nodes,namespaces,serviceentries,destinationrules,gateways,sidecars,networkpolicies -A -o json
 ///
 /// Any subset will do. Kinds that say nothing about addresses are counted and left aside. Field names are those of the
 /// Kubernetes API (core/v1, discovery/v1), of Istio's networking API and of the Gateway API.

@@ -43,6 +43,7 @@ struct ObjectParts {
     case "EndpointSlice" where group == "discovery.k8s.io": return try endpointSlice()
     case "ServiceEntry" where group == "networking.istio.io": return try serviceEntry()
     case "WorkloadEntry" where group == "networking.istio.io": return try workloadEntry()
+    case "DestinationRule" where group == "networking.istio.io": return try destinationRule()
     case "Sidecar" where group == "networking.istio.io": return try sidecar()
     // the same word is a kind of Istio's and one of the Gateway API's
     case "Gateway" where group == "networking.istio.io": return try istioGateway()
@@ -373,6 +374,46 @@ struct ObjectParts {
       }
     }
     return object
+  }
+
+  private func destinationRule() throws(Problem) -> ClusterObject {
+    var object = ClusterObject(.destinationRule, try metadata())
+    try members(of: "spec") { reader, key throws(Problem) in
+      switch key {
+      case "host": object.hosts = bounded([HostGlob.canonical(try reader.text())])
+      case "trafficPolicy", "subsets":
+        if try setsPassthrough(&reader, depth: 0) { object.traits = ["load-balancer=PASSTHROUGH"] }
+      default: try reader.skip()
+      }
+    }
+    return object
+  }
+
+  /// Whether a load balancer in a traffic policy, in one of its ports or of a subset, is `PASSTHROUGH`: connections go to the
+  /// address that the caller asked for (Istio, LoadBalancerSettings.SimpleLB).
+  private func setsPassthrough(_ reader: inout JSONReader, depth: Int) throws(Problem) -> Bool {
+    var isSet = false
+    // subsets[].trafficPolicy.portLevelSettings[].loadBalancer.simple
+    guard depth < 8 else {
+      try reader.skip()
+      return false
+    }
+    switch try reader.kind() {
+    case .array:
+      try reader.elements { reader throws(Problem) in
+        if try setsPassthrough(&reader, depth: depth + 1) { isSet = true }
+      }
+    case .object:
+      try reader.members { reader, key throws(Problem) in
+        if key == "simple" {
+          if try reader.text() == "PASSTHROUGH" { isSet = true }
+        } else if try setsPassthrough(&reader, depth: depth + 1) {
+          isSet = true
+        }
+      }
+    default: try reader.skip()
+    }
+    return isSet
   }
 
   private func sidecar() throws(Problem) -> ClusterObject {

@@ -15,7 +15,7 @@ struct TopologyCommand: ParsableCommand {
       part of it helps:
 
         kinds=pods,services,endpointslices,nodes,namespaces
-        kinds=$kinds,serviceentries,gateways,networkpolicies
+        kinds=$kinds,serviceentries,destinationrules,gateways,networkpolicies
         kubectl get $kinds -A -o json > cluster.json
         gatewatch topology import cluster.json
         gatewatch report opted-out
