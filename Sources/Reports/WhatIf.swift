@@ -135,7 +135,7 @@ public struct WhatIf: Sendable {
         started_at_ms,
         before_path || case
           when before_bypass is not null then ' (bypass ' || before_bypass || ')'
-          when before_allowed = 1 then ' (allowed bypass)'
+          when before_allowed = 1 then iif(before_assumed = 1, ' (bypass, allowed on an assumption)', ' (allowed bypass)')
           when before_assumed = 1 then ' (assumed)'
           else ''
         end as before,
@@ -143,7 +143,7 @@ public struct WhatIf: Sendable {
           when is_refused = 1 then 'none (blocked)'
           else after_path || case
             when after_bypass is not null then ' (bypass ' || after_bypass || ')'
-            when after_allowed = 1 then ' (allowed bypass)'
+            when after_allowed = 1 then iif(after_assumed = 1, ' (bypass, allowed on an assumption)', ' (allowed bypass)')
             when after_assumed = 1 then ' (assumed)'
             else ''
           end

@@ -34,6 +34,22 @@ import Testing
     }
   }
 
+  @Test("an exception that allows on an assumption is told from one that allows for certain")
+  func assumedException() throws {
+    let session = try session()
+    defer { session.remove() }
+    func after(_ policy: String) throws -> String {
+      try session.run("gatewatch whatif --policy \(policy) --format ndjson | grep api.search.example")
+    }
+    _ = try session.run(Self.fill)
+    #expect(try after("other.yaml").contains("direct (bypass, allowed on an assumption)"))
+    try session.write(
+      Self.other.replacing("host: api.search.example", with: "host: api.search.example, addresses: [198.51.100.130]")
+        + "\n", to: "certain.yaml")
+    let certain = try after("certain.yaml")
+    #expect(certain.contains("direct (allowed bypass)"), "\(certain)")
+  }
+
   @Test("another policy: what would become bypass, what an exception would allow, what would be proven")
   func otherPolicy() throws {
     let session = try session()
