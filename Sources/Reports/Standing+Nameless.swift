@@ -4,9 +4,9 @@ internal import FlowStore
 
 extension Standing {
   /// Counts bypasses without a name, or with one that the client alone chose, to an address that other lines show for the host asked
-  /// about, and those that went without a name by the cluster of
-  /// a ServiceEntry for a wildcard that covers it (`outbound|443||*.pay.example`). One address serves many names, and one wildcard many
-  /// hosts: that it was this one nothing proves, nor that it was not.
+  /// about, and those that went without a name by the cluster of a ServiceEntry for a wildcard that covers it
+  /// (`outbound|443||*.pay.example`). One address serves many names, and one wildcard many hosts: that it was this one nothing proves,
+  /// nor that it was not.
   mutating func countNameless(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
     (nameless, namelessByWildcard) = (0, 0)
     guard filters.host != nil else { return }

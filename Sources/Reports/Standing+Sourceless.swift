@@ -17,11 +17,8 @@ extension Standing {
     (limits.source, limits.paths, limits.outcomes) = (nil, [], [])
     var arguments = try limits.arguments(for: query, in: store)
     arguments["sources"] = Standing.list(nobodys)
-    var found = usingTallies ? try TalliedFindings(arguments, in: store) : nil
-    if found == nil {
-      found = TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) })
-    }
-    for (what, _, flows) in found?.rows ?? [] where what != nil && what != "allowed" { sourceless += flows }
+    let found = try Standing.found(query, arguments, in: store, usingTallies: usingTallies)
+    for (what, _, flows) in found.rows where what != nil && what != "allowed" { sourceless += flows }
   }
 
   private static let showsNoAddress = """

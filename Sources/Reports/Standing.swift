@@ -276,10 +276,7 @@ public struct Standing: Sendable, Equatable {
     try countSideLines(in: store, filters: filters)
     try countNameless(in: store, filters: filters, usingTallies: usingTallies)
     try countSourceless(in: store, filters: filters, usingTallies: usingTallies)
-    if usingTallies, let found = try TalliedFindings(arguments, in: store) { return take(found, within: limits) }
-    take(
-      TalliedFindings(try store.rows(query.sql, arguments: arguments).rows.map { ($0, $0[2].integer ?? 0) }),
-      within: limits)
+    take(try Standing.found(query, arguments, in: store, usingTallies: usingTallies), within: limits)
   }
 
   private mutating func take(_ found: TalliedFindings, within filters: Filters) {
@@ -322,7 +319,8 @@ public struct Standing: Sendable, Equatable {
       case "ambiguous-columns": doubts.append("\(count) whose lines can be read in more than one way")
       case "path-unknown": doubts.append("\(count) on an unknown path")
       case "assumption": doubts.append("\(count) whose path rests on an assumption")
-      case "exception-assumed": doubts.append("\(count) that an exception allows on an assumption")
+      case "exception-assumed":
+        doubts.append("\(count) that an exception allows on an assumption (see: gatewatch report unproven)")
       case "source-unproven": doubts.append("\(count) at a proxy whose client no other log accounts for")
       default: doubts.append("\(count): \(why)")
       }
@@ -359,50 +357,6 @@ public struct Standing: Sendable, Equatable {
       )
     }
   }
-
-  /// What a bypass counts as.
-  static func bypassWord(_ flow: String) -> String {
-    """
-    case
-      when \(flow).exception_id is null then 'bypass'
-      when \(flow).assumption is null then 'allowed'
-      else 'exception-assumed'
-    end
-    """
-  }
-
-  /// The views bypass_flow and unproven_flow in one pass over the flows, which takes a third of the time; a test holds
-  /// the two ways equal.
-  static let findings = """
-    -- title: What stands for and against an all-clear
-    -- parameter: since_ms  first millisecond to include (Unix time)
-    -- parameter: until_ms  first millisecond no longer included
-    -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
-    -- parameter: sources   JSON list of source ids
-    with proof as (
-      select
-        case
-          when bypass is not null then \(bypassWord("j"))
-          when path = 'none' then null
-          when rule is null then 'not-judged'
-          when never_clears = 1 then 'ambiguous-columns'
-          when path = 'unknown' then 'path-unknown'
-          when assumption is not null then 'assumption'
-          when instr(',' || verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
-        end as what,
-        next_hop_gap as gap
-      from judged_flow j
-      where j.duplicate_view = 0
-        and (:since_ms is null or j.started_at_ms >= :since_ms)
-        and (:until_ms is null or j.started_at_ms < :until_ms)
-        and (:host is null or j.destination_id in (select id from destination_name where name glob :host))
-        and (:sources is null or j.source_id in (select value from json_each(:sources)))
-    )
-    select what, gap, count(*) as flows
-    from proof
-    group by what, gap
-    order by what, gap
-    """
 
   // MARK: In words
 

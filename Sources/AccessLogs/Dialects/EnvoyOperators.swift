@@ -1,7 +1,7 @@
 /// What one of Envoy's command operators prints.
 ///
-/// The list is that of envoy `docs/root/configuration/advanced/substitution_formatter.rst` (1.40), with the names that older
-/// versions had. Operators without a role here are known and checked for their syntax, and not kept.
+/// The list is that of Envoy's documentation (`configuration/advanced/substitution_formatter.rst`, 1.40), with the names
+/// that older versions had. Operators without a role here are known and checked for their syntax, and not kept.
 struct EnvoyOperator {
   enum Argument {
     case none

@@ -2,7 +2,7 @@ extension TimeFormat {
   /// Compiles a `strftime` pattern, with the additions of Envoy and of the library it uses (Abseil).
   ///
   /// - `%f` nine digits of a second's fraction, `%1f` to `%9f` that many; `%s` seconds since 1970
-  ///   (envoy `docs/root/configuration/advanced/substitution_formatter.rst`).
+  ///   (Envoy, `configuration/advanced/substitution_formatter.rst`).
   /// - `%Ez` `+00:00`, `%E4Y`, `%ET` the letter T, `%E3S` seconds with three digits (Abseil `absl/time/time.h`).
   ///
   /// `isUTC`: the proxy prints UTC whatever the pattern says, so a pattern without a zone leaves nothing to assume.

@@ -299,7 +299,7 @@ struct JSONReader {
     return String(decoding: units, as: UTF8.self)
   }
 
-  /// `XXXX`, or `XXXX\uXXXX` of a surrogate pair; half a pair becomes U+FFFD.
+  /// Four hexadecimal digits, or twice four with `\u` between of a surrogate pair; half a pair becomes U+FFFD.
   private func scalar(_ raw: ArraySlice<UInt8>, _ index: inout Int) throws(Problem) -> Unicode.Scalar {
     func unit(at index: Int) -> UInt32? {
       guard index + 4 <= raw.endIndex else { return nil }

@@ -105,15 +105,7 @@ struct TalliedFindings {
   /// Asks for them by verdict.
   static let words = """
     select
-      case
-        when f.bypass is not null then \(Standing.bypassWord("f"))
-        when f.path = 'none' then null
-        when f.rule is null then 'not-judged'
-        when f.never_clears = 1 then 'ambiguous-columns'
-        when f.path = 'unknown' then 'path-unknown'
-        when f.assumption is not null then 'assumption'
-        when instr(',' || f.verdict_warnings || ',', ',source-unproven,') > 0 then 'source-unproven'
-      end as what,
+      \(Standing.proofWord("f")) as what,
       f.next_hop_gap
     from judged_flow f
     where f.id = :example
