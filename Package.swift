@@ -36,7 +36,7 @@ let package = Package(
     .target(
       name: "Ingestion",
       dependencies: [
-        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CZlib",
+        "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CISAL", "CLanes", "CZlib",
         .product(name: "Yams", package: "Yams"),
       ]),
     .target(name: "Reports", dependencies: ["FlowStore", "Flows"], plugins: ["EmbedQueries"]),
@@ -47,6 +47,7 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Yams", package: "Yams"),
       ]),
+    .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CMalloc"),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CLanes"),

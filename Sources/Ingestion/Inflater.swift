@@ -1,3 +1,4 @@
+internal import CISAL
 internal import CZlib
 
 /// Decompresses gzip as it comes in: several members, any chunking, bounded memory.
@@ -18,7 +19,11 @@ final class Inflater {
   private enum Part { case header, data, trailer, nothing }
 
   private var stream = z_stream()
+  /// What inflates the data, if it is not zlib.
+  private let isal: ISALStream?
   private var part = Part.header
+  /// All the room was taken: there may be more to give before more input is needed.
+  private var mayHoldMore = false
   private var isOver = false
   private var garbageAt: Int64?
   /// Of the member so far; it can be held back.
@@ -38,7 +43,8 @@ final class Inflater {
   /// In what zlib says of its place: a block ended, or the header did.
   private static let boundary: Int32 = 128
 
-  init() {
+  init(by library: InflateLibrary = .zlib) {
+    isal = library == .isal ? ISALStream() : nil
     let status = inflateInit2_(
       &stream, Inflater.gzipWindow, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size))
     precondition(status == Z_OK, "zlib of another major version")
@@ -54,7 +60,7 @@ final class Inflater {
   ) throws(ReadError) -> (taken: Int, given: Int) {
     var taken = 0
     var given = 0
-    while taken < input.count, !isOver {
+    while taken < input.count || mayHoldMore, !isOver {
       switch part {
       case .trailer:
         bytesIn += 1
@@ -74,36 +80,70 @@ final class Inflater {
       case .header, .data, .nothing: break
       }
       guard given < output.count else { break }
-      // In bounds: zlib is told what is left of both buffers. It does not write to its input.
-      stream.next_in = UnsafeMutablePointer(
-        mutating: input.baseAddress!.advanced(by: taken).assumingMemoryBound(to: UInt8.self))
-      stream.avail_in = UInt32(clamping: input.count - taken)
-      let place = output.baseAddress!.advanced(by: given)
-      stream.next_out = place.assumingMemoryBound(to: UInt8.self)
-      stream.avail_out = UInt32(clamping: output.count - given)
-      let (offered, room) = (stream.avail_in, stream.avail_out)
-      let status = CZlib.inflate(&stream, part == .header ? Z_BLOCK : Z_NO_FLUSH)
-      let (used, made) = (offered - stream.avail_in, room - stream.avail_out)
-      taken += Int(used)
-      given += Int(made)
-      bytesIn += Int64(used)
-      bytesOut += Int64(made)
-      memberBytes &+= made
-      checksum.take(UnsafeRawBufferPointer(start: place, count: Int(made)))
-      switch status {
-      case Z_STREAM_END:
-        part = .trailer
-      case Z_OK where part == .header && stream.data_type & Inflater.boundary != 0:
-        part = .data
-        inflateReset2(&stream, Inflater.bareWindow)
-      case Z_OK, Z_BUF_ERROR:
-        if used == 0 && made == 0 { return (taken, given) }
-      default:
-        fail(stream.msg.map { String(cString: $0) } ?? "error \(status)")
-      }
+      let rest = UnsafeRawBufferPointer(rebasing: input[taken...])
+      let room = UnsafeMutableRawBufferPointer(rebasing: output[given...])
+      let before = part
+      let moved = part == .data && isal != nil ? byISAL(rest, into: room) : byZlib(rest, into: room)
+      taken += moved.taken
+      given += moved.given
+      if moved.taken == 0 && moved.given == 0 && part == before { break }
     }
     if given == 0, let failure { throw failure }
     return (taken, given)
+  }
+
+  private func byZlib(
+    _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+  ) -> (taken: Int, given: Int) {
+    // In bounds: zlib is told what is left of both buffers. It does not write to its input.
+    stream.next_in = UnsafeMutablePointer(mutating: input.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    stream.avail_in = UInt32(clamping: input.count)
+    stream.next_out = output.baseAddress?.assumingMemoryBound(to: UInt8.self)
+    stream.avail_out = UInt32(clamping: output.count)
+    let (offered, room) = (stream.avail_in, stream.avail_out)
+    let status = CZlib.inflate(&stream, part == .header ? Z_BLOCK : Z_NO_FLUSH)
+    let (taken, given) = (Int(offered - stream.avail_in), Int(room - stream.avail_out))
+    account(taken, given, output)
+    switch status {
+    case Z_STREAM_END: endData()
+    case Z_OK where part == .header && stream.data_type & Inflater.boundary != 0:
+      part = .data
+      if let isal { isal.begin() } else { inflateReset2(&stream, Inflater.bareWindow) }
+    case Z_OK, Z_BUF_ERROR: break
+    default: fail(stream.msg.map { String(cString: $0) } ?? "error \(status)")
+    }
+    return (taken, given)
+  }
+
+  private func byISAL(
+    _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+  ) -> (taken: Int, given: Int) {
+    guard let step = isal?.inflate(input, into: output) else { return (0, 0) }
+    account(Int(step.taken), Int(step.given), output)
+    if step.is_damaged != 0 {
+      fail("invalid deflate data")
+    } else if step.has_ended != 0 {
+      endData()
+      bytesIn -= Int64(step.behind_count)
+      for index in 0..<Int(step.behind_count) where part == .trailer {
+        bytesIn += 1
+        takeTrailer(UInt8(truncatingIfNeeded: step.behind >> UInt64(8 * index)))
+      }
+    }
+    return (Int(step.taken), Int(step.given))
+  }
+
+  private func account(_ taken: Int, _ given: Int, _ output: UnsafeMutableRawBufferPointer) {
+    bytesIn += Int64(taken)
+    bytesOut += Int64(given)
+    memberBytes &+= UInt32(truncatingIfNeeded: given)
+    checksum.take(UnsafeRawBufferPointer(rebasing: output[..<given]))
+    mayHoldMore = part == .data && given == output.count
+  }
+
+  private func endData() {
+    part = .trailer
+    mayHoldMore = false
   }
 
   /// Four bytes of checksum, four of the length; one that is wrong ends the reading right behind it, as in zlib.
@@ -122,6 +162,7 @@ final class Inflater {
   /// The member's data is out already when its checksum turns out wrong: it is given, and the next call fails.
   private func fail(_ reason: String) {
     isOver = true
+    mayHoldMore = false
     failure = ReadError(message: "damaged gzip data before byte \(bytesIn): \(reason)")
   }
 

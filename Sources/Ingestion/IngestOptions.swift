@@ -21,6 +21,8 @@ public struct IngestOptions: Sendable {
   /// Threads that read, parse and store files; what is stored does not depend on their number, until one of
   /// them has met as many path templates as it keeps apart.
   public var threads = IngestOptions.usefulThreads
+  /// For gzipped files; what comes in by a pipe is always inflated by zlib.
+  public var inflateLibrary = InflateLibrary.zlib
   public var limits = IngestLimits()
   /// Unix milliseconds; noted with each log. The library itself never reads a clock.
   public var nowMs: @Sendable () -> Int64

@@ -198,7 +198,7 @@ public final class IngestPipeline {
   private func read(_ found: Discovery.Found, with reader: Reader) -> Bool {
     if let identity = found.identity, !handled.insert(identity).inserted { return true }
     do throws(ReadError) {
-      let file = try LogFile(path: found.name.path, limits: options.limits)
+      let file = try LogFile(path: found.name.path, limits: options.limits, inflatedBy: options.inflateLibrary)
       var place = try self.place(file, found.name)
       opened.insert(found.name.path)
       if case .begin = place, try !readRotatedSiblings(of: found, with: reader) { return false }

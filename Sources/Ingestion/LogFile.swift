@@ -21,6 +21,7 @@ final class LogFile {
   private let descriptor: Int32
   private let ownsDescriptor: Bool
   private var inflater: Inflater?
+  private var library = InflateLibrary.zlib
   let limits: IngestLimits
   /// Raw input not yet inflated, or the first bytes of a stream, read to see its magic.
   private let raw: UnsafeMutableRawBufferPointer
@@ -32,7 +33,7 @@ final class LogFile {
   /// Compressed bytes read at a time: with each call, zlib copies its window.
   private static let rawSize = 1 << 20
 
-  init(path: String, limits: IngestLimits) throws(ReadError) {
+  init(path: String, limits: IngestLimits, inflatedBy library: InflateLibrary = .zlib) throws(ReadError) {
     self.path = path
     self.limits = limits
     let ownsDescriptor = path != Discovery.standardInput
@@ -51,6 +52,8 @@ final class LogFile {
     let isFile = status.st_mode & S_IFMT == S_IFREG && lseek(descriptor, 0, SEEK_CUR) == 0
     identity = isFile ? FileIdentity(status) : nil
     size = isFile ? Int64(status.st_size) : 0
+    // What is damaged or cut is read again, which a stream cannot be.
+    if isFile { self.library = library }
     modifiedNs = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
     // A pipe may give its first bytes one by one.
     while rawEnd < FileMagic.length, !isRawAtEnd {
@@ -67,7 +70,7 @@ final class LogFile {
     let start = UnsafeRawBufferPointer(rebasing: memory[..<rawEnd])
     isCompressed = FileMagic.isGzip(start)
     if let refusal = FileMagic.refusal(of: start) { throw refusal }
-    if isCompressed { inflater = Inflater() }
+    if isCompressed { inflater = Inflater(by: self.library) }
     bytesRead = Int64(rawEnd)
     if isFile { try rewind() }
   }
@@ -132,7 +135,11 @@ final class LogFile {
     guard let inflater else { return 0 }
     while true {
       let input = UnsafeRawBufferPointer(rebasing: raw[rawStart..<rawEnd])
-      let (taken, given) = try inflater.inflate(input, into: buffer)
+      let (taken, given): (Int, Int)
+      do throws(ReadError) { (taken, given) = try inflater.inflate(input, into: buffer) } catch {
+        if library == .zlib { throw error }
+        return try readOnByZlib(into: buffer)
+      }
       rawStart += taken
       if given > 0 {
         try refuseBomb(inflater)
@@ -141,7 +148,9 @@ final class LogFile {
       // Nothing taken, nothing given: behind the last member there is something else.
       if taken == 0 && !input.isEmpty { return 0 }
       if rawStart < rawEnd { continue }
-      if isRawAtEnd { return 0 }
+      if isRawAtEnd {
+        return library != .zlib && inflater.end == .incomplete ? try readOnByZlib(into: buffer) : 0
+      }
       let count = LogFile.retrying { Glibc.read(descriptor, raw.baseAddress!, raw.count) }
       guard count >= 0 else {
         throw ReadError(message: "cannot read at byte \(inflater.bytesIn): \(systemMessage(errno))")
@@ -150,6 +159,23 @@ final class LogFile {
       (rawStart, rawEnd) = (0, count)
       bytesRead += Int64(count)
     }
+  }
+
+  /// What a file that is damaged or cut still has to give, and what is said of it, zlib alone decides: it is read again up
+  /// to where it stands, and on from there.
+  private func readOnByZlib(into buffer: UnsafeMutableRawBufferPointer) throws(ReadError) -> Int {
+    let place = position
+    library = .zlib
+    try rewind()
+    // Damage may be noticed later by others than by zlib: what was given out stays given out.
+    defer { position = place }
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: LogFile.rawSize, alignment: 16)
+    defer { memory.deallocate() }
+    while position < place {
+      let wanted = Int(min(Int64(memory.count), place - position))
+      if try read(into: UnsafeMutableRawBufferPointer(rebasing: memory[..<wanted])) == 0 { return 0 }
+    }
+    return try readInflated(into: buffer)
   }
 
   private func refuseBomb(_ inflater: Inflater) throws(ReadError) {
@@ -174,7 +200,7 @@ final class LogFile {
     guard lseek(descriptor, 0, SEEK_SET) == 0 else {
       throw ReadError(message: "cannot seek: \(systemMessage(errno))")
     }
-    if inflater != nil { inflater = Inflater() }
+    if inflater != nil { inflater = Inflater(by: library) }
     (rawStart, rawEnd, isRawAtEnd, isAtEnd, failure) = (0, 0, false, false, nil)
     (position, bytesRead) = (0, 0)
   }

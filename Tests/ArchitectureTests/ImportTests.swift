@@ -15,7 +15,7 @@ import Testing
     "FlowStore": ["Flows", "CMalloc", "GRDB", "GRDBSQLite", "Dispatch", "Glibc", "Synchronization"],
     // Floor 3: these two never meet.
     "Ingestion": [
-      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CLanes", "CZlib", "Yams",
+      "AccessLogs", "EgressPolicy", "FlowStore", "Flows", "Journeys", "CISAL", "CLanes", "CZlib", "Yams",
       "Dispatch", "Foundation", "Glibc", "Synchronization",
     ],
     "Reports": ["FlowStore", "Flows", "Foundation", "Glibc"],
@@ -25,6 +25,7 @@ import Testing
       "Dispatch", "Foundation", "Glibc", "Synchronization",
     ],
     // At build time.
+    "CISAL": [],
     "CLanes": [],
     "CMalloc": [],
     "CZlib": [],

@@ -1,4 +1,5 @@
 import Foundation
+import Ingestion
 import Testing
 
 /// What `gatewatch ingest` promises a person with a folder of logs.
@@ -251,6 +252,26 @@ import Testing
     try sandbox.write(Lines.squid(1...3), to: "squid.log")
     #expect(try storedBySummary(sandbox.gatewatch("ingest", "--dry-run", "--format", "json", "squid.log")) == 3)
     #expect(try sandbox.shell("ls").out == "squid.log\n")
+  }
+
+  @Test("--inflate isa-l stores what zlib does, and says why where it cannot", arguments: ["squid.log.gz", "cut.gz"])
+  func inflateLibrary(log: String) throws {
+    try sandbox.write(Lines.squid(1...3000), to: "squid.log")
+    try sandbox.shell("gzip squid.log; head -c 30000 squid.log.gz > cut.gz")
+    let zlib = try sandbox.gatewatch("ingest", "--format", "json", "--db", "zlib.db", log)
+    let isal = try sandbox.gatewatch("ingest", "--format", "json", "--inflate", "isa-l", "--db", "isal.db", log)
+    if let hindrance = InflateLibrary.isal.hindrance {
+      #expect(isal.status == 64 && isal.errors.contains(hindrance))
+      return
+    }
+    #expect(isal.errors == zlib.errors)
+    #expect(try storedBySummary(isal) == storedBySummary(zlib))
+    func flows(_ database: String) throws -> String {
+      let outcome = try sandbox.gatewatch("flows", "--limit", "0", "--format", "csv", "--db", database)
+      #expect(outcome.status == 0)
+      return outcome.out
+    }
+    #expect(try flows("isal.db") == flows("zlib.db"))
   }
 
   @Test("a declared role and a label reach the flows and stay")

@@ -164,6 +164,7 @@ extension Inflater: MemberReading {}
 private final class ByZlib: MemberReading {
   private var stream = z_stream()
   private var isBetweenMembers = false
+  private var mayHoldMore = false
   private var isOver = false
   private var garbageAt: Int64?
   private var bytesIn: Int64 = 0
@@ -177,7 +178,8 @@ private final class ByZlib: MemberReading {
     _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
   ) throws(ReadError) -> (taken: Int, given: Int) {
     var (taken, given) = (0, 0)
-    while taken < input.count, given < output.count, !isOver {
+    while taken < input.count || mayHoldMore, given < output.count, !isOver {
+      mayHoldMore = false
       if isBetweenMembers {
         if input[taken] == 0 {
           taken += 1
@@ -206,6 +208,7 @@ private final class ByZlib: MemberReading {
         inflateReset(&stream)
       case Z_OK, Z_BUF_ERROR:
         if offered == stream.avail_in && room == stream.avail_out { return (taken, given) }
+        mayHoldMore = stream.avail_out == 0
       default:
         isOver = true
         failure = ReadError(

@@ -36,16 +36,21 @@ struct GzipTests {
     case "bomb": packed += Gzip.compress([UInt8](repeating: 0x20, count: 300_000_000))
     default: break
     }
-    func read(threads: Int) throws -> [String] {
+    func read(threads: Int, _ library: InflateLibrary = .zlib) throws -> [String] {
       let scene = try Scene()
       scene.options.threads = threads
+      scene.options.inflateLibrary = library
       try scene.write("access.log.gz", bytes: packed)
       let summary = try scene.ingest("access.log.gz")
       let marks = try scene.numbers("select position from line_mark order by position")
       return try scene.logs() + summary.problems.map(\.message)
         + ["\(summary.lines) \(summary.files[0].pending) \(marks)"] + scene.stored().map { "\($0)" }
     }
-    #expect(try read(threads: 1) == read(threads: 3))
+    let expected = try read(threads: 1)
+    #expect(try read(threads: 3) == expected)
+    // Where a bomb is given up depends on how much comes out at a time.
+    guard InflateLibrary.isal.hindrance == nil, kind != "bomb" else { return }
+    #expect(try read(threads: 3, .isal) == expected)
   }
 
   @Test("several members are one log, and a line may run across two of them")

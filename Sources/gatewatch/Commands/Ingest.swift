@@ -95,12 +95,19 @@ struct IngestCommand: ParsableCommand {
       valueName: "count"))
   var threads: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "Library that decompresses gzipped files: zlib, or isa-l (Debian: libisal2), which takes half of the time.",
+      valueName: "name"))
+  var inflate = InflateLibrary.zlib
+
   @Flag(help: "Read and count, and write nothing; every file from its beginning.")
   var dryRun = false
 
   func validate() throws {
     guard !paths.isEmpty else { throw ValidationError("name the logs to read, or - for standard input") }
     if let threads, !(1...64).contains(threads) { throw ValidationError("--threads takes a number from 1 to 64") }
+    if let hindrance = inflate.hindrance { throw ValidationError("--inflate \(inflate.rawValue): \(hindrance)") }
     if let slow {
       guard keep == .exceptions else { throw ValidationError("--slow goes with --keep exceptions") }
       guard slow > 0 else { throw ValidationError("--slow takes a number of milliseconds") }
@@ -158,6 +165,7 @@ struct IngestCommand: ParsableCommand {
     options.keep = keep == .all ? .all : .exceptions(slowMs: slow ?? Keep.slowMs)
     options.database = store.database
     if let threads { options.threads = threads }
+    options.inflateLibrary = inflate
     let policy = try store.policy.map { try StoreAccess.policy(file: $0) }
     policy?.policy.warnings.forEach { Terminal.complain("\($0)") }
     let progress = ProgressLine()
@@ -185,3 +193,5 @@ struct IngestCommand: ParsableCommand {
 }
 
 extension Role: ExpressibleByArgument {}
+
+extension InflateLibrary: ExpressibleByArgument {}
