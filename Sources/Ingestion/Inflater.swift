@@ -125,7 +125,7 @@ final class Inflater {
     } else if step.has_ended != 0 {
       endData()
       bytesIn -= Int64(step.behind_count)
-      for index in 0..<Int(step.behind_count) where part == .trailer {
+      for index in 0..<Int(step.behind_count) where part == .trailer && !isOver {
         bytesIn += 1
         takeTrailer(UInt8(truncatingIfNeeded: step.behind >> UInt64(8 * index)))
       }
