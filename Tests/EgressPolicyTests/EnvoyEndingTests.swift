@@ -63,11 +63,23 @@ import Testing
     .tcp(.egressUnsent, "NR", nil, .blocked, "no-route", left: false),
     .http(.egressUnsent, 403, nil, nil, .blocked, "rbac-http", left: false),
     .http(.egressUnsent, 429, nil, nil, .blocked, "rate-limit", left: false),
+    // a network filter's limit, before a cluster was chosen
+    .tcp(.blackHole, "URX", nil, .blocked, "rate-limit", left: false),
+    .tcp(.egressUnsent, "URX", nil, .blocked, "rate-limit", left: false),
   ]
 
   static let failures: [Case] = [
     .tcp(.egress, "UF,URX", nil, .failed, "connection-failure"),
     .tcp(.egress, "URX,UF", nil, failure: "delayed_connect_error:_111", .failed, "connection-refused"),
+    .tcp(.egressUnsent, "URX,UF", nil, .failed, "connection-failure", left: false),
+    .tcp(.egress, "URX", nil, .failed, "retries-exhausted"),
+    // the authorization service did not answer: nobody refused, and nothing went on
+    .http(.egress, 403, "UAEX", "ext_authz_error", .meshFault, "ext-authz-error", left: false),
+    .tcp(.egress, "UAEX", "ext_authz_error", .meshFault, "ext-authz-error", left: false),
+    .tcp(.egress, "UAEX", nil, termination: "ext_authz_error", .meshFault, "ext-authz-error", left: false),
+    .http(.egress, 0, nil, "cache.aborted_lookup", .failed, "upstream-reset"),
+    .http(.egress, 200, "RFCF", "cache.aborted_body", .failed, "upstream-reset"),
+    .http(.egress, 500, "RFCF", "cache.insert_via_upstream", .failed, "upstream-5xx"),
     .http(
       .egress, 503, "URX,UF",
       "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
@@ -128,7 +140,10 @@ import Testing
     .http(.egress, 200, "DI", "via_upstream", .ok), .http(.egress, 200, "XYZ", "via_upstream", .ok),
     .http(.egress, 407, nil, "via_upstream", .challenge, "proxy-authentication"),
     .http(.egressUnsent, 301, nil, "direct_response", .ok, "direct-response", left: false),
-    .http(.egress, 200, "RFCF", nil, .ok, "from-cache", left: false),
+    // from the cache, but for what the origin was asked whether it still holds
+    .http(.egress, 200, "RFCF", "cache.response_from_cache_filter", .ok, "from-cache"),
+    .http(.egressUnsent, 200, "RFCF", "cache.response_from_cache_filter", .ok, "from-cache", left: false),
+    .http(.egress, 200, "RFCF", "cache.insert_via_upstream", .ok), .http(.egress, 200, "RFCF", nil, .ok, "from-cache"),
   ]
 
   @Test("what a policy refused is blocked, with its reason, and nothing left", arguments: denials)
@@ -207,6 +222,13 @@ import Testing
       let verdict = Ending.verdict(of: outcome, in: context)
       #expect(verdict.outcome == .blocked && verdict.reason == "rbac-tcp" && verdict.left == left, "\(context)")
     }
+  }
+
+  @Test("what came back before the authorization service failed had left")
+  func failedLate() {
+    let outcome = Outcome(status: 0, flags: "UAEX", details: "ext_authz_error", warnings: .deniedLate)
+    #expect(
+      Ending.verdict(of: outcome, in: .egress) == OutcomeVerdict(outcome: .meshFault, reason: "ext-authz-error"))
   }
 
   @Test("no words of a log make the reader crash or say something in two ways", arguments: 0..<100)

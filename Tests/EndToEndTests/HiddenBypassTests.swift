@@ -215,6 +215,70 @@ import Testing
     #expect(try report("ok.log bad.log").contains("1 flow left around the egress gateway"))
   }
 
+  @Test(
+    "what the cache filter answered after it had asked the origin is no sign that nothing was sent",
+    arguments: [
+      // Validated by the origin, which the line names.
+      #"200 RFCF cache.response_from_cache_filter - "-" 0 1000 12 11 "-" "c" "-" "x.example" "203.0.113.66:80" PassthroughCluster 10.80.3.11:4001"#,
+      // The cache's own client had asked, which leaves the columns of the upstream empty; without details nobody can tell.
+      #"200 RFCF cache.insert_via_upstream - "-" 0 1000 12 - "-" "c" "-" "x.example" "-" PassthroughCluster -"#,
+      #"0 - cache.aborted_lookup - "-" 0 0 12 - "-" "c" "-" "x.example" "-" PassthroughCluster -"#,
+      #"200 RFCF - - "-" 0 1000 12 - "-" "c" "-" "x.example" "-" PassthroughCluster -"#,
+    ])
+  func askedByCache(ending: String) throws {
+    let line = "[2026-11-02T09:05:00.000Z] \"GET /x HTTP/1.1\" \(ending) 203.0.113.66:80 10.80.3.11:59668 - allow_any\n"
+    try sandbox.write(line, to: "bad.log")
+    #expect(try report("ok.log bad.log").contains("1 flow left around the egress gateway"))
+  }
+
+  @Test("what came from the cache alone was not sent")
+  func cached() throws {
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] \"GET /x HTTP/1.1\" 200 RFCF cache.response_from_cache_filter - \"-\" 0 1000 12 - \"-\" \"c\" \"-\" \"x.example\" \"-\" PassthroughCluster - 203.0.113.66:80 10.80.3.11:59668 - allow_any\n",
+      to: "cached.log")
+    #expect(try report("ok.log cached.log").contains("no bypass found in what was read"))
+  }
+
+  @Test(
+    "an attempt that failed is one also in a format that names the other end of connections alone",
+    arguments: [
+      // TCP, and TLS that failed; flags in the short and in the long form, or only what else tells of it.
+      ("\"- - -\" 0 UF,URX - \"-\"", "PassthroughCluster", "1 flow left around the egress gateway"),
+      (
+        "\"- - -\" 0 URX,UpstreamConnectionFailure - \"-\"", "PassthroughCluster",
+        "1 flow left around the egress gateway"
+      ),
+      ("\"- - -\" 0 URX - \"-\"", "PassthroughCluster", "1 flow left around the egress gateway"),
+      ("\"- - -\" 0 - - \"delayed_connect_error:_111\"", "PassthroughCluster", "1 flow left around the egress gateway"),
+      (
+        "\"GET / HTTP/1.1\" 503 - upstream_reset_before_response_started{remote_connection_failure} \"-\"",
+        "PassthroughCluster", "1 flow left around the egress gateway"
+      ),
+      (
+        "\"GET / HTTP/1.1\" 503 UF - \"TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED\"",
+        "outbound|443||evil.example", "no all-clear"
+      ),
+      // A full pool tries none, nor does a limit that was over before a cluster was chosen, or a route that does not exist.
+      (
+        "\"GET / HTTP/1.1\" 503 UO upstream_reset_before_response_started{overflow} \"-\"", "PassthroughCluster",
+        "no bypass found in what was read"
+      ),
+      ("\"- - -\" 0 URX - \"-\"", "-", "no bypass found in what was read"),
+      ("\"GET / HTTP/1.1\" 404 NR route_not_found \"-\"", "-", "no bypass found in what was read"),
+    ])
+  func failedAttempts(ending: String, cluster: String, answer: String) throws {
+    try sandbox.write(
+      "[%START_TIME%] \"%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%\" %RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% \"%UPSTREAM_TRANSPORT_FAILURE_REASON%\" %BYTES_RECEIVED% %BYTES_SENT% %DURATION% \"%REQ(:AUTHORITY)%\" \"%UPSTREAM_REMOTE_ADDRESS%\" %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%\n",
+      to: "remote.format")
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] \(ending) 0 0 18 \"-\" \"-\" \(cluster) - 198.51.100.35:443 10.80.3.11:59660\n",
+      to: "failed.log")
+    let text = try sandbox.shell(
+      "$GATEWATCH ingest --policy egress.yaml ok.log > i.txt; $GATEWATCH ingest --log-format @remote.format failed.log > i.txt; $GATEWATCH report bypass"
+    ).out
+    #expect(text.contains(answer), "\(text)")
+  }
+
   @Test("a JSON line whose key for the upstream says null, and that nobody answered, sent nothing")
   func nullUpstream() throws {
     try sandbox.write(

@@ -47,21 +47,59 @@ enum EnvoyFacts {
     return fields[.path].isMissing && !fields[.path].isAbsent && 200...299 ~= fields.number(.status)
   }
 
-  /// Whether a line that names no upstream may have had one all the same: the answer is the upstream's (`via_upstream`); bytes
-  /// went over a TCP connection, either way; or its key is not in the line, or has another name, and nothing else tells that
-  /// nobody was asked. What comes back over TCP is an upstream's (what is no HTTP, where that is expected, Envoy itself answers,
-  /// with a status, which makes it a request), and what the client sends is read once there is one.
+  /// Whether a line that names no upstream may have had one all the same: the answer is the upstream's (`via_upstream`), or perhaps
+  /// what a cache was told by it; bytes went over a TCP connection, either way; a connection was tried; or its key is not in the
+  /// line, or has another name, and nothing else tells that nobody was asked. What comes back over TCP is an upstream's (what is no
+  /// HTTP, where that is expected, Envoy itself answers, with a status, which makes it a request), and what the client sends is
+  /// read once there is one.
   ///
   /// Source: envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage (both counts are of the downstream
   /// connection); `source/common/tcp_proxy/tcp_proxy.cc` (`initialize` disables reading until the upstream is connected).
   @inline(never) static func hidesUpstream(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
     if isHTTP {
-      if fields[.responseDetails].equals("via_upstream") { return true }
+      if fields[.responseDetails].equals("via_upstream") || mayBeAskedByCache(fields) { return true }
     } else if fields.number(.bytesSent) > 0 || fields.number(.bytesReceived) > 0 {
       return true
     }
+    if isTried(fields, isHTTP: isHTTP) { return true }
     return fields[.upstreamHost].isAbsent && fields[.upstreamRemote].isAbsent && fields[.upstreamHostIP].isAbsent
       && !tellsThatNobodyWasAsked(fields, isHTTP: isHTTP)
+  }
+
+  /// The second cache filter has a client of its own, whose upstream stands in no line; its flag tells of a hit and of a miss
+  /// alike, and its details tell them apart.
+  ///
+  /// Source: Envoy `source/extensions/filters/http/cache_v2/cache_filter.cc` (`responseCodeDetailsFromStatus`).
+  private static func mayBeAskedByCache(_ fields: borrowing Fields) -> Bool {
+    let details = fields[.responseDetails]
+    if details.hasPrefix("cache.insert_via_upstream") || details.hasPrefix("cache.aborted_") { return true }
+    return !details.hasPrefix("cache.response_from_cache_filter")
+      && hasFlag(fields[.responseFlags], "RFCF", "ResponseFromCacheFilter")
+  }
+
+  /// A connection was tried and not made (a pool that is full tries none). The host that was chosen is logged then, but not the
+  /// other end of a connection, which may be all that a format has.
+  ///
+  /// Source: Envoy `source/common/router/upstream_request.cc` and `source/common/tcp_proxy/tcp_proxy.cc`
+  /// (`setUpstreamRemoteAddress` when the pool is ready); `source/extensions/filters/network/local_ratelimit/local_ratelimit.cc`
+  /// (`URX` before a cluster is chosen).
+  private static func isTried(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
+    let (flags, cluster, details) = (fields[.responseFlags], fields[.upstreamCluster], fields[.responseDetails])
+    if hasFlag(flags, "UF", "UpstreamConnectionFailure") || !fields[.transportFailure].isMissing { return true }
+    if details.hasPrefix("upstream_reset_"), details.firstRange(of: "{overflow") == nil { return true }
+    return !isHTTP && fields[.upstreamHost].isAbsent && (cluster.isAbsent || !cluster.isMissing)
+      && hasFlag(flags, "URX", "UpstreamRetryLimitExceeded")
+  }
+
+  private static func hasFlag(_ flags: Slice, _ short: StaticString, _ long: StaticString) -> Bool {
+    var rest = flags
+    while !rest.isEmpty {
+      let end = rest.firstIndex(of: ASCII.comma) ?? rest.count
+      let flag = rest.prefix(end).trimmingSpaces()
+      if flag.equals(short) || flag.equals(long) { return true }
+      rest = rest.dropFirst(min(end + 1, rest.count))
+    }
+    return false
   }
 
   /// A cluster without endpoints, a route with an answer of its own, or no route and no cluster at all. That there was no healthy
@@ -181,7 +219,7 @@ enum EnvoyFacts {
   }
 
   private static func isDenial(_ details: Slice) -> Bool {
-    details.hasPrefix("rbac_") || details.hasPrefix("ext_authz_denied")
+    details.hasPrefix("rbac_") || details.hasPrefix("ext_authz_")
   }
 
   static func outcome(_ fields: borrowing Fields, isHTTP: Bool, _ warnings: Warnings) -> Outcome {

@@ -12,6 +12,8 @@ internal import Flows
 ///   go there, and the mesh let it. Only a policy's "no" and lines without an upstream mean that nothing left.
 /// - Requests that Envoy refuses for their shape are `failed` (`bad-request`), not `blocked`: no policy spoke. What it had passed
 ///   on until then has left.
+/// - What the cache filter answers is `from-cache` also where the origin had to say that it still holds: the request has left then,
+///   and the line names the upstream.
 /// - Status 101 is `ok` whatever ended the connection: a WebSocket ends by one side closing it.
 ///
 /// Flags: Envoy `source/common/stream_info/utility.h`; details: `envoy/stream_info/stream_info.h`. Envoy warns that the
@@ -50,10 +52,17 @@ enum EnvoyEnding {
         return .blocked(reason == "rbac-http" && !isHTTP(outcome) ? "rbac-tcp" : reason)
       }
     }
-    if flags.contains("UAEX") { return .blocked("ext-authz") }
+    if flags.contains("UAEX"), !saysAuthorizationFailed(outcome) { return .blocked("ext-authz") }
     if flags.contains("RL") { return .blocked("rate-limit") }
     if flags.contains("FI") { return .blocked("fault-injected") }
     return nil
+  }
+
+  /// The authorization service did not answer, for which Envoy sets the same flag as for its refusal.
+  ///
+  /// Source: Envoy `source/extensions/filters/http/ext_authz/ext_authz.cc`, `source/extensions/filters/network/ext_authz/ext_authz.cc`.
+  private static func saysAuthorizationFailed(_ outcome: Outcome) -> Bool {
+    [outcome.details, outcome.termination].contains { $0?.hasPrefix("ext_authz_error") ?? false }
   }
 
   private static let denials: [(prefix: String, reason: String)] = [
@@ -91,8 +100,14 @@ enum EnvoyEnding {
     if flags.contains("UF") { return .failed(connectionReason(outcome)) }
     if flags.contains("UC") { return .failed("upstream-closed") }
     if flags.contains("UR") { return .failed("upstream-reset") }
-    if flags.contains("URX") { return .failed(connectionReason(outcome, otherwise: "retries-exhausted")) }
-    if flags.contains("RFCF") { return OutcomeVerdict(outcome: .ok, reason: "from-cache", left: false) }
+    if flags.contains("URX") {
+      // The network filter `local_ratelimit` sets it before a cluster is chosen; attempts that ran out leave UF or an upstream.
+      if !isHTTP(outcome), isUnsent(context) { return .blocked("rate-limit") }
+      return .failed(connectionReason(outcome, otherwise: "retries-exhausted"))
+    }
+    if flags.contains("RFCF"), outcome.details.map({ $0.hasPrefix("cache.response_from_cache_filter") }) ?? true {
+      return OutcomeVerdict(outcome: .ok, reason: "from-cache")
+    }
     for (flag, verdict) in lateFlags where flags.contains(flag) { return verdict }
     // DI and flags of extensions say nothing of the end
     return nil
@@ -142,13 +157,14 @@ enum EnvoyEnding {
     }
     if termination.hasPrefix("tcp_session_idle_timeout") { return .timeout("idle-timeout") }
     if termination.hasPrefix("max_connection_duration") { return .timeout("max-duration") }
-    if termination.hasPrefix("ext_authz_error") { return .fault("ext-authz-error") }
+    if termination.hasPrefix("ext_authz_error") { return authorizationFailed }
     return nil
   }
 
   private static let detailGroups: [(prefixes: [String], verdict: OutcomeVerdict)] = [
     (["no_healthy_upstream"], .fault("no-healthy-upstream")), (["cluster_not_found"], .fault("no-cluster")),
-    (["ext_authz_error"], .fault("ext-authz-error")), (["dns_resolution_failure"], .fault("dns")),
+    (["ext_authz_error"], authorizationFailed), (["cache.aborted_"], .failed("upstream-reset")),
+    (["dns_resolution_failure"], .fault("dns")),
     (["maintenance_mode"], .fault("maintenance")),
     (["drop_overload", "unconditional_drop_overload"], .fault("load-shedding")), (["overload"], .fault("overload")),
     (["filter_removed_required"], .fault("filter")),
@@ -171,6 +187,9 @@ enum EnvoyEnding {
       ], badRequest
     ),
   ]
+
+  /// As little went on as after a refusal.
+  private static let authorizationFailed = OutcomeVerdict(outcome: .meshFault, reason: "ext-authz-error", left: false)
 
   /// A request may turn out bad, or too slow, when much of it is at its destination already; so a client could take its own traffic
   /// back by a wrong last byte. Where no upstream had been chosen, the line names none, and that nothing left is said of that.
