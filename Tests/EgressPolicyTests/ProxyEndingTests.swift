@@ -62,6 +62,23 @@ import Testing
     Case(
       tag: "NONE_NONE", status: 407, hierarchy: "HIER_NONE", kind: .challenge, reason: "proxy-authentication",
       left: false),
+    // the client dialled another address than that of the host it names
+    Case(tag: "NONE_NONE", status: 409, hierarchy: "HIER_NONE", kind: .blocked, reason: "host-forgery", left: false),
+    Case(
+      tag: "TCP_MISS", status: 409, hierarchy: nil, error: "ERR_CONFLICT_HOST", kind: .blocked, reason: "host-forgery",
+      left: false),
+    Case(tag: "TCP_MISS", status: 409, hierarchy: "HIER_DIRECT", kind: .ok),
+    // the client asked for what is in the cache, and for nothing else
+    Case(tag: "TCP_MISS", status: 504, hierarchy: "HIER_NONE", kind: .ok, reason: "not-in-cache", left: false),
+    Case(
+      tag: "TCP_MISS", status: 504, hierarchy: nil, error: "ERR_ONLY_IF_CACHED_MISS", kind: .ok,
+      reason: "not-in-cache", left: false),
+    Case(
+      tag: "TCP_REFRESH_FAIL_OLD", status: 504, hierarchy: "HIER_NONE", kind: .failed, reason: "connection-failure",
+      left: false),
+    Case(
+      tag: "TCP_TUNNEL", status: 504, hierarchy: "HIER_NONE", method: "CONNECT", kind: .failed,
+      reason: "connection-failure", left: false),
     // the first line of a bumped connection, in every age
     Case(
       tag: "NONE_NONE", status: 200, hierarchy: "HIER_NONE", method: "CONNECT", kind: .ok, reason: "tunnel-accepted",

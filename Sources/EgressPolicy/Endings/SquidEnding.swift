@@ -4,6 +4,8 @@ internal import Flows
 ///
 /// - `TCP_DENIED/407` is the first half of proxy authentication, not a block.
 /// - A denial inside a bumped connection need not carry `DENIED`: 403 or 407 with `HIER_NONE` is Squid's own page.
+/// - 409 with `HIER_NONE` is Squid's own, too: the address that was dialled is none of the host's that the request names
+///   (`host_verify_strict`, and whatever is intercepted). 504 is one for a client that asked for the cache alone.
 /// - A first `NONE_NONE/200 CONNECT` belongs to a bumped or spliced connection that further lines describe.
 /// - A side log tells of requests without their end; that of a request stands in the access log, where it counts.
 /// - `HIER_NONE` means that nobody was asked: nothing left, unless a tunnel carried bytes all the same. Whatever names somebody was sent,
@@ -26,7 +28,7 @@ enum SquidEnding {
       return verdict
     }
     if asked == false, let verdict = own(outcome, tag) { return verdict }
-    var verdict = answered(outcome, tag)
+    var verdict = answered(outcome, tag, asked)
     if asked == true { verdict.left = true }
     // What a tunnel's first line opened may leave behind it, whoever was asked until then. Formats without the hierarchy code
     // leave it open.
@@ -68,12 +70,13 @@ enum SquidEnding {
     switch outcome.status ?? 0 {
     case 407: return OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication", left: false)
     case 403, 451: return .blocked("squid-denied")
+    case 409: return .blocked("host-forgery")
     case 400, 405, 408, 411...417, 426, 431, 501, 505: return .badRequest
     default: return nil
     }
   }
 
-  private static func answered(_ outcome: Outcome, _ tag: Tag) -> OutcomeVerdict {
+  private static func answered(_ outcome: Outcome, _ tag: Tag, _ asked: Bool?) -> OutcomeVerdict {
     let status = outcome.status ?? 0
     if tag.isNone, status == 200, outcome.method == "CONNECT", !tag.isAborted {
       return OutcomeVerdict(outcome: .ok, reason: "tunnel-opened", isDuplicateView: true)
@@ -84,15 +87,23 @@ enum SquidEnding {
     if status == 407 { return OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication") }
     if tag.name.contains("REFRESH_FAIL_ERR") { return .failed("refresh-failed") }
     guard status >= 500 else { return .ok }
-    if status == 504 { return .timeout("upstream-timeout") }
-    return .failed(tag.name.contains("TUNNEL") || tag.isNone ? "connection-failure" : "upstream-5xx")
+    if status == 504, asked != false { return .timeout("upstream-timeout") }
+    // Errors of connections are 503, but for an object that was to be validated.
+    if status == 504, tag.isMiss { return notInCache }
+    return .failed(
+      status == 504 || tag.name.contains("TUNNEL") || tag.isNone ? "connection-failure" : "upstream-5xx")
   }
+
+  /// What `only-if-cached` asks for (RFC 9111 section 5.2.1.7): nobody failed.
+  private static let notInCache = OutcomeVerdict(outcome: .ok, reason: "not-in-cache", left: false)
 
   /// `%err_code`, which only formats of one's own log.
   private static func byError(_ code: String?, _ status: Int) -> OutcomeVerdict? {
     switch code {
     case nil, "ERR_NONE", "-": nil
     case "ERR_ACCESS_DENIED", "ERR_FORWARDING_DENIED": .blocked("squid-denied")
+    case "ERR_CONFLICT_HOST": .blocked("host-forgery")
+    case "ERR_ONLY_IF_CACHED_MISS": notInCache
     case "ERR_CACHE_ACCESS_DENIED", "ERR_CACHE_MGR_ACCESS_DENIED":
       status == 407
         ? OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication", left: false) : .blocked("squid-denied")
@@ -121,6 +132,7 @@ enum SquidEnding {
     /// `NONE` (3.1, 4), `TAG_NONE` (3.2-3.5), `NONE_NONE` (5 on).
     var isNone: Bool { name.hasPrefix("NONE") || name.hasPrefix("TAG_NONE") }
     var isHit: Bool { name.contains("_HIT") }
+    var isMiss: Bool { name.hasSuffix("_MISS") }
     /// Of a connection that was made; `NONE_NONE` stands for one that was not yet.
     var isTunnel: Bool { name.hasPrefix("TCP_TUNNEL") }
   }
