@@ -41,7 +41,7 @@ enum EnvoyFacts {
   /// although it has no path is a tunnel: CONNECT alone needs none.
   ///
   /// Source: RFC 9110 section 9.3.6, RFC 9113 section 8.5.
-  @inline(__always) static func isTunnel(_ fields: borrowing Fields) -> Bool {
+  @inline(__always) static func isConnect(_ fields: borrowing Fields) -> Bool {
     let method = fields[.method]
     if !method.isMissing { return method.count == 7 && method.equals("CONNECT") }
     return fields[.path].isMissing && !fields[.path].isAbsent && 200...299 ~= fields.number(.status)
@@ -133,7 +133,8 @@ enum EnvoyFacts {
 
   /// - Returns: false when the columns cannot be what they seem.
   static func destination(
-    _ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool, hidesUpstream: Bool,
+    _ hop: EnvoyHop, _ fields: borrowing Fields, _ layout: RowLayout, isHTTP: Bool, isConnect: Bool,
+    hidesUpstream: Bool,
     _ destination: inout Destination, _ warnings: inout Warnings
   ) -> Bool {
     destination.traffic = isHTTP ? .http : .tcp
@@ -183,29 +184,34 @@ enum EnvoyFacts {
       if serverName.isMarkedInvalid || !serverName.isPlausible { warnings.insert(.sniInvalid) }
     }
 
-    let isLoopbackHop = hop.shape == .gatewayToLoopback
     // Its listener is a proxy's of the pod, and no place that was wanted.
     let listensInPod = hop.shape == .outbound && Addresses.isLoopback(hop.dialled.ip)
-    switch hop.shape {
-    case .gateway: destination.port = destination.upstream?.port ?? authority?.port ?? 0
-    case .notSent:
-      // DL may be a listener here; the cluster knows the port that was meant.
-      destination.port =
-        cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.dialled?.port ?? authority?.port ?? 0
-    case .outbound where listensInPod:
-      destination.port =
-        authority?.port ?? cluster.flatMap(HostName.registryPort(ofCluster:)) ?? destination.upstream?.port ?? 0
-    default:
-      destination.port =
-        destination.dialled?.port ?? (isLoopbackHop ? nil : destination.upstream?.port) ?? authority?.port ?? 0
-    }
+    // A tunnel's target is a host and a port; what was dialled for it is a proxy's.
+    destination.port =
+      (isConnect ? authority?.port : nil)
+      ?? port(hop.shape, destination, cluster, authority?.port, listensInPod: listensInPod) ?? 0
     HostName.choose(
       for: &destination, authority: authority, serverName: serverName, cluster: cluster,
       // A sidecar's original destination names the place; a gateway's listener does not.
-      address: hop.shape == .gateway || isLoopbackHop || listensInPod || hop.shape == .inbound
+      address: [.gateway, .gatewayToLoopback, .inbound].contains(hop.shape) || listensInPod
         ? destination.upstream?.ip : destination.dialled?.ip ?? destination.upstream?.ip,
       &warnings)
     return true
+  }
+
+  private static func port(
+    _ shape: HopShape, _ destination: Destination, _ cluster: String?, _ named: UInt16?, listensInPod: Bool
+  ) -> UInt16? {
+    let (upstream, dialled) = (destination.upstream?.port, destination.dialled?.port)
+    let declared = cluster.flatMap(HostName.registryPort(ofCluster:))
+    return switch shape {
+    case .gateway: upstream ?? named
+    // DL may be a listener here; the cluster knows the port that was meant.
+    case .notSent: declared ?? dialled ?? named
+    case .outbound where listensInPod: named ?? declared ?? upstream
+    case .gatewayToLoopback: dialled ?? named
+    default: dialled ?? upstream ?? named
+    }
   }
 
   /// A filter of a policy ended the connection.

@@ -8,6 +8,7 @@ extension RowBuilder {
     var hop = EnvoyHop()
     var isHTTP = false
     var isTunnel = false
+    var isConnect = false
     var hidesUpstream = false
   }
 
@@ -20,9 +21,11 @@ extension RowBuilder {
   ) {
     let (client, proxy) = ahead.pointee.hop.read(fields, layout)
     let isHTTP = !fields[.method].isMissing || EnvoyFacts.isHTTPWithoutMethod(fields)
-    let isTunnel = isHTTP && EnvoyFacts.isTunnel(fields)
+    let isConnect = isHTTP && EnvoyFacts.isConnect(fields)
+    let isTunnel = isConnect || fields.isUpgraded
     ahead.pointee.isHTTP = isHTTP
     ahead.pointee.isTunnel = isTunnel
+    ahead.pointee.isConnect = isConnect
     let hidesUpstream =
       fields[.upstreamHost].isMissing && fields[.upstreamRemote].isMissing && fields[.upstreamHostIP].isMissing
       && EnvoyFacts.hidesUpstream(fields, isHTTP: isHTTP)
@@ -32,7 +35,7 @@ extension RowBuilder {
     begin(
       fields, lane: lane, source: ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32
-        | (isHTTP && !isTunnel ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0),
+        | (isHTTP && !isTunnel ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0) | (isConnect ? 1 << 42 : 0),
       path: isHTTP ? fields[.path] : .absent)
   }
 
@@ -71,7 +74,7 @@ extension RowBuilder {
     row.destination = destinationID(fields, lane: lane, layout, batch) {
       EnvoyFacts.destination(
         ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel,
-        hidesUpstream: ahead.pointee.hidesUpstream, &$0, &$1)
+        isConnect: ahead.pointee.isConnect, hidesUpstream: ahead.pointee.hidesUpstream, &$0, &$1)
     }
     guard row.destination >= 0 else { return .notUnderstood }
 
