@@ -231,6 +231,20 @@ import Testing
       Ending.verdict(of: outcome, in: .egress) == OutcomeVerdict(outcome: .meshFault, reason: "ext-authz-error"))
   }
 
+  @Test(
+    "an answer of Envoy's own to a call of gRPC is a refusal, though its status is 200",
+    arguments: [
+      ("POST", "HTTP/2", nil, .blocked, "grpc-local-reply"),
+      ("POST", "HTTP/2", "direct_response", .ok, "direct-response"),
+      ("GET", "HTTP/2", nil, .ok, "direct-response"), ("POST", "HTTP/1.1", nil, .ok, "direct-response"),
+    ] as [(String, String, String?, OutcomeKind, String)])
+  func callsWithoutDetails(method: String, version: String, details: String?, kind: OutcomeKind, reason: String) {
+    check(
+      Case(
+        context: .egressUnsent, outcome: Outcome(protocol: version, method: method, status: 200, details: details),
+        kind: kind, reason: reason, left: false))
+  }
+
   @Test("no words of a log make the reader crash or say something in two ways", arguments: 0..<100)
   func garbage(seed: UInt64) {
     var generator = SplitMix(state: seed)

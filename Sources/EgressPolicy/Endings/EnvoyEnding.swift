@@ -14,6 +14,8 @@ internal import Flows
 ///   on until then has left.
 /// - What the cache filter answers is `from-cache` also where the origin had to say that it still holds: the request has left then,
 ///   and the line names the upstream.
+/// - Envoy answers a call of gRPC with the status 200 and its refusal in `grpc-status`. Without response details such an answer of
+///   its own is `blocked` (`grpc-local-reply`): no route has an answer for a POST as a rule, and the filters of a policy set no flag.
 /// - Status 101 is `ok` whatever ended the connection: a WebSocket ends by one side closing it.
 ///
 /// Flags: Envoy `source/common/stream_info/utility.h`; details: `envoy/stream_info/stream_info.h`. Envoy warns that the
@@ -216,8 +218,14 @@ enum EnvoyEnding {
       return outcome.status == 0 && isHTTP(outcome) ? .clientGone : .ok
     }
     if status == 407 { return OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication") }
-    if isUnsent(context) { return ownAnswer(status) }
+    if isUnsent(context) { return isCall(outcome) ? .blocked("grpc-local-reply") : ownAnswer(status) }
     return status >= 500 ? .failed("upstream-5xx") : .ok
+  }
+
+  /// A call of gRPC, by all that its line shows. Source: github.com/grpc/grpc `doc/PROTOCOL-HTTP2.md`; Envoy
+  /// `source/common/http/utility.cc` (`sendLocalReply`: 200, and the refusal in `grpc-status`).
+  private static func isCall(_ outcome: Outcome) -> Bool {
+    outcome.status == 200 && outcome.details == nil && outcome.method == "POST" && outcome.protocol == "HTTP/2"
   }
 
   /// The status of an answer that Envoy gave itself, in formats without response details.
