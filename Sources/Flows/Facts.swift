@@ -148,12 +148,14 @@ public struct Outcome: Hashable, Sendable {
   /// `ACCESS_LOG_TYPE`, when logged: only `...End` records are countable.
   public var recordType: String?
   /// Squid's request target is a pseudo URL (`error:transaction-end-before-headers`): the part after `error:`.
-  /// Or what else nginx's line shows of its end: `probe`, `passedOn`.
+  /// Or what else a line shows of its end: nginx's, `probe` and `passedOn`; Envoy's, a status of gRPC (`grpcPrefix`).
   public var pseudoTarget: String?
   /// An nginx stream session without a server name and an upstream, in which no byte went either way.
   public static let probe = "probe"
   /// A status of 400 or more, and the address of an upstream, which nginx had asked by then.
   public static let passedOn = "passed-on"
+  /// Stands before the number of a status of gRPC.
+  public static let grpcPrefix = "grpc-"
   /// The record type of what Squid writes beside its access log.
   public static let sideLog = "side-log"
   public var warnings: Warnings

@@ -77,6 +77,31 @@ struct EngineLineTests {
         }, nginx) == [.http, .tcp, .http, .tcp])
   }
 
+  @Test(
+    "the status of a call of gRPC is kept as its number, however it is printed",
+    arguments: [
+      ("%GRPC_STATUS%", "PermissionDenied", "grpc-7"), ("%GRPC_STATUS(SNAKE_STRING)%", "PERMISSION_DENIED", "grpc-7"),
+      ("%GRPC_STATUS(NUMBER)%", "7", "grpc-7"), ("%GRPC_STATUS_NUMBER%", "14", "grpc-14"),
+      ("%GRPC_STATUS%", "OK", "grpc-0"),
+      ("%GRPC_STATUS%", "Canceled", "grpc-1"), ("%GRPC_STATUS(SNAKE_STRING)%", "CANCELLED", "grpc-1"),
+      ("%GRPC_STATUS%", "99", nil), ("%GRPC_STATUS%", "-", nil),
+    ] as [(String, String, String?)])
+  func callStatus(column: String, value: String, sign: String?) throws {
+    func kept(_ format: String, _ line: String) throws -> [String?] {
+      let feed = EngineFeed(LineParser(formats: [try FormatPlan.guess(format)]))
+      feed.read((line + "\n").utf8)
+      return feed.reading.flows.map(\.outcome.pseudoTarget)
+    }
+    let texts = try kept(
+      "[%START_TIME%] %REQ(:METHOD)% %RESPONSE_CODE% \(column) %UPSTREAM_HOST%",
+      "[2026-11-02T09:05:00.000Z] POST 200 \(value) 203.0.113.9:80")
+    #expect(texts == [sign])
+    let values = try kept(
+      #"{"time":"%START_TIME%","code":"%RESPONSE_CODE%","grpc":"\#(column)","to":"%UPSTREAM_HOST%"}"#,
+      #"{"time":"2026-11-02T09:05:00.000Z","code":200,"grpc":"\#(value)","to":"203.0.113.9:80"}"#)
+    #expect(values == [sign])
+  }
+
   @Test("a tunnel leads to the host and the port that CONNECT names, whatever was dialled for it")
   func tunnelPort() throws {
     func destination(_ request: String, _ authority: String, _ status: String = "200") throws -> Destination {

@@ -20,7 +20,7 @@ struct FormatsDirectiveTests {
       ("%PATH(NQ:ORIG):9%", "path text"), ("%REQ_WITHOUT_QUERY(:PATH)%", "path text"),
       ("%QUERY_PARAM(a)%", "ignored text"), ("%QUERY_PARAMS%", "ignored text"), ("%PROTOCOL%", "protocol protocol"),
       ("%UPSTREAM_PROTOCOL%", "ignored protocol"), ("%VIRTUAL_CLUSTER_NAME%", "ignored token"),
-      ("%GRPC_STATUS(NUMBER)%", "ignored token"), ("%GRPC_STATUS_NUMBER%", "ignored integer"),
+      ("%GRPC_STATUS(NUMBER)%", "grpcStatus token"), ("%GRPC_STATUS_NUMBER%", "grpcStatus integer"),
       ("%RESPONSE_CODE%", "status integer"), ("%RESPONSE_CODE_DETAILS%", "responseDetails token"),
       ("%RESPONSE_CODE_DETAILS(ALLOW_WHITESPACES)%", "responseDetails text"),
       ("%CONNECTION_TERMINATION_DETAILS%", "terminationDetails text"), ("%RESPONSE_FLAGS%", "responseFlags flags"),

@@ -245,6 +245,24 @@ import Testing
         kind: kind, reason: reason, left: false))
   }
 
+  @Test(
+    "a call of gRPC ended as its own status says",
+    arguments: [
+      (0, .ok, nil, .ok, "direct-response"), (5, .ok, nil, .ok, "direct-response"),
+      (7, .ok, nil, .blocked, "rbac-http"), (16, .ok, nil, .blocked, "jwt"), (8, .ok, nil, .blocked, "rate-limit"),
+      (4, .timeout, "upstream-timeout", .timeout, "upstream-timeout"),
+      (2, .failed, "upstream-grpc-error", .meshFault, "local-5xx"),
+      (14, .failed, "upstream-grpc-error", .meshFault, "local-5xx"),
+    ] as [(Int, OutcomeKind, String?, OutcomeKind, String)])
+  func calls(number: Int, kind: OutcomeKind, reason: String?, ownKind: OutcomeKind, ownReason: String) {
+    let outcome = Outcome(
+      protocol: "HTTP/2", method: "POST", status: 200, pseudoTarget: Outcome.grpcPrefix + "\(number)")
+    let sent = Ending.verdict(of: outcome, in: .egress)
+    #expect(sent.outcome == kind && sent.reason == reason && sent.left)
+    let own = Ending.verdict(of: outcome, in: .egressUnsent)
+    #expect(own.outcome == ownKind && own.reason == ownReason && !own.left)
+  }
+
   @Test("no words of a log make the reader crash or say something in two ways", arguments: 0..<100)
   func garbage(seed: UInt64) {
     var generator = SplitMix(state: seed)

@@ -49,8 +49,8 @@ struct EnvoyOperator {
     add(["PROTOCOL"], EnvoyOperator(role: .protocol, syntax: .protocol))
     add(["UPSTREAM_PROTOCOL"], EnvoyOperator(syntax: .protocol))
     add(["VIRTUAL_CLUSTER_NAME"], EnvoyOperator())
-    add(["GRPC_STATUS"], EnvoyOperator(argument: .optional))
-    add(["GRPC_STATUS_NUMBER"], EnvoyOperator(syntax: .integer))
+    add(["GRPC_STATUS"], EnvoyOperator(role: .grpcStatus, argument: .optional))
+    add(["GRPC_STATUS_NUMBER"], EnvoyOperator(role: .grpcStatus, syntax: .integer))
 
     // Result. The code is 0 when no response began, so it has one to three digits.
     add(["RESPONSE_CODE"], EnvoyOperator(role: .status, syntax: .integer))

@@ -239,6 +239,7 @@ enum EnvoyFacts {
     outcome.termination = fields.text(.terminationDetails).map(withoutAddresses)
     outcome.failure = fields.text(.transportFailure).map(withoutAddresses)
     outcome.recordType = fields.text(.accessLogType).map { bounded($0) }
+    outcome.pseudoTarget = fields.text(.grpcStatus).flatMap(GRPCStatus.number).map { Outcome.grpcPrefix + String($0) }
     return outcome
   }
 

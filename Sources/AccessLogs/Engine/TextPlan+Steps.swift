@@ -60,7 +60,7 @@ extension TextPlan {
   ]
   static let outcomeRoles: RoleSet = [
     .protocol, .method, .status, .responseFlags, .responseDetails, .terminationDetails, .transportFailure, .squidTag,
-    .squidHierarchy, .squidError, .accessLogType,
+    .squidHierarchy, .squidError, .accessLogType, .grpcStatus,
   ]
 
   /// Neighbouring columns of one key are hashed and compared as one stretch of the line: the literals between them are the

@@ -43,6 +43,8 @@ public enum FieldRole: UInt8, Sendable, CaseIterable {
   case responseDetails
   case terminationDetails
   case transportFailure
+  /// gRPC's own status, by its number or its name, beside an HTTP status of 200.
+  case grpcStatus
   /// Squid `%Ss`.
   case squidTag
   /// Squid `%Sh`.

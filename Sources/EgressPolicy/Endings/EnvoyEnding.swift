@@ -14,8 +14,9 @@ internal import Flows
 ///   on until then has left.
 /// - What the cache filter answers is `from-cache` also where the origin had to say that it still holds: the request has left then,
 ///   and the line names the upstream.
-/// - Envoy answers a call of gRPC with the status 200 and its refusal in `grpc-status`. Without response details such an answer of
-///   its own is `blocked` (`grpc-local-reply`): no route has an answer for a POST as a rule, and the filters of a policy set no flag.
+/// - A call of gRPC has the status 200 and its end in `grpc-status`, which counts as the status that it stands for where it is
+///   logged. So does what Envoy answers itself: without that column and response details such an answer is `blocked`
+///   (`grpc-local-reply`), as no route has one for a POST as a rule, and the filters of a policy set no flag.
 /// - Status 101 is `ok` whatever ended the connection: a WebSocket ends by one side closing it.
 ///
 /// Flags: Envoy `source/common/stream_info/utility.h`; details: `envoy/stream_info/stream_info.h`. Envoy warns that the
@@ -218,6 +219,10 @@ enum EnvoyEnding {
       return outcome.status == 0 && isHTTP(outcome) ? .clientGone : .ok
     }
     if status == 407 { return OutcomeVerdict(outcome: .challenge, reason: "proxy-authentication") }
+    if status == 200, let call = callStatus(outcome) {
+      if isUnsent(context) { return ownAnswer(call) }
+      return call == 504 ? .timeout("upstream-timeout") : call >= 500 ? .failed("upstream-grpc-error") : .ok
+    }
     if isUnsent(context) { return isCall(outcome) ? .blocked("grpc-local-reply") : ownAnswer(status) }
     return status >= 500 ? .failed("upstream-5xx") : .ok
   }
@@ -226,6 +231,15 @@ enum EnvoyEnding {
   /// `source/common/http/utility.cc` (`sendLocalReply`: 200, and the refusal in `grpc-status`).
   private static func isCall(_ outcome: Outcome) -> Bool {
     outcome.status == 200 && outcome.details == nil && outcome.method == "POST" && outcome.protocol == "HTTP/2"
+  }
+
+  /// The status of HTTP that a call's own stands for; what may be the answer of a service that works stays 200.
+  ///
+  /// Source: Envoy `source/common/grpc/status.cc` (`grpcToHttpStatus`).
+  private static func callStatus(_ outcome: Outcome) -> Int? {
+    guard let text = outcome.pseudoTarget, text.hasPrefix(Outcome.grpcPrefix) else { return nil }
+    guard let number = Int(text.dropFirst(Outcome.grpcPrefix.count)) else { return nil }
+    return [2: 500, 4: 504, 7: 403, 8: 429, 13: 500, 14: 503, 15: 500, 16: 401][number] ?? 200
   }
 
   /// The status of an answer that Envoy gave itself, in formats without response details.
