@@ -96,6 +96,8 @@ public struct Policy: Sendable {
   public internal(set) var warnings: [Warning] = []
   /// 64-bit FNV-1a of the text, hexadecimal: another text is another policy, to be judged by anew.
   public internal(set) var hash: String
+  /// The text holds no word: who wants to declare nothing writes `mesh: {}`.
+  public internal(set) var isBlank = false
 
   /// Of all sections; an empty file has none.
   public var entryCount: Int {

@@ -6,9 +6,11 @@ extension Policy {
   public static func load(yaml: String, file: String) throws(PolicyError) -> Policy {
     var policy = Policy()
     policy.hash = hash(of: yaml)
-    guard let root = try compose(yaml, file: file) else { return policy }
     var reader = PolicyReader(file: file)
-    guard !reader.isNull(root) else { return policy }
+    guard let root = try compose(yaml, file: file), !reader.isNull(root) else {
+      policy.isBlank = true
+      return policy
+    }
     let sections = try reader.fields(
       of: root, "the policy",
       known: ["mesh", "pods", "gateways", "sni_proxies", "forward_proxies", "exceptions", "expected"])

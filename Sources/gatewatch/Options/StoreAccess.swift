@@ -46,7 +46,14 @@ enum StoreAccess {
       throw ReportError(file: file, "cannot be read", help: "--policy takes a YAML file")
     }
     guard let text = String(data: content, encoding: .utf8) else { throw ReportError(file: file, "is not UTF-8") }
-    return (try Policy.load(yaml: text, file: file), text)
+    let policy = try Policy.load(yaml: text, file: file)
+    // A disk that is full leaves such files, and to judge by one would take back all that was declared.
+    guard !policy.isBlank else {
+      throw ReportError(
+        file: file, "holds no policy: it is empty, or holds comments alone",
+        help: "one that declares nothing is `mesh: {}`")
+    }
+    return (policy, text)
   }
 
   /// The policy that the store was judged by last; nil for zero configuration.
