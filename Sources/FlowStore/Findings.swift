@@ -54,25 +54,28 @@ public struct AlertMark: Sendable, Equatable {
   public var pruned: Int64
   /// The highest row id of a destination by then; 0 where that was not noted.
   public var destination: Int64
+  /// The hash of the policy it was judged by; nil where that was not noted.
+  public var policy: String?
 
-  public init(flow: Int64, judgement: String, pruned: Int64, destination: Int64 = 0) {
+  public init(flow: Int64, judgement: String, pruned: Int64, destination: Int64 = 0, policy: String? = nil) {
     self.flow = flow
     self.judgement = judgement
     self.pruned = pruned
     self.destination = destination
+    self.policy = policy
   }
 
   init?(text: String) {
     let parts = text.split(separator: " ", omittingEmptySubsequences: false)
     guard let judgement = parts.last else { return nil }
-    let numbers = parts.dropLast().map { Int64($0) }
-    guard 2...3 ~= numbers.count, let flow = numbers[0], let pruned = numbers[1] else { return nil }
+    let numbers = parts.dropLast().prefix(3).map { Int64($0) }
+    guard 2...3 ~= numbers.count, parts.count <= 5, let flow = numbers[0], let pruned = numbers[1] else { return nil }
     self.init(
       flow: flow, judgement: String(judgement), pruned: pruned,
-      destination: (numbers.count == 3 ? numbers[2] : nil) ?? 0)
+      destination: (numbers.count == 3 ? numbers[2] : nil) ?? 0, policy: parts.count == 5 ? String(parts[3]) : nil)
   }
 
-  var text: String { "\(flow) \(pruned) \(destination) \(judgement)" }
+  var text: String { "\(flow) \(pruned) \(destination) \(policy.map { "\($0) " } ?? "")\(judgement)" }
 }
 
 extension FlowStore {
@@ -84,6 +87,7 @@ extension FlowStore {
   /// Where an `alert` that looks now will have stopped.
   public func presentAlertMark() throws(StoreError) -> AlertMark {
     let judgement = try meta("judgement") ?? ""
+    let policy = try meta("policy_hash") ?? ""
     return try access { db throws(StoreError) in
       let row = try db.statement(
         """
@@ -93,7 +97,8 @@ extension FlowStore {
           (select coalesce(max(id), 0) from destination)
         """)
       guard try row.step() else { return AlertMark(flow: 0, judgement: judgement, pruned: 0) }
-      return AlertMark(flow: row.int(0), judgement: judgement, pruned: row.int(1), destination: row.int(2))
+      return AlertMark(
+        flow: row.int(0), judgement: judgement, pruned: row.int(1), destination: row.int(2), policy: policy)
     }
   }
 

@@ -4,13 +4,19 @@ import Testing
 
 @Suite("Findings that are known")
 struct FindingTests {
-  @Test("how far an alert looked is read as it was written, and as versions wrote it that noted no destination")
+  @Test(
+    "how far an alert looked is read as it was written, and as versions wrote it that noted no destination and no policy"
+  )
   func mark() {
     let mark = AlertMark(flow: 7, judgement: "hash-1", pruned: 3, destination: 5)
     #expect(AlertMark(text: mark.text) == mark)
+    for policy in ["", "cbf29ce484222325"] {
+      let mark = AlertMark(flow: 7, judgement: "hash-1", pruned: 3, destination: 5, policy: policy)
+      #expect(AlertMark(text: mark.text) == mark)
+    }
     #expect(AlertMark(text: "7 3 hash-1") == AlertMark(flow: 7, judgement: "hash-1", pruned: 3))
     #expect(AlertMark(text: "7 3 ") == AlertMark(flow: 7, judgement: "", pruned: 3))
-    for text in ["", "7", "7 hash-1", "a 3 hash-1", "7 3 5 1 hash-1"] {
+    for text in ["", "7", "7 hash-1", "a 3 hash-1", "7 3 5 1 1 hash-1"] {
       #expect(AlertMark(text: text) == nil, "\(text)")
     }
   }

@@ -122,12 +122,12 @@ struct HopBlockTests {
         "drop table rollup_part", "drop table log_sign", "drop table bypass_reason",
         "drop table own_log", "drop table tally_run", "drop table tally_part", "drop table line_print",
         "drop table tallied_minute", "drop table met_destination", "drop table clock_hour", "drop table doubtful_clock",
-        "drop table relayed_flow",
+        "drop table relayed_flow", "drop table weighed_log",
         "pragma user_version = 4",
       ] { try db.run(sql) }
       for (table, columns) in [
         ("route_verdict", ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway"]),
-        ("log", ["tallied", "kept", "unread"]),
+        ("log", ["tallied", "kept", "unread", "full_path"]),
         (
           "source",
           [

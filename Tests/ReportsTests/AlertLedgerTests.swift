@@ -160,4 +160,20 @@ struct AlertLedgerTests {
   func overflow() {
     #expect(run([(0, [seen(.max)], false), (48, [seen(.max)], false)]) == [[.new], []])
   }
+
+  @Test("a finding of which all flows were pruned is no news when it comes again, and what a policy took back is")
+  func prunedToNothing() {
+    let first = AlertLedger.step(known: [], seen: [seen(3)], complete: .all, rules: .init(now: noon))
+    for isOnlyPruned in [true, false] {
+      let gone = AlertLedger.step(
+        known: first.changed, seen: [], complete: .all, isOnlyPruned: isOnlyPruned, rules: .init(now: noon + hour))
+      func told(_ hours: Int64) -> [AlertLedger.Cause] {
+        AlertLedger.step(
+          known: gone.changed, seen: [seen(2)], complete: .newFlows, rules: .init(now: noon + hours * hour)
+        ).told.map(\.cause)
+      }
+      #expect(told(2) == (isOnlyPruned ? [] : [.reopened]))
+      #expect(told(25) == (isOnlyPruned ? [.ongoing] : [.reopened]))
+    }
+  }
 }

@@ -195,4 +195,18 @@ struct AlertRunTests {
       #expect(!TerminalText.isDangerous(scalar))
     }
   }
+
+  @Test("a compressed file that was cut is told in the first run after it could still have been growing")
+  func cutBetweenDays() throws {
+    let fixture = try StoreFixture([(0, .gateway, 0, 2)])
+    var cut = LogRecord(path: "/var/log/pod.log.gz")
+    cut.id = try fixture.store.insert(log: cut)
+    cut.unread = .cut
+    cut.modifiedNs = (noon - 60_000) * 1_000_000
+    cut.lastReadAtMs = noon
+    try fixture.store.update(log: cut)
+    try fixture.store.commit()
+    try alert(fixture, hours: 0)
+    #expect(try [0, 24, 48].map { try alert(fixture, hours: $0).exitCode } == [0, 3, 0])
+  }
 }

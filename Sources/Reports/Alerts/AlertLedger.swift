@@ -141,9 +141,10 @@ public struct AlertLedger: Sendable {
   ///     finding any more.
   ///   - new: how many of the flows that were seen were stored since the last run, where others were pruned since: what is left of
   ///     all that was known then does not tell.
+  ///   - isOnlyPruned: flows were pruned since the last run, and the policy is the same: what is not seen may have been among them.
   public static func step(
     known: consuming [StoredFinding], seen: consuming [Observation], complete: Completeness,
-    new: [StoredFinding.Key: Int64] = [:], rules: Rules
+    new: [StoredFinding.Key: Int64] = [:], isOnlyPruned: Bool = false, rules: Rules
   ) -> Step {
     known.sort { order($0.key, $1.key) }
     let seen = merged(seen)
@@ -155,7 +156,7 @@ public struct AlertLedger: Sendable {
     var next = 0
     func closeUnseen(until end: Int) {
       while next < end {
-        if let closed = closed(known[next], complete) { step.changed.append(closed) }
+        if let unseen = unseen(known[next], complete, isOnlyPruned: isOnlyPruned) { step.changed.append(unseen) }
         next += 1
       }
     }
@@ -219,14 +220,18 @@ public struct AlertLedger: Sendable {
   }
 
   /// What becomes of a finding that was not seen; nil where it stays as it is.
-  private static func closed(_ before: StoredFinding, _ complete: Completeness) -> StoredFinding? {
+  private static func unseen(
+    _ before: StoredFinding, _ complete: Completeness, isOnlyPruned: Bool
+  ) -> StoredFinding? {
     // A host once met stays known, whatever became of its flows.
     guard before.state != .closed, complete.holds(before.key.kind), before.key.kind != newHost else { return nil }
     var finding = before
-    finding.state = .closed
+    // What was told is no news when it comes again, though its first flows are gone. A claim may also be refuted by other lines.
+    let isKept = isOnlyPruned && before.state == .open && !claims.contains(before.key.kind)
+    if !isKept { finding.state = .closed }
     finding.count = 0
     finding.alertedCount = 0
-    return finding
+    return finding == before ? nil : finding
   }
 
   /// Of the flows that were told, how many may still be among those seen: some were pruned perhaps, or are no findings any more, and

@@ -62,7 +62,10 @@ public struct AlertRun: Sendable {
     let before = try store.alertMark()
     let mark = try store.presentAlertMark()
     let after = AlertRun.lowerBound(before: before, present: mark)
-    report.problems += try problems(standing, after: after, of: store, in: reader)
+    var newLines = NewLines()
+    try newLines.weighLines(in: reader)
+    if standing.isJudged { try newLines.weighFlows(after: after, in: reader) }
+    report.problems += try problems(standing, newLines, after: after, of: store, in: reader)
 
     let complete = try AlertRun.completeness(after: after, knowing: before?.destination ?? 0, in: reader)
     if complete.kinds != [] { store.settle() }
@@ -72,8 +75,10 @@ public struct AlertRun: Sendable {
       try after == nil
       ? store.findings() : store.findings(among: Set(seen.map(\.key)), andOf: complete.kinds ?? [])
     let isPruned = before.map { $0.pruned != mark.pruned } ?? false
+    let isOnlyPruned = isPruned && before?.policy == mark.policy
     let new = isPruned ? try newFlows(in: reader, after: before?.flow ?? 0) : [:]
-    let step = AlertLedger.step(known: known, seen: seen, complete: complete, new: new, rules: rules)
+    let step = AlertLedger.step(
+      known: known, seen: seen, complete: complete, new: new, isOnlyPruned: isOnlyPruned, rules: rules)
     // What was never judged says nothing yet: neither that something is new nor that something is gone.
     guard standing.isJudged else {
       try tell(report)
@@ -90,6 +95,7 @@ public struct AlertRun: Sendable {
     // An empty store is no first run: everything would be new in the second.
     guard standing.stored > 0 else { return report }
     try store.save(step.changed, mark: mark)
+    try store.note(weighed: newLines.weighed, carried: newLines.carried)
     try store.commit()
     return report
   }
@@ -199,7 +205,7 @@ public struct AlertRun: Sendable {
   // MARK: Why silence could be deceptive
 
   private func problems(
-    _ standing: Standing, after: Int64?, of store: FlowStore, in reader: FlowReader
+    _ standing: Standing, _ newLines: NewLines, after: Int64?, of store: FlowStore, in reader: FlowReader
   ) throws -> [String] {
     var problems: [String] = []
     if standing.logs == 0 || standing.stored == 0 {
@@ -216,9 +222,9 @@ public struct AlertRun: Sendable {
     if !standing.isJudged, standing.stored > 0 {
       problems.append("lines were stored after the last judging, and could not be judged")
     }
-    problems += try mostlyRejected(in: reader)
+    problems += try mostlyRejected(newLines, in: reader)
     if standing.isJudged {
-      problems += try mostlyUnknown(after: after, in: reader)
+      problems += AlertRun.named(newLines.unknown, "logs of which most new flows are on an unknown path")
       problems += try unended(standing, after: after, in: reader)
       let sideLines = try Standing.sideLines(after: after, in: reader)
       if sideLines > 0 { problems.append(Standing.sentence(ofSideLines: sideLines)) }
@@ -237,20 +243,17 @@ public struct AlertRun: Sendable {
     return problems
   }
 
-  /// Of fewer rejected lines than this nothing is said: the end of a log that was cut, a word of another program.
-  private static let fewRejected = 10
-
   /// What was read just now and was mostly not understood: the format of a log has changed, perhaps, of which the lines of former
   /// days say nothing.
   /// - Parameter files: lines that should be flows, and those of them that were rejected.
   public static func problems(ofReading files: [(path: String, lines: Int, rejected: Int)]) -> [String] {
     named(
-      files.filter { $0.rejected >= fewRejected && $0.rejected * 2 > $0.lines }.map {
+      files.filter { $0.rejected >= NewLines.few && $0.rejected * 2 > $0.lines }.map {
         mostlyRejected($0.path, Int64($0.rejected), of: Int64($0.lines))
       }, "logs of which most new lines were rejected")
   }
 
-  private static func mostlyRejected(_ path: String, _ rejected: Int64, of lines: Int64) -> String {
+  static func mostlyRejected(_ path: String, _ rejected: Int64, of lines: Int64) -> String {
     "\(path): \(Quantities.grouped(rejected)) of \(Quantities.grouped(lines)) lines rejected (see: gatewatch report rejected)"
   }
 
@@ -258,8 +261,8 @@ public struct AlertRun: Sendable {
     problems.first(namedProblems) { "\($0) more \(more)" }
   }
 
-  private func mostlyRejected(in reader: FlowReader) throws -> [String] {
-    var mute: [String] = []
+  private func mostlyRejected(_ newLines: NewLines, in reader: FlowReader) throws -> [String] {
+    var mute: [(path: String, problem: String)] = []
     try reader.query(
       """
       select path, read, stored, rejected
@@ -267,7 +270,7 @@ public struct AlertRun: Sendable {
       where read > 0
         -- What prepares a pod for its sidecar writes no access lines.
         and coalesce(container, '') not in ('istio-init', 'istio-validation')
-        and (stored = 0 or (rejected > stored and rejected >= \(AlertRun.fewRejected)))
+        and (stored = 0 or (rejected > stored and rejected >= \(NewLines.few)))
         -- Of a file of something else, that is said for a day; of a log that goes on, for as long as it does.
         and coalesce(last_read_at_ms, :day) >= :day
       order by path, id
@@ -279,39 +282,14 @@ public struct AlertRun: Sendable {
         stored == 0
         ? "\(path): \(Quantities.grouped(read)) \(read == 1 ? "line" : "lines") read and none stored (see: gatewatch report rejected)"
         : AlertRun.mostlyRejected(path, rejected, of: stored + rejected)
-      // It may have been said of the new lines.
-      if !inputProblems.contains(where: { $0.hasPrefix("\(path): ") }) { mute.append(problem) }
+      mute.append((path, problem))
     }
-    return AlertRun.named(mute, "logs of which no line was stored, or most were rejected")
-  }
-
-  /// Flows of which nobody can say the way are no findings, and of a log that holds little else no bypass will ever be told: its
-  /// format lacks the columns, or the policy what they mean. A web server's own log is none of traffic that left, and says nothing
-  /// in either case.
-  private func mostlyUnknown(after: Int64?, in reader: FlowReader) throws -> [String] {
-    var unknown: [String] = []
-    try reader.query(
-      """
-      select
-        (select l.path from log l where l.id = j.log_id) as log,
-        count(*) as flows,
-        sum(j.path = 'unknown') as unknown
-      from judged_flow j
-      where j.id > coalesce(:after, (select max(f.id) from flow f) - \(AlertRun.flowsOfFirstLook))
-        and j.path <> 'none'
-        and j.duplicate_view = 0
-        and (j.proxy <> 'nginx-http' or j.role <> 'unknown')
-      group by j.log_id
-      having sum(j.path = 'unknown') >= \(AlertRun.fewRejected) and sum(j.path = 'unknown') * 2 > count(*)
-      order by 1, j.log_id
-      """, arguments: ["after": Value(after)]
-    ) { row in
-      let (flows, lost) = (row[1].integer ?? 0, row[2].integer ?? 0)
-      unknown.append(
-        "\(row[0].text ?? ""): \(Quantities.grouped(lost)) of \(Quantities.grouped(flows)) new flows on an unknown path (see: gatewatch report unproven)"
-      )
-    }
-    return AlertRun.named(unknown, "logs of which most new flows are on an unknown path")
+    let all = Set(mute.map(\.path))
+    mute += newLines.rejected.filter { !all.contains($0.path) }
+    // It may have been said of what was read just now.
+    return AlertRun.named(
+      mute.filter { log in !inputProblems.contains { $0.hasPrefix("\(log.path): ") } }.map(\.problem),
+      "logs of which no line was stored, or most were rejected")
   }
 
   /// A tunnel around the gateway becomes a finding by the line of its end, which may be days away.
@@ -327,9 +305,6 @@ public struct AlertRun: Sendable {
     return count > 0 ? [Standing.sentence(ofUnended: count)] : []
   }
 
-  /// Where all are new, the newest are looked at: a log's format does not change from line to line.
-  private static let flowsOfFirstLook = 100_000
-
   /// Logs of which the last day's reading found something that it could not read. What a file that is still being compressed
   /// lacks comes with the next run.
   private func unread(in reader: FlowReader) throws -> [String] {
@@ -339,12 +314,14 @@ public struct AlertRun: Sendable {
       select path, unread
       from log
       where unread is not null
-        and last_read_at_ms >= :day
+        -- A file that does not change is not read again: what was passed over while it was young is said once it is not.
+        and max(last_read_at_ms, coalesce(mtime_ns / 1000000 + :compressing, 0)) >= :day
         and (unread <> 'cut' or coalesce(mtime_ns / 1000000, 0) < :settled)
       order by path, id
       """,
       arguments: [
         "day": .integer(rules.now - CoverageRequirement.alertWindowMs),
+        "compressing": .integer(AlertRun.compressingMs),
         "settled": .integer(rules.now - AlertRun.compressingMs),
       ]
     ) { row in

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import Dispatch
 internal import EgressPolicy
 internal import FlowStore
+internal import Flows
 internal import Foundation
 internal import Ingestion
 internal import Reports
@@ -19,6 +20,8 @@ struct AlertCommand: ParsableCommand {
         gatewatch alert --ingest /var/log/pods --policy egress.yaml
         gatewatch alert --status-line
       """)
+
+  private static let standardInput = "-"
 
   /// What a monitor takes for "unknown"; also for wrong usage.
   static let couldNotTell: Int32 = 3
@@ -56,11 +59,24 @@ struct AlertCommand: ParsableCommand {
 
   @OptionGroup var formats: FormatOptions
 
+  @Option(help: ArgumentHelp("Role of the proxy that wrote the logs that are read.", valueName: "role"))
+  var role: Role?
+
+  @Option(help: ArgumentHelp("A name of your own for the logs that are read.", valueName: "text"))
+  var label: String?
+
+  @Flag(help: "Leave out lines that were read before, as ingest does: for pipes and exports, which overlap.")
+  var overlap = false
+
   @OptionGroup var coverage: CoverageOptions
   @OptionGroup var store: ReadOptions
 
   func validate() throws {
     guard formats.logFormat.isEmpty || !ingest.isEmpty else { throw ValidationError("--log-format goes with --ingest") }
+    for (name, isGiven) in [("role", role != nil), ("label", label != nil), ("overlap", overlap)]
+    where isGiven && ingest.isEmpty {
+      throw ValidationError("--\(name) goes with --ingest")
+    }
     guard blockedThreshold > 0 else { throw ValidationError("--blocked-threshold takes a number above 0") }
     guard wait >= 0 else { throw ValidationError("--wait takes a number of seconds") }
   }
@@ -127,11 +143,21 @@ struct AlertCommand: ParsableCommand {
       nowMs: { Terminal.now }, seconds: { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 })
     options.database = store.database
     options.formats = try formats.plans()
+    options.role = role
+    options.label = label
+    options.dropsSeenLines = overlap
     // Cron's time limit ends the reading, not the alert.
     StopRequest.listen()
     let summary = try IngestPipeline(store: flowStore, options: options).run(paths: ingest, policy: policy)
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
     problems += AlertRun.problems(ofReading: summary.files.map { ($0.path, $0.read - $0.skipped, $0.rejected) })
+    // Of a pipe: that its lines count again when they come again is said in no report.
+    for problem in summary.problems where problem.kind == .warning && problem.path == Self.standardInput {
+      Terminal.complain("\(problem.path): warning: \(problem.message)")
+    }
+    if summary.files.contains(where: { $0.path == Self.standardInput && $0.to == 0 && $0.pending == 0 }) {
+      problems.append("\(Self.standardInput): gave nothing: the command that should have written to it may have failed")
+    }
     if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }
     return problems
   }
