@@ -7,6 +7,9 @@ public struct LogRecord: Sendable, Equatable {
   public var id: Int64 = 0
   /// When last read.
   public var path: String
+  /// The same from the root on, with the links of its folder followed: what `path` means does not depend on where somebody stands.
+  /// nil for inputs without a place, and of logs that an earlier version read.
+  public var fullPath: String?
   /// Bit patterns of the file system's numbers; nil for inputs without identity.
   public var device: Int64?
   public var inode: Int64?
@@ -66,7 +69,7 @@ extension LogRecord {
     "path", "device", "inode", "generation", "compressed", "size", "mtime_ns", "position", "lines", "head_length",
     "head_hash", "tail_length", "tail_hash", "prefix_state", "carry", "pending", "namespace", "pod", "container",
     "label", "declared_role", "formats", "read", "stored", "rejected", "skipped", "first_ms", "last_ms",
-    "first_read_at_ms", "last_read_at_ms", "note", "unread",
+    "first_read_at_ms", "last_read_at_ms", "note", "unread", "full_path",
   ]
 
   var storedValues: [Value] {
@@ -77,7 +80,7 @@ extension LogRecord {
       carry.map { .blob($0) } ?? .null, .integer(pending), Value(namespace), Value(pod), Value(container),
       Value(label), Value(declaredRole?.rawValue), formats.isEmpty ? .null : .text(formats.joined(separator: ",")),
       .integer(read), .integer(stored), .integer(rejected), .integer(skipped), Value(firstMs), Value(lastMs),
-      Value(firstReadAtMs), Value(lastReadAtMs), Value(note), Value(unread?.rawValue),
+      Value(firstReadAtMs), Value(lastReadAtMs), Value(note), Value(unread?.rawValue), Value(fullPath),
     ]
   }
 
@@ -116,8 +119,9 @@ extension LogRecord {
     lastReadAtMs = row.optionalInt(30)
     note = row.text(31)
     unread = row.text(32).flatMap(UnreadRest.init(rawValue:))
-    pruned = row.int(33)
-    tallied = row.int(34)
+    fullPath = row.text(33)
+    pruned = row.int(34)
+    tallied = row.int(35)
   }
 }
 

@@ -81,6 +81,7 @@ struct Discovery {
       return complain(path, "cannot open: \(systemMessage(code))")
     }
     if path.unicodeScalars.contains("\u{FFFD}") {
+      unopened.append(path)
       return complain(path, "its name is not UTF-8: give it another, or a link that has one")
     }
     // A link to nowhere is common in /var/log/containers after a pod has gone.
@@ -184,6 +185,17 @@ struct Discovery {
     return Int64(status.st_size)
   }
 
+  /// Whether a file was made or renamed, and has lines that were written, since a log beside it was read, in Unix milliseconds: gzip
+  /// leaves a file the time of its last line.
+  static func wasWritten(_ path: String, since readAtMs: Int64) -> Bool {
+    var status = stat()
+    guard changedMs(of: path) >= readAtMs - clockStepMs, stat(path, &status) == 0 else { return false }
+    return status.modifiedNs / 1_000_000 >= readAtMs - clockStepMs
+  }
+
+  /// File systems take the time from a clock that moves in steps, or that of another machine.
+  static let clockStepMs: Int64 = 2000
+
   /// When the file was made or renamed last, as far as its inode tells, in Unix milliseconds (gzip gives a file the time of the one it
   /// compressed); the beginning of time where there is nothing.
   static func changedMs(of path: String) -> Int64 {
@@ -192,7 +204,8 @@ struct Discovery {
     return Int64(status.st_ctim.tv_sec) &* 1000 &+ Int64(status.st_ctim.tv_nsec) / 1_000_000
   }
 
-  private static func resolved(_ path: String) -> String {
+  /// With all links followed; as it is where that cannot be done.
+  static func resolved(_ path: String) -> String {
     guard let real = realpath(path, nil) else { return path }
     defer { free(real) }
     return String(cString: real)
@@ -220,6 +233,11 @@ struct FileIdentity: Hashable, Sendable {
     device = UInt64(truncatingIfNeeded: status.st_dev)
     inode = UInt64(truncatingIfNeeded: status.st_ino)
   }
+}
+
+extension stat {
+  /// When it was written to last, in Unix nanoseconds.
+  var modifiedNs: Int64 { Int64(st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(st_mtim.tv_nsec) }
 }
 
 func systemMessage(_ code: Int32) -> String {

@@ -5,6 +5,12 @@ enum FileMagic {
   /// Bytes that decide; a stream gives them one by one, if it likes.
   static let length = 16
 
+  /// Bytes of which some would be no text, if it were none.
+  static let sampled = 512
+
+  /// Control characters that no proxy writes: not tab, carriage return, escape.
+  static func isNoText(_ byte: UInt8) -> Bool { byte < 0x20 && ![0x09, 0x0A, 0x0D, 0x1B].contains(byte) }
+
   private struct Unread {
     var bytes: [UInt8]
     var name: String

@@ -24,9 +24,9 @@ public final class IngestPipeline {
   /// Were found, and not there any more when it was their turn.
   private var gone: [Discovery.Found] = []
   private var queued: Set<FileIdentity> = []
-  /// Found, and not to be opened; and what was opened.
+  /// Found, and not to be opened; and what was looked at.
   private var unopened: [String] = []
-  private var opened: Set<String> = []
+  private var visited = VisitedPlaces([], FullPaths())
   /// As somebody wrote them.
   private var named: Set<String> = []
   private var bytesDone: Int64 = 0
@@ -53,10 +53,11 @@ public final class IngestPipeline {
     let discovery = Discovery(paths: paths, database: options.database)
     summary.problems = discovery.problems
     unopened = discovery.unopened
-    opened = discovery.listed
     queued = Set(discovery.found.compactMap(\.identity))
     bytesTotal = discovery.found.reduce(0) { $0 + Discovery.size(of: $1.name.path) }
     registry = LogRegistry(try logs())
+    visited = registry.places(of: paths)
+    visited.opened.formUnion(discovery.listed.compactMap(registry.fullPath))
     let newBytes = registry.newBytes(in: discovery.found)
     if newBytes > 0, newBytes <= IngestPipeline.fewBytes { try store?.readFactsAhead() }
     let lastTally = try store?.lastTally() ?? 0
@@ -94,7 +95,7 @@ public final class IngestPipeline {
     lookAgain(paths, with: reader)
     let doubts = doubts(writer)
     for path in unopened where !doubts.noteUnopened(path) { return }
-    doubts.settleUnopened(opened)
+    doubts.settleUnopened(visited)
     _ = doubts.noteVanished()
   }
 
@@ -200,9 +201,11 @@ public final class IngestPipeline {
     do throws(ReadError) {
       let file = try LogFile(path: found.name.path, limits: options.limits, inflatedBy: options.inflateLibrary)
       var place = try self.place(file, found.name)
-      opened.insert(found.name.path)
-      if case .begin = place, try !readRotatedSiblings(of: found, with: reader) { return false }
-      if case .begin = place { place = try self.place(file, found.name) }
+      noteOpened(file)
+      if place.mayBeRotated(file) {
+        if !readRotatedSiblings(of: found, with: reader) { return false }
+        place = try self.place(file, found.name)
+      }
       return try read(file, found.name, from: place, with: reader)
     } catch {
       if error.isGone {
@@ -213,10 +216,26 @@ public final class IngestPipeline {
         summary.problems.append(
           isNoLog
             ? .warning(path: found.name.path, error.message) : .error(path: found.name.path, error.message))
-        if !error.isNoLog { return doubts(reader.writer).noteUnopened(found.name.path) }
+        if !error.isNoLog { return noteUnopened(found, with: reader) }
       }
       return true
     }
+  }
+
+  private func noteOpened(_ file: LogFile) {
+    let place = registry.fullPath(of: file.path)
+    if let place { visited.opened.insert(place) }
+    if let identity = file.identity { visited.files[identity] = (place, file.size) }
+  }
+
+  /// Also where it cannot be opened, another file under a name means that the one before was rotated.
+  private func noteUnopened(_ found: Discovery.Found, with reader: Reader) -> Bool {
+    let doubts = doubts(reader.writer)
+    if let identity = found.identity, registry.log(at: identity) == nil, registry.log(named: found.name.path) != nil {
+      if !readRotatedSiblings(of: found, with: reader) { return false }
+      if let former = registry.log(named: found.name.path), !doubts.noteTail(of: former) { return false }
+    }
+    return doubts.noteUnopened(found.name.path)
   }
 
   private func doubts(_ writer: StoreWriter) -> LogDoubts {
@@ -230,20 +249,29 @@ public final class IngestPipeline {
   }
 
   /// The file under this name is another one than last time: what was read then may lie beside it, rotated. It is read
-  /// to its end first, and so is everything rotated after it.
-  private func readRotatedSiblings(of found: Discovery.Found, with reader: Reader) throws(ReadError) -> Bool {
-    guard found.name.age == .live, let former = registry.log(named: found.name.path) else { return true }
-    let siblings = Discovery.rotatedSiblings(of: found.name.path)
-    for (index, sibling) in siblings.enumerated() {
-      guard let file = try? LogFile(path: sibling.name.path, limits: options.limits),
-        let place = try? self.place(file, sibling.name), place.log === former
+  /// to its end first, and so is everything rotated after it. One that was empty has nothing to be recognised by: whatever was written
+  /// and rotated since may be it.
+  private func readRotatedSiblings(of found: Discovery.Found, with reader: Reader) -> Bool {
+    guard found.name.age == .live else { return true }
+    let formers = registry.formers(of: found.name.path)
+    guard !formers.isEmpty else { return true }
+    let emptySince = formers.filter { $0.record.position == 0 }.compactMap(\.record.lastReadAtMs).min()
+    var isBehind = false
+    for sibling in Discovery.rotatedSiblings(of: found.name.path) {
+      isBehind = isBehind || isRotated(sibling, from: formers)
+      guard isBehind || emptySince.map({ Discovery.wasWritten(sibling.name.path, since: $0) }) ?? false,
+        sibling.identity.map({ !queued.contains($0) }) ?? false
       else { continue }
-      for next in siblings[index...] where next.identity.map({ !queued.contains($0) }) ?? false {
-        if !read(next, with: reader) { return false }
-      }
-      return true
+      if !read(sibling, with: reader) { return false }
     }
     return true
+  }
+
+  private func isRotated(_ sibling: Discovery.Found, from formers: [KnownLog]) -> Bool {
+    guard let file = try? LogFile(path: sibling.name.path, limits: options.limits),
+      let log = (try? place(file, sibling.name))?.log
+    else { return false }
+    return formers.contains { $0 === log }
   }
 
   private func read(
@@ -284,6 +312,8 @@ public final class IngestPipeline {
         return true
       }
       var record = LogRecord(path: name.path)
+      record.fullPath = registry.fullPath(of: name.path)
+      if file.identity != nil { (record.declaredRole, record.label) = registry.declaration(of: name.path) }
       record.device = file.identity.map { Int64(bitPattern: $0.device) }
       record.inode = file.identity.map { Int64(bitPattern: $0.inode) }
       record.isCompressed = file.isCompressed
@@ -291,7 +321,7 @@ public final class IngestPipeline {
       record.position = Int64(prefix.position)
       record.lines = lines
       // Under another path it may be another file, to which the system gave the number of one that is gone.
-      let isSameFile = former?.identity == file.identity && former?.record.path == name.path
+      let isSameFile = former.map { $0.identity == file.identity && registry.lies($0, under: name.path) } ?? false
       let before = isSameFile ? former : registry.log(named: name.path)
       noteChange(&record, before, isSameFile ? change : .none)
       let doubts = doubts(reader.writer)
@@ -444,7 +474,7 @@ public final class IngestPipeline {
   }
 
   private func noteCovered(_ file: LogFile, _ name: LogName, _ log: KnownLog) {
-    guard log.identity == file.identity, log.record.path == name.path else { return }
+    guard log.identity == file.identity, registry.lies(log, under: name.path) else { return }
     summary.problems.append(
       .warning(
         path: name.path,

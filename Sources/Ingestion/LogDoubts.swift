@@ -15,9 +15,7 @@ struct LogDoubts {
   /// Kept with the logs: whoever asks later, without reading anything, has to hear of it, too.
   func noteUnopened(_ path: String) -> Bool {
     guard isKept, path != Discovery.standardInput else { return true }
-    let log =
-      registry.log(named: path) ?? registry.logs.first { $0.identity == nil && $0.record.path == path }
-      ?? registry.add(LogRecord(path: path), prefix: ConsumedPrefix())
+    let log = registry.meetUnopened(path)
     // What was not read of it before is not read by that it can be opened again.
     if log.record.unread == nil { log.record.unread = .unopened }
     log.record.lastReadAtMs = options.nowMs()
@@ -26,23 +24,55 @@ struct LogDoubts {
       StoreWriter.Parcel(ordinal: log.ordinal, record: log.record, prefix: log.prefix ?? ConsumedPrefix()))
   }
 
-  /// What could not be opened once, and was opened now or is not there any more, is no question any more.
-  /// - Parameter opened: paths of what this run could open.
-  func settleUnopened(_ opened: Set<String>) {
+  /// What could not be opened once, and was opened now or is not there any more, is no question any more. A run that looked elsewhere
+  /// knows nothing of it, and another file under its name is no answer.
+  func settleUnopened(_ visited: VisitedPlaces) {
     guard isKept else { return }
     for log in registry.logs where log.record.unread == .unopened {
-      let path = log.record.path
-      guard opened.contains(path) || access(path, F_OK) != 0 && [ENOENT, ENOTDIR].contains(errno) else { continue }
-      log.record.unread = nil
-      guard writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record)) else { return }
+      let before = log.record
+      settleUnopened(log, visited)
+      guard log.record == before || writer.take(StoreWriter.Parcel(ordinal: log.ordinal, record: log.record)) else {
+        return
+      }
     }
+  }
+
+  private func settleUnopened(_ log: KnownLog, _ visited: VisitedPlaces) {
+    guard let place = registry.fullPath(of: log.place) else { return }
+    guard let identity = log.identity else {
+      if visited.opened.contains(place) || visited.lack(place) { log.record.unread = nil }
+      return
+    }
+    if let file = visited.files[identity], log.mayBe(place: file.place, size: file.size) {
+      log.record.unread = nil
+      return
+    }
+    guard visited.cover(place) else { return }
+    let family = LogName(place).family
+    if FileIdentity(path: place) == identity {
+      // Rotated already, and no pattern need name it any more.
+      if family != place, visited.opened.contains(family) { log.record.lastReadAtMs = options.nowMs() }
+      return
+    }
+    let siblings = Discovery.rotatedSiblings(of: family)
+    if let rotated = siblings.first(where: { $0.identity == identity })?.name.path {
+      let folder = rotated.folder == place.folder ? log.record.path.folder : rotated.folder
+      log.record.path = String(folder + rotated.dropFirst(rotated.folder.count))
+      log.record.fullPath = rotated
+    } else if FileIdentity(path: place) != nil || siblings.contains(where: { isNewer($0, than: log) }) {
+      log.record.unread = .tail
+    } else {
+      if visited.lack(place) { log.record.unread = nil }
+      return
+    }
+    log.record.lastReadAtMs = options.nowMs()
   }
 
   /// Nobody knows of another log's end what was written to it after its last reading. Compressed files are written once, and lines
   /// that are told apart one by one come from exports that replace each other.
   func noteTail(of log: KnownLog) -> Bool {
     guard isKept, !options.dropsSeenLines, !log.record.isCompressed,
-      log.record.position > 0 || mayHaveBeenFilled(log)
+      log.record.position > 0 || !log.wasNeverOpened && mayHaveBeenFilled(log)
     else { return true }
     // What is in doubt already stays what it is; only that it could not be opened is over when another file can be.
     if [nil, .unopened].contains(log.record.unread) { log.record.unread = .tail }
@@ -52,11 +82,13 @@ struct LogDoubts {
 
   /// A log that was empty is known by nothing: what was rotated beside it since may be all of it, and nobody writes to what is rotated.
   private func mayHaveBeenFilled(_ log: KnownLog) -> Bool {
-    let readAtMs = log.record.lastReadAtMs ?? .min
-    guard LogName(log.record.path).age == .live else { return false }
-    return !Discovery.rotatedSiblings(of: log.record.path).contains {
-      Discovery.changedMs(of: $0.name.path) >= readAtMs
-    }
+    guard LogName(log.place).age == .live else { return false }
+    return !Discovery.rotatedSiblings(of: log.place).contains { isNewer($0, than: log) }
+  }
+
+  /// It was made or renamed after the log was met last.
+  private func isNewer(_ sibling: Discovery.Found, than log: KnownLog) -> Bool {
+    Discovery.changedMs(of: sibling.name.path) >= log.record.lastReadAtMs ?? .min
   }
 
   /// The kubelet keeps the logs of two lives of a container: of one that ended and is gone, with more than one life since, the end
@@ -84,8 +116,7 @@ struct LogDoubts {
       if newest[place].map({ life($0) < life(log) }) ?? true { newest[place] = log }
     }
     for log in newest.values.sorted(by: { $0.ordinal < $1.ordinal }) {
-      let path = log.record.path
-      guard access(path, F_OK) != 0, [ENOENT, ENOTDIR].contains(errno) else { continue }
+      guard access(log.place, F_OK) != 0, [ENOENT, ENOTDIR].contains(errno) else { continue }
       if !noteTail(of: log) { return false }
     }
     return true
@@ -95,7 +126,7 @@ struct LogDoubts {
   /// that, and anything else under its name is another one.
   func settle(_ former: KnownLog?, by log: KnownLog) -> Bool {
     guard let former, ![nil, .tail].contains(former.record.unread), log.record.unread == nil,
-      former.record.path == log.record.path, former !== log, former.record.position == 0, former.record.isCompressed,
+      former.place == log.place, former !== log, former.record.position == 0, former.record.isCompressed,
       log.record.isCompressed
     else { return true }
     former.record.unread = nil

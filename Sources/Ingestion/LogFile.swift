@@ -54,7 +54,7 @@ final class LogFile {
     size = isFile ? Int64(status.st_size) : 0
     // What is damaged or cut is read again, which a stream cannot be.
     if isFile { self.library = library }
-    modifiedNs = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
+    modifiedNs = status.modifiedNs
     // A pipe may give its first bytes one by one.
     while rawEnd < FileMagic.length, !isRawAtEnd {
       let held = rawEnd
@@ -227,6 +227,13 @@ final class LogFile {
         filled += got
       }
     }
+  }
+
+  /// What is compressed or encrypted in a way that is not known may well hold no newline, and is no line that waits for its end. NULs
+  /// at its beginning are a hole.
+  var beginsWithoutText: Bool {
+    guard identity != nil, !isCompressed else { return false }
+    return peek(FileMagic.sampled, at: 0).drop { $0 == 0 }.contains { FileMagic.isNoText($0) }
   }
 
   private static func retrying(_ call: () -> Int) -> Int {

@@ -333,6 +333,7 @@ struct LogState {
   mutating func end(_ file: LogFile, _ result: LogReader.Result) {
     record.pending = result.pending
     record.unread = result.unread(of: file)
+    if record.unread == nil, record.position == 0, record.pending > 0, file.beginsWithoutText { record.unread = .error }
     record.size = file.identity == nil ? nil : file.size
     record.modifiedNs = file.identity == nil ? nil : file.modifiedNs
     // A gzip file that could not be read to its end is looked at again even when it stays as it is.

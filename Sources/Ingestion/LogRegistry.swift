@@ -1,4 +1,6 @@
 internal import FlowStore
+internal import Flows
+internal import Glibc
 
 /// A log that the store knows, or will know when this run commits.
 final class KnownLog {
@@ -31,6 +33,21 @@ final class KnownLog {
     live?.firstLine ?? record.prefixState.flatMap { ConsumedPrefix.firstLine(serialised: $0) }
   }
 
+  /// Where it lies; as it was written, where an earlier version noted no more.
+  var place: String { record.fullPath ?? record.path }
+
+  /// Nothing is known of it but that it is there, or was.
+  var wasNeverOpened: Bool {
+    record.position == 0 && record.read == 0 && [.unopened, .tail].contains(record.unread)
+  }
+
+  /// Whether a file may be what could not be opened: numbers of files that are gone are given to others, under other names or with less in
+  /// them.
+  func mayBe(place: String?, size: Int64) -> Bool {
+    !wasNeverOpened
+      || place.map { LogName($0).family == LogName(self.place).family } ?? false && size >= record.size ?? 0
+  }
+
   var identity: FileIdentity? {
     guard let device = record.device, let inode = record.inode else { return nil }
     return FileIdentity(device: UInt64(bitPattern: device), inode: UInt64(bitPattern: inode))
@@ -53,6 +70,11 @@ final class LogRegistry {
   private var byIdentity: [FileIdentity: KnownLog] = [:]
   private var byPath: [String: KnownLog] = [:]
   private var byFirstLine: [ConsumedPrefix.Rung: [KnownLog]] = [:]
+  /// What could not be opened once, and was not read since.
+  private var unopened: [KnownLog] = []
+  /// What was said of the proxy behind a log, by the log's family: rotation changes neither.
+  private var declarations: [String: (role: Role?, label: String?)] = [:]
+  private let paths = FullPaths()
   private var nextOrdinal: Int64 = 1
 
   init(_ records: [LogRecord]) {
@@ -75,7 +97,27 @@ final class LogRegistry {
   }
 
   /// The latest log read under this path.
-  func log(named path: String) -> KnownLog? { byPath[path] }
+  func log(named path: String) -> KnownLog? { fullPath(of: path).flatMap { byPath[$0] } ?? byPath[path] }
+
+  /// The latest log read under this path, and what could not be opened there since.
+  func formers(of path: String) -> [KnownLog] {
+    let place = fullPath(of: path)
+    return [log(named: path)].compactMap(\.self)
+      + unopened.filter { $0.record.unread == .unopened && ($0.place == place || $0.place == path) }
+  }
+
+  func fullPath(of path: String) -> String? { paths.fullPath(of: path) }
+
+  func places(of arguments: [String]) -> VisitedPlaces { VisitedPlaces(arguments, paths) }
+
+  func lies(_ known: KnownLog, under path: String) -> Bool {
+    known.record.fullPath.map { $0 == fullPath(of: path) } ?? (known.record.path == path)
+  }
+
+  /// What was declared of the logs that were rotated from the same file as this one, or will be.
+  func declaration(of path: String) -> (role: Role?, label: String?) {
+    fullPath(of: path).flatMap { declarations[LogName($0).family] } ?? declarations[LogName(path).family] ?? (nil, nil)
+  }
 
   func logs(beginningWith line: ConsumedPrefix.Rung) -> [KnownLog] { byFirstLine[line] ?? [] }
 
@@ -89,15 +131,20 @@ final class LogRegistry {
   private func index(_ known: KnownLog) {
     logs.append(known)
     if let identity = known.identity { byIdentity[identity] = known }
-    if known.identity != nil { setPath(of: known) }
+    if known.wasNeverOpened { unopened.append(known) } else if known.identity != nil { setPath(of: known) }
+    let record = known.record
+    if record.declaredRole != nil || record.label != nil {
+      declarations[LogName(known.place).family] = (record.declaredRole, record.label)
+    }
     if let line = known.firstLine { byFirstLine[line, default: []].append(known) }
   }
 
   /// The log goes on in another file, or under another name.
   func move(_ known: KnownLog, to file: LogFile) {
     if let old = known.identity, byIdentity[old] === known { byIdentity[old] = nil }
-    if byPath[known.record.path] === known { byPath[known.record.path] = nil }
+    if byPath[known.place] === known { byPath[known.place] = nil }
     known.record.path = file.path
+    known.record.fullPath = fullPath(of: file.path)
     known.record.device = file.identity.map { Int64(bitPattern: $0.device) }
     known.record.inode = file.identity.map { Int64(bitPattern: $0.inode) }
     known.record.isCompressed = file.isCompressed
@@ -109,7 +156,38 @@ final class LogRegistry {
 
   /// What is redirected to standard input may be another file each time.
   private func setPath(of known: KnownLog) {
-    if known.record.path != Discovery.standardInput { byPath[known.record.path] = known }
+    if known.record.path != Discovery.standardInput { byPath[known.place] = known }
+  }
+
+  /// What cannot be opened, as far as it can be seen: reading needs a permission that looking does not.
+  func meetUnopened(_ path: String) -> KnownLog {
+    var status = stat()
+    let isFile = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    guard isFile else {
+      return log(named: path) ?? logs.first { $0.identity == nil && lies($0, under: path) }
+        ?? add(unopened(path), prefix: ConsumedPrefix())
+    }
+    let identity = FileIdentity(status)
+    let known = log(at: identity).flatMap {
+      $0.mayBe(place: fullPath(of: path), size: Int64(status.st_size)) ? $0 : nil
+    }
+    if let known, !known.wasNeverOpened { return known }
+    let log =
+      known ?? logs.first { $0.identity == nil && $0.wasNeverOpened && lies($0, under: path) }
+      ?? add(unopened(path), prefix: ConsumedPrefix())
+    (log.record.path, log.record.fullPath) = (path, fullPath(of: path))
+    log.record.device = Int64(bitPattern: identity.device)
+    log.record.inode = Int64(bitPattern: identity.inode)
+    (log.record.size, log.record.modifiedNs) = (Int64(status.st_size), status.modifiedNs)
+    byIdentity[identity] = log
+    return log
+  }
+
+  private func unopened(_ path: String) -> LogRecord {
+    var record = LogRecord(path: path)
+    record.fullPath = fullPath(of: path)
+    record.unread = .unopened
+    return record
   }
 
   /// The first line of `known` was consumed just now.

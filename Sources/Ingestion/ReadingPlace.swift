@@ -31,7 +31,9 @@ extension LogRegistry {
   /// 3. otherwise it is another log. Of a known inode, what still equals the old content is not read again.
   func place(for file: LogFile, named name: LogName, chunkBytes: Int) throws(ReadError) -> ReadingPlace {
     guard let identity = file.identity else { return .begin(former: nil, equal: 0, .none) }
-    let former = log(at: identity)
+    let former = log(at: identity).flatMap {
+      $0.mayBe(place: fullPath(of: file.path), size: file.size) ? $0 : nil
+    }
     if let former, former.record.isCompressed == file.isCompressed {
       if file.isCompressed {
         if former.record.size == file.size && former.record.modifiedNs == file.modifiedNs { return .unchanged(former) }
@@ -107,7 +109,7 @@ extension LogRegistry {
 
   /// Compares a stretch of the file with the file that `known` was read from, if that is still there.
   private func isSameContent(_ file: LogFile, _ known: KnownLog, in range: Range<UInt64>, chunkBytes: Int) -> Bool {
-    guard let other = try? LogFile(path: known.record.path, limits: file.limits), other.identity == known.identity,
+    guard let other = try? LogFile(path: known.place, limits: file.limits), other.identity == known.identity,
       (try? file.advance(to: Int64(range.lowerBound), chunkBytes: chunkBytes)) != nil,
       (try? other.advance(to: Int64(range.lowerBound), chunkBytes: chunkBytes)) != nil
     else { return false }
@@ -129,8 +131,8 @@ extension LogRegistry {
 
   /// With what was read of it: a file that was cut, or has got the number of one that is gone, is another one.
   private func isStillThere(_ known: KnownLog, _ limits: IngestLimits) -> Bool {
-    guard let identity = known.identity, FileIdentity(path: known.record.path) == identity,
-      let file = try? LogFile(path: known.record.path, limits: limits), file.identity == identity
+    guard let identity = known.identity, FileIdentity(path: known.place) == identity,
+      let file = try? LogFile(path: known.place, limits: limits), file.identity == identity
     else { return false }
     let record = known.record
     return file.isCompressed
@@ -186,6 +188,18 @@ extension LogFile {
 }
 
 extension ReadingPlace {
+  /// What was written under this name since the last reading may lie beside it, rotated: of another file, and of one that was empty, which
+  /// looks as before when it was copied and cut.
+  func mayBeRotated(_ file: LogFile) -> Bool {
+    switch self {
+    case .begin: true
+    case .resume(let log):
+      log.record.position == 0
+        && file.modifiedNs / 1_000_000 >= (log.record.lastReadAtMs ?? .max) - Discovery.clockStepMs
+    case .unchanged, .covered: false
+    }
+  }
+
   /// The known log whose content the file has.
   var log: KnownLog? {
     switch self {

@@ -407,4 +407,198 @@ import Testing
     try sandbox.shell("$GATEWATCH ingest z.log.1.gz")
     #expect(try report().contains("not read to the end"))
   }
+
+  /// Makes a file that can be seen and not be read, also by the superuser.
+  private static let unreadable = #"printf '\375\067\172\130\132\000\000\000' >"#
+
+  @Test("what could not be opened is not settled by a run that looked elsewhere, or while its mount is away")
+  func unopenedElsewhere() throws {
+    try begin()
+    try sandbox.shell(
+      "mkdir -p a/l b/l b/m; ln -s loop.log a/l/loop.log; cp whole.log a/l; cp whole.log b/l; cp whole.log b/m")
+    #expect(try sandbox.shell("cd a; $GATEWATCH ingest --db ../gatewatch.db l").status == 1)
+    let elsewhere = [
+      "cd b; $GATEWATCH ingest --db ../gatewatch.db m", "cd b; $GATEWATCH ingest --db ../gatewatch.db l",
+      "mv a away; $GATEWATCH ingest b/m; mv away a",
+      "mv a away; mkdir -p a/l; $GATEWATCH ingest a/l; rm -r a; mv away a",
+      "mv a away; $GATEWATCH ingest a/l; mv away a",
+    ]
+    for run in elsewhere {
+      try sandbox.shell(run)
+      let text = try report()
+      #expect(text.contains("no all-clear: 1 log was not read to the end"), "\(run): \(text)")
+    }
+    try sandbox.shell("rm a/l/loop.log; cd b; $GATEWATCH ingest --db ../gatewatch.db ../a/l")
+    #expect(try report().contains("no bypass found in what was read"))
+  }
+
+  @Test("two folders that are read under one name from two places are two: nothing was rotated away")
+  func sameName() throws {
+    try sandbox.shell("mkdir -p a/l b/l; cp whole.log a/l/side.log")
+    try sandbox.write(sidecar(20, from: 60), to: "b/l/side.log")
+    for folder in ["a", "b", "a"] {
+      try sandbox.shell("cd \(folder); $GATEWATCH ingest --db ../gatewatch.db --policy ../egress.yaml l")
+    }
+    let text = try report()
+    #expect(text.contains("no bypass found in what was read"), "\(text)")
+  }
+
+  @Test(
+    "a log that could not be opened stays in doubt when another gets its name",
+    arguments: [
+      ("mv l/b.log l/b.log.1", "1 log was not read to the end"),
+      ("mv l/b.log l/b.log.2; cp whole.log l/b.log.1", "1 log was not"),
+      ("gzip l/b.log; mv l/b.log.gz l/b.log.1.gz", "1 log was rotated away"),
+      ("mv l/b.log kept", "1 log was rotated away"),
+    ])
+  func unopenedThenRotated(rotation: String, doubt: String) throws {
+    try begin()
+    try sandbox.shell("mkdir l; cp whole.log l/a.log; \(Self.unreadable) l/b.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "l/*.log").status == 3)
+    try sandbox.shell(rotation)
+    try sandbox.write(sidecar(20, from: 60), to: "next.log")
+    try sandbox.shell("cat next.log > l/b.log")
+    for _ in 0..<2 {
+      let alert = try sandbox.gatewatch("alert", "--ingest", "l/*.log")
+      #expect(alert.status == 3, "\(alert)")
+      let text = try report()
+      #expect(text.contains("no all-clear: \(doubt)"), "\(text)")
+    }
+  }
+
+  @Test("what could not be opened and was rotated is read once it can be")
+  func unopenedThenRead() throws {
+    try begin()
+    try sandbox.shell("mkdir l; \(Self.unreadable) l/b.log; $GATEWATCH ingest 'l/*.log'; mv l/b.log l/b.log.1")
+    try sandbox.write(sidecar(20, from: 60, isBypass: true), to: "late.log")
+    try sandbox.shell("cat late.log > l/b.log.1")
+    try sandbox.write(sidecar(5, from: 120), to: "l/b.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "l/*.log").status == 2)
+    #expect(try !report().contains("read to the end"))
+  }
+
+  @Test("a log that cannot be opened leaves the end of the one that had its name to be found")
+  func unopenedSuccessor() throws {
+    try begin()
+    try sandbox.append(sidecar(5, from: 60, isBypass: true), to: "whole.log")
+    try sandbox.shell("mv whole.log whole.log.1; \(Self.unreadable) whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 2)
+    try sandbox.shell("mv whole.log.1 old.log; mv whole.log whole.log.1")
+    try sandbox.write(sidecar(5, from: 120), to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 3)
+    let text = try report()
+    #expect(text.contains("1 log was not read to the end"), "\(text)")
+  }
+
+  @Test(
+    "of a log that was empty, what was written and rotated before the next run is read",
+    arguments: [
+      "cp side.log side.log.1; : > side.log", "cp side.log side.log.1; gzip side.log.1; : > side.log",
+      "mv side.log side.log.1; : > side.log; gzip side.log.1", "mv side.log side.log.1; : > side.log",
+    ], [0, 5])
+  func emptyThenRotated(rotation: String, more: Int) throws {
+    try begin()
+    // Rotated before the first run, and named by nobody.
+    try sandbox.write(sidecar(3, from: 300, isBypass: true), to: "side.log.3")
+    try sandbox.shell("touch -d '1 hour ago' side.log.3; : > side.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "side.log").status == 0)
+    try sandbox.append(sidecar(1, from: 60, isBypass: true), to: "side.log")
+    try sandbox.shell("mv side.log.3 side.log.4; \(rotation)")
+    try sandbox.append(sidecar(more, from: 120), to: "side.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "side.log").status == 2)
+    let text = try report()
+    #expect(text.contains("1 flow left around the egress gateway"), "\(text)")
+  }
+
+  @Test(
+    "a policy file without a word in it is an error, and the stored policy stays",
+    arguments: ["", "# Nothing.\n", "---\n", "null\n"])
+  func emptiedPolicy(text: String) throws {
+    try begin()
+    try sandbox.write(text, to: "egress.yaml")
+    let alert = try sandbox.gatewatch("alert", "--policy", "egress.yaml")
+    #expect(alert.status == 3 && alert.out.contains("egress.yaml: holds no policy"), "\(alert)")
+    #expect(try sandbox.gatewatch("ingest", "whole.log", "--policy", "egress.yaml").status == 2)
+    #expect(try sandbox.gatewatch("policy", "check", "egress.yaml").status == 1)
+    #expect(try report().contains("no bypass found in what was read"))
+    try sandbox.write("mesh: {}\n", to: "egress.yaml")
+    #expect(try sandbox.gatewatch("policy", "check", "egress.yaml").status == 0)
+  }
+
+  @Test("a log of which a few lines come at a time, and all are rejected, is told once there are ten")
+  func rejectedDrip() throws {
+    try begin()
+    try sandbox.append(sidecar(30, from: 60), to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 0)
+    let junk = String(repeating: "[2026-11-02T09:10:00.000Z] another format\n", count: 6)
+    for status: Int32 in [0, 3, 3] {
+      try sandbox.append(junk, to: "whole.log")
+      let alert = try sandbox.gatewatch("alert", "--ingest", "whole.log")
+      #expect(alert.status == status, "\(alert)")
+    }
+    #expect(try sandbox.gatewatch("alert").status == 0, "nothing came")
+    // Read by itself, and weighed by the next alert.
+    try sandbox.append(junk, to: "whole.log")
+    try sandbox.gatewatch("ingest", "whole.log")
+    let apart = try sandbox.gatewatch("alert")
+    #expect(apart.status == 3 && apart.out.contains("lines rejected (see: gatewatch report rejected)"), "\(apart)")
+    // As before.
+    try sandbox.append(sidecar(20, from: 120), to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 0)
+    try sandbox.append(junk, to: "whole.log")
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log").status == 0)
+  }
+
+  @Test("a log whose few new flows are all on an unknown path is told once there are ten")
+  func unknownDrip() throws {
+    try begin()
+    for (round, status) in [(0, 0), (1, 3), (2, 3)] as [(Int, Int32)] {
+      try sandbox.append(unknown(6, from: 60 + 10 * round), to: "plain.log")
+      let alert = try sandbox.gatewatch("alert", "--ingest", "plain.log")
+      #expect(alert.status == status, "\(round): \(alert)")
+    }
+    #expect(try sandbox.gatewatch("alert").status == 0)
+  }
+
+  /// In Envoy's own default format, which names no cluster and no client.
+  private func unknown(_ count: Int, from second: Int) -> String {
+    (second..<second + count).map { second in
+      "[2026-11-02T09:\(String(format: "%02d:%02d", second / 60, second % 60)).000Z] \"GET / HTTP/1.1\" 200 - 0 0 31 30 \"-\" \"curl\" \"-\" \"a.example\" \"203.0.113.140:80\"\n"
+    }.joined()
+  }
+
+  @Test("a pipe that gave nothing is no silence, and what is read of one is said to count again")
+  func pipes() throws {
+    try begin()
+    let nothing = try sandbox.gatewatch("alert", "--ingest", "-")
+    #expect(nothing.status == 3 && nothing.out.contains("could not tell: -: gave nothing"), "\(nothing)")
+    try sandbox.write(sidecar(5, from: 60), to: "more.log")
+    let piped = try sandbox.shell("cat more.log | $GATEWATCH alert --ingest -")
+    #expect(piped.status == 0 && piped.errors.contains("-: warning: has no identity"), "\(piped)")
+    let told = try sandbox.shell("cat more.log more.log | $GATEWATCH alert --ingest - --overlap")
+    #expect(told.status == 0 && told.errors.isEmpty, "\(told)")
+    #expect(try sandbox.shell("$GATEWATCH alert --overlap").status == 3)
+  }
+
+  @Test("a name that is not UTF-8 stands against an all-clear until it has another")
+  func oddNameLater() throws {
+    try begin()
+    try sandbox.shell(
+      "mkdir logs; cp whole.log logs; cp whole.log \"logs/$(printf 'w\\377').log\"; $GATEWATCH ingest logs")
+    #expect(try report().contains("no all-clear: 1 log was not read to the end"))
+    #expect(try sandbox.gatewatch("alert").status == 3)
+    try sandbox.shell("cd logs; mv w?.log w.log; cd ..; $GATEWATCH ingest logs")
+    #expect(try report().contains("no bypass found in what was read"))
+  }
+
+  @Test("a file of which nothing is text is none that waits for the end of its first line")
+  func binaryWithoutLine() throws {
+    try begin()
+    try sandbox.shell(#"printf '\135\000\000\200\000\377\377abc' > side.log.1.lzma; $GATEWATCH ingest side.log.1.lzma"#)
+    #expect(try report().contains("no all-clear: 1 log was not read to the end"))
+    #expect(try sandbox.gatewatch("alert").status == 3)
+    try sandbox.shell("printf '[2026-11-02T09:1' > young.log; $GATEWATCH ingest young.log; rm side.log.1.lzma")
+    let text = try report()
+    #expect(text.contains("1 log was not read to the end"), "\(text)")
+  }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import FlowStore
+import Flows
 import Testing
 
 @testable import Ingestion
@@ -330,5 +331,28 @@ struct RotationTests {
     try small.ingest("access.log")
     try expectGuards(small, "access.log")
     #expect(try small.stored() == Array(1...14))
+  }
+
+  @Test(
+    "who writes a log does not change by rotation: what follows has the role and the label that were given",
+    arguments: [true, false])
+  func declaredRole(isCopied: Bool) throws {
+    try scene.write("access.log", 1...20)
+    (scene.options.role, scene.options.label) = (.forwardProxy, "east")
+    try scene.ingest("access.log")
+    (scene.options.role, scene.options.label) = (nil, nil)
+    if isCopied {
+      try scene.write("access.log.1", 1...20)
+      try scene.overwrite("access.log", bytes: Scene.lines(21...22))
+    } else {
+      scene.rename("access.log", to: "access.log.1")
+      try scene.write("access.log", 21...22)
+    }
+    try scene.ingest("access.log")
+    #expect(
+      try scene.texts("select declared_role || ' ' || label from log") == ["forward-proxy east", "forward-proxy east"])
+    try scene.write("other.log", 31...32)
+    try scene.ingest("other.log")
+    #expect(try scene.numbers("select count(*) from log where declared_role is null") == [1])
   }
 }
