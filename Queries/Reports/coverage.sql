@@ -6,6 +6,7 @@
 --    line has no end yet; unread-cut, unread-garbage, unread-error, unread-stopped and unread-unopened, the log was not read to its end,
 --    because its gzip data ends in the middle or has something else behind it, it is damaged, a signal ended it, or it could not be
 --    opened; unread-tail, it was rotated away, cut or written over after it was read last, and no copy with the rest was read;
+--    nul-holes, blocks of NUL bytes inside of it stand where lines were, or will be;
 --    rotated-log-missing, an older or newer part of a rotated log was read, and this one's neighbour was not; earlier-run-missing, a container's log of before its restart was not read; pod-lived-before and pod-lived-on, there
 --    is evidence that a pod lived for longer than its lines in this log tell (gatewatch report unread). Clocks compare the starts of joined
 --    hops, the way between them included: gatewatch report clocks.
@@ -335,6 +336,9 @@ log_row as (
           end
           || case when l.pending > 0 then ', unfinished' else '' end
           || coalesce(', unread-' || l.unread, '')
+          || case when exists (
+            select 1 from line_count n where n.log = l.id and n.what = 'skipped' and n.name = 'nul-block'
+          ) then ', nul-holes' else '' end
           || coalesce(m.signs, '')
           || case when q.is_before then ', pod-lived-before' else '' end
           || case when q.is_after then ', pod-lived-on' else '' end

@@ -102,6 +102,11 @@ public final class FlowBatch: @unchecked Sendable {
   /// Rejected lines that a batch keeps in full; the rest are only counted.
   public static let maxKeptRejected = 64
 
+  /// Kinds of skipped lines: a block of NUL bytes inside of a log, where lines were or will be, as a crash or a write that came late
+  /// leaves it; and one at its beginning, which a writer that kept its place makes of a log that was cut.
+  public static let hole = "nul-block"
+  public static let leadingHole = "nul-beginning"
+
   public init(capacity: Int = FlowBatch.defaultCapacity) {
     precondition(capacity > 0)
     self.capacity = capacity
@@ -109,6 +114,19 @@ public final class FlowBatch: @unchecked Sendable {
   }
 
   deinit { rows.deallocate() }
+
+  /// Counts something that is no line of traffic.
+  public func skip(_ kind: String) {
+    skippedCount += 1
+    skippedByKind[kind, default: 0] += 1
+  }
+
+  /// The first block of NUL bytes stands at the beginning of the log.
+  public func noteLeadingHole() {
+    guard let holes = skippedByKind[FlowBatch.hole] else { return }
+    skippedByKind[FlowBatch.hole] = holes > 1 ? holes - 1 : nil
+    skippedByKind[FlowBatch.leadingHole] = 1
+  }
 
   public var isEmpty: Bool { count == 0 && rejectedCount == 0 && skippedCount == 0 }
   public var linesRead: Int { count + rejectedCount + skippedCount }

@@ -248,6 +248,7 @@ final class LogReader {
       if try fill(from: file) == 0 || StopRequest.signal != nil { break }
     }
     result.warnings.append(Result.warning(ofHole: length, at: place))
+    if place > 0 { batch?.skip(FlowBatch.hole) }
   }
 
   // MARK: Batches

@@ -15,6 +15,8 @@ final class PieceKeeper {
   private var overlong: (head: [UInt8], length: Int) = ([], 0)
   /// NUL bytes without a line: where they begin, and how many there are so far.
   private var hole: (place: Int64, length: Int) = (0, 0)
+  /// One came to its end, and is yet to be counted.
+  private var hasHole = false
   private var warnings: [String] = []
   private var hasFailed = false
   /// Called after each piece with the bytes read of the file as it lies on disk.
@@ -65,6 +67,11 @@ final class PieceKeeper {
     state.record.position += Int64(bytes)
     state.rest(lines: state.record.lines + piece.lines, carry: carry)
     let parts = piece.parts[..<piece.partCount].filter { !$0.batch.isEmpty }
+    if begin == 0, piece.bytes.first == 0 { parts.first?.batch.noteLeadingHole() }
+    if hasHole, let first = parts.first {
+      first.batch.skip(FlowBatch.hole)
+      hasHole = false
+    }
     for (index, part) in parts.enumerated() {
       state.take(part.batch, nowMs: options.nowMs())
       tally.add(part.batch)
@@ -87,6 +94,7 @@ final class PieceKeeper {
   private func endHole() {
     guard hole.length > 0 else { return }
     warnings.append(LogReader.Result.warning(ofHole: hole.length, at: hole.place))
+    hasHole = hole.place > 0
     hole.length = 0
   }
 

@@ -49,6 +49,8 @@ public struct Standing: Sendable, Equatable {
   /// Logs that hold lines and not one access line: the proxy may write these elsewhere, or not at all, or in a format that looks like
   /// its other messages.
   public private(set) var mute: Int64 = 0
+  /// Logs with blocks of NUL bytes inside.
+  public private(set) var withHoles: Int64 = 0
   /// Bytes of last lines that have no end yet.
   public private(set) var pending: Int64 = 0
   /// Flows that were removed, and up to which start; nil where that was not noted.
@@ -143,7 +145,8 @@ public struct Standing: Sendable, Equatable {
         sum(unread is not null and unread <> 'tail'),
         sum(case when coalesce(container, '') not in ('istio-init', 'istio-validation') then rejected else 0 end),
         -- What prepares a pod for its sidecar writes no access lines.
-        sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation'))
+        sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation')),
+        (select count(*) from line_count where what = 'skipped' and name = 'nul-block')
       from log
       """
     ) { row in
@@ -160,6 +163,7 @@ public struct Standing: Sendable, Equatable {
       unreadRests = row[11].integer ?? 0
       rejectedOfProxies = row[12].integer ?? 0
       mute = row[13].integer ?? 0
+      withHoles = row[14].integer ?? 0
       pending = row[7].integer ?? 0
     }
     try store.query(
@@ -413,6 +417,11 @@ public struct Standing: Sendable, Equatable {
     if mute > 0 {
       signs.append(
         "\(mute) \(mute == 1 ? "log holds" : "logs hold") no access line at all (see: gatewatch report coverage)")
+    }
+    if withHoles > 0 {
+      signs.append(
+        "\(withHoles) \(withHoles == 1 ? "log holds" : "logs hold") NUL bytes where lines may have been (see: gatewatch report coverage)"
+      )
     }
     if unreadRests > 0 {
       signs.append(

@@ -601,4 +601,15 @@ import Testing
     let text = try report()
     #expect(text.contains("1 log was not read to the end"), "\(text)")
   }
+
+  @Test("a block of NULs inside of a log stands where lines were: no report is an all-clear")
+  func nulHole() throws {
+    try begin()
+    try sandbox.shell("cp whole.log side.log; head -c 300 /dev/zero >> side.log")
+    try sandbox.append(sidecar(20, from: 60), to: "side.log")
+    try sandbox.gatewatch("ingest", "side.log")
+    let text = try report()
+    #expect(text.contains("no all-clear: 1 log holds NUL bytes where lines may have been"), "\(text)")
+    #expect(try sandbox.gatewatch("report", "coverage", "--format", "json").out.contains("nul-holes"))
+  }
 }

@@ -3,8 +3,7 @@ internal import Flows
 /// Lines that are not stored: counted, and told of.
 extension LineParser {
   func skip(_ kind: String, into batch: FlowBatch) {
-    batch.skippedCount += 1
-    batch.skippedByKind[kind, default: 0] += 1
+    batch.skip(kind)
   }
 
   func reject(_ reason: String, _ line: Slice, into batch: FlowBatch) {

@@ -19,6 +19,8 @@ public final class LineParser {
   public static let maxLine = 1 << 20
   /// Readable bytes that must follow the bytes given to `parse`: columns are searched eight bytes a step.
   public static let slack = 64
+  /// NUL bytes from which on they stand for more than the glue between two records: fewer are no line.
+  private static let leastHole = 16
   /// Records in one physical line: Squid glues the next record behind a cut one with a NUL.
   static let maxRecordsPerLine = 16
   /// Rows that are kept free when a line is begun: its records, and unfinished ones that the end of the log completes.
@@ -316,12 +318,18 @@ public final class LineParser {
   private func readGlued(_ line: Slice, into batch: FlowBatch) {
     var rest = line
     var records = 0
+    var nuls = 0
     while !rest.isEmpty {
       let cut = rest.firstIndex(of: ASCII.nul)
       let record = rest.prefix(cut ?? rest.count)
       rest = rest.dropFirst(min(rest.count, (cut ?? rest.count) + 1))
-      // A block of NULs (a hole that a crash left in the file) holds no records.
-      if record.isEmpty { continue }
+      // A block of NULs (a hole that a crash left in the file) holds no records; those that were there are missing.
+      if record.isEmpty {
+        nuls += 1
+        if nuls == Self.leastHole { skip(FlowBatch.hole, into: batch) }
+        continue
+      }
+      nuls = 0
       records += 1
       // A batch has room for so many rows of one line; what is beyond is counted, each by itself.
       if records > Self.maxRecordsPerLine {
@@ -330,7 +338,7 @@ public final class LineParser {
         readRecord(record, isCut: cut != nil && !rest.isEmpty, into: batch)
       }
     }
-    if records == 0 { skip("nul-block", into: batch) }
+    if records == 0, nuls < Self.leastHole { skip(FlowBatch.hole, into: batch) }
   }
 
   /// One record in whatever wrappers: peel, join, understand; else skip; else reject.
