@@ -6,13 +6,19 @@ internal import Flows
 extension Standing {
   /// Counts lines of side logs that would stand against an all-clear if they counted, where no access log of a Squid that has lines of
   /// their client was read for their time.
-  mutating func countSideLines(in store: FlowReader, filters: Filters) throws {
+  ///
+  /// - Parameter nameless: what may be the host asked about, beside what has its name.
+  mutating func countSideLines(
+    in store: FlowReader, filters: Filters, or nameless: NamelessDestinations = NamelessDestinations()
+  ) throws {
     sideLines = 0
     guard try Standing.hasSideLogs(store) else { return }
     let query = try QueryHeader.parse(Standing.lonely, file: "standing")
     var limits = filters
     (limits.paths, limits.outcomes) = ([], [])
-    sideLines = try store.value(query.sql, arguments: limits.arguments(for: query, in: store))?.integer ?? 0
+    var arguments = try limits.arguments(for: query, in: store)
+    arguments["nameless"] = nameless.list
+    sideLines = try store.value(query.sql, arguments: arguments)?.integer ?? 0
   }
 
   /// The same of flows that are new since the flow `after`; nil for all.
@@ -40,6 +46,7 @@ extension Standing {
     -- parameter: since_ms  first millisecond to include (Unix time)
     -- parameter: until_ms  first millisecond no longer included
     -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
+    -- parameter: nameless  JSON list of destination ids that may be the host
     -- parameter: sources   JSON list of source ids
     -- parameter: after     flows with this id or a lower one are left out
     with side as materialized (
@@ -64,8 +71,13 @@ extension Standing {
       and \(standsAgainst)
       and (:since_ms is null or j.started_at_ms >= :since_ms)
       and (:until_ms is null or j.started_at_ms < :until_ms)
-      -- A user agent's line names no host: it may be any.
-      and (:host is null or d.host is null or d.id in (select id from destination_name where name glob :host))
+      and (
+        :host is null
+        -- A user agent's line names no host: it may be any.
+        or d.host is null
+        or d.id in (select id from destination_name where name glob :host)
+        or d.id in (select value from json_each(:nameless))
+      )
       and (:sources is null or j.source_id in (select value from json_each(:sources)))
       and not exists (
         select 1

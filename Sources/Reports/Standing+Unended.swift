@@ -7,12 +7,18 @@ extension Standing {
   /// Counts the second views that would stand against an all-clear if they counted, where for their source, host, port and path no line
   /// was read of the end of a connection that began as late: a tunnel that is still open, or whose last line is lost. Where the end
   /// was read, it is what counts.
-  mutating func countUnended(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
+  ///
+  /// - Parameter nameless: what may be the host asked about, beside what has its name.
+  mutating func countUnended(
+    in store: FlowReader, filters: Filters, or nameless: NamelessDestinations = NamelessDestinations(),
+    usingTallies: Bool = true
+  ) throws {
     guard try Standing.hasSecondViews(store) else { return }
     let query = try QueryHeader.parse(Standing.views, file: "standing")
     var limits = filters
     (limits.paths, limits.outcomes) = ([], [])
-    let arguments = try limits.arguments(for: query, in: store)
+    var arguments = try limits.arguments(for: query, in: store)
+    arguments["nameless"] = nameless.list
     if usingTallies, let found = try Standing.tallied(arguments, in: store) {
       unended = found
     } else {
@@ -149,6 +155,7 @@ extension Standing {
     -- parameter: since_ms  first millisecond to include (Unix time)
     -- parameter: until_ms  first millisecond no longer included
     -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
+    -- parameter: nameless  JSON list of destination ids that may be the host
     -- parameter: sources   JSON list of source ids
     -- parameter: after     flows with this id or a lower one are left out
     select
@@ -167,7 +174,11 @@ extension Standing {
       and case when j.duplicate_view = 0 then j.bypass is null or j.exception_id is null else \(hasEnd) and \(standsAgainst) end
       and (:since_ms is null or j.started_at_ms >= :since_ms)
       and (:until_ms is null or j.started_at_ms < :until_ms)
-      and (:host is null or j.destination_id in (select id from destination_name where name glob :host))
+      and (
+        :host is null
+        or j.destination_id in (select id from destination_name where name glob :host)
+        or j.destination_id in (select value from json_each(:nameless))
+      )
       and (:sources is null or j.source_id in (select value from json_each(:sources)))
     group by 1, 2, 3, 4, 5
     order by 1, 2, 3, 4, 5

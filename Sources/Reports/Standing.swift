@@ -86,10 +86,8 @@ public struct Standing: Sendable, Equatable {
   public internal(set) var unended: Int64 = 0
   /// Lines of Squid's side logs of whose requests no access log was read; only counted with the findings.
   var sideLines: Int64 = 0
-  /// Bypasses without a name to an address of the host asked about; only counted with the findings.
-  var nameless: Int64 = 0
-  /// Other bypasses without a name, by clusters of wildcards that cover the host asked about; only counted with the findings.
-  var namelessByWildcard: Int64 = 0
+  /// Flows without a name that may have gone to the host asked about; only counted with the findings.
+  var nameless: [Nameless] = []
   /// Flows around the gateway, or on a way that nothing proves, that may be of the source asked about; see `countSourceless`.
   var sourceless: Int64 = 0
   /// Flows that bypassed the gateway and that no exception allows, and those that one allows; nil when not asked.
@@ -257,10 +255,7 @@ public struct Standing: Sendable, Equatable {
     guard let filters = uncounted else { return }
     uncounted = nil
     if let found {
-      try countUnended(in: store, filters: filters)
-      try countSideLines(in: store, filters: filters)
-      try countNameless(in: store, filters: filters)
-      try countSourceless(in: store, filters: filters)
+      try countBeside(in: store, filters: filters)
       var limits = filters
       (limits.paths, limits.outcomes) = ([], [])
       take(found, within: limits)
@@ -276,11 +271,17 @@ public struct Standing: Sendable, Equatable {
     limits.paths = []
     limits.outcomes = []
     let arguments = try limits.arguments(for: query, in: store)
-    try countUnended(in: store, filters: filters, usingTallies: usingTallies)
-    try countSideLines(in: store, filters: filters)
-    try countNameless(in: store, filters: filters, usingTallies: usingTallies)
-    try countSourceless(in: store, filters: filters, usingTallies: usingTallies)
+    try countBeside(in: store, filters: filters, usingTallies: usingTallies)
     take(try Standing.found(query, arguments, in: store, usingTallies: usingTallies), within: limits)
+  }
+
+  /// Counts what stands against an all-clear beside the findings within the limits.
+  private mutating func countBeside(in store: FlowReader, filters: Filters, usingTallies: Bool = true) throws {
+    let destinations = try filters.host.map { try NamelessDestinations(of: $0, in: store) } ?? NamelessDestinations()
+    try countUnended(in: store, filters: filters, or: destinations, usingTallies: usingTallies)
+    try countSideLines(in: store, filters: filters, or: destinations)
+    try countNameless(destinations, in: store, filters: filters, usingTallies: usingTallies)
+    try countSourceless(in: store, filters: filters, usingTallies: usingTallies)
   }
 
   private mutating func take(_ found: TalliedFindings, within filters: Filters) {
@@ -333,10 +334,7 @@ public struct Standing: Sendable, Equatable {
       doubts.append(Standing.sentence(ofUnended: unended))
     }
     if sideLines > 0 { doubts.append(Standing.sentence(ofSideLines: sideLines)) }
-    if nameless > 0, let host = filters.host { doubts.append(Standing.sentence(ofNameless: nameless, host: host)) }
-    if namelessByWildcard > 0, let host = filters.host {
-      doubts.append(Standing.sentence(ofNamelessByWildcard: namelessByWildcard, host: host))
-    }
+    if let host = filters.host { doubts += nameless.map { Standing.sentence(of: $0, host: host) } }
     if sourceless > 0 { doubts.append(Standing.sentence(ofSourceless: sourceless)) }
     if lacksSidecars { doubts.append(withoutSidecars) }
     doubts += signs + unreadPods

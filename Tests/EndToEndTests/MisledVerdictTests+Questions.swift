@@ -58,6 +58,88 @@ extension MisledVerdictTests {
     #expect(later.contains(doubt), "\(later)")
   }
 
+  @Test("a bypass whose line shows neither a name nor an address may be of any host")
+  func neitherNameNorAddress() throws {
+    // The `basic` format of nginx's documentation.
+    let format = "'$remote_addr [$time_local] $protocol $status $bytes_sent $bytes_received $session_time'"
+    try sandbox.write("10.80.3.77 [02/Nov/2026:09:10:00 +0000] TCP 200 4875 901 0.601\n", to: "nginx.log")
+    let doubt =
+      "no all-clear: 1 flow around the egress gateway whose line shows neither a name nor an address, and may be of any host"
+    for host in ["api.pay.example", "'*.example'", "198.51.100.20"] {
+      let text = try report("nginx.log", options: "--log-format \(format)", report: "bypass --host \(host)")
+      #expect(text.contains(doubt), "\(host): \(text)")
+    }
+    // Where nobody knows the client either, nothing is proven.
+    try sandbox.write("10.80.3.78 [02/Nov/2026:09:10:00 +0000] TCP 200 4875 901 0.601\n", to: "nginx.log")
+    let text = try report(
+      "nginx.log", options: "--log-format \(format)", report: "bypass --host api.pay.example")
+    #expect(
+      text.contains("1 flow on a way that nothing proves whose line shows neither a name nor an address"), "\(text)")
+  }
+
+  @Test(
+    "the cluster of a wildcard says which hosts a line without an address is not of",
+    arguments: [("*.pay.example", false), ("*.search.example", true)])
+  func wildcardWithoutAddress(wildcard: String, isClear: Bool) throws {
+    try sandbox.write(
+      "2026-11-02T09:10:00.000Z outbound|443||\(wildcard) 10.80.3.11:40001 10.80.3.11:50001\n", to: "own.log")
+    let text = try report(
+      "own.log",
+      options:
+        "--log-format '%START_TIME% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%'",
+      report: "bypass --host api.pay.example")
+    #expect(text.contains(Self.clear) == isClear, "\(text)")
+    #expect(text.contains("without a name, by a cluster for a wildcard that covers api.pay.example") != isClear)
+  }
+
+  @Test("what nothing proves the way of, without a name, is a doubt about the host at its address, too")
+  func namelessUnproven() throws {
+    try sandbox.write(squid("10.80.3.78", "CONNECT 198.51.100.20:443", "HIER_DIRECT/198.51.100.20"), to: "squid.log")
+    let asked = "bypass --host api.pay.example"
+    let doubt =
+      "1 flow on a way that nothing proves under no name, or one that the client wrote, to an address that other lines show for api.pay.example"
+    #expect(try report("squid.log", report: asked).contains(doubt))
+    #expect(try sandbox.shell("$GATEWATCH report \(asked) --since 2026-11-02T09:15:00Z").out.contains(Self.clear))
+    #expect(try sandbox.shell("$GATEWATCH report \(asked) --source 10.80.3.78").out.contains(doubt))
+    let other = try sandbox.shell("$GATEWATCH report \(asked) --source 10.80.3.11").out
+    #expect(other.contains(Self.clear), "\(other)")
+  }
+
+  @Test("the address that a pod dialled for a host is one of the host's, whichever the gateway reached")
+  func dialledAddress() throws {
+    let named = line(
+      "09:02:00", "10.80.3.232:8080", Self.gateway, dialled: "203.0.113.10:80", serverName: "api.pay.example")
+    let nameless = line("09:10:00", "203.0.113.10:443", "PassthroughCluster", dialled: "203.0.113.10:443")
+    let doubt = "1 flow around the egress gateway under no name, or one that the client wrote, to an address"
+    try sandbox.write(nameless, to: "a.log")
+    #expect(try report("a.log", report: "bypass --host api.pay.example").contains(Self.clear))
+    try sandbox.write(named + nameless, to: "a.log")
+    #expect(try report("a.log", report: "bypass --host api.pay.example").contains(doubt))
+  }
+
+  @Test("a connection without a name of which no end was read is a doubt about the host at its address")
+  func namelessUnended() throws {
+    let format =
+      "'[%START_TIME%] %ACCESS_LOG_TYPE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %REQUESTED_SERVER_NAME%'"
+    func record(_ time: String, _ type: String, _ address: String) -> String {
+      "[2026-11-02T\(time).000Z] \(type) - 901 4875 60000 \(address):443 PassthroughCluster 10.80.3.11:59669 \(address):443 10.80.3.11:59653 -\n"
+    }
+    func answer(_ lines: String...) throws -> String {
+      try sandbox.write(lines.joined(), to: "typed.log")
+      _ = try report("")
+      return try sandbox.shell(
+        "$GATEWATCH ingest --log-format \(format) typed.log > i.txt; $GATEWATCH report bypass --host api.pay.example"
+      ).out
+    }
+    let periodic = record("09:10:00", "TcpPeriodic", "198.51.100.20")
+    let doubt = "1 line from before the end of connections that may be bypasses, whose end was not read"
+    #expect(try answer(periodic).contains(doubt))
+    #expect(try answer(record("09:10:00", "TcpPeriodic", "203.0.113.99")).contains(Self.clear))
+    // The end is what counts.
+    let ended = try answer(periodic, record("09:10:00", "TcpConnectionEnd", "198.51.100.20"))
+    #expect(!ended.contains(doubt) && ended.contains("1 flow around the egress gateway under no name"), "\(ended)")
+  }
+
   @Test("no header takes a pod's bypass out of the answer about that pod")
   func anotherSource() throws {
     // Nothing was connected, so the line shows no address but the header's.

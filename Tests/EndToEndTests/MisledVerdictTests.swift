@@ -37,9 +37,9 @@ import Testing
   func line(
     _ time: String, _ upstream: String, _ cluster: String, own: String = "10.80.3.11",
     dialled: String = "198.51.100.20:80", client: String = "10.80.3.11:50001", flags: String = "-",
-    termination: String = "-", received: Int = 500
+    termination: String = "-", received: Int = 500, serverName: String = "-"
   ) -> String {
-    "[2026-11-02T\(time).000Z] \"- - -\" 0 \(flags) - \(termination) \"-\" 100 \(received) 20 - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(own):50000 \(dialled) \(client) - -\n"
+    "[2026-11-02T\(time).000Z] \"- - -\" 0 \(flags) - \(termination) \"-\" 100 \(received) 20 - \"-\" \"-\" \"-\" \"-\" \"\(upstream)\" \(cluster) \(own):50000 \(dialled) \(client) \(serverName) -\n"
   }
 
   func report(_ logs: String, options: String = "", report: String = "bypass") throws -> String {

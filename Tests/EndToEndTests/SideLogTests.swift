@@ -72,6 +72,12 @@ import Testing
     #expect(try report("sidecar.log other.log squid/referer.log").contains("20 lines \(Self.doubt)"))
     #expect(try report("sidecar.log squid/useragent.log", "bypass --host i.example").contains("20 lines \(Self.doubt)"))
     #expect(try !report("sidecar.log squid/referer.log", "bypass --host b.example").contains(Self.doubt))
+    // An address is no name: it is any's at which other lines show the host.
+    try sandbox.shell("sed s,http://i.example/,http://198.51.100.15/, squid/referer.log > address.log")
+    for (host, isDoubt) in [("i.example", true), ("b.example", false)] {
+      let text = try report("sidecar.log half.log address.log", "bypass --host \(host)")
+      #expect(text.contains("9 lines \(Self.doubt)") == isDoubt, "\(host): \(text)")
+    }
   }
 
   @Test("they stand for the log of no proxy, nor does a web server's log that looks like them")

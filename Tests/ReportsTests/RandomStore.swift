@@ -77,9 +77,10 @@ final class RandomStore {
     }
     batch.newDestinations = (0..<60).map { number in
       Destination(
-        host: number == 7 ? nil : "host-\(number / 2).example.\(number % 7 == 0 ? "org" : "com")",
+        host: number == 7 || number == 8 ? nil : "host-\(number / 2).example.\(number % 7 == 0 ? "org" : "com")",
         hostOrigin: .authority, port: [0, 80, 443][number % 3], traffic: number % 4 == 0 ? .tcp : .http,
-        upstream: Endpoint(ip: "203.0.113.\(number)", port: 443))
+        // Where there is no host, the address is that of another destination, or there is none either.
+        upstream: number == 8 ? nil : Endpoint(ip: "203.0.113.\(number == 7 ? 20 : number)", port: 443))
     }
     batch.newOutcomes = (0..<9).map { Outcome(protocol: "HTTP/\($0 % 3)", method: "GET", status: 200 + $0) }
     batch.newPathTemplates = ["/"]

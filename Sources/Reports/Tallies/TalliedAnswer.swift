@@ -212,7 +212,7 @@ struct ShownAlike {
       """, [:], in: store)
   }
 
-  /// Destinations by columns of theirs.
+  /// Destinations by columns of theirs; with those beside that the argument `nameless` lists, where a host is asked about.
   static func destinations(
     by columns: [String], _ arguments: [String: Value], in store: FlowReader
   ) throws -> ShownAlike {
@@ -220,8 +220,10 @@ struct ShownAlike {
       ordering: """
         select d.id, \(columns.map { "d.\($0)" }.joined(separator: ", "))
         from destination d
-        where :host is null or d.id in (select id from destination_name where name glob :host)
-        """, ["host": arguments["host"] ?? .null], in: store)
+        where :host is null
+          or d.id in (select id from destination_name where name glob :host)
+          or d.id in (select value from json_each(:nameless))
+        """, ["host": arguments["host"] ?? .null, "nameless": arguments["nameless"] ?? .null], in: store)
   }
 
   /// Groups of which not all that is shown is wanted are left out.
