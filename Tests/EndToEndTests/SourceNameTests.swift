@@ -90,6 +90,37 @@ import Testing
     }
   }
 
+  @Test("a pod is found at every address that the cluster gives it, also in a log that does not know the pod")
+  func addressesOfPods() throws {
+    func pod(_ name: String, of owner: String, _ addresses: String...) -> String {
+      let listed = addresses.map { #"{"ip": "\#($0)"}"# }.joined(separator: ", ")
+      return
+        #"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "\#(name)", "namespace": "shop", "creationTimestamp": "2026-11-01T08:00:00Z", "uid": "\#(name)\#(addresses[0])", "ownerReferences": [{"kind": "StatefulSet", "name": "\#(owner)", "controller": true}]}, "spec": {"containers": [{"name": "app"}, {"name": "istio-proxy", "image": "proxyv2:1.24.0", "args": ["proxy", "sidecar"]}]}, "status": {"phase": "Running", "podIP": "\#(addresses[0])", "podIPs": [\#(listed)], "startTime": "2026-11-01T08:00:00Z"}}"#
+    }
+    func bypass(_ own: String, to host: String) -> String {
+      "[2026-11-03T12:03:00.000Z] \"- - -\" 0 - - - \"-\" 901 4875 618 - \"-\" \"-\" \"-\" \"-\" \"203.0.113.7:443\" PassthroughCluster \(own):59669 203.0.113.7:443 \(own):59653 \(host) -\n"
+    }
+    try sandbox.write(sidecar(11, hour: 12), to: "pods/shop_web-1_0a/istio-proxy/0.log")
+    // The second address of a dual-stack pod, the one of before it was started anew, and that of another pod.
+    try sandbox.write(
+      bypass("[fd00:10::11]", to: "second.example") + bypass("10.80.3.21", to: "earlier.example")
+        + bypass("10.80.3.12", to: "other.example"), to: "merged.log")
+    for (time, address) in [("11:00", "10.80.3.21"), ("12:04", "10.80.3.11")] {
+      try sandbox.write(
+        #"{"apiVersion": "v1", "kind": "List", "items": [\#(pod("web-1", of: "web", address, "fd00:10::11")), \#(pod("cat-0", of: "cat", "10.80.3.12"))]}"#,
+        to: "pods.json")
+      try sandbox.shell("$GATEWATCH topology import --at 2026-11-03T\(time):00Z pods.json")
+    }
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml pods merged.log")
+    for source in ["shop/web-1", "web-1", "'shop/web-[0-9]'", "shop/web"] {
+      let report = try sandbox.shell("$GATEWATCH report bypass --format csv --source \(source)").out
+      #expect(report.contains("second.example") && report.contains("earlier.example"), "\(source): \(report)")
+      #expect(!report.contains("other.example"), "\(source): \(report)")
+    }
+    let other = try sandbox.gatewatch("report", "bypass", "--source", "shop/cat-0", "--format", "csv").out
+    #expect(other.contains("other.example") && !other.contains("earlier.example"), "\(other)")
+  }
+
   @Test("the client of a proxy, and of a request that a gateway refused, is not the pod whose log it is")
   func otherProxies() throws {
     try sandbox.write(

@@ -132,6 +132,10 @@ public struct Filters: Sendable, Equatable {
     for other in others where other.addresses.contains(where: addresses.contains) {
       if other.name.map({ name in workloads.contains { name.contains($0) } }) ?? true { ids.insert(other.id) }
     }
+    let named = try TopologyPods(named: pattern, in: store)
+    for other in others where other.addresses.contains(where: named.addresses.contains) && named.mayBe(other.name) {
+      ids.insert(other.id)
+    }
     if pattern.meansAddresses, hidden.contains(where: { !podsWithAddress.contains($0.pod) }) {
       let known = try Filters.pods(by: pattern, in: store)
       pods.formUnion(known.meant)
@@ -162,5 +166,45 @@ public struct Filters: Sendable, Equatable {
       if pattern.isNetwork ? pattern.contains(address) : row[2].integer == 1 { meant.insert(pod) }
     }
     return (meant, all)
+  }
+}
+
+/// The pods of the imported topology that a pattern names, `namespace/name` or the name alone: their addresses may stand in a log that
+/// does not know the pod, the second one of a dual-stack pod or the one that a StatefulSet's pod came back with.
+private struct TopologyPods {
+  private(set) var addresses: Set<String> = []
+  /// What sources with these addresses are named after the pods.
+  private var workloads: Set<String> = []
+  private var otherWorkloads: Set<String> = []
+
+  init(named pattern: SourcePattern, in store: FlowReader) throws {
+    guard !pattern.isNetwork else { return }
+    let sql = """
+      select
+        o.namespace || '/' || coalesce(o.workload, o.name) as workload,
+        o.namespace || '/' || o.name glob :glob or o.namespace || '/' || o.name glob '*/' || :glob as is_meant,
+        a.value
+      from topology_object o
+      join json_each(o.addresses) a
+      where o.kind = 'pod'
+        and o.host_network = 0
+      order by o.id
+      """
+    try store.query(sql, arguments: ["glob": .text(pattern.text)]) { row in
+      guard let workload = row[0].text, let address = row[2].text else { return }
+      guard row[1].integer == 1 else {
+        otherWorkloads.insert(workload)
+        return
+      }
+      workloads.insert(workload)
+      addresses.insert(address)
+    }
+  }
+
+  /// Whether a source with one of the addresses may be one of the pods: another pod may have had it at another time. What is named after no
+  /// pod at all, the policy named.
+  func mayBe(_ name: String?) -> Bool {
+    guard let name else { return true }
+    return workloads.contains { name.contains($0) } || !otherWorkloads.contains(name)
   }
 }
