@@ -11,7 +11,8 @@ select id, upstream_ip from destination where upstream_ip is not null
 union all
 select id, dialled_ip from destination where dialled_ip <> host
 union all
--- outbound|PORT|SUBSET|HOST: what follows the last bar.
+-- outbound|PORT|SUBSET|HOST, at a waypoint inbound-vip|PORT|SUBSET|HOST: what follows the last bar.
 select id, substr(cluster, length(rtrim(cluster, replace(cluster, '|', ''))) + 1)
 from destination
-where cluster glob 'outbound|*|*';
+where cluster glob 'outbound|*|*'
+  or cluster glob 'inbound-vip|*|*';

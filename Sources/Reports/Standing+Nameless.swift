@@ -102,11 +102,14 @@ struct NamelessDestinations {
     order by n.id
     """
 
+  /// A waypoint's clusters are `inbound-vip|PORT|SUBSET|HOST`.
+  private static let isOfWildcard = "(n.cluster glob 'outbound|*|[*]*' or n.cluster glob 'inbound-vip|*|[*]*')"
+
   private static let byWildcard = """
     select n.id, n.cluster
     from destination n
     where (n.host is null or n.host_origin = 'address')
-      and n.cluster glob 'outbound|*|[*]*'
+      and \(isOfWildcard)
       and n.id not in (select id from destination_name where name glob :host)
     order by n.id
     """
@@ -118,7 +121,7 @@ struct NamelessDestinations {
     where n.host is null
       and n.upstream_ip is null
       and n.dialled_ip is null
-      and coalesce(n.cluster, '') not glob 'outbound|*|[*]*'
+      and coalesce(\(isOfWildcard), 0) = 0
     order by n.id
     """
 }

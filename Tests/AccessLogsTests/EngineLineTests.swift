@@ -119,6 +119,16 @@ struct EngineLineTests {
     #expect(try destination("GET /a HTTP/1.1", "b.test:443", "101").port == 3128)
   }
 
+  @Test("without another name the host is the one that the cluster was made for, a waypoint's as any")
+  func clusterHosts() throws {
+    for cluster in ["outbound|5432||db.test", "inbound-vip|5432|tcp|db.test", "inbound-vip|5432|tcp/v1|db.test"] {
+      let line = Self.envoy.replacing("GET /a HTTP/1.1", with: "- - -").replacing("\"a.test\"", with: "\"-\"")
+        .replacing("outbound|80||a.test", with: cluster)
+      let destination = try #require(EngineFeed.read(line + "\n").flows.first).destination
+      #expect(destination.host == "db.test" && destination.hostOrigin == .cluster, "\(cluster)")
+    }
+  }
+
   @Test("columns that a client put into a text of several columns, as a value of JSON, are in doubt as in a text line")
   func ambiguousValues() throws {
     let plan = try FormatPlan.guess(

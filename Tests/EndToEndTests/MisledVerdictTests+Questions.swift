@@ -140,6 +140,16 @@ extension MisledVerdictTests {
     #expect(!ended.contains(doubt) && ended.contains("1 flow around the egress gateway under no name"), "\(ended)")
   }
 
+  @Test("a waypoint's flows are of the host that its cluster was made for")
+  func waypoint() throws {
+    try sandbox.write(
+      line(
+        "09:10:00", "203.0.113.99:5432", "inbound-vip|5432|tcp|api.pay.example", own: "10.80.7.9",
+        dialled: "240.240.0.9:5432"), to: "a.log")
+    let text = try report("a.log", report: "bypass --host api.pay.example")
+    #expect(text.contains("no all-clear: 1 flow on an unknown path"), "\(text)")
+  }
+
   @Test("no header takes a pod's bypass out of the answer about that pod")
   func anotherSource() throws {
     // Nothing was connected, so the line shows no address but the header's.

@@ -110,9 +110,11 @@ struct HostName: Equatable {
       }
   }
 
-  /// The registry host of a cluster name: the last part of `outbound|PORT|SUBSET|HOST` or `outbound_.PORT_.SUBSET_.HOST`.
+  /// The registry host of a cluster name: the last part of `outbound|PORT|SUBSET|HOST` or `outbound_.PORT_.SUBSET_.HOST`; at a
+  /// waypoint, of `inbound-vip|PORT|tcp|HOST`.
   ///
-  /// Source: Istio `pilot/pkg/model/service.go` (`BuildSubsetKey`, `BuildDNSSrvSubsetKey`).
+  /// Source: Istio `pilot/pkg/model/service.go` (`BuildSubsetKey`, `BuildDNSSrvSubsetKey`), `pilot/pkg/networking/core/cluster_waypoint.go`
+  /// (`buildWaypointInboundVIPCluster`).
   static func registryHost(ofCluster cluster: String) -> String? {
     guard let parts = registryParts(ofCluster: cluster), !parts[3].isEmpty else { return nil }
     return String(parts[3]).asciiLowercased
@@ -125,8 +127,9 @@ struct HostName: Equatable {
 
   /// Direction, port, subset and host.
   private static func registryParts(ofCluster cluster: String) -> [Substring]? {
-    for (prefix, separator) in [("outbound|", "|"), ("inbound|", "|"), ("outbound_.", "_."), ("inbound_.", "_.")]
-    where cluster.hasPrefix(prefix) {
+    for (prefix, separator) in [
+      ("outbound|", "|"), ("inbound|", "|"), ("inbound-vip|", "|"), ("outbound_.", "_."), ("inbound_.", "_."),
+    ] where cluster.hasPrefix(prefix) {
       var parts: [Substring] = []
       var rest = Substring(cluster)
       while parts.count < 3, let cut = rest.range(ofASCII: separator) {
