@@ -6,7 +6,7 @@
 -- parameter: since_ms  first millisecond to include (Unix time)
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
--- parameter: sources   JSON list of source ids
+-- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
 -- parameter: path      comma list of paths
 -- parameter: outcome   comma list of outcomes
 -- column: traffic  text   http: one request; tcp: one connection
@@ -35,7 +35,7 @@ with measured as materialized (
   where (:since_ms is null or l.started_at_ms >= :since_ms)
     and (:until_ms is null or l.started_at_ms < :until_ms)
     and (:host is null or l.destination_id in (select id from destination_name where name glob :host))
-    and (:sources is null or l.source_id in (select value from json_each(:sources)))
+    and (:sources is null or l.sender_id in (select value from json_each(:sources)))
     and (:path is null or instr(',' || :path || ',', ',' || l.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',' || l.outcome || ',') > 0)
   group by traffic, host, path, vantage, vantage_rank

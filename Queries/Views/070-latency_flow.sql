@@ -11,6 +11,7 @@ select
   j.started_at_ms / 1000 as started_at_epoch,
   j.duration_ms,
   j.source_id,
+  j.sender_id,
   j.destination_id,
   j.outcome_id,
   d.host,

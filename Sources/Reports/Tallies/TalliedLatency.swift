@@ -18,7 +18,7 @@ extension TalliedAnswer {
       hosts = try .destinations(by: ["traffic", "host"], arguments, in: store)
       $0.destinationGroups = hosts.groups
       guard arguments["sources"]?.isNull == false else { return }
-      $0.sourceGroups = ShownAlike.only(try ShownAlike.sources(arguments, in: store))
+      $0.sourceGroups = ShownAlike.only(try ShownAlike.senders(arguments, in: store))
     }
     guard var tally else { return nil }
 

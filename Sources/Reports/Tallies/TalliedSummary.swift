@@ -29,6 +29,10 @@ extension TalliedAnswer {
       order by f.id
       """
     var request = try placeless(arguments, store)
+    let sources = try Concerned(arguments, store)
+    request.sourceGroups = sources?.groups
+    // Findings are of who came to the proxy: with others among the flows they need a pass of their own.
+    let findings = findings && sources?.holdsOthers != true
     request.totals = findings ? TalliedFindings.words : nil
     guard let tally = try store.tally(request, words: words, arguments: verdictFilters(arguments)) else { return nil }
 
@@ -46,7 +50,10 @@ extension TalliedAnswer {
     for group in tally.groups {
       let verdict = tally.verdicts[group.verdict]
       let isSecondView = verdict[6].integer == 1
-      if verdict[5].integer == 1 {
+      let concerned = Concerned.Group(rawValue: group.source) ?? .both
+      if concerned == .received {
+        // Counted under who sent it.
+      } else if verdict[5].integer == 1 {
         whole &+= group.flows
         add(1, "total", "flows", group)
         add(2, "path", verdict[1], group)
@@ -55,6 +62,7 @@ extension TalliedAnswer {
       } else {
         add(8, "not counted", isSecondView ? "second views" : "earlier hops", group)
       }
+      guard concerned != .sent else { continue }
       if !verdict[3].isNull, !isSecondView {
         let isAllowed = verdict[4].integer == 1
         add(isAllowed ? 6 : 5, isAllowed ? "bypass allowed" : "bypass", verdict[3], group)
@@ -79,6 +87,33 @@ extension TalliedAnswer {
           .integer(sum.firstMs), .integer(sum.lastMs),
         ]
       }, findings: findings ? TalliedFindings(tally.totals) : nil)
+  }
+
+  /// The sources asked about, by whether they sent the flows or came to the proxy that logged them.
+  private struct Concerned {
+    enum Group: Int { case both, sent, received }
+
+    private(set) var groups: [Int32] = []
+    /// Some sent what another proxy handed on.
+    private(set) var holdsOthers = false
+
+    /// nil where all are asked about.
+    init?(_ arguments: [String: Value], _ store: FlowReader) throws {
+      guard arguments["sources"]?.isNull == false else { return nil }
+      let sent = ShownAlike.only(try .senders(arguments, in: store))
+      let received = ShownAlike.only(try .sources(arguments, in: store))
+      for id in 0..<max(sent.count, received.count) {
+        let isSent = id < sent.count && sent[id] >= 0
+        let isReceived = id < received.count && received[id] >= 0
+        guard isSent || isReceived else {
+          groups.append(-1)
+          continue
+        }
+        let group: Group = isSent && isReceived ? .both : isSent ? .sent : .received
+        holdsOthers = holdsOthers || group == .sent
+        groups.append(Int32(group.rawValue))
+      }
+    }
   }
 
   /// All flows within the filters of time, host and source, not told apart by place.
