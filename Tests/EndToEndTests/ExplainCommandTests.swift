@@ -57,6 +57,19 @@ import Testing
     }
   }
 
+  @Test("a finding that the reports name without a host is found without one, and by the dash of a table")
+  func findingWithoutHost() throws {
+    let session = try Session()
+    defer { session.remove() }
+    try session.write("pods: [{ name: legacy, addresses: [10.80.3.55], sidecar: false }]\n", to: "policy.yaml")
+    try session.write("10.80.3.55 [02/Nov/2026:09:05:47 +0000] TCP [-]200 4875 901 0.601\n", to: "nginx.log")
+    _ = try session.run("gatewatch ingest nginx.log --policy policy.yaml > ingest.txt")
+    for host in ["", "-", ":", "-:0"] {
+      let output = try session.run("gatewatch explain sni-proxy-direct:legacy:\(host)")
+      #expect(output.hasPrefix("finding sni-proxy-direct from legacy to -\n"), "\(output)")
+    }
+  }
+
   @Test("the policy's entry behind a verdict is named by file and line, and the exception that allows a bypass")
   func policyEntries() throws {
     let session = try session()

@@ -186,8 +186,8 @@ struct ExplainLookup {
     return nil
   }
 
-  /// Every way to take `SOURCE:HOST:PORT` apart: an IPv6 address has colons of its own, and where a proxy logs no port the
-  /// reports name none.
+  /// Every way to take `SOURCE:HOST:PORT` apart: an IPv6 address has colons of its own, where a proxy logs no port the reports
+  /// name none, and where it logs no host HOST is empty, or the dash of a table.
   static func keys(kind: String, rest: String) -> [StoredFinding.Key] {
     var keys: [StoredFinding.Key] = []
     func split(_ names: Substring, port: Int64) {
@@ -199,7 +199,12 @@ struct ExplainLookup {
     if let last = rest.lastIndex(of: ":"), let port = Int64(rest[rest.index(after: last)...]) {
       split(rest[..<last], port: port)
     }
-    split(rest.hasSuffix(":") ? rest.dropLast() : rest[...], port: 0)
+    split(rest[...], port: 0)
+    if rest.hasSuffix(":") { split(rest.dropLast(), port: 0) }
+    // No host is a dash alone.
+    for key in keys where key.host == "-" {
+      keys.append(StoredFinding.Key(kind: key.kind, source: key.source, host: "", port: key.port))
+    }
     return keys
   }
 

@@ -33,7 +33,8 @@ struct ExplanationText {
     let key = finding.key
     let source = key.source.isEmpty ? "" : " from \(key.source)"
     let port = key.port > 0 ? ":\(key.port)" : ""
-    var text = "finding \(safe(key.kind))\(safe(source)) to \(safe(key.host))\(port)\n"
+    let host = key.host.isEmpty ? "-" : key.host
+    var text = "finding \(safe(key.kind))\(safe(source)) to \(safe(host))\(port)\n"
     if key.kind == AlertLedger.optedOut {
       text += row(
         "rule", "the imported topology shows that traffic of this workload can leave without a sidecar's line")
