@@ -34,33 +34,7 @@ extension FlowStore {
 
   /// Hops of all minutes are joined, inside the open transaction.
   public func closeMinutes() throws(StoreError) {
-    try write("joined") { db throws(StoreError) in
-      try db.run("delete from open_minute")
-      try db.run(
-        "insert or replace into meta (key, value) select '\(FlowStore.joinedUntil)', max(id) from flow having max(id) > 0"
-      )
-    }
-  }
-
-  /// Key of the last flow that joining has seen: none where flows were removed since, or the rules have changed.
-  static let joinedUntil = "joined_until"
-
-  /// The flows that were stored since hops were last joined, where all before them are joined with none; nil where that is not
-  /// known, where some flows have no row, and where there are more.
-  public func flowsSinceNothingWasJoined(most: Int64) throws(StoreError) -> ClosedRange<Int64>? {
-    try access { db throws(StoreError) in
-      let row = try db.statement(
-        """
-        select
-          (select cast(value as integer) from meta where key = '\(FlowStore.joinedUntil)'),
-          (select max(id) from flow),
-          exists (select 1 from hop_place) or exists (select 1 from tallied_minute)
-        """)
-      defer { row.reset() }
-      guard try row.step(), row.int(2) == 0 else { return nil }
-      let (joined, last) = (row.int(0), row.int(1))
-      return joined > 0 && last > joined && last - joined <= most ? joined + 1...last : nil
-    }
+    try write("joined") { db throws(StoreError) in try db.run("delete from open_minute") }
   }
 
   /// The hops that a request asks for, by SQL: what `HopPages` reads where it can.

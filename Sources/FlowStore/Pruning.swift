@@ -77,7 +77,7 @@ extension FlowStore {
       try db.run("delete from met_destination where destination not in (select id from destination)")
       try db.run("delete from outcome_verdict where outcome not in (select id from outcome)")
       // The judgement was of more than there is now.
-      try db.run("delete from meta where key in ('judgement', '\(FlowStore.joinedUntil)')")
+      try db.run("delete from meta where key = 'judgement'")
       try self.writer.setJudged(false, on: db)
       try self.writer.forget(db)
       return removed

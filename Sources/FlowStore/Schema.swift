@@ -32,8 +32,6 @@ enum Schema {
         try conversions[step.version]?(db)
       }
       if found < version {
-        // A step may have opened minutes of flows that were joined by other rules.
-        try db.execute(sql: "delete from meta where key = '\(FlowStore.joinedUntil)'")
         try db.execute(sql: "pragma application_id = \(FileHeader.ours)")
         try db.execute(sql: "pragma user_version = \(version)")
         try BatchWriter.seed(db)

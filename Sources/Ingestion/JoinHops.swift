@@ -89,54 +89,6 @@ public enum JoinHops {
     }
     // Made while the store brings what was read into its file.
     let made = try coming()
-    if let new = try store.flowsSinceNothingWasJoined(most: sizes.worthPages) {
-      var traits = made.wait()
-      traits.leaveOut(secondViews())
-      if !traits.joinsAny {
-        try meanwhile()
-        try noteEnds(of: new, traits, store)
-        try store.closeMinutes()
-        return 0
-      }
-      return try run(parts, { traits }, store, sizes, meanwhile)
-    }
-    return try run(
-      parts,
-      {
-        var traits = made.wait()
-        traits.leaveOut(secondViews())
-        return traits
-      }, store, sizes, meanwhile)
-  }
-
-  /// Where nothing has another hop, all that joining would say of new flows is how far logs go.
-  private static func noteEnds(
-    of new: ClosedRange<Int64>, _ traits: HopTraits, _ store: FlowStore
-  ) throws(StoreError) {
-    let all = HopRequest(
-      spans: [new], from: .min, until: .max, decidesFrom: 0, decidesUntil: 0, sources: traits.joinableSources,
-      outcomes: traits.joinableOutcomes)
-    var stretch = HopStretch()
-    stretch.reset(expecting: new.count)
-    try store.read(all, into: &stretch)
-    var ends = LineEnds(traits)
-    ends.note(stretch.hops)
-    try note(ends, store)
-  }
-
-  private static func note(_ ends: LineEnds, _ store: FlowStore) throws(StoreError) {
-    try store.note(
-      ends.entries.map {
-        SourceLines(
-          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess)
-      })
-  }
-
-  /// - Parameter traits: asked for when it is known what there is to look at.
-  private static func run(
-    _ parts: [(Int64, Int64)], _ traits: () -> HopTraits, _ store: FlowStore, _ sizes: JoinSizes,
-    _ meanwhile: () throws(StoreError) -> Void
-  ) throws(StoreError) -> Int {
     var tooDense = 0
     var stretches: [Stretch] = []
     for (from, until) in parts {
@@ -147,7 +99,8 @@ public enum JoinHops {
     }
     let flows = stretches.reduce(0) { $0 + $1.flows }
     let pages = flows >= sizes.worthPages ? try store.hopPages() : nil
-    let traits = traits()
+    var traits = made.wait()
+    traits.leaveOut(secondViews())
     if flows >= sizes.worthPages {
       // What reading the logs has left behind goes back to the system before joining takes as much; no other thread runs, which
       // would have to be told of each page.
@@ -280,7 +233,11 @@ public enum JoinHops {
     }
     try noteMinutes()
     try store.write(clocks: joiner.named(clocks))
-    try note(crew.ends, store)
+    try store.note(
+      crew.ends.entries.map {
+        SourceLines(
+          source: Int64($0.source), firstEndMs: $0.firstMs, lastEndMs: $0.lastMs, logsSuccess: $0.hasSuccess)
+      })
   }
 }
 

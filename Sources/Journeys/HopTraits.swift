@@ -83,8 +83,6 @@ public struct HopTraits: Sendable {
   /// By row id: flows of this source, and of this outcome, may have another hop. All others join nothing, unseen.
   public private(set) var joinableSources: [Bool] = []
   public private(set) var joinableOutcomes: [Bool] = []
-  /// Flows of some source may have a hop before them; without one, none has another.
-  public private(set) var joinsAny = false
   private var numbers: [String: Int32] = [:]
   private var hasProxies = false
 
@@ -144,7 +142,6 @@ public struct HopTraits: Sendable {
     // Of every sidecar it is noted how far its log was read.
     joinableSources = sources.map { $0.hasLater || $0.hasEarlier || $0.hasNotedEnds }
     joinableOutcomes = outcomes.map(\.isHop)
-    joinsAny = sources.contains(where: \.hasEarlier)
     hasProxies = sources.contains { $0.hasEarlier && !Meetings.tellOf($0) }
   }
 

@@ -139,54 +139,6 @@ import Testing
     #expect(left.isEmpty)
   }
 
-  @Test("how far logs go is noted piece by piece as at once, where nothing has another hop and when something has")
-  func nothingToJoin() throws {
-    func lines(_ minutes: Range<Int>, to upstream: String) -> [UInt8] {
-      Array(
-        minutes.map { minute in
-          let time = String(format: "2026-11-02T%02d:%02d:00.000Z", 9 + minute / 60, minute % 60)
-          return
-            "[\(time)] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 \(minute) \(10 + minute) 9 \"-\" \"-\" \"\(minute)\" \"a.example\" \"\(upstream)\" outbound|80||a.example 10.80.3.\(11 + minute % 3):\(40000 + minute) 203.0.113.9:80 10.80.3.\(11 + minute % 3):50000 - default\n"
-        }.joined().utf8)
-    }
-    let gateway =
-      "[2026-11-02T09:20:00.001Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 20 29 8 \"10.80.3.13\" \"-\" \"20\" \"a.example\" \"203.0.113.9:80\" outbound|80||a.example 10.80.3.232:41000 10.80.3.232:8080 10.80.3.13:40020 - -\n"
-    let (whole, scene) = (try Scene(), try Scene())
-    try whole.write("sidecars.log", bytes: lines(0..<90, to: "10.80.3.232:8080"))
-    try whole.ingest("sidecars.log")
-    var seen = 0
-    for first in stride(from: 0, to: 90, by: 30) {
-      let piece = lines(first..<first + 30, to: "10.80.3.232:8080")
-      if first == 0 {
-        try scene.write("sidecars.log", bytes: piece)
-      } else {
-        try scene.append("sidecars.log", bytes: piece)
-      }
-      scene.options.joinsHops = false
-      try scene.ingest("sidecars.log")
-      let store = try FlowStore(path: scene.database)
-      if try store.flowsSinceNothingWasJoined(most: 30) == Int64(first + 1)...Int64(first + 30) { seen += 1 }
-      #expect(try store.flowsSinceNothingWasJoined(most: 29) == nil)
-      store.close()
-      scene.options.joinsHops = true
-      try scene.ingest("sidecars.log")
-    }
-    // Of a store that was never joined nothing is known.
-    #expect(seen == 2)
-    #expect(try Self.ends(scene) == Self.ends(whole))
-    for scene in [whole, scene] {
-      try scene.write("gateway.log", bytes: Array(gateway.utf8))
-      try scene.ingest("gateway.log")
-    }
-    #expect(try Self.ends(scene) == Self.ends(whole))
-    #expect(try Self.flows(scene) == Self.flows(whole))
-    #expect(try Self.clocks(scene) == Self.clocks(whole))
-    #expect(try scene.numbers("select count(*) from hop_journey") == [1])
-    let store = try FlowStore(path: scene.database)
-    defer { store.close() }
-    #expect(try store.flowsSinceNothingWasJoined(most: .max) == nil)
-  }
-
   /// How far the logs of each source go.
   static func ends(_ scene: Scene) throws -> [String] {
     try scene.texts(
