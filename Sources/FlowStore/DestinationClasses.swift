@@ -18,15 +18,24 @@ struct DestinationClasses {
     }
   }
 
+  /// What the function knows while the statement runs.
+  private struct Judged {
+    let classes: UnsafeBufferPointer<Int32>
+    var isReclassified = false
+  }
+
   /// Writes those that differ; true when a destination that had a class has another now.
   func write(on db: Database) throws(StoreError) -> Bool {
-    // The function knows where they are until the closure ends.
     let done: Result<Bool, StoreError> = classes.withUnsafeBufferPointer { classes in
-      withUnsafePointer(to: classes) { place in
+      var judged = Judged(classes: classes)
+      return withUnsafeMutablePointer(to: &judged) { judged in
         do throws(StoreError) {
-          try DestinationClasses.register(place, on: db)
+          try DestinationClasses.register(judged, on: db)
           defer { try? DestinationClasses.register(nil, on: db) }
-          return .success(try DestinationClasses.update(db))
+          // One look at each row; the second call of the function is of those that are written.
+          try db.run(
+            "update destination set class = judged_class(id, class) where judged_class(id, class) is not class")
+          return .success(judged.pointee.isReclassified)
         } catch {
           return .failure(error)
         }
@@ -35,29 +44,28 @@ struct DestinationClasses {
     return try done.get()
   }
 
-  private static func update(_ db: Database) throws(StoreError) -> Bool {
-    let another = try db.statement("select 1 from destination where judged_class(id) <> class limit 1")
-    let isReclassified = try another.step()
-    another.reset()
-    try db.run("update destination set class = judged_class(id) where judged_class(id) <> ifnull(class, \(none))")
-    return isReclassified
-  }
-
-  /// - Parameter classes: nil takes the function away.
-  private static func register(
-    _ classes: UnsafePointer<UnsafeBufferPointer<Int32>>?, on db: Database
-  ) throws(StoreError) {
+  /// - Parameter judged: nil takes the function away.
+  private static func register(_ judged: UnsafeMutablePointer<Judged>?, on db: Database) throws(StoreError) {
     guard let connection = db.sqliteConnection else { preconditionFailure("asked for by who has the connection") }
     let flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY
     let code = sqlite3_create_function_v2(
-      connection, "judged_class", 1, flags, UnsafeMutableRawPointer(mutating: classes),
-      classes == nil
+      connection, "judged_class", 2, flags, judged,
+      judged == nil
         ? nil
         : { context, _, arguments in
-          let classes = sqlite3_user_data(context).assumingMemoryBound(to: UnsafeBufferPointer<Int32>.self).pointee
+          let judged = sqlite3_user_data(context).assumingMemoryBound(to: Judged.self)
           let id = sqlite3_value_int64(arguments![0])
-          guard id >= 0, id < classes.count, classes[Int(id)] != DestinationClasses.none else { return }
-          sqlite3_result_int(context, classes[Int(id)])
+          let hasClass = sqlite3_value_type(arguments![1]) != SQLITE_NULL
+          let stored = sqlite3_value_int64(arguments![1])
+          guard id >= 0, id < judged.pointee.classes.count, judged.pointee.classes[Int(id)] != DestinationClasses.none
+          else {
+            // Not judged: as it was.
+            if hasClass { sqlite3_result_int64(context, stored) }
+            return
+          }
+          let present = judged.pointee.classes[Int(id)]
+          if hasClass, stored != Int64(present) { judged.pointee.isReclassified = true }
+          sqlite3_result_int(context, present)
         }, nil, nil, nil)
     guard code == SQLITE_OK else { throw StoreError(connection: connection, sql: nil) }
   }

@@ -5,27 +5,25 @@ internal import GRDB
 /// The destinations of a store, read by a thread and a connection of their own while new lines are read: there may be many, and
 /// whenever a line brings something new, all of them are judged.
 ///
-/// `@unchecked Sendable`: `found` is written before `done` is signalled, and read after it was waited for.
+/// `@unchecked Sendable`: what was found is written before the group is left, and read after it was waited for.
 final class DestinationsAhead: @unchecked Sendable {
-  private let done = DispatchSemaphore(value: 0)
+  private let reading = DispatchGroup()
+  private var reader: FlowReader?
   private var found: [(id: Int64, destination: Destination)] = []
 
   init(path: String) {
-    DispatchQueue.global(qos: .userInitiated).async {
+    DispatchQueue.global(qos: .userInitiated).async(group: reading) {
       // What cannot be read here is read by who asks.
-      if let reader = try? FlowReader(path: path) {
-        defer { reader.close() }
-        self.found = (try? reader.access { db in try StoredFacts.destinations(db, after: 0) }) ?? []
-      }
-      self.done.signal()
+      self.reader = try? FlowReader(path: path)
+      self.found = (try? self.reader?.access { db in try StoredFacts.destinations(db, after: 0) }) ?? []
     }
   }
 
-  /// Those that were committed when it was made, by row id. To be called once; waits.
-  func take() -> [(id: Int64, destination: Destination)] {
-    done.wait()
-    defer { found = [] }
-    return found
+  /// Those that were committed when it was made, by row id, and the reader, which is the caller's from here on. Waits.
+  func take() -> (found: [(id: Int64, destination: Destination)], reader: FlowReader?) {
+    reading.wait()
+    defer { (found, reader) = ([], nil) }
+    return (found, reader)
   }
 }
 
@@ -44,5 +42,13 @@ extension FlowStore {
       guard self.ahead == nil, self.isLogged, try last.step(), last.int(0) >= worth else { return }
       self.ahead = DestinationsAhead(path: self.path)
     }
+  }
+
+  /// What was read ahead; to be called within `access`.
+  func takeAhead() -> [(id: Int64, destination: Destination)] {
+    guard let ahead = ahead?.take() else { return [] }
+    self.ahead = nil
+    openReader = openReader ?? ahead.reader
+    return ahead.found
   }
 }

@@ -37,6 +37,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
   var writer: BatchWriter { openWriter! }
   /// What `facts()` will find read already.
   var ahead: DestinationsAhead?
+  /// What `reader()` gives.
+  var openReader: FlowReader?
 
   /// Called with a name before each write; a test throws from it to stand for a failing disk.
   var beforeWrite: ((String) throws(StoreError) -> Void)?
@@ -283,14 +285,25 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     }
   }
 
+  /// Sees what is committed. Opening one takes a while, for all views are parsed: there is one as long as the store is open.
+  public func reader() throws(StoreError) -> FlowReader {
+    try access { _ throws(StoreError) in
+      if let openReader = self.openReader { return openReader }
+      let reader = try FlowReader(path: self.path)
+      self.openReader = reader
+      return reader
+    }
+  }
+
   /// Drops what was not committed, empties the WAL into the file and gives the lock back. Later calls fail.
   public func close() {
     isBlank.store(false, ordering: .relaxed)
     queue.unsafeReentrantWrite { db in
       guard isOpen else { return }
-      // Its thread must not outlive the store.
-      _ = ahead?.take()
-      ahead = nil
+      // Its thread must not outlive the store, nor its reader, which would keep the WAL.
+      _ = takeAhead()
+      openReader?.close()
+      openReader = nil
       if db.isInsideTransaction { try? db.execute(sql: "rollback") }
       isClosed = true
       // It lives on: its memory is known to the connection.

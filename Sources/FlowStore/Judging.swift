@@ -113,8 +113,7 @@ extension FlowStore {
     knowing destinations: [(id: Int64, destination: Destination)] = []
   ) throws(StoreError) -> StoredFacts {
     try unlessBlank(StoredFacts()) { db throws(StoreError) in
-      let known = [destinations, self.writer.destinations.take(), self.ahead?.take() ?? []]
-      self.ahead = nil
+      let known = [destinations, self.writer.destinations.take(), self.takeAhead()]
       return try StoredFacts(db, ahead: known.max { $0.count < $1.count } ?? [])
     }
   }

@@ -1,4 +1,5 @@
 import Flows
+import Foundation
 import Testing
 
 @testable import FlowStore
@@ -97,5 +98,29 @@ struct FactsAheadTests {
     try store.readFactsAhead(worth: 1)
     store.close()
     #expect(store.ahead == nil)
+  }
+
+  @Test("who reads beside a store is given the reader that read ahead, which sees each commit and goes with the store")
+  func readers() throws {
+    let folder = try ScratchFolder()
+    for readsAhead in [false, true] {
+      var (store, log, maker) = try filled(in: folder)
+      if readsAhead {
+        try store.readFactsAhead(worth: 1)
+        _ = try store.facts()
+        #expect(store.openReader != nil)
+      }
+      let reader = try store.reader()
+      #expect(try store.reader() === reader)
+      let before = try reader.value("select count(*) from flow")?.integer ?? 0
+      try store.append(maker.batch(count: 40, destinations: 20), log: log, firstLine: 41, position: 0)
+      #expect(try reader.value("select count(*) from flow")?.integer == before)
+      try store.commit()
+      #expect(try reader.value("select count(*) from flow")?.integer == before + 40)
+      store.close()
+      #expect(store.openReader == nil)
+      #expect(!FileManager.default.fileExists(atPath: folder.path() + "-wal"))
+      #expect(throws: (any Error).self) { try reader.value("select 1") }
+    }
   }
 }

@@ -53,8 +53,7 @@ public struct AlertRun: Sendable {
 
   /// - Parameter tell: prints the report; what it throws leaves everything to be told again.
   public func run(in store: FlowStore, tell: (AlertReport) throws -> Void) throws -> AlertReport {
-    let reader = try FlowReader(path: store.path)
-    defer { reader.close() }
+    let reader = try store.reader()
     var report = AlertReport(problems: inputProblems)
     var standing = try Standing(of: reader, findings: false)
     try standing.findUnreadSidecars(in: reader)

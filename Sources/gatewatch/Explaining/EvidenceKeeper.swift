@@ -31,8 +31,7 @@ struct EvidenceKeeper {
     guard !keys.isEmpty else { return }
     // What was just recorded must be in the file for flows to be found page by page.
     store.settle()
-    let reader = try FlowReader(path: store.path)
-    defer { reader.close() }
+    let reader = try store.reader()
     let flows = try ExplainLookup(reader: reader).evidence(of: Array(keys))
     let explainer = try FlowExplainer(reader: reader, formats: formats, folders: [])
     let journeys = try explainer.journeys(of: keys.flatMap { flows[$0] ?? [] })
