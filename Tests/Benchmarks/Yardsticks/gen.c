@@ -5,7 +5,7 @@
  * envoy: sidecars that go straight out. mesh: the same traffic sent to an egress gateway, about 4 % passing it by.
  * All formats share one model: 2,000 hosts (Zipf, s = 1.05), 200 client pods, some 60 paths per host, log-normal
  * durations with a median per host, 3 % blocked or failed, time moving forward with jitter: in all a day, or eight of more
- * than a million lines, unless it is said how many microseconds lie between two of them. */
+ * than a million lines, unless it is said how many microseconds lie between two of them, and at which microsecond they start. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,13 +246,13 @@ static inline void q(const char *v) {
 }
 int main(int c, char **v) {
   if (c < 3) {
-    fprintf(stderr, "gen envoy|mesh|nginx|squid LINES [SEED [MICROSECONDS]]\n");
+    fprintf(stderr, "gen envoy|mesh|nginx|squid LINES [SEED [MICROSECONDS [START]]]\n");
     return 2;
   }
   int64_t N = atoll(v[2]);
   setup(20200908);
   seed(c > 3 ? strtoull(v[3], 0, 10) : 7);
-  int64_t us = 1598596320477000ll;
+  int64_t us = c > 5 ? atoll(v[5]) : 1598596320477000ll;
   int step = N > 0 ? 86400000000ll / (N > 1000000 ? N / 8 : N) : 1;
   if (c > 4)
     step = atoi(v[4]);

@@ -61,11 +61,13 @@ struct Workshop {
   // MARK: Data
 
   /// `kind` is one of the generator's; made once, and read once so that it lies in the page cache.
-  func log(_ kind: String, lines: Int, seed: Int = 7) throws(BenchmarkError) -> String {
-    let file = path("\(kind)-\(lines)-\(seed).log")
+  /// - Parameter startMs: Unix milliseconds from which on a line comes every tenth of a second; nil for a day of lines.
+  func log(_ kind: String, lines: Int, seed: Int = 7, startMs: Int64? = nil) throws(BenchmarkError) -> String {
+    let file = path("\(kind)-\(lines)-\(seed)" + (startMs.map { "-\($0)" } ?? "") + ".log")
     if !FileManager.default.fileExists(atPath: file) {
       Progress.show("making \(lines) lines of \(kind)")
-      try Command(path("gen"), kind, "\(lines)", "\(seed)").run(output: file)
+      let times = startMs.map { ["100000", "\($0 * 1000)"] } ?? []
+      try Command(path("gen"), [kind, "\(lines)", "\(seed)"] + times).run(output: file)
     }
     try Command("cat", file).run()
     return file
