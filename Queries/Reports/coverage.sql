@@ -337,7 +337,7 @@ log_row as (
           || case when l.pending > 0 then ', unfinished' else '' end
           || coalesce(', unread-' || l.unread, '')
           || case when exists (
-            select 1 from line_count n where n.log = l.id and n.what = 'skipped' and n.name = 'nul-block'
+            select 1 from line_count n where n.log = l.id and n.what = 'skipped' and n.name = 'nul-hole'
           ) then ', nul-holes' else '' end
           || coalesce(m.signs, '')
           || case when q.is_before then ', pod-lived-before' else '' end

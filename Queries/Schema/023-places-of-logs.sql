@@ -9,3 +9,8 @@ create table weighed_log (
   -- New flows, and those on an unknown path among them, that were too few to say anything of.
   flows integer not null default 0, unknown integer not null default 0, told_unknown integer not null default 0
 );
+
+-- What was read before is no news.
+insert into weighed_log (log, stored, rejected)
+select id, stored, rejected
+from log;

@@ -104,7 +104,9 @@ public final class FlowBatch: @unchecked Sendable {
 
   /// Kinds of skipped lines: a block of NUL bytes inside of a log, where lines were or will be, as a crash or a write that came late
   /// leaves it; and one at its beginning, which a writer that kept its place makes of a log that was cut.
-  public static let hole = "nul-block"
+  public static let hole = "nul-hole"
+  /// A few NUL bytes: no line.
+  public static let nuls = "nul-block"
   public static let leadingHole = "nul-beginning"
 
   public init(capacity: Int = FlowBatch.defaultCapacity) {

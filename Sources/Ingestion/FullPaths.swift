@@ -2,7 +2,8 @@ internal import Glibc
 
 /// What paths mean from the root on: `l/a.log` is another file for who stands elsewhere, as cron does.
 ///
-/// The links of a folder are followed, that of the name itself is not: which log it leads to may change.
+/// Links are not followed: which folder or log one leads to may change, and what was read under the path before is its former log all
+/// the same.
 final class FullPaths {
   private var folders: [String: String] = [:]
 
@@ -12,19 +13,20 @@ final class FullPaths {
     let path = path.withoutEndingSlashes
     let folder = String(path.folder)
     let name = path.dropFirst(folder.count)
-    if ["", ".", ".."].contains(name) { return Discovery.resolved(path) }
-    let place = folders[folder] ?? FullPaths.place(of: folder)
+    if ["", ".", ".."].contains(name) { return FullPaths.absolute(path) }
+    let place = folders[folder] ?? FullPaths.absolute(folder).withSlash
     folders[folder] = place
     return place + name
   }
 
-  /// With a slash at its end.
-  private static func place(of folder: String) -> String {
-    let given = folder.isEmpty ? "." : folder
-    let place = Discovery.resolved(given)
-    // What cannot be followed is taken as it is written.
-    let isWhole = place.hasPrefix("/")
-    return (isWhole ? place : Discovery.resolved(".") + "/" + place).withoutEndingSlashes.withSlash
+  /// From the root on, without `.` and `..`; by the text alone, but for the folder that the process stands in.
+  static func absolute(_ path: String) -> String {
+    let whole = path.hasPrefix("/") ? path : Discovery.resolved(".") + "/" + path
+    var parts: [Substring] = []
+    for part in whole.split(separator: "/") where part != "." {
+      if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+    }
+    return "/" + parts.joined(separator: "/")
   }
 }
 
@@ -42,9 +44,9 @@ struct VisitedPlaces {
       guard let path = paths.fullPath(of: argument) else { return nil }
       var status = stat()
       let isThere = stat(argument, &status) == 0
-      if isThere, status.st_mode & S_IFMT == S_IFDIR { return Discovery.resolved(argument).withSlash }
+      if isThere, status.st_mode & S_IFMT == S_IFDIR { return FullPaths.absolute(argument).withSlash }
       let folders = path.split(separator: "/").dropLast().prefix { isThere || !Glob.hasPattern(String($0)) }
-      return Discovery.resolved("/" + folders.joined(separator: "/")).withSlash
+      return ("/" + folders.joined(separator: "/")).withSlash
     }
   }
 

@@ -72,7 +72,8 @@ final class LogRegistry {
   private var byFirstLine: [ConsumedPrefix.Rung: [KnownLog]] = [:]
   /// What could not be opened once, and was not read since.
   private var unopened: [KnownLog] = []
-  /// What was said of the proxy behind a log, by the log's family: rotation changes neither.
+  /// What was said of the proxy behind a log, by the log's family: rotation changes neither. Another export may have the same name, so
+  /// that a role that would clear what another's lines show is not taken over: a gateway's, or a proxy's.
   private var declarations: [String: (role: Role?, label: String?)] = [:]
   private let paths = FullPaths()
   private var nextOrdinal: Int64 = 1
@@ -133,9 +134,8 @@ final class LogRegistry {
     if let identity = known.identity { byIdentity[identity] = known }
     if known.wasNeverOpened { unopened.append(known) } else if known.identity != nil { setPath(of: known) }
     let record = known.record
-    if record.declaredRole != nil || record.label != nil {
-      declarations[LogName(known.place).family] = (record.declaredRole, record.label)
-    }
+    let role = record.declaredRole == .sidecar ? record.declaredRole : nil
+    if role != nil || record.label != nil { declarations[LogName(known.place).family] = (role, record.label) }
     if let line = known.firstLine { byFirstLine[line, default: []].append(known) }
   }
 

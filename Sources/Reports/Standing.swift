@@ -144,7 +144,7 @@ public struct Standing: Sendable, Equatable {
         sum(case when coalesce(container, '') not in ('istio-init', 'istio-validation') then rejected else 0 end),
         -- What prepares a pod for its sidecar writes no access lines.
         sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation')),
-        (select count(*) from line_count where what = 'skipped' and name = 'nul-block')
+        (select count(*) from line_count where what = 'skipped' and name = 'nul-hole')
       from log
       """
     ) { row in

@@ -36,8 +36,6 @@ struct EngineLineTests {
     #expect(try traffic("- - -", "0") == .tcp && traffic("- - -", "-") == .tcp)
     // A tunnel's time is a connection's, whether its method is logged or only that it needs no path.
     #expect(try traffic("CONNECT - HTTP/1.1", "200") == .tcp && traffic("- - HTTP/1.1", "200") == .tcp)
-    // So is that of a connection which became another protocol's.
-    #expect(try traffic("GET /a HTTP/1.1", "101") == .tcp)
     func inJSON(_ values: [(String, String)]) throws -> Destination.Traffic {
       let line = values.reduce(Self.json) { $0.replacing($1.0, with: $1.1) }
       return try #require(EngineFeed.read(line + "\n").flows.first).destination.traffic
@@ -49,32 +47,6 @@ struct EngineLineTests {
     #expect(try inJSON([(method, noMethod), (path, noPath), (status, #""response_code":0"#)]) == .http)
     #expect(try inJSON([(method, noMethod), (path, noPath), (http, noHTTP), (status, #""response_code":0"#)]) == .tcp)
     #expect(try inJSON([(method + ",", ""), (http + ",", ""), (status, #""response_code":"301""#)]) == .http)
-  }
-
-  @Test("what went on as another protocol is a connection, beside requests to the same place")
-  func upgrades() throws {
-    func traffic(_ lines: [String], _ plan: FormatPlan? = nil) -> [Destination.Traffic] {
-      let feed = EngineFeed(plan.map { LineParser(formats: [$0]) } ?? LineParser())
-      feed.read((lines.joined(separator: "\n") + "\n").utf8)
-      return feed.reading.flows.map(\.destination.traffic)
-    }
-    let statuses = ["200", "101", "200", "101"]
-    #expect(
-      traffic(statuses.map { Self.envoy.replacing("\" 200 ", with: "\" \($0) ") }) == [.http, .tcp, .http, .tcp])
-    #expect(
-      traffic(
-        statuses.map {
-          "1598596320.597     15 10.80.3.218 TCP_MISS/\($0) 549 GET http://a.test/ - HIER_DIRECT/192.0.2.1 -"
-        })
-        == [.http, .tcp, .http, .tcp])
-    let nginx = try FormatPlan.guess(
-      #"log_format own '$remote_addr [$time_local] "$request" $status $bytes_sent $request_time $upstream_addr $host';"#
-    )
-    #expect(
-      traffic(
-        statuses.map {
-          #"10.0.0.1 [28/Aug/2020:06:32:00 +0000] "GET /a HTTP/1.1" \#($0) 10 0.010 203.0.113.9:80 a.test"#
-        }, nginx) == [.http, .tcp, .http, .tcp])
   }
 
   @Test(
@@ -114,7 +86,7 @@ struct EngineLineTests {
       #expect(tunnel.host == "b.test" && tunnel.port == 443)
       #expect(try destination(request, "b.test").port == 3128)
     }
-    // What a request asks for in its Host is no place, nor is it that of a WebSocket.
+    // What a request asks for in its Host is no place, nor is it that of a WebSocket, which joins as a request.
     #expect(try destination("GET /a HTTP/1.1", "b.test:443").port == 3128)
     #expect(try destination("GET /a HTTP/1.1", "b.test:443", "101").port == 3128)
   }
@@ -178,7 +150,8 @@ struct EngineLineTests {
   @Test("a block of NULs is one line without records; NULs around records are none of theirs")
   func nuls() {
     let hole = String(repeating: "\0", count: 5000)
-    #expect(EngineFeed.read(hole + "\n").skipped == ["nul-block": 1])
+    #expect(EngineFeed.read(hole + "\n").skipped == ["nul-hole": 1])
+    #expect(EngineFeed.read("\0\n").skipped == ["nul-block": 1])
     let reading = EngineFeed.read(hole + Self.squid + "\n" + Self.squid + "\0" + Self.squid + "\n")
     #expect(reading.flows.count == 3 && reading.rejected.isEmpty)
     #expect(reading.flows.map(\.line) == [1, 2, 2])

@@ -251,7 +251,6 @@ import Testing
       (0, .ok, nil, .ok, "direct-response"), (5, .ok, nil, .ok, "direct-response"),
       (7, .ok, nil, .blocked, "rbac-http"), (16, .ok, nil, .blocked, "jwt"), (8, .ok, nil, .blocked, "rate-limit"),
       (4, .timeout, "upstream-timeout", .timeout, "upstream-timeout"),
-      (2, .failed, "upstream-grpc-error", .meshFault, "local-5xx"),
       (14, .failed, "upstream-grpc-error", .meshFault, "local-5xx"),
     ] as [(Int, OutcomeKind, String?, OutcomeKind, String)])
   func calls(number: Int, kind: OutcomeKind, reason: String?, ownKind: OutcomeKind, ownReason: String) {

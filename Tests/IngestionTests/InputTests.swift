@@ -157,7 +157,7 @@ struct InputTests {
     let summary = try scene.ingest("access.log")
     #expect(summary.lines.stored == 6)
     #expect(summary.lines.rejected == 0)
-    #expect(summary.skipped == ["nul-block": 1])
+    #expect(summary.skipped == ["nul-hole": 1])
     try scene.append("access.log", 7...8)
     try scene.ingest("access.log")
     #expect(try scene.stored() == Array(1...8))
@@ -168,7 +168,7 @@ struct InputTests {
     try scene.write("access.log", bytes: [UInt8](repeating: 0, count: size) + Scene.lines(1...3))
     let summary = try scene.ingest("access.log")
     #expect(summary.lines.stored == 3)
-    #expect(summary.skipped["nul-block"] == nil)
+    #expect(summary.skipped["nul-hole"] == nil)
   }
 
   @Test("namespace, pod and container come from the paths of the kubelet, also when they were copied elsewhere")

@@ -334,11 +334,11 @@ struct RotationTests {
   }
 
   @Test(
-    "who writes a log does not change by rotation: what follows has the role and the label that were given",
+    "who writes a log does not change by rotation: what follows has the label, and the role of a sidecar, which clears nothing",
     arguments: [true, false])
   func declaredRole(isCopied: Bool) throws {
     try scene.write("access.log", 1...20)
-    (scene.options.role, scene.options.label) = (.forwardProxy, "east")
+    (scene.options.role, scene.options.label) = (.sidecar, "east")
     try scene.ingest("access.log")
     (scene.options.role, scene.options.label) = (nil, nil)
     if isCopied {
@@ -350,9 +350,41 @@ struct RotationTests {
     }
     try scene.ingest("access.log")
     #expect(
-      try scene.texts("select declared_role || ' ' || label from log") == ["forward-proxy east", "forward-proxy east"])
+      try scene.texts("select declared_role || ' ' || label from log") == ["sidecar east", "sidecar east"])
     try scene.write("other.log", 31...32)
     try scene.ingest("other.log")
     #expect(try scene.numbers("select count(*) from log where declared_role is null") == [1])
+  }
+
+  @Test(
+    "a role that would clear what a sidecar's lines show is of the log alone of which it was said",
+    arguments: [Role.gateway, .forwardProxy])
+  func clearingRole(role: Role) throws {
+    try scene.write("access.log", 1...20)
+    scene.options.role = role
+    try scene.ingest("access.log")
+    scene.options.role = nil
+    scene.remove("access.log")
+    try scene.write("access.log", 21...22)
+    try scene.ingest("access.log")
+    #expect(try scene.numbers("select count(*) from log where declared_role is null") == [1])
+  }
+
+  @Test(
+    "a folder's link that leads elsewhere makes another log of the same name, and a gap of what was not read behind it")
+  func switchedFolder() throws {
+    let files = FileManager.default
+    for folder in ["d1", "d2"] {
+      try files.createDirectory(atPath: scene.path(folder), withIntermediateDirectories: true)
+    }
+    try files.createSymbolicLink(atPath: scene.path("today"), withDestinationPath: scene.path("d1"))
+    try scene.write("d1/access.log", 1...10)
+    try scene.ingest("today")
+    scene.remove("today")
+    try files.createSymbolicLink(atPath: scene.path("today"), withDestinationPath: scene.path("d2"))
+    try scene.write("d2/access.log", 101...110)
+    let summary = try scene.ingest("today")
+    #expect(!summary.problems.isEmpty)
+    #expect(try scene.texts("select unread from log where unread is not null") == ["tail"])
   }
 }

@@ -7,7 +7,6 @@ extension RowBuilder {
   struct EnvoyAhead {
     var hop = EnvoyHop()
     var isHTTP = false
-    var isTunnel = false
     var isConnect = false
     var hidesUpstream = false
   }
@@ -22,9 +21,7 @@ extension RowBuilder {
     let (client, proxy) = ahead.pointee.hop.read(fields, layout)
     let isHTTP = !fields[.method].isMissing || EnvoyFacts.isHTTPWithoutMethod(fields)
     let isConnect = isHTTP && EnvoyFacts.isConnect(fields)
-    let isTunnel = isConnect || fields.isUpgraded
     ahead.pointee.isHTTP = isHTTP
-    ahead.pointee.isTunnel = isTunnel
     ahead.pointee.isConnect = isConnect
     let hidesUpstream =
       fields[.upstreamHost].isMissing && fields[.upstreamRemote].isMissing && fields[.upstreamHostIP].isMissing
@@ -35,7 +32,7 @@ extension RowBuilder {
     begin(
       fields, lane: lane, source: ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32
-        | (isHTTP && !isTunnel ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0) | (isConnect ? 1 << 42 : 0),
+        | (isHTTP && !isConnect ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0) | (isConnect ? 1 << 42 : 0),
       path: isHTTP ? fields[.path] : .absent)
   }
 
@@ -73,7 +70,7 @@ extension RowBuilder {
     let isHTTP = ahead.pointee.isHTTP
     row.destination = destinationID(fields, lane: lane, layout, batch) {
       EnvoyFacts.destination(
-        ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isTunnel,
+        ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isConnect,
         isConnect: ahead.pointee.isConnect, hidesUpstream: ahead.pointee.hidesUpstream, &$0, &$1)
     }
     guard row.destination >= 0 else { return .notUnderstood }

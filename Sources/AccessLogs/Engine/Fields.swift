@@ -64,12 +64,6 @@ struct Fields: ~Copyable {
     nonmutating set { slices[Int(part.slot)] = newValue }
   }
 
-  /// The request became a connection of another protocol, a WebSocket's as a rule: its line is written when that ends, and its time
-  /// is that connection's.
-  ///
-  /// Source: RFC 9110 section 15.2.2; envoyproxy.io/docs/envoy/latest/intro/arch_overview/http/upgrades.
-  @inline(__always) var isUpgraded: Bool { number(.status) == 101 }
-
   /// The number of a column: milliseconds, bytes, or plain; `Numbers.missing` when there is none.
   @inline(__always) func number(_ role: FieldRole) -> Int64 { numbers[Int(role.rawValue)] }
 

@@ -338,7 +338,7 @@ public final class LineParser {
         readRecord(record, isCut: cut != nil && !rest.isEmpty, into: batch)
       }
     }
-    if records == 0, nuls < Self.leastHole { skip(FlowBatch.hole, into: batch) }
+    if records == 0, nuls < Self.leastHole { skip(FlowBatch.nuls, into: batch) }
   }
 
   /// One record in whatever wrappers: peel, join, understand; else skip; else reject.

@@ -15,7 +15,7 @@ extension RowBuilder {
     }
     begin(
       fields, lane: lane, source: 0x6E | (isHTTP ? 1 << 8 : 0) | UInt64(state.pointee.writer) << 32,
-      destination: UInt64(layout.index) | 0x6E << 32 | (isHTTP && fields.isUpgraded ? 1 << 40 : 0), path: path)
+      destination: UInt64(layout.index) | 0x6E << 32, path: path)
   }
 
   /// One nginx line, stream or http. nginx logs the end; the start is the end less the session's time.
@@ -168,7 +168,7 @@ enum NginxFacts {
     _ fields: borrowing Fields, _ request: NginxRequest, isHTTP: Bool, _ layout: RowLayout,
     _ destination: inout Destination, _ warnings: inout Warnings
   ) {
-    destination.traffic = isHTTP && !request.method.equals("CONNECT") && !fields.isUpgraded ? .http : .tcp
+    destination.traffic = isHTTP && !request.method.equals("CONNECT") ? .http : .tcp
     destination.logsUpstream = layout.logsUpstream
     if let upstream = lastOfList(fields[.upstreamHost]) {
       if let endpoint = Addresses.endpoint(upstream) {

@@ -13,7 +13,7 @@ extension RowBuilder {
       fields, lane: lane,
       source: 0x73 | (layout.isSideLog ? 1 << 16 : 0) | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | 0x73 << 32 | (target.isConnect ? 1 << 40 : 0) | (isCut ? 1 << 41 : 0)
-        | (SquidFacts.isDialledByClient(fields[.squidHierarchy]) ? 1 << 42 : 0) | (fields.isUpgraded ? 1 << 43 : 0),
+        | (SquidFacts.isDialledByClient(fields[.squidHierarchy]) ? 1 << 42 : 0),
       path: target.path.isEmpty ? fields[.path] : target.path)
   }
 
@@ -165,7 +165,7 @@ enum SquidFacts {
     _ target: SquidTarget, _ fields: borrowing Fields, logsUpstream: Bool,
     _ destination: inout Destination, _ warnings: inout Warnings
   ) {
-    destination.traffic = target.isConnect || fields.isUpgraded ? .tcp : .http
+    destination.traffic = target.isConnect ? .tcp : .http
     destination.logsUpstream = logsUpstream
     let peer = fields[.upstreamHostIP].isEmpty ? fields[.upstreamHost] : fields[.upstreamHostIP]
     if !peer.isMissing {

@@ -235,11 +235,12 @@ enum EnvoyEnding {
 
   /// The status of HTTP that a call's own stands for; what may be the answer of a service that works stays 200.
   ///
-  /// Source: Envoy `source/common/grpc/status.cc` (`grpcToHttpStatus`).
+  /// Unknown (2) says nothing: Envoy gives it to every answer of 200 that was no call. Source: Envoy `source/common/grpc/status.cc`
+  /// (`grpcToHttpStatus`, `httpToGrpcStatus`), `common.cc` (`getGrpcStatus`).
   private static func callStatus(_ outcome: Outcome) -> Int? {
     guard let text = outcome.pseudoTarget, text.hasPrefix(Outcome.grpcPrefix) else { return nil }
     guard let number = Int(text.dropFirst(Outcome.grpcPrefix.count)) else { return nil }
-    return [2: 500, 4: 504, 7: 403, 8: 429, 13: 500, 14: 503, 15: 500, 16: 401][number] ?? 200
+    return [4: 504, 7: 403, 8: 429, 13: 500, 14: 503, 15: 500, 16: 401][number] ?? 200
   }
 
   /// The status of an answer that Envoy gave itself, in formats without response details.
