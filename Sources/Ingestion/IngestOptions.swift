@@ -24,10 +24,16 @@ public struct IngestOptions: Sendable {
   /// For gzipped files; what comes in by a pipe is always inflated by zlib.
   public var inflateLibrary = InflateLibrary.zlib
   public var limits = IngestLimits()
+  /// Called by each thread before it parses or stores a piece of a file; a test makes some of them late by it.
+  var beforePiece: PieceHook?
   /// Unix milliseconds; noted with each log. The library itself never reads a clock.
   public var nowMs: @Sendable () -> Int64
   /// Seconds of a clock that never jumps.
   public var seconds: @Sendable () -> Double
+
+  enum PieceStep { case parse, store }
+  /// What is about to be done, and the piece's place in its file, from 0.
+  typealias PieceHook = @Sendable (_ step: PieceStep, _ piece: Int) -> Void
 
   /// As many as there are processors. Beyond four, the one that stores at a time is what all wait for.
   public static let usefulThreads = min(max(sysconf(Int32(_SC_NPROCESSORS_ONLN)), 1), 4)

@@ -48,7 +48,8 @@ final class PieceCrew {
     let work = PieceWork(
       reader, keeper, options.limits, hands: hands.count, file: files,
       context: state.context(modifiedNs: file.modifiedNs), inflates: file.isCompressed, sums: options.keep != .all,
-      round: round, from: standing.beginning(carry: state.record.carry ?? []), idle: idle)
+      round: round, from: standing.beginning(carry: state.record.carry ?? []), idle: idle,
+      beforePiece: options.beforePiece)
     idle = []
     if let onPiece { keeper.onPiece = onPiece }
     let group = DispatchGroup()
@@ -108,6 +109,7 @@ private final class PieceWork: @unchecked Sendable {
   /// Reading is most of the work: nothing is done before it.
   private let inflates: Bool
   private let mostPieces: Int
+  private let beforePiece: IngestOptions.PieceHook?
 
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
@@ -135,7 +137,8 @@ private final class PieceWork: @unchecked Sendable {
 
   init(
     _ reader: PieceReader, _ keeper: PieceKeeper, _ limits: IngestLimits, hands: Int, file: Int, context: LogContext,
-    inflates: Bool, sums: Bool, round: Int, from standing: LineParser.Standing, idle: [Piece]
+    inflates: Bool, sums: Bool, round: Int, from standing: LineParser.Standing,
+    idle: [Piece], beforePiece: IngestOptions.PieceHook?
   ) {
     self.reader = reader
     self.keeper = keeper
@@ -143,6 +146,7 @@ private final class PieceWork: @unchecked Sendable {
     self.file = file
     self.context = context
     self.inflates = inflates
+    self.beforePiece = beforePiece
     self.round = round
     self.standing = standing
     latest = (-1, standing)
@@ -217,6 +221,9 @@ private final class PieceWork: @unchecked Sendable {
   private func parse(_ hand: PieceHand) -> Bool {
     // The first one: what a hand meets that is new has to be stored before what it parses later.
     guard let place = pieces.firstIndex(where: { $0.stage == .filled }) else { return false }
+    // One in front that is still parsed in vain has its turn first: whoever parsed this one would, taking that one after it,
+    // know names that are not yet stored.
+    guard !pieces[..<place].contains(where: { $0.stage == .parsing && $0.round != round }) else { return false }
     let piece = pieces[place]
     let entry: LineParser.Standing
     if let known = standing(before: place) {
@@ -230,6 +237,7 @@ private final class PieceWork: @unchecked Sendable {
     piece.round = round
     piece.parser = hand.number
     unlocked {
+      beforePiece?(.parse, piece.index)
       hand.begin(file, context)
       hand.follow(piece.round)
       piece.parse(with: hand.parser, from: entry)
@@ -261,7 +269,10 @@ private final class PieceWork: @unchecked Sendable {
     isDelivering = true
     var goesOn = true
     let carry = standing.carry
-    unlocked { goesOn = keeper.keep(piece, hand.parser, carry: carry) }
+    unlocked {
+      beforePiece?(.store, piece.index)
+      goesOn = keeper.keep(piece, hand.parser, carry: carry)
+    }
     isDelivering = false
     if !goesOn || piece.isLast { isOver = true }
     free.append(piece)

@@ -1,6 +1,8 @@
 import AccessLogs
 import FlowStore
 import Foundation
+import Glibc
+import Synchronization
 import Testing
 
 @testable import Ingestion
@@ -159,6 +161,47 @@ struct ThreadTests {
       let other = try stored(threads)
       #expect(other.summary == one.summary)
       ThreadTests.expectSame(other.dump, one.dump, "\(threads) threads")
+    }
+  }
+
+  @Test("what a late thread has parsed in vain is not parsed again by one that knows names from further on")
+  func late() throws {
+    let log = (0..<150).map { number in
+      """
+      10.80.3.\(number / 5) [28/Aug/2026:06:32:00 +0000] TCP [h\(number / 7).test]200 5491 \(number) 0.010
+
+      """
+    }
+    let bytes = Gzip.compress(Array(log.joined().utf8))
+    /// Also whether both pieces it is about were parsed twice: it takes four threads that run at once.
+    func stored(_ threads: Int) throws -> (dump: [String], isInVain: Bool) {
+      let scene = try ThreadTests.scene(3, threads: threads, [("a.log.gz", bytes)])
+      scene.options.limits.chunkBytes = 400
+      let parsed = Mutex<[Int: Int]>([:])
+      // What is parsed before the first piece is stored was parsed without knowing the format. The ninth piece still is when the
+      // others begin anew, and what is behind it, parsed ahead, is done before its turn.
+      scene.options.beforePiece = { step, piece in
+        let times = parsed.withLock { parsed in
+          if step == .parse { parsed[piece, default: 0] += 1 }
+          return parsed[piece] ?? 0
+        }
+        switch (step, piece, times) {
+        case (.store, 0, _): usleep(40_000)
+        case (.parse, 8, 1): usleep(80_000)
+        case (.parse, 7, 2): usleep(120_000)
+        default: break
+        }
+      }
+      try scene.ingest("a.log.gz")
+      let isInVain = parsed.withLock { $0[7] == 2 && $0[8] == 2 }
+      return (try ThreadTests.dump(scene, without: ["log.inode", "log.mtime_ns"]), isInVain)
+    }
+    let one = try stored(1)
+    var inVain = 0
+    for _ in 0..<20 where inVain < 10 {
+      let four = try stored(4)
+      ThreadTests.expectSame(four.dump, one.dump, "4 threads")
+      inVain += four.isInVain ? 1 : 0
     }
   }
 
