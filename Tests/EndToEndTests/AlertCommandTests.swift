@@ -228,7 +228,7 @@ import Testing
       let milliseconds = Int.random(in: 5...60, using: &random)
       let killed = try sandbox.shell(
         "timeout -s KILL 0.\(String(1000 + milliseconds).dropFirst()) $GATEWATCH alert --ingest sidecar.log")
-      let next = try sandbox.gatewatch("alert", "--ingest", "sidecar.log")
+      let next = try sandbox.gatewatch("alert", "--wait", "60", "--ingest", "sidecar.log")
       #expect((killed.out + next.out).contains("passthrough  203.0.113.\(round + 1):443"))
     }
     #expect(try sandbox.stored() == 10)

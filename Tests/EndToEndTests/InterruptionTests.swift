@@ -40,7 +40,9 @@ import Testing
       if outcome.status == 137 { killed += 1 }
     }
     #expect(killed > 3, "nothing was interrupted")
-    #expect(try sandbox.shell("$GATEWATCH ingest *.log").status == 0)
+    // The last one that was killed may hold its lock until the disk lets it go.
+    let last = try sandbox.shell("$GATEWATCH ingest --wait 60 *.log")
+    #expect(last.status == 0, "\(last.errors)")
     #expect(try sandbox.gatewatch("db", "check").status == 0)
     #expect(try sandbox.stored() == 60_000)
     #expect(try sandbox.everything() == quietly())

@@ -94,7 +94,9 @@ import Testing
       if outcome.status == 137 { killed += 1 }
     }
     #expect(killed > 1, "nothing was interrupted")
-    #expect(try sandbox.shell("$GATEWATCH ingest --keep exceptions --db kept.db *.log").status == 0)
+    // The last one that was killed may hold its lock until the disk lets it go.
+    let last = try sandbox.shell("$GATEWATCH ingest --wait 60 --keep exceptions --db kept.db *.log")
+    #expect(last.status == 0, "\(last.errors)")
     #expect(try sandbox.shell("$GATEWATCH ingest --no-join-hops --db whole.db *.log").status == 0)
     try expectSameReports()
     let tallied = try sandbox.shell(
