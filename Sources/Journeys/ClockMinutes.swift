@@ -63,11 +63,11 @@ public struct ClockMinutes: Sendable {
   /// - Parameter noted: logs of whose clocks something was noted before.
   public init(_ traits: HopTraits, noted: Set<Int64> = []) {
     self.traits = traits
-    let texts = traits.texts()
     var known: Set<Clock> = []
     for source in traits.sources where ClockMinutes.hasClock(source) {
       known.insert(Clock(log: source.log, own: source.own))
     }
+    let texts = traits.texts(of: Set(known.map(\.own)))
     let ordered = known.map { (clock: $0, ip: texts[$0.own] ?? "") }.sorted {
       ($0.clock.log, $0.ip) < ($1.clock.log, $1.ip)
     }

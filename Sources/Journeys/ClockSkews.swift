@@ -73,6 +73,9 @@ public struct ClockSkews: Sendable {
     for number in pairs.indices { places[place(of: pairs[number])] = Int32(truncatingIfNeeded: number) }
   }
 
+  /// Numbers of all that `named(_:)` asks for.
+  var addresses: Set<Int32> { Set(pairs.lazy.flatMap { [$0.earlier, $0.later] }) }
+
   func named(_ text: (Int32) -> String) -> [ClockSkew] {
     zip(pairs, spans).map { pair, span in
       ClockSkew(

@@ -97,10 +97,15 @@ public struct HopTraits: Sendable {
     self.outcomes = Array(repeating: OutcomeTraits(), count: Int(outcomes.map(\.id).max() ?? 0) + 1)
     sourceDigests = Array(repeating: 0, count: self.sources.count)
     destinationDigests = Array(repeating: 0, count: self.destinations.count)
-    for (id, destination) in destinations { destinationDigests[Int(id)] = HopTraits.digest(of: destination) }
+    // By index, here and below: elements in a row would be copied, with all their texts.
+    for place in destinations.indices {
+      destinationDigests[Int(destinations[place].id)] = HopTraits.digest(of: destinations[place].destination)
+    }
     for (id, source) in sources { sourceDigests[Int(id)] = HopTraits.digest(of: source) }
     // A gateway that feeds a proxy in its own pod dials from a loopback address that its source does not hold.
-    for (id, destination) in destinations { self.destinations[Int(id)] = traits(of: destination) }
+    for place in destinations.indices {
+      self.destinations[Int(destinations[place].id)] = traits(of: destinations[place].destination)
+    }
     destinationKinds = self.destinations.map(\.kind)
     for (id, source) in sources { self.sources[Int(id)] = traits(of: source) }
     clusterHosts = Array(repeating: 0, count: self.destinations.count)
@@ -197,8 +202,11 @@ public struct HopTraits: Sendable {
   /// The client is in the pod of the proxy that wrote the line.
   func isLoopback(_ hop: Hop) -> Bool { sources[Int(hop.source)].isClientLoopback }
 
-  /// The texts of numbers, where something is to be shown.
-  func texts() -> [Int32: String] { Dictionary(uniqueKeysWithValues: numbers.map { ($1, $0) }) }
+  /// The texts of these numbers, where something is to be shown.
+  func texts(of wanted: Set<Int32>) -> [Int32: String] {
+    guard !wanted.isEmpty else { return [:] }
+    return Dictionary(uniqueKeysWithValues: numbers.lazy.filter { wanted.contains($1) }.map { ($1, $0) })
+  }
 
   private mutating func number(_ text: String?) -> Int32 {
     guard let text, !text.isEmpty else { return 0 }
@@ -258,7 +266,9 @@ public struct HopTraits: Sendable {
     traits.sni = number(destination.sni)
     traits.upstream = number(destination.upstream?.ip)
     traits.upstreamPort = destination.upstream?.port ?? 0
-    traits.dialled = number(destination.dialled?.ip)
+    // Mostly the same: proxies pass on what was dialled.
+    traits.dialled =
+      destination.dialled?.ip == destination.upstream?.ip ? traits.upstream : number(destination.dialled?.ip)
     traits.dialledPort = destination.dialled?.port ?? 0
     func note(_ kind: DestinationKind, _ holds: Bool?) { if holds ?? false { traits.kind.insert(kind) } }
     note(.isHTTP, destination.traffic == .http)
@@ -306,21 +316,17 @@ struct Mixer {
   @inline(__always) mutating func add(_ number: Int32) { add(UInt64(UInt32(bitPattern: number))) }
 
   mutating func add(_ text: String?) {
-    guard let text else {
+    guard var text else {
       add(UInt64.max)
       return
     }
-    var word: UInt64 = 0
-    var count: UInt64 = 0
-    for byte in text.utf8 {
-      word = word << 8 | UInt64(byte)
-      count += 1
-      if count % 8 == 0 {
-        add(word)
-        word = 0
+    text.withUTF8 { bytes in
+      let whole = bytes.count & ~7
+      for place in stride(from: 0, to: whole, by: 8) {
+        add(UInt64(bigEndian: UnsafeRawBufferPointer(bytes).loadUnaligned(fromByteOffset: place, as: UInt64.self)))
       }
+      add(bytes[whole...].reduce(UInt64(0)) { $0 << 8 | UInt64($1) })
+      add(UInt64(bytes.count))
     }
-    add(word)
-    add(count)
   }
 }

@@ -65,7 +65,7 @@ public struct JourneyJoiner: Sendable {
 
   /// The addresses of clocks as texts.
   public func named(_ skews: ClockSkews) -> [ClockSkew] {
-    let texts = traits.texts()
+    let texts = traits.texts(of: skews.addresses)
     return skews.named { texts[$0] ?? "" }
   }
 }

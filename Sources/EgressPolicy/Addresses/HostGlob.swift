@@ -16,6 +16,12 @@ public struct HostGlob: Hashable, Sendable {
   }
 
   static func canonical(_ host: String) -> String {
+    // Mostly it is canonical, and needs no copy.
+    let isCanonical = host.utf8.withContiguousStorageIfAvailable { bytes in
+      bytes.last != UInt8(ascii: ".")
+        && bytes.allSatisfy { $0 < 0x80 && !(UInt8(ascii: "A")...UInt8(ascii: "Z")).contains($0) }
+    }
+    if isCanonical ?? false { return host }
     let lower = host.lowercased()
     return lower.hasSuffix(".") && lower.utf8.count > 1 ? String(lower.dropLast()) : lower
   }

@@ -56,14 +56,18 @@ struct ClusterName: Hashable, Sendable {
 
   /// HOST is what follows the third `|`; nil when there are fewer, or nothing follows.
   private static func host(in name: String) -> String? {
-    var bars = 0
-    for place in name.utf8.indices where name.utf8[place] == UInt8(ascii: "|") {
-      bars += 1
-      guard bars == 3 else { continue }
-      let host = name[name.utf8.index(after: place)...]
-      return host.isEmpty ? nil : HostGlob.canonical(String(host))
+    var name = name
+    let host = name.withUTF8 { bytes -> String? in
+      var bars = 0
+      guard
+        let third = bytes.firstIndex(where: { byte in
+          if byte == UInt8(ascii: "|") { bars += 1 }
+          return bars == 3
+        }), third + 1 < bytes.count
+      else { return nil }
+      return String(decoding: bytes[(third + 1)...], as: UTF8.self)
     }
-    return nil
+    return host.map(HostGlob.canonical)
   }
 
   /// PORT of `outbound|PORT|SUBSET|HOST`: the service's, which the destination's own may differ from.

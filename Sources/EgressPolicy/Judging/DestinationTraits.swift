@@ -91,6 +91,14 @@ final class DestinationClassifier {
     var traffic: Destination.Traffic?
     /// -1 for none.
     var upstream, dialled, host: Int32
+
+    /// What tells most shapes apart, in two words: each destination is looked up by its shape.
+    func hash(into hasher: inout Hasher) {
+      hasher.combine(UInt64(UInt32(bitPattern: upstream)) << 32 | UInt64(UInt32(bitPattern: dialled)))
+      hasher.combine(
+        UInt64(UInt32(bitPattern: host)) << 32 | UInt64(cluster.rawValue) << 8 | (isBlockAll ? 1 : 0)
+          | (hasUpstream ? 2 : 0))
+    }
   }
 
   private let index: PolicyIndex

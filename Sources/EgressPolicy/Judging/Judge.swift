@@ -71,18 +71,24 @@ public struct Judge: Sendable {
     logs: [LogSpan], topology: ClusterRecord? = nil
   ) {
     self.policy = policy
-    // Sorted, so that class numbers do not depend on the order of the input; mostly they are, and there may be very many.
-    let isSorted = zip(sources, sources.dropFirst()).allSatisfy { $0.id < $1.id }
+    // Sorted, so that class numbers do not depend on the order of the input; mostly they are, and there may be very many. (By
+    // index: elements in a row would be copied, with all their texts.)
+    let isSorted = sources.indices.dropFirst().allSatisfy { sources[$0 - 1].id < sources[$0].id }
     self.sources = isSorted ? sources : sources.sorted { $0.id < $1.id }
-    let isInOrder = zip(destinations, destinations.dropFirst()).allSatisfy { $0.id < $1.id }
-    wholeDestinations = isInOrder ? destinations : destinations.sorted { $0.id < $1.id }
+    let isInOrder = destinations.indices.dropFirst().allSatisfy { destinations[$0 - 1].id < destinations[$0].id }
+    let whole = isInOrder ? destinations : destinations.sorted { $0.id < $1.id }
+    wholeDestinations = whole
     let isNamed = !(policy?.exceptions.isEmpty ?? true)
-    var text: String?
-    var cluster = ClusterName(nil)
-    self.destinations = wholeDestinations.map { id, destination in
+    var last = 0
+    var cluster = ClusterName(whole.first?.destination.cluster)
+    self.destinations = whole.indices.map { index in
       // Those of a cluster mostly stand side by side.
-      if destination.cluster != text { (text, cluster) = (destination.cluster, ClusterName(destination.cluster)) }
-      return DestinationFact(id: id, destination: destination, isNamed: isNamed, cluster: cluster)
+      if whole[index].destination.cluster != whole[last].destination.cluster {
+        cluster = ClusterName(whole[index].destination.cluster)
+      }
+      last = index
+      return DestinationFact(
+        id: whole[index].id, destination: whole[index].destination, isNamed: isNamed, cluster: cluster)
     }
     self.outcomes = outcomes.sorted { $0.id < $1.id }
     self.logs = logs
