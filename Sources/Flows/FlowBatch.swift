@@ -123,9 +123,15 @@ public final class FlowBatch: @unchecked Sendable {
     skippedByKind[kind, default: 0] += 1
   }
 
-  /// The first block of NUL bytes stands at the beginning of the log.
-  public func noteLeadingHole() {
-    guard let holes = skippedByKind[FlowBatch.hole] else { return }
+  /// So many NUL bytes stand for more than the glue between two records.
+  public static let leastHole = 16
+
+  /// That a block of NUL bytes which was counted stands at the beginning of the log, if one does.
+  /// - Parameter beginning: the first bytes of the log.
+  public func noteLeadingHole(_ beginning: UnsafeRawBufferPointer) {
+    guard beginning.count >= FlowBatch.leastHole, beginning.prefix(FlowBatch.leastHole).allSatisfy({ $0 == 0 }),
+      let holes = skippedByKind[FlowBatch.hole]
+    else { return }
     skippedByKind[FlowBatch.hole] = holes > 1 ? holes - 1 : nil
     skippedByKind[FlowBatch.leadingHole] = 1
   }

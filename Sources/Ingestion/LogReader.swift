@@ -180,6 +180,7 @@ final class LogReader {
         consumed = parser.parse(unread, isFinal: isFinal, into: batch)
       }
       precondition(consumed >= 0 && consumed <= end - start, "the parser consumed what it was not given")
+      if state.record.position == 0 { batch.noteLeadingHole(UnsafeRawBufferPointer(rebasing: unread[..<consumed])) }
       state.advance(over: UnsafeRawBufferPointer(rebasing: unread[..<consumed]))
       start += consumed
       // The parser stops before a whole line when the batch is full, or its dictionaries are.

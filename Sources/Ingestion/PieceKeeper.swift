@@ -67,7 +67,7 @@ final class PieceKeeper {
     state.record.position += Int64(bytes)
     state.rest(lines: state.record.lines + piece.lines, carry: carry)
     let parts = piece.parts[..<piece.partCount].filter { !$0.batch.isEmpty }
-    if begin == 0, piece.bytes.first == 0 { parts.first?.batch.noteLeadingHole() }
+    if begin == 0 { parts.first?.batch.noteLeadingHole(piece.bytes) }
     if hasHole, let first = parts.first {
       first.batch.skip(FlowBatch.hole)
       hasHole = false
@@ -98,9 +98,20 @@ final class PieceKeeper {
     hole.length = 0
   }
 
+  /// No line follows that it could be counted with. False when the store takes no more.
+  private func storeHole() -> Bool {
+    let batch = FlowBatch(capacity: 1)
+    batch.skip(FlowBatch.hole)
+    hasHole = false
+    state.take(batch, nowMs: options.nowMs())
+    tally.add(batch)
+    return writer.take(StoreWriter.Parcel(batch: batch, ordinal: state.ordinal, record: state.record, isPlace: false))
+  }
+
   /// The end of a file: what is said of it, and the state to begin with next time.
   func finish(_ log: KnownLog, _ reader: PieceReader, carry: [UInt8], _ tally: inout Tally) -> LogReader.Result {
     endHole()
+    if hasHole, !hasFailed { hasFailed = !storeHole() }
     var result = LogReader.Result(
       pending: Int64(reader.pending + overlong.length), warnings: warnings, error: reader.error,
       wasStopped: reader.wasStopped || hasFailed)

@@ -169,6 +169,29 @@ struct InputTests {
     let summary = try scene.ingest("access.log")
     #expect(summary.lines.stored == 3)
     #expect(summary.skipped["nul-hole"] == nil)
+    // What comes in by a pipe is read by another reader.
+    #expect(try scene.ingestPipe([UInt8](repeating: 0, count: size) + Scene.lines(1...3)).skipped["nul-hole"] == nil)
+  }
+
+  @Test("a few NULs at the beginning are no cut, and a block further on stays one")
+  func fewLeading() throws {
+    let nuls = [UInt8](repeating: 0, count: 500)
+    let bytes = [0, 0, 0] + Scene.lines(1...3) + nuls + Scene.lines(4...6)
+    try scene.write("access.log", bytes: bytes)
+    #expect(try scene.ingest("access.log").skipped["nul-hole"] == 1)
+    #expect(try scene.ingestPipe(bytes).skipped["nul-hole"] == 1)
+  }
+
+  @Test("a block of NULs at the end is told and counted, and counted once when lines follow")
+  func trailingHole() throws {
+    try scene.write("access.log", bytes: Scene.lines(1...3) + [UInt8](repeating: 0, count: 5 << 20))
+    let first = try scene.ingest("access.log")
+    #expect(first.skipped == ["nul-hole": 1])
+    #expect(first.lines.read == 4)
+    try scene.append("access.log", 4...6)
+    #expect(try scene.ingest("access.log").skipped == [:])
+    #expect(try scene.stored() == Array(1...6))
+    #expect(try scene.texts("select cast(sum(count) as text) from line_count where name = 'nul-hole'") == ["1"])
   }
 
   @Test("namespace, pod and container come from the paths of the kubelet, also when they were copied elsewhere")
@@ -272,44 +295,26 @@ struct OverlapTests {
 
   init() throws { scene = try Scene() }
 
-  /// A named pipe, written by a second thread.
-  private func ingestPipe(_ bytes: [UInt8]) throws -> IngestSummary {
-    let path = scene.path("pipe")
-    unlink(path)
-    try #require(mkfifo(path, 0o600) == 0)
-    Thread.detachNewThread {
-      let descriptor = open(path, O_WRONLY)
-      var done = 0
-      while done < bytes.count {
-        let count = bytes[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, min($0.count, 5000)) }
-        if count <= 0 { break }
-        done += count
-      }
-      close(descriptor)
-    }
-    return try scene.ingest("pipe")
-  }
-
   @Test("a pipe is read to its end, its last line is whole, and the summary warns that it has no identity")
   func pipe() throws {
-    let summary = try ingestPipe(Scene.lines(1...300).dropLast())
+    let summary = try scene.ingestPipe(Scene.lines(1...300).dropLast())
     #expect(summary.lines.stored == 300)
     #expect(summary.problems.count == 1)
     #expect(summary.problems[0].message.contains("--overlap"))
-    #expect(try ingestPipe(Gzip.compress(Scene.lines(1...3))).lines.stored == 3)
+    #expect(try scene.ingestPipe(Gzip.compress(Scene.lines(1...3))).lines.stored == 3)
     #expect(try scene.stored().count == 303)
   }
 
   @Test("with --overlap lines of an earlier input are left out, equal lines of one input are not")
   func overlap() throws {
     scene.options.dropsSeenLines = true
-    let first = try ingestPipe(Scene.lines([1, 2, 2, 3]))
+    let first = try scene.ingestPipe(Scene.lines([1, 2, 2, 3]))
     #expect(first.lines.stored == 4)
     #expect(first.problems.isEmpty)
-    let second = try ingestPipe(Scene.lines([2, 2, 3, 4, 5]))
+    let second = try scene.ingestPipe(Scene.lines([2, 2, 3, 4, 5]))
     #expect(second.lines.stored == 2)
     #expect(second.skipped == [OverlapFilter.kind: 3])
-    #expect(try ingestPipe(Scene.lines([2, 2, 2])).lines.stored == 1)
+    #expect(try scene.ingestPipe(Scene.lines([2, 2, 2])).lines.stored == 1)
     #expect(try scene.stored() == [1, 2, 2, 2, 3, 4, 5])
   }
 
@@ -385,5 +390,25 @@ struct OverlapTests {
     scene.options.dropsSeenLines = true
     try scene.ingest((0..<12).map { "\($0).log" })
     #expect(try scene.stored().count >= 125)
+  }
+}
+
+extension Scene {
+  /// A named pipe, written by a second thread.
+  fileprivate func ingestPipe(_ bytes: [UInt8]) throws -> IngestSummary {
+    let path = self.path("pipe")
+    unlink(path)
+    try #require(mkfifo(path, 0o600) == 0)
+    Thread.detachNewThread {
+      let descriptor = open(path, O_WRONLY)
+      var done = 0
+      while done < bytes.count {
+        let count = bytes[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, min($0.count, 5000)) }
+        if count <= 0 { break }
+        done += count
+      }
+      close(descriptor)
+    }
+    return try ingest("pipe")
   }
 }

@@ -19,8 +19,6 @@ public final class LineParser {
   public static let maxLine = 1 << 20
   /// Readable bytes that must follow the bytes given to `parse`: columns are searched eight bytes a step.
   public static let slack = 64
-  /// NUL bytes from which on they stand for more than the glue between two records: fewer are no line.
-  private static let leastHole = 16
   /// Records in one physical line: Squid glues the next record behind a cut one with a NUL.
   static let maxRecordsPerLine = 16
   /// Rows that are kept free when a line is begun: its records, and unfinished ones that the end of the log completes.
@@ -326,7 +324,7 @@ public final class LineParser {
       // A block of NULs (a hole that a crash left in the file) holds no records; those that were there are missing.
       if record.isEmpty {
         nuls += 1
-        if nuls == Self.leastHole { skip(FlowBatch.hole, into: batch) }
+        if nuls == FlowBatch.leastHole { skip(FlowBatch.hole, into: batch) }
         continue
       }
       nuls = 0
@@ -338,7 +336,7 @@ public final class LineParser {
         readRecord(record, isCut: cut != nil && !rest.isEmpty, into: batch)
       }
     }
-    if records == 0, nuls < Self.leastHole { skip(FlowBatch.nuls, into: batch) }
+    if records == 0, nuls < FlowBatch.leastHole { skip(FlowBatch.nuls, into: batch) }
   }
 
   /// One record in whatever wrappers: peel, join, understand; else skip; else reject.
