@@ -7,7 +7,7 @@ public struct LogRecord: Sendable, Equatable {
   public var id: Int64 = 0
   /// When last read.
   public var path: String
-  /// The same from the root on, with the links of its folder followed: what `path` means does not depend on where somebody stands.
+  /// The same from the root on, links as they are written: what `path` means does not depend on where somebody stands.
   /// nil for inputs without a place, and of logs that an earlier version read.
   public var fullPath: String?
   /// Bit patterns of the file system's numbers; nil for inputs without identity.

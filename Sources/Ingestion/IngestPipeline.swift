@@ -12,6 +12,9 @@ internal import Glibc
 ///
 /// One run per pipeline.
 public final class IngestPipeline {
+  /// Among the paths, stands for standard input.
+  public static let standardInput = Discovery.standardInput
+
   private let store: FlowStore?
   private let options: IngestOptions
   private let progress: ((IngestProgress) -> Void)?

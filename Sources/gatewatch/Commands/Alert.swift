@@ -21,8 +21,6 @@ struct AlertCommand: ParsableCommand {
         gatewatch alert --status-line
       """)
 
-  private static let standardInput = "-"
-
   /// What a monitor takes for "unknown"; also for wrong usage.
   static let couldNotTell: Int32 = 3
 
@@ -152,11 +150,12 @@ struct AlertCommand: ParsableCommand {
     var problems = summary.problems.filter { $0.kind == .error }.map { "\($0.path): \($0.message)" }
     problems += AlertRun.problems(ofReading: summary.files.map { ($0.path, $0.read - $0.skipped, $0.rejected) })
     // Of a pipe: that its lines count again when they come again is said in no report.
-    for problem in summary.problems where problem.kind == .warning && problem.path == Self.standardInput {
+    for problem in summary.problems where problem.kind == .warning && problem.path == IngestPipeline.standardInput {
       Terminal.complain("\(problem.path): warning: \(problem.message)")
     }
-    if summary.files.contains(where: { $0.path == Self.standardInput && $0.to == 0 && $0.pending == 0 }) {
-      problems.append("\(Self.standardInput): gave nothing: the command that should have written to it may have failed")
+    if summary.files.contains(where: { $0.path == IngestPipeline.standardInput && $0.to == 0 && $0.pending == 0 }) {
+      problems.append(
+        "\(IngestPipeline.standardInput): gave nothing: the command that should have written to it may have failed")
     }
     if let signal = summary.stoppedBy { problems.append("the reading of the logs was stopped by signal \(signal)") }
     return problems
