@@ -79,7 +79,7 @@ struct DestinationTraits: Hashable, Sendable {
 }
 
 /// Turns destinations into traits, each address and each host looked up once.
-final class DestinationClassifier {
+struct DestinationClassifier {
   /// What the traits of a destination come from, where no exception is to be matched; numbers instead of what they number.
   private struct Shape: Hashable {
     var cluster: ClusterName.Kind
@@ -146,7 +146,7 @@ final class DestinationClassifier {
   private static let mostAddresses = 3 << 14
 
   /// The number of the destination's class.
-  func number(of fact: Judge.DestinationFact) -> Int {
+  mutating func number(of fact: Judge.DestinationFact) -> Int {
     // Exceptions match by name, address and port together: then each destination is one of its own.
     guard index.exceptions.count == 0 else { return classes.number(of: traits(of: fact)) }
     let shape = Shape(
@@ -166,15 +166,15 @@ final class DestinationClassifier {
       && fact.cluster.registryHost.map(ClusterName.looksLikeGateway) ?? false
   }
 
-  func traits(of fact: Judge.DestinationFact) -> DestinationTraits {
+  mutating func traits(of fact: Judge.DestinationFact) -> DestinationTraits {
     let cluster = fact.cluster
     let none = index.exceptions.none
     var traits = DestinationTraits(
       cluster: cluster.kind, route: fact.isBlockAll ? .blockAll : .other,
       target: .nothing, declaredExceptions: none, assumedExceptions: none, undeclaredExceptions: none,
       resolvedExceptions: none, isRequestTarget: fact.isRequestTarget)
-    let host = member(hostNumber(of: fact), of: hostFacts)
-    let upstream = member(upstreamNumber(of: fact), of: upstreamFacts)
+    let host = Self.member(hostNumber(of: fact), of: hostFacts)
+    let upstream = Self.member(upstreamNumber(of: fact), of: upstreamFacts)
     if let facts = upstream {
       traits.target = .address(facts.facts)
       traits.hosts = host?.entries
@@ -182,7 +182,7 @@ final class DestinationClassifier {
         let ports = index.exceptions.ports(fact.upstreamPort != 0 ? fact.upstreamPort : fact.port, fact.provenPort)
         if cluster.kind == .passthrough || cluster.kind == .none {
           traits.undeclaredExceptions = index.exceptions.undeclared(
-            name: fact.name.map(exceptionHost), address: facts.exceptions, ports: ports)
+            name: fact.name.map { exceptionHost($0) }, address: facts.exceptions, ports: ports)
         }
         if cluster.kind != .passthrough {
           traits.declaredExceptions = index.exceptions.declared(
@@ -205,10 +205,10 @@ final class DestinationClassifier {
     }
     if cluster.kind == .none, index.exceptions.count > 0 {
       traits.resolvedExceptions = index.exceptions.declared(
-        host: fact.resolvedName.map(exceptionHost) ?? index.exceptions.host(nil),
+        host: fact.resolvedName.map { exceptionHost($0) } ?? index.exceptions.host(nil),
         address: upstream?.exceptions ?? none, ports: index.exceptions.ports(fact.port, 0))
     }
-    traits.dialled = member(dialledNumber(of: fact), of: dialledFacts)
+    traits.dialled = Self.member(dialledNumber(of: fact), of: dialledFacts)
     if case .address = traits.target {
       // the upstream address decides; DL only helps to tell roles apart, and then its kind is enough
       traits.dialled = traits.dialled.map { self.roleOnly($0) }
@@ -225,11 +225,11 @@ final class DestinationClassifier {
     return !resolved.contains(host)
   }
 
-  private func member<Facts>(_ number: Int32, of all: ClassNumbers<Facts>) -> Facts? {
+  private static func member<Facts>(_ number: Int32, of all: ClassNumbers<Facts>) -> Facts? {
     number < 0 ? nil : all.members[Int(number)]
   }
 
-  private func upstreamNumber(of fact: Judge.DestinationFact) -> Int32 {
+  private mutating func upstreamNumber(of fact: Judge.DestinationFact) -> Int32 {
     guard let address = fact.upstream else { return -1 }
     let port = fact.upstreamPort
     let guess =
@@ -263,7 +263,7 @@ final class DestinationClassifier {
     return number
   }
 
-  private func dialledNumber(of fact: Judge.DestinationFact) -> Int32 {
+  private mutating func dialledNumber(of fact: Judge.DestinationFact) -> Int32 {
     guard let address = fact.dialled else { return -1 }
     if let known = dialled[address] { return known }
     var entries = topology.entries(of: address, index)
@@ -289,7 +289,7 @@ final class DestinationClassifier {
     return facts
   }
 
-  private func hostNumber(of fact: Judge.DestinationFact) -> Int32 {
+  private mutating func hostNumber(of fact: Judge.DestinationFact) -> Int32 {
     guard let host = fact.cluster.registryHost else { return -1 }
     // Without a single pattern all hosts are one.
     let key = index.namesHosts ? host : ""
@@ -304,7 +304,7 @@ final class DestinationClassifier {
     return number
   }
 
-  private func exceptionHost(_ host: String) -> EntrySet {
+  private mutating func exceptionHost(_ host: String) -> EntrySet {
     if let known = exceptionHosts[host] { return known }
     let entries = index.exceptions.host(host)
     exceptionHosts[host] = entries

@@ -6,7 +6,7 @@ public import Flows
 /// certain not to be a finding and not to be an open question in any interval of the policy is called ordinary; a guess of
 /// where a gateway is may stand behind that, as it does behind the verdict.
 public final class Foresight {
-  private let learned: Judge.Learned
+  private var learned: Judge.Learned
   private let rules: [RouteRules]
   private var sources = ClassNumbers<SourceTraits>()
   private var contexts: [Pair: OutcomeContext?] = [:]

@@ -86,7 +86,8 @@ extension Judge {
       let outcomeFact = outcomes.first(where: { $0.id == outcome })
     else { return nil }
     let destination = wholeDestinations[place].destination
-    let (policy, addresses, classifier) = (learned.index.policy, learned.addresses, learned.classifier)
+    let (policy, addresses) = (learned.index.policy, learned.addresses)
+    var classifier = learned.classifier
     let rules = learned.rules(at: atMs)
     let from = learned.topology.traits(of: sourceFact, learned.index, addresses)
     let to = classifier.traits(of: destinations[place])

@@ -103,7 +103,7 @@ public struct Judge: Sendable {
     let history: ClusterHistory?
     let topology: Topology
     let strangers: Strangers
-    let classifier: DestinationClassifier
+    var classifier: DestinationClassifier
 
     init(_ judge: Judge) {
       history = judge.cluster.map { ClusterHistory($0) }
@@ -132,7 +132,7 @@ public struct Judge: Sendable {
   }
 
   public func judgement() -> Judgement {
-    let learned = Learned(self)
+    var learned = Learned(self)
     let (index, addresses, topology, strangers) = (
       learned.index, learned.addresses, learned.topology, learned.strangers
     )
