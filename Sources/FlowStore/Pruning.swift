@@ -84,13 +84,13 @@ extension FlowStore {
     }
   }
 
-  /// Counts what goes before any `alert` has looked at it, where one looks at this store at all.
+  /// Counts what goes before any `alert` has looked at it, also where the first one is yet to come.
   private static func notePrunedUnseen(before startedAtMs: Int64, _ db: Database) throws(StoreError) {
     let text = try db.statement("select value from meta where key = 'alert_mark'")
-    guard try text.step(), let mark = text.text(0).flatMap(AlertMark.init(text:)) else { return }
+    let mark = try text.step() ? text.text(0).flatMap(AlertMark.init(text:)) : nil
     text.reset()
     let count = try db.statement("select count(*) from flow where id > ? and started_at_ms < ?")
-    count.bind(mark.flow, at: 1)
+    count.bind(mark?.flow ?? 0, at: 1)
     count.bind(startedAtMs, at: 2)
     guard try count.step(), count.int(0) > 0 else { return }
     try db.statement(

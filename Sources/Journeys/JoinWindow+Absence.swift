@@ -227,7 +227,10 @@ struct Absence {
   private static func forEachKey(of hop: Hop, _ address: Int32, _ window: JoinWindow, _ take: (UInt64) -> Void) {
     take(hop.sourcePort == 0 ? key(4, address, proxy(of: hop, window).key) : key(1, address, UInt64(hop.sourcePort)))
     guard window.destination(hop).isHTTP else { return }
-    if hop.requestHash != 0 { take(key(2, address, hop.requestHash)) }
+    if hop.requestHash != 0 {
+      take(key(2, address, hop.requestHash))
+      if hop.sourcePort != 0 { take(key(5, address, sameRequest(hop.requestHash, hop.sourcePort))) }
+    }
     if mayBeRepeated(hop, window) { take(key(3, address, request(hop, window))) }
   }
 
@@ -236,6 +239,13 @@ struct Absence {
     mixer.add(kind)
     mixer.add(address)
     mixer.add(value)
+    return mixer.value
+  }
+
+  private static func sameRequest(_ requestHash: UInt64, _ port: UInt16) -> UInt64 {
+    var mixer = Mixer()
+    mixer.add(requestHash)
+    mixer.add(UInt64(port))
     return mixer.value
   }
 
@@ -258,7 +268,12 @@ struct Absence {
       }
     }
     guard window.destination(hop).isHTTP else { return }
-    if hop.requestHash != 0 { doubt(index, Absence.key(2, address, hop.requestHash), .request) }
+    if hop.requestHash != 0 {
+      doubt(index, Absence.key(2, address, hop.requestHash), .request)
+      if hop.localPort != 0 {
+        doubt(index, Absence.key(5, address, Absence.sameRequest(hop.requestHash, hop.localPort)), .all)
+      }
+    }
     doubt(index, Absence.key(3, address, Absence.request(hop, window)), .request)
   }
 
@@ -273,6 +288,8 @@ struct Absence {
   /// What a line has in common with those that it may account for.
   private enum Likeness {
     case connection, request
+    /// The request's id and the connection's port: it is the same request, or is made to look so, and its clock was wrong for a while.
+    case all
     /// The client, which says little: what the lines show must allow it too.
     case looks
   }
@@ -291,7 +308,8 @@ struct Absence {
     let hop = window.hops[Int(index)]
     // What a run has in common, its first has.
     let first = window.hops[Int(waiting.entries[run.lowerBound].hop)]
-    let stretch = waiting.stretch(in: run, times(of: hop, before: first))
+    let stretch = waiting.stretch(
+      in: run, likeness == .all ? Absence.timesOfWrongClocks(hop) : times(of: hop, before: first))
     guard !stretch.isEmpty else { return }
     let isCrowd = stretch.count > JoinLimits.doubtCrowd
     if likeness == .looks, isCrowd, leadsElsewhere(hop, stretch) { return }
@@ -305,7 +323,7 @@ struct Absence {
       if isDoubtful[other] { waiting.settle(place, .doubted) }
       place = waiting.next(place + 1, stillToBe: .doubted)
     }
-    if likeness != .looks, isOneConnection(hop, first), let alive = timesAlive(hop, before: first) {
+    if likeness == .connection || likeness == .request, isOneConnection(hop, first), let alive = timesAlive(hop, before: first) {
       know(index, waiting.stretch(in: stretch, alive), likeness)
     }
   }
@@ -338,6 +356,12 @@ struct Absence {
     let start = earlier.startedAtMs.plus(skew == Skew.none ? 0 : Int64(skew))
     let life = Absence.life(earlier)
     return start.plus(-slack)...start.plus(min(life.plus(slack), JoinLimits.absenceReachMs))
+  }
+
+  /// As far as windows reach: what else is known of the earlier hop does not matter.
+  private static func timesOfWrongClocks(_ earlier: Hop) -> ClosedRange<Int64> {
+    let reach = JoinLimits.influenceMs - JoinLimits.slotMs
+    return earlier.startedAtMs.plus(-reach)...earlier.startedAtMs.plus(reach)
   }
 
   private static func life(_ earlier: Hop) -> Int64 {

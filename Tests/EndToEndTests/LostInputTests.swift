@@ -371,6 +371,16 @@ import Testing
     #expect(try sandbox.gatewatch("alert").status == 0)
   }
 
+  @Test("flows that are pruned before the first alert of all are told of, too")
+  func prunedBeforeFirst() throws {
+    try sandbox.write(sidecar(5, from: 60, isBypass: true), to: "late.log")
+    try sandbox.append(sidecar(5, from: 600), to: "late.log")
+    try sandbox.shell("$GATEWATCH ingest --policy egress.yaml late.log; $GATEWATCH db prune --before 2026-11-02T09:05")
+    let outcome = try sandbox.gatewatch("alert")
+    #expect(outcome.out.contains("5 flows were pruned before any alert had looked at them"), "\(outcome)")
+    #expect(try sandbox.gatewatch("alert").status == 0)
+  }
+
   @Test("a doubt about a log is not taken back by another file under its name", arguments: ["unopened", "cut"])
   func otherFile(kind: String) throws {
     try begin()

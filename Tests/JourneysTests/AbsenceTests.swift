@@ -152,6 +152,21 @@ import Testing
     #expect(way.place(line) == nil)
   }
 
+  @Test("the id and the port of a line of the client's are a doubt also where a clock was wrong for two minutes")
+  func wrongClock() {
+    for (id, port, place) in [
+      (7, 40_000, nil), (8, 40_000, .isUnaccounted), (7, 40_001, .isUnaccounted),
+    ] as [(UInt64, UInt16, JourneyPlace?)] {
+      for began in [-130_000, 130_000, 170_000] as [Int64] {
+        var way = Way()
+        way.showClocks(atLeast: 5)
+        way.sidecar(0, port: 40_000, id: 7)
+        let line = way.gateway(began, port: port, id: id)
+        #expect(way.place(line) == place, "\(id) \(port) \(began)")
+      }
+    }
+  }
+
   @Test("a failed attempt may have been repeated over another connection with another id; a success was not")
   func repeated() {
     for (status, place) in [(503, nil), (200, .isUnaccounted)] as [(Int, JourneyPlace?)] {
