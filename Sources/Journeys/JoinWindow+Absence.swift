@@ -323,7 +323,9 @@ struct Absence {
       if isDoubtful[other] { waiting.settle(place, .doubted) }
       place = waiting.next(place + 1, stillToBe: .doubted)
     }
-    if likeness == .connection || likeness == .request, isOneConnection(hop, first), let alive = timesAlive(hop, before: first) {
+    if likeness == .connection || likeness == .request, isOneConnection(hop, first),
+      let alive = timesAlive(hop, before: first)
+    {
       know(index, waiting.stretch(in: stretch, alive), likeness)
     }
   }

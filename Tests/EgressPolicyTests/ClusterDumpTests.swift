@@ -325,6 +325,20 @@ struct ClusterDumpTests {
     #expect(found.optOuts[0].utf8.count < 2_000)
   }
 
+  @Test("a page of a list is refused, for whoever is not in it would count as gone; with all its pages it is whole")
+  func pages() throws {
+    func page(_ pod: String, next: String) -> String {
+      #"{"kind":"PodList","metadata":{"resourceVersion":"7","continue":"\#(next)"},"apiVersion":"v1","items":[{"metadata":{"name":"\#(pod)","namespace":"shop"}}]}"#
+        + "\n"
+    }
+    for open in [page("a", next: "eyJ2"), page("a", next: "") + page("b", next: "eyJ2")] {
+      let error = #expect(throws: ClusterDumpError.self) { try dump(open) }
+      #expect(error.map { "\($0)" }?.contains("metadata.continue: this PodList is one page of a longer list") ?? false)
+    }
+    #expect(try dump(page("a", next: "eyJ2") + page("b", next: "")).objects.map(\.name) == ["a", "b"])
+    #expect(try dump(#"{"kind":"PodList","metadata":null,"items":[]}"#).objects.isEmpty)
+  }
+
   @Test("lists of one namespace each, one after the other, say nothing of the namespaces between them")
   func severalLists() throws {
     func list(_ namespace: String) -> String {
