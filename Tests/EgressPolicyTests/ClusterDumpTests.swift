@@ -93,6 +93,26 @@ struct ClusterDumpTests {
     #expect(try pod(metadata: metadata, spec: "\"containers\":[\(container)]").optOuts == words)
   }
 
+  @Test("what holds for the whole mesh stands in what istio-init is called with; a pod's own annotation goes before it")
+  func meshWideOptOuts() throws {
+    func optOuts(_ arguments: [String], metadata: String = "") throws -> [String] {
+      let words = (["istio-iptables", "-p", "15001", "-u", "1337"] + arguments).map { "\"\($0)\"" }
+      let spec = #""initContainers":[{"name":"istio-init","args":[\#(words.joined(separator: ","))]}]"#
+      return try pod(metadata: metadata, spec: spec + ",\"containers\":[\(Self.proxy)]").optOuts
+    }
+    #expect(try optOuts(["-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021"]).isEmpty)
+    #expect(
+      try optOuts(["-m", "REDIRECT", "-i", "10.0.0.0/8", "-x", "", "-b", "*"])
+        == ["include-outbound-ip-ranges=10.0.0.0/8"])
+    #expect(
+      try optOuts(["-i", "*", "-x", "203.0.113.0/24", "-o", "443", "-c", "net1", "-m", "NONE"]) == [
+        "exclude-outbound-ip-ranges=203.0.113.0/24", "exclude-outbound-ports=443", "exclude-interfaces=net1",
+        "interception-mode-none",
+      ])
+    let own = #""annotations":{"traffic.sidecar.istio.io/includeOutboundIPRanges":"*"}"#
+    #expect(try optOuts(["-i", "10.0.0.0/8"], metadata: own).isEmpty)
+  }
+
   @Test("hostNetwork is an opt-out, and a gateway has none")
   func hostNetwork() throws {
     #expect(try pod(spec: #""hostNetwork":true,"containers":[{"name":"a"}]"#).optOuts == ["host-network", "no-proxy"])

@@ -39,7 +39,8 @@ extension ObjectParts {
     return .none
   }
 
-  /// The annotations of istio.io "Resource Annotations" by which a pod's outgoing traffic avoids its proxy.
+  /// The annotations of istio.io "Resource Annotations" by which a pod's outgoing traffic avoids its proxy. What holds for the
+  /// whole mesh stands in no annotation, but in what the injector has `istio-init` called with (`injection-template.yaml`).
   private func optOuts(
     of metadata: ObjectMetadata, _ spec: PodSpec, _ proxy: ClusterObject.Proxy
   ) -> [String] {
@@ -53,21 +54,21 @@ extension ObjectParts {
     if spec.isHostNetwork { words.append("host-network") }
     if metadata.labels["istio.io/dataplane-mode"] == "none" { words.append("dataplane-mode-none") }
     if proxy == .none { return words + ["no-proxy"] }
-    func annotation(_ name: String) -> String? {
-      metadata.annotations[name].map { bounded(String($0.filter { $0 != " " })) }
+    func setting(_ name: String, _ flag: String) -> String? {
+      (metadata.annotations[name] ?? spec.initArguments[flag]).map { bounded(String($0.filter { $0 != " " })) }
     }
     let prefix = "traffic.sidecar.istio.io/"
-    for (name, word) in [
-      ("excludeOutboundIPRanges", "exclude-outbound-ip-ranges"), ("excludeOutboundPorts", "exclude-outbound-ports"),
-      ("excludeInterfaces", "exclude-interfaces"),
+    for (name, flag, word) in [
+      ("excludeOutboundIPRanges", "-x", "exclude-outbound-ip-ranges"),
+      ("excludeOutboundPorts", "-o", "exclude-outbound-ports"), ("excludeInterfaces", "-c", "exclude-interfaces"),
     ] {
-      if let value = annotation(prefix + name), !value.isEmpty { words.append("\(word)=\(value)") }
+      if let value = setting(prefix + name, flag), !value.isEmpty { words.append("\(word)=\(value)") }
     }
     // "*" is everything; an empty list is nothing
-    if let value = annotation(prefix + "includeOutboundIPRanges"), value != "*" {
+    if let value = setting(prefix + "includeOutboundIPRanges", "-i"), value != "*" {
       words.append("include-outbound-ip-ranges=\(value)")
     }
-    if annotation("sidecar.istio.io/interceptionMode") == "NONE" { words.append("interception-mode-none") }
+    if setting("sidecar.istio.io/interceptionMode", "-m") == "NONE" { words.append("interception-mode-none") }
     return words
   }
 
@@ -104,6 +105,8 @@ private struct PodSpec {
   var hasProxy = false
   /// The first word after `proxy` in the arguments of `istio-proxy`: `sidecar`, `router`, `waypoint`.
   var proxyType: String?
+  /// What `istio-init` is called with, by the flag.
+  var initArguments: [String: String] = [:]
 
   mutating func read(_ reader: inout JSONReader) throws(JSONReader.Problem) {
     try reader.members { reader, key throws(JSONReader.Problem) in
@@ -126,9 +129,13 @@ private struct PodSpec {
         switch key {
         case "name": name = try reader.text()
         case "restartPolicy": restarts = try reader.text() == "Always"
-        case "args": words = try reader.texts()
+        // Istio before 1.7 gives istio-init its flags as the command.
+        case "args", "command": words += try reader.texts()
         default: try reader.skip()
         }
+      }
+      if areForStart, name == "istio-init" {
+        for (flag, value) in zip(words, words.dropFirst()) where flag.hasPrefix("-") { initArguments[flag] = value }
       }
       // an init container that restarts always runs as long as the pod: a native sidecar
       guard name == "istio-proxy", !areForStart || restarts else { return }
