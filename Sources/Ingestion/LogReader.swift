@@ -126,7 +126,7 @@ final class LogReader {
     }
     result.pending += Int64(end - start)
     result.noteEnd(of: file)
-    state.end(file, result)
+    state.end(file, &result, nowMs: options.nowMs())
     if !finish(log, &state, &tally) { result.wasStopped = true }
     return result
   }
@@ -331,11 +331,29 @@ struct LogState {
     record.lastReadAtMs = nowMs
   }
 
+  /// No proxy's line has so many bytes.
+  private static let longestPending: Int64 = 65_536
+  /// So long after it was written to, the first line of a log has its end.
+  private static let youngMs: Int64 = 600_000
+
+  /// What has no line end is more than a line that is being written: it is too long, or too old, or no text.
+  private func isEndless(_ file: LogFile, _ nowMs: Int64) -> Bool {
+    guard record.pending > 0 else { return false }
+    if record.pending >= LogState.longestPending { return true }
+    guard record.position == 0 else { return false }
+    return file.beginsWithoutText
+      || file.identity != nil && nowMs.since(file.modifiedNs / 1_000_000) > LogState.youngMs
+  }
+
   /// The file was read to its end, or as far as it goes.
-  mutating func end(_ file: LogFile, _ result: LogReader.Result) {
+  mutating func end(_ file: LogFile, _ result: inout LogReader.Result, nowMs: Int64) {
     record.pending = result.pending
     record.unread = result.unread(of: file)
-    if record.unread == nil, record.position == 0, record.pending > 0, file.beginsWithoutText { record.unread = .error }
+    if record.unread == nil, isEndless(file, nowMs) {
+      record.unread = .error
+      result.warnings.append(
+        "no line ends in its last \(record.pending) bytes: they were not read (--final takes them for a line)")
+    }
     record.size = file.identity == nil ? nil : file.size
     record.modifiedNs = file.identity == nil ? nil : file.modifiedNs
     // A gzip file that could not be read to its end is looked at again even when it stays as it is.

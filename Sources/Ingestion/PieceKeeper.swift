@@ -116,7 +116,7 @@ final class PieceKeeper {
       pending: Int64(reader.pending + overlong.length), warnings: warnings, error: reader.error,
       wasStopped: reader.wasStopped || hasFailed)
     result.noteEnd(of: file)
-    state.end(file, result)
+    state.end(file, &result, nowMs: options.nowMs())
     state.rest(lines: state.record.lines, carry: carry)
     if state.record != log.record || log.record.id == 0 {
       state.record.lastReadAtMs = options.nowMs()

@@ -601,6 +601,23 @@ import Testing
     #expect(try report().contains("no bypass found in what was read"))
   }
 
+  @Test(
+    "a file without a line end is not read, and says so: where it is long, or old",
+    arguments: ["cat whole.log", "head -n 400 whole.log", "head -n 1 whole.log"])
+  func endless(lines: String) throws {
+    try begin()
+    try sandbox.append(sidecar(400, from: 600), to: "whole.log")
+    try sandbox.gatewatch("ingest", "whole.log")
+    try sandbox.shell("\(lines) | tr -d '\\n' > joined.log; touch -d '3 days ago' joined.log")
+    let ingest = try sandbox.gatewatch("ingest", "joined.log")
+    #expect(ingest.errors.contains("joined.log: warning: no line ends in its last"), "\(ingest.errors)")
+    #expect(try report().contains("no all-clear: 1 log was not read to the end"))
+    #expect(try sandbox.gatewatch("alert").status == 3)
+    // It may be what is being written.
+    try sandbox.shell("head -n 1 whole.log | tr -d '\\n' > young.log; $GATEWATCH ingest young.log; rm joined.log")
+    #expect(try report().contains("no all-clear: 1 log was not read to the end"))
+  }
+
   @Test("a file of which nothing is text is none that waits for the end of its first line")
   func binaryWithoutLine() throws {
     try begin()
