@@ -7,7 +7,7 @@
 -- parameter: until_ms  first millisecond no longer included
 -- parameter: host      glob over the host, the host of Envoy's cluster or the address reached, lower case
 -- parameter: sources   JSON list of source ids: of who sent it, or of who came to the proxy
--- parameter: path      comma list of paths; what was refused has path none
+-- parameter: path      comma list of paths; what was refused before it left has path none
 -- parameter: outcome   comma list of outcomes; these are blocked
 -- column: reason     text   the rule that refused
 -- column: host       text   where it wanted to go
@@ -31,7 +31,7 @@ with route as materialized (
     and (:until_ms is null or b.started_at_ms < :until_ms)
     and (:host is null or b.destination_id in (select id from destination_name where name glob :host))
     and (:sources is null or b.sender_id in (select value from json_each(:sources)))
-    and (:path is null or instr(',' || :path || ',', ',none,') > 0)
+    and (:path is null or instr(',' || :path || ',', ',' || b.path || ',') > 0)
     and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
   group by reason, role, sender_id, destination_id
 )

@@ -16,6 +16,7 @@ select
   j.line,
   j.log_id,
   j.role,
+  j.path,
   j.reason,
   j.rule,
   j.verdict_warnings,

@@ -135,4 +135,23 @@ import Testing
     #expect(try sandbox.shell("rm -f *-wal *-shm; ls; cksum gatewatch.db").out == before)
     #expect(try sandbox.answer("select count(*) from flows") == "5")
   }
+
+  @Test(
+    "blocked flows are asked for by the path that they have: Squid refuses some answers that came from where the request went"
+  )
+  func blockedByPath() throws {
+    try sandbox.write(
+      """
+      1793610300.885    583 10.80.3.13 TCP_DENIED_REPLY/403 40 GET http://late.example/x - HIER_DIRECT/203.0.113.7 text/html
+      1793610301.885    583 10.80.3.13 TCP_DENIED/403 40 GET http://early.example/x - HIER_NONE/- text/html
+
+      """, to: "refusals.log")
+    #expect(try sandbox.gatewatch("ingest", "--db", "refusals.db", "refusals.log").status == 0)
+    for (path, host) in [("proxy", "late.example"), ("none", "early.example"), ("direct", nil)] {
+      let lines = try sandbox.gatewatch(
+        "report", "blocked", "--db", "refusals.db", "--path", path, "--format", "csv"
+      ).lines.dropFirst()
+      #expect(lines.map { $0.split(separator: ",")[1] } == (host.map { [Substring($0)] } ?? []), "\(path)")
+    }
+  }
 }

@@ -8,7 +8,7 @@ extension TalliedAnswer {
     select f.reason, f.role
     from blocked_flow f
     where f.id = :example
-      and (:path is null or instr(',' || :path || ',', ',none,') > 0)
+      and (:path is null or instr(',' || :path || ',', ',' || f.path || ',') > 0)
       and (:outcome is null or instr(',' || :outcome || ',', ',blocked,') > 0)
     order by f.id
     """
