@@ -279,6 +279,41 @@ import Testing
     #expect(text.contains(answer), "\(text)")
   }
 
+  @Test(
+    "where neither flags nor details are logged, a connection that names no other end may have been tried",
+    arguments: [
+      ("0 PassthroughCluster", "1 flow left around the egress gateway"),
+      ("503 PassthroughCluster", "1 flow left around the egress gateway"),
+      ("0 -", "no all-clear: 1 flow on an unknown path"),
+      ("0 BlackHoleCluster", "no bypass found in what was read"),
+    ])
+  func attemptsWithoutFlags(end: String, answer: String) throws {
+    let format =
+      "[%START_TIME%] %REQUESTED_SERVER_NAME% %UPSTREAM_REMOTE_ADDRESS% %RESPONSE_CODE% %UPSTREAM_CLUSTER% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS%"
+    try sandbox.write(
+      "[2026-11-02T09:05:00.000Z] evil.example - \(end) 0 0 10000 203.0.113.66:443 10.80.3.11:59660\n",
+      to: "tried.log")
+    let text = try sandbox.shell(
+      "$GATEWATCH ingest --policy egress.yaml ok.log > i.txt; $GATEWATCH ingest --log-format '\(format)' tried.log > i.txt; $GATEWATCH report bypass"
+    ).out
+    #expect(text.contains(answer), "\(text)")
+  }
+
+  @Test("a line without the address that was dialled has the port of the upstream: two ports are two findings")
+  func portOfUpstream() throws {
+    let format = "[%START_TIME%] %RESPONSE_FLAGS% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %DOWNSTREAM_REMOTE_ADDRESS%"
+    try sandbox.write(
+      """
+      [2026-11-02T09:05:00.000Z] - 203.0.113.66:443 PassthroughCluster 10.80.3.11:40000
+      [2026-11-02T09:06:00.000Z] - 203.0.113.66:22 PassthroughCluster 10.80.3.11:40002
+
+      """, to: "ports.log")
+    let ports = try sandbox.shell(
+      "$GATEWATCH ingest --policy egress.yaml --log-format '\(format)' ports.log > i.txt; $GATEWATCH report bypass --format csv | cut -d, -f6"
+    ).lines
+    #expect(ports == ["port", "22", "443"])
+  }
+
   @Test("a JSON line whose key for the upstream says null, and that nobody answered, sent nothing")
   func nullUpstream() throws {
     try sandbox.write(

@@ -62,8 +62,16 @@ enum EnvoyFacts {
       return true
     }
     if isTried(fields, isHTTP: isHTTP) { return true }
-    return fields[.upstreamHost].isAbsent && fields[.upstreamRemote].isAbsent && fields[.upstreamHostIP].isAbsent
-      && !tellsThatNobodyWasAsked(fields, isHTTP: isHTTP)
+    guard fields[.upstreamHost].isAbsent, fields[.upstreamHostIP].isAbsent,
+      fields[.upstreamRemote].isAbsent || !wouldTellOfTries(fields, isHTTP: isHTTP)
+    else { return false }
+    return !tellsThatNobodyWasAsked(fields, isHTTP: isHTTP)
+  }
+
+  /// Whether the line has a column in which `isTried` would find that a connection was tried: where the host that was chosen is not
+  /// logged, nothing else would show it.
+  private static func wouldTellOfTries(_ fields: borrowing Fields, isHTTP: Bool) -> Bool {
+    !fields[.responseFlags].isAbsent || isHTTP && !fields[.responseDetails].isAbsent
   }
 
   /// The second cache filter has a client of its own, whose upstream stands in no line; its flag tells of a hit and of a miss
@@ -207,7 +215,7 @@ enum EnvoyFacts {
     return switch shape {
     case .gateway: upstream ?? named
     // DL may be a listener here; the cluster knows the port that was meant.
-    case .notSent: declared ?? dialled ?? named
+    case .notSent: declared ?? dialled ?? upstream ?? named
     case .outbound where listensInPod: named ?? declared ?? upstream
     case .gatewayToLoopback: dialled ?? named
     default: dialled ?? upstream ?? named
