@@ -268,6 +268,17 @@ struct ClusterDumpTests {
       (#"{"ports":[{"protocol":"UDP"}]}"#, false), (#"{"ports":[{"port":1,"endPort":1023}]}"#, false),
       (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}],"ports":[{"port":443}]}"#, false),
       (#"{"ports":[{"port":53}]},{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}"#, true), ("null, 1", false),
+      (#"{"to":[{"ipBlock":{"cidr":"128.0.0.0/1"}},{"ipBlock":{"cidr":"0.0.0.0/1"}}]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"::/1"}}]},{"to":[{"ipBlock":{"cidr":"8000::/1"}}]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}},{"ipBlock":{"cidr":"8000::/1"}}]}"#, false),
+      (
+        #"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}}]},{"to":[{"ipBlock":{"cidr":"128.0.0.0/1"}}],"ports":[{"port":53}]}"#,
+        false
+      ),
+      (
+        #"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}},{"ipBlock":{"cidr":"128.0.0.0/1","except":["203.0.113.0/24"]}}]}"#,
+        false
+      ),
     ] as [(String, Bool)])
   func egressRules(rules: String, isOpen: Bool) throws {
     let policy = """

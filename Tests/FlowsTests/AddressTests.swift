@@ -66,6 +66,18 @@ struct AddressRangeTests {
     #expect(throws: AddressRange.Problem.bitsBelowPrefix) { try AddressRange(parsing: "10.80.3.7/16") }
     #expect(try AddressRange(around: "10.80.3.7/16") == AddressRange(parsing: "10.80.0.0/16"))
   }
+
+  @Test(
+    "ranges are everything together where they leave no address of one family out",
+    arguments: [
+      (["0.0.0.0/0"], true), (["::/0"], true), (["0.0.0.0/1", "128.0.0.0/1"], true), (["8000::/1", "::/1"], true),
+      (["192.0.0.0/2", "0.0.0.0/1", "128.0.0.0/2", "10.0.0.0/8"], true), (["128.0.0.0/1"], false),
+      (["0.0.0.0/1", "8000::/1"], false), (["0.0.0.0/1", "128.0.0.0/2"], false), (["0.0.0.0/1", "129.0.0.0/8"], false),
+      (["::/1", "8000::/2"], false), ([], false),
+    ] as [([String], Bool)])
+  func everything(ranges: [String], isAll: Bool) throws {
+    #expect(AddressRange.coverEverything(try ranges.map { try AddressRange(parsing: $0) }) == isAll)
+  }
 }
 
 private struct SplitMix: RandomNumberGenerator {

@@ -117,12 +117,13 @@ struct ObjectParts {
     return object
   }
 
-  /// Whether it limits what pods send, whether it is for all pods of its namespace, and whether a rule of it allows
-  /// everything.
+  /// Whether it limits what pods send, whether it is for all pods of its namespace, and whether its rules allow everything.
   private func networkPolicy() throws(Problem) -> ClusterObject {
     var object = ClusterObject(.networkPolicy, try metadata())
     var types: [String] = []
     var hasRules = false
+    var opensAll = false
+    var ranges: [AddressRange] = []
     var selectsAll = true
     try members(of: "spec") { reader, key throws(Problem) in
       switch key {
@@ -151,29 +152,30 @@ struct ObjectParts {
         guard try reader.kind() == .array else { return try reader.skip() }
         try reader.elements { reader throws(Problem) in
           hasRules = true
-          if try allowsAll(&reader), !object.traits.contains("allows-all-egress") {
-            object.traits.append("allows-all-egress")
-          }
+          if try allowsAll(&reader, &ranges) { opensAll = true }
         }
       default: try reader.skip()
       }
     }
+    if opensAll || AddressRange.coverEverything(ranges) { object.traits.append("allows-all-egress") }
     // Without policyTypes, rules for egress make it one of egress, too.
     if types.isEmpty ? hasRules : types.contains("Egress") { object.traits.append("limits-egress") }
     if selectsAll { object.traits.append("selects-all") }
     return object
   }
 
-  /// Whether a rule for egress lets everything out: it names no peers, or every address of IPv4 or IPv6 among them, and no ports, or all.
+  /// Whether a rule for egress lets everything out: it names no peers, and no ports, or all. Of one with all ports that does name
+  /// peers, their ranges are added: together they may be every address of IPv4 or IPv6, as `0.0.0.0/1` and `128.0.0.0/1` are.
   ///
   /// Source: kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1 (NetworkPolicyEgressRule: an empty
-  /// or missing `to`, or `ports`, is all of them; the peers of one rule add up).
-  private func allowsAll(_ reader: inout JSONReader) throws(Problem) -> Bool {
+  /// or missing `to`, or `ports`, is all of them; the peers of one rule add up, and so do the rules).
+  private func allowsAll(_ reader: inout JSONReader, _ ranges: inout [AddressRange]) throws(Problem) -> Bool {
     guard try reader.kind() == .object else {
       try reader.skip()
       return false
     }
-    var (hasPeers, hasAllAddresses) = (false, false)
+    var hasPeers = false
+    var peers: [AddressRange] = []
     var (hasPorts, hasAllPorts) = (false, false)
     try reader.members { reader, key throws(Problem) in
       guard try reader.kind() == .array, key == "to" || key == "ports" else { return try reader.skip() }
@@ -184,10 +186,12 @@ struct ObjectParts {
           return
         }
         hasPeers = true
-        if try holdsAllAddresses(&reader) { hasAllAddresses = true }
+        if let range = try wholeRange(&reader) { peers.append(range) }
       }
     }
-    return (!hasPorts || hasAllPorts) && (!hasPeers || hasAllAddresses)
+    guard !hasPorts || hasAllPorts else { return false }
+    ranges += peers
+    return !hasPeers
   }
 
   /// Of an entry of `ports`: every port of TCP, which is what leaves over a proxy.
@@ -208,19 +212,21 @@ struct ObjectParts {
     return isTCP && (port == nil || port == "1" && end == "65535")
   }
 
-  /// Of a peer: a range of length 0 from which nothing is excepted.
-  private func holdsAllAddresses(_ reader: inout JSONReader) throws(Problem) -> Bool {
+  /// Of a peer: its range, if nothing is excepted from it.
+  private func wholeRange(_ reader: inout JSONReader) throws(Problem) -> AddressRange? {
     guard try reader.kind() == .object else {
       try reader.skip()
-      return false
+      return nil
     }
-    var (isAll, hasExceptions) = (false, false)
+    var (range, hasExceptions): (AddressRange?, Bool) = (nil, false)
     try reader.members { reader, key throws(Problem) in
       guard key == "ipBlock", try reader.kind() == .object else { return try reader.skip() }
       try reader.members { reader, key throws(Problem) in
         let kind = try reader.kind()
         switch (key, kind) {
-        case ("cidr", .string): isAll = try reader.text().hasSuffix("/0")
+        case ("cidr", .string):
+          let text = try reader.text()
+          range = try? AddressRange(around: text)
         case ("except", .array):
           try reader.elements { reader throws(Problem) in
             hasExceptions = true
@@ -230,7 +236,7 @@ struct ObjectParts {
         }
       }
     }
-    return isAll && !hasExceptions
+    return hasExceptions ? nil : range
   }
 
   private func node() throws(Problem) -> ClusterObject {
