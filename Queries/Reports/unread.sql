@@ -16,7 +16,7 @@
 -- column: names       text   of these pods, the first ten
 -- column: addresses   text   theirs
 -- column: first_seen  first  start of the first of them, or the first snapshot with it
--- column: gone_by     last   the first snapshot without any of them; none where the latest still has one
+-- column: gone_by     last   the end of the last of them, or the first snapshot without any; none where the latest still has one
 -- column: silent_from time   where lines were read: since when there is none
 -- column: silent_to   time   and until when the evidence reaches, or the next line comes
 -- column: evidence    text   topology, client, cut-line, cut-log
@@ -63,6 +63,12 @@ workload as (
   join first_ten f on f.workload = p.workload and f.proxy = p.proxy
   group by p.workload, p.proxy
 ),
+pod_workload as materialized (
+  select namespace, name, max(workload) as workload
+  from pod_life
+  where proxy = 'sidecar'
+  group by namespace, name
+),
 silent as (
   select
     coalesce(coalesce(s.namespace || '/', '') || coalesce(p.workload, s.name), s.address, l.path) as workload,
@@ -75,7 +81,7 @@ silent as (
   from silent_sidecar s
   join asked a
   join log l on l.id = s.log
-  left join pod_life p on p.namespace = s.namespace and p.name = s.name and p.proxy = 'sidecar'
+  left join pod_workload p on p.namespace = s.namespace and p.name = s.name
   where min(coalesce(s.until_ms, a.until_ms), a.until_ms) - max(s.from_ms, a.from_ms) > 900000
     or (s.from_ms < a.from_ms and coalesce(s.until_ms, a.until_ms + 1) > a.until_ms)
 )

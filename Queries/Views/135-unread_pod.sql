@@ -4,58 +4,65 @@
 --             pod's name proves nothing
 --   ambient   ztunnel carries them, and nothing understands its log: whatever other logs hold. A waypoint's tells of the requests to
 --             what it stands before, and of nothing else that its clients send
--- `until_ms` is the first look at pods that does not show them any more, NULL where there was none.
+-- `first_ms` and `until_ms` are those of `pod_life`.
 create view unread_pod as
+-- Grouped by what makes each one, as in pod_address: SQLite then finds it by a key.
 with lived as materialized (
   select
     namespace,
     name,
     proxy,
-    workload,
+    max(workload) as workload,
     first_ms,
-    coalesce(until_ms, 9223372036854775807) as until_ms
+    max(coalesce(until_ms, 9223372036854775807)) as until_ms,
+    min(lines_from_ms) as lines_from_ms,
+    max(lines_until_ms) as lines_until_ms
   from pod_life
   where proxy in ('sidecar', 'ambient')
+  group by namespace, name, proxy, first_ms
 ),
 address as materialized (
-  select distinct o.namespace, o.name, o.proxy, a.value as address
-  from topology_object o
-  join json_each(o.addresses) a
-  where o.kind = 'pod'
-    and o.proxy in ('sidecar', 'ambient')
-    and o.host_network = 0
+  select namespace, name, proxy, life_ms, address, min(lines_from_ms) as lines_from_ms, max(lines_until_ms) as lines_until_ms
+  from pod_address
+  where proxy in ('sidecar', 'ambient')
+  group by namespace, name, proxy, life_ms, address
 ),
--- Who wrote lines, and until when, where joining has noted it. Clocks may differ by a minute. What another container than the
+-- Who wrote lines, and until when, where joining has noted it; else the log's first and last. What another container than the
 -- sidecar's prints may look like anybody's line, and is none.
 line as materialized (
   select distinct
     s.proxy_ip as address,
-    coalesce(s.first_end_ms, -9223372036854775807) as first_ms,
-    coalesce(s.last_end_ms, 9223372036854775806) as last_ms
+    s.namespace,
+    s.pod,
+    coalesce(s.first_end_ms, l.first_ms, -9223372036854775807) as first_ms,
+    coalesce(s.last_end_ms, l.last_ms, 9223372036854775806) as last_ms
   from source s
+  left join log l on l.id = s.log
   where s.proxy = 'envoy'
-    and s.proxy_ip is not null
+    and (s.proxy_ip is not null or s.pod is not null)
     and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
 ),
+-- A pod by its name and when it lived: of two of one name, each has lines of its own.
 read as materialized (
-  select a.namespace, a.name
+  select a.namespace, a.name, a.life_ms
   from line l
   cross join address a on a.address = l.address and a.proxy = 'sidecar'
-  cross join lived p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
-  where l.last_ms >= p.first_ms - 60000
-    and l.first_ms - 60000 <= p.until_ms
+  where l.last_ms >= a.lines_from_ms
+    and l.first_ms < a.lines_until_ms
   union
-  select namespace, pod
-  from log
-  where pod is not null
-    and stored > 0
-    and coalesce(container, 'istio-proxy') = 'istio-proxy'
+  select p.namespace, p.name, p.first_ms
+  from log l
+  cross join lived p on p.namespace = l.namespace and p.name = l.pod
+  where l.stored > 0
+    and coalesce(l.container, 'istio-proxy') = 'istio-proxy'
+    and coalesce(l.last_ms, p.lines_from_ms) >= p.lines_from_ms
+    and coalesce(l.first_ms, p.first_ms) < p.lines_until_ms
   union
-  select namespace, pod
-  from source
-  where pod is not null
-    and proxy = 'envoy'
-    and coalesce(container, 'istio-proxy') = 'istio-proxy'
+  select p.namespace, p.name, p.first_ms
+  from line l
+  cross join lived p on p.namespace = l.namespace and p.name = l.pod
+  where l.last_ms >= p.lines_from_ms
+    and l.first_ms < p.lines_until_ms
 )
 select
   p.namespace,
@@ -72,10 +79,11 @@ select
       where a.namespace = p.namespace
         and a.name = p.name
         and a.proxy = p.proxy
+        and a.life_ms = p.first_ms
       order by address
     )
   ) as addresses
 from lived p
 -- A set is looked up in; to join with it, it would be gone through for each pod.
 where p.proxy = 'ambient'
-  or p.namespace || '/' || p.name not in (select namespace || '/' || name from read where namespace is not null and name is not null);
+  or p.namespace || '/' || p.name || '/' || p.first_ms not in (select namespace || '/' || name || '/' || life_ms from read);

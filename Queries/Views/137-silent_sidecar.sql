@@ -67,46 +67,76 @@ written as materialized (
     and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
   group by 1, 2, 3, 4
 ),
+-- Grouped by what makes each one, as in pod_address: SQLite then finds it by a key.
 life as materialized (
-  select namespace, name, proxy, first_ms, coalesce(until_ms, 9223372036854775807) as until_ms, alive_first_ms, alive_last_ms
+  select
+    namespace,
+    name,
+    proxy,
+    first_ms,
+    min(alive_first_ms) as alive_first_ms,
+    max(alive_last_ms) as alive_last_ms,
+    min(lines_from_ms) as lines_from_ms,
+    max(lines_until_ms) as lines_until_ms
   from pod_life
+  group by namespace, name, proxy, first_ms
 ),
 address as materialized (
-  select distinct o.namespace, o.name, o.proxy, a.value as address
-  from topology_object o
-  join json_each(o.addresses) a
-  where o.kind = 'pod'
-    and o.host_network = 0
+  select
+    namespace,
+    name,
+    proxy,
+    life_ms,
+    address,
+    min(from_ms) as first_ms,
+    max(coalesce(until_ms, 9223372036854775807)) as until_ms,
+    min(lines_from_ms) as lines_from_ms,
+    max(lines_until_ms) as lines_until_ms
+  from pod_address
+  group by namespace, name, proxy, life_ms, address
 ),
 -- Joined in the order that finds each by a key.
 holder as materialized (
-  select a.address, p.namespace, p.name, p.proxy, p.first_ms, p.until_ms, p.alive_first_ms, p.alive_last_ms
+  select
+    a.address,
+    a.namespace,
+    a.name,
+    a.proxy,
+    a.life_ms,
+    a.first_ms,
+    a.until_ms,
+    a.lines_from_ms,
+    a.lines_until_ms,
+    p.alive_first_ms,
+    p.alive_last_ms
   from address a
-  cross join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy
+  cross join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy and p.first_ms = a.life_ms
 ),
 line_of_pod as materialized (
-  select h.namespace, h.name, h.alive_first_ms, h.alive_last_ms, w.log, w.first_ms, w.last_ms
+  select h.namespace, h.name, h.life_ms, h.alive_first_ms, h.alive_last_ms, w.log, w.first_ms, w.last_ms
   from written w
   cross join holder h on h.address = w.address
   where h.proxy = 'sidecar'
-    and w.last_ms >= h.first_ms - 60000
-    and w.first_ms - 60000 <= h.until_ms
+    and w.last_ms >= h.lines_from_ms
+    and w.first_ms < h.lines_until_ms
   union all
-  select p.namespace, p.name, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
+  select p.namespace, p.name, p.first_ms, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
   from written w
   cross join life p on p.namespace = w.namespace and p.name = w.pod
   where p.proxy = 'sidecar'
+    and w.last_ms >= p.lines_from_ms
+    and w.first_ms < p.lines_until_ms
 ),
 -- With a single max or min, SQLite takes the other columns from its row.
 end_of_pod as materialized (
   select namespace, name, alive_last_ms, log, max(last_ms) as last_ms
   from line_of_pod
-  group by namespace, name
+  group by namespace, name, life_ms
 ),
 beginning_of_pod as materialized (
   select namespace, name, alive_first_ms, log, min(first_ms) as first_ms
   from line_of_pod
-  group by namespace, name
+  group by namespace, name, life_ms
 ),
 -- Between what was written to one log and to the next. A pod with lines before and after has lived all that time; that it was not
 -- idle nobody knows, and what is silent within one log is a gap of that log.
@@ -116,7 +146,7 @@ hole_of_pod as materialized (
     select
       *,
       max(last_ms) over (
-        partition by namespace, name order by first_ms, log rows between unbounded preceding and 1 preceding
+        partition by namespace, name, life_ms order by first_ms, log rows between unbounded preceding and 1 preceding
       ) as reached_ms
     from line_of_pod
   )

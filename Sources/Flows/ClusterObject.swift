@@ -52,12 +52,17 @@ public struct ClusterObject: Hashable, Sendable {
   public var hosts: [String] = []
   /// A selector; of a gateway's pod its labels.
   public var labels: [String: String] = [:]
-  /// Machine words, some with a value: `type=ClusterIP`, `location=MESH_EXTERNAL`, `outbound-traffic-policy=ALLOW_ANY`.
+  /// Machine words, some with a value: `type=ClusterIP`, `location=MESH_EXTERNAL`, `outbound-traffic-policy=ALLOW_ANY`,
+  /// `end-unknown`.
   public var traits: [String] = []
   /// How a pod stays out of the mesh's interception: `inject-false`, `host-network`, `exclude-outbound-ip-ranges=...`.
   public var optOuts: [String] = []
   public var startedMs: Int64?
+  /// Of a pod that is over, unless `traits` says that nobody knows when that was.
   public var endedMs: Int64?
+
+  /// A trait of a pod that is over since some moment before the look that shows it so.
+  public static let endUnknown = "end-unknown"
 
   public init(kind: Kind, namespace: String, name: String) {
     self.kind = kind

@@ -143,6 +143,29 @@ struct ClusterDumpTests {
       """
     #expect(try pod(status: status).endedMs == 1_793_610_600_000)
     #expect(try pod(status: status.replacing("Succeeded", with: "Running")).endedMs == nil)
+    // A native sidecar ends last.
+    let native = #","initContainerStatuses":[{"state":{"terminated":{"finishedAt":"2026-11-02T09:10:05Z"}}}]"#
+    #expect(try pod(status: status + native).endedMs == 1_793_610_605_000)
+    #expect(try pod(status: status).traits.isEmpty)
+  }
+
+  @Test(
+    "of a pod that is over, nobody knows since when, where a container's end is not told",
+    arguments: [
+      "", #","containerStatuses":[]"#,
+      #"""
+      ,"containerStatuses":[
+      {"state":{"terminated":{"reason":"ContainerStatusUnknown","startedAt":null,"finishedAt":null}}},
+      {"state":{"terminated":{"finishedAt":"2026-11-02T09:05:00Z"}}}]
+      """#,
+      #","containerStatuses":[{"state":{"running":{"startedAt":"2026-11-02T09:00:05Z"}}}]"#,
+      #","containerStatuses":[{"state":{"waiting":{"reason":"PodInitializing"}}}]"#,
+    ])
+  func endedUnseen(containers: String) throws {
+    let status = #""podIP":"10.0.0.1","startTime":"2026-11-02T09:00:00Z","phase":"Failed""# + containers
+    let found = try pod(status: status)
+    #expect(found.endedMs == nil && found.traits == ["end-unknown"])
+    #expect(try pod(status: status.replacing("Failed", with: "Running")).traits.isEmpty)
   }
 
   // MARK: Files

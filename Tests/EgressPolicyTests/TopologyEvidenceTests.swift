@@ -78,6 +78,75 @@ struct TopologyEvidenceTests {
     }
   }
 
+  /// Who had the address at each of the seconds; the earlier one first, where there are several.
+  private func holders(_ record: ClusterRecord, of text: String, at seconds: [Int64]) throws -> [String] {
+    let history = ClusterHistory(record)
+    let address = try #require(IPAddress(text))
+    return seconds.map { second in
+      history.holders(of: address, from: second * 1000, until: second * 1000)
+        .map { history.objects[$0.object].name }.joined(separator: " ")
+    }
+  }
+
+  @Test("a pod that got another address has it from the look that shows it there, and what it had before until then")
+  func otherAddress() throws {
+    var record = ClusterRecord()
+    record.add(
+      [.pod("raw-1", in: "batch", "10.80.3.30", started: 500), .pod("web-2", in: "shop", "10.80.3.15", started: 900)],
+      from: 1_000, until: 1_500)
+    record.add([.pod("raw-1", in: "batch", "10.80.3.15", started: 500)], from: 2_000, until: 3_000)
+    record.look(at: [1_000, 1_500, 2_000, 3_000])
+    #expect(
+      try holders(record, of: "10.80.3.15", at: [600, 900, 1_999, 2_000, 9_000])
+        == ["", "web-2", "web-2", "raw-1", "raw-1"])
+    #expect(try holders(record, of: "10.80.3.30", at: [499, 500, 1_999, 2_000]) == ["", "raw-1", "raw-1", ""])
+    // Whoever went to a gateway from there before is not known.
+    let facts = facts(record, log: (600, 800))
+    facts.add(gateway(client: "10.80.3.15"), to("203.0.113.5:443", cluster: "outbound|443||a.example"))
+    #expect(name(facts, 0) == nil)
+  }
+
+  @Test("a pod that waited for its address has it from the last look without it")
+  func pending() throws {
+    var waiting = ClusterObject.pod("web-1", in: "shop", "10.80.3.50", started: 900)
+    waiting.addresses = []
+    var record = ClusterRecord()
+    record.add([waiting], from: 1_000, until: 1_000)
+    record.add([.pod("web-1", in: "shop", "10.80.3.50", started: 900)], from: 2_000, until: 2_000)
+    record.look(at: [1_000, 2_000])
+    #expect(try holders(record, of: "10.80.3.50", at: [999, 1_000, 9_000]) == ["", "web-1", "web-1"])
+  }
+
+  @Test("two pods of one name are two: the first has no address any more once the second began")
+  func namesakes() throws {
+    var record = ClusterRecord()
+    record.add([.pod("db-0", in: "shop", "10.80.3.50", started: 1_000)], from: 1_500, until: 1_500)
+    record.add([.pod("db-0", in: "shop", "10.80.3.51", started: 2_000)], from: 2_500, until: 2_500)
+    record.look(at: [1_500, 2_500])
+    #expect(try holders(record, of: "10.80.3.50", at: [1_000, 1_999, 2_000]) == ["db-0", "db-0", ""])
+    #expect(try holders(record, of: "10.80.3.51", at: [1_999, 2_000, 9_000]) == ["", "db-0", "db-0"])
+  }
+
+  @Test(
+    "a pod that is over had its address until its end; where that is not told, until the look that shows it over",
+    arguments: [(nil, 2_500), (1_800, 1_800), (1_100, 1_500)] as [(Int64?, Int64)])
+  func over(ended: Int64?, last: Int64) throws {
+    var over = ClusterObject.pod("job-1", in: "batch", "10.80.3.50", started: 1_000)
+    over.endedMs = ended.map { $0 * 1000 }
+    if ended == nil { over.traits = [ClusterObject.endUnknown] }
+    for isSeenAlive in [true, false] {
+      var record = ClusterRecord()
+      if isSeenAlive {
+        record.add([.pod("job-1", in: "batch", "10.80.3.50", started: 1_000)], from: 1_500, until: 1_500)
+      }
+      record.add([over], from: 2_500, until: 3_500)
+      record.look(at: [1_500, 2_500, 3_500])
+      // No end is before a look that shows it alive.
+      let last = isSeenAlive ? last : ended ?? last
+      #expect(try holders(record, of: "10.80.3.50", at: [999, 1_000, last - 1, last]) == ["", "job-1", "job-1", ""])
+    }
+  }
+
   @Test(
     "a machine is where the ServiceEntry that selects it says; where two disagree, nobody knows",
     arguments: [

@@ -367,6 +367,7 @@ struct ViewTests {
     let comparing = [
       "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
       "destination_name", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod", "pod_life",
+      "pod_address",
       "silence_evidence", "silent_sidecar", "ending",
     ]
     for view in views where !comparing.contains(String(view)) {
@@ -385,7 +386,7 @@ struct ViewTests {
     }
     // Pods and sources are no flows.
     for view in [
-      "opted_out_pod", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod", "pod_life",
+      "opted_out_pod", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod", "pod_life", "pod_address",
       "silence_evidence", "silent_sidecar",
     ] {
       #expect(try !plan("select * from \(view)").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })

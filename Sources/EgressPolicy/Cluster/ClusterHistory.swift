@@ -1,10 +1,6 @@
 internal import Flows
 
-/// Who had which address when, by all imported snapshots together.
-///
-/// An address is a pod's from the pod's start (its first sighting, where no start is known) until the first snapshot
-/// that looked for the pod and did not find it, or until the start of the next pod with the address, or the pod's own
-/// end. What lies between the last sighting and the snapshot without it is the pod's: nobody else had the address.
+/// What all imported snapshots together say of addresses: whose they were and when, and which of them are gateways.
 struct ClusterHistory: Sendable {
   struct Holder: Hashable, Sendable {
     /// Of the pod in `ClusterRecord.objects`.
@@ -45,50 +41,20 @@ struct ClusterHistory: Sendable {
 
   init(_ record: ClusterRecord) {
     objects = record.objects
-    learnHolders(record)
+    learnPods(record)
     learnPlaces()
     learnGateways()
   }
 
   // MARK: - Pods
 
-  private mutating func learnHolders(_ record: ClusterRecord) {
-    var spans: [IPAddress: [Holder]] = [:]
+  private mutating func learnPods(_ record: ClusterRecord) {
     for sighting in record.sightings {
       let pod = objects[sighting.object]
       guard pod.kind == .pod else { continue }
       workloads["\(pod.namespace)/\(pod.name)"] = ClusterHistory.name(of: pod)
-      guard !pod.isHostNetwork else { continue }
-      let gone = record.momentAfter(sighting.lastMs, kind: .pod, namespace: pod.namespace) ?? .max
-      let from = min(pod.startedMs ?? sighting.firstMs, sighting.firstMs)
-      let until = min(pod.endedMs ?? .max, gone)
-      guard from < until else { continue }
-      for address in pod.addresses.lazy.compactMap({ IPAddress($0) }) where ClusterHistory.isKept(address) {
-        spans[address, default: []].append(Holder(object: sighting.object, fromMs: from, untilMs: until))
-      }
     }
-    for (address, found) in spans {
-      let sorted = found.sorted { ($0.fromMs, $0.untilMs, $0.object) < ($1.fromMs, $1.untilMs, $1.object) }
-      var result: [Holder] = []
-      for holder in sorted {
-        if let last = result.last, last.untilMs > holder.fromMs {
-          if isSamePod(last.object, holder.object) {
-            // another state of it, or seen again
-            result[result.count - 1].untilMs = max(last.untilMs, holder.untilMs)
-            result[result.count - 1].object = holder.object
-            continue
-          }
-          if last.fromMs < holder.fromMs { result[result.count - 1].untilMs = holder.fromMs }
-        }
-        result.append(holder)
-      }
-      holders[address] = result
-    }
-  }
-
-  private func isSamePod(_ one: Int, _ other: Int) -> Bool {
-    let (one, other) = (objects[one], objects[other])
-    return one.namespace == other.namespace && one.name == other.name && one.startedMs == other.startedMs
+    holders = PodLives(record).holders()
   }
 
   /// A public IPv4 address proves that traffic left, whoever says it is a pod's; IPv6 clusters use global addresses.

@@ -16,6 +16,7 @@ extension ObjectParts {
     object.addresses = canonical(status.addresses)
     object.startedMs = status.startedMs ?? metadata.createdMs
     object.endedMs = status.endedMs
+    if status.isOver, status.endedMs == nil { object.traits = [ClusterObject.endUnknown] }
     object.proxy = proxy(of: metadata, spec)
     if [.router, .waypoint].contains(object.proxy) {
       object.labels = metadata.labels.filter { $0.key.utf8.count + $0.value.utf8.count < clusterTextLimit }
@@ -149,12 +150,13 @@ private struct PodSpec {
 private struct PodStatus {
   var addresses: [String] = []
   var startedMs: Int64?
-  /// Of a pod that ran to its end: its address is free from here on.
-  var endedMs: Int64?
+  var isOver = false
+  private var containers = ContainerEnds()
+
+  /// Of a pod that ran to its end: its address is free from here on. nil where nobody tells when that was.
+  var endedMs: Int64? { isOver && !containers.haveOpenEnd ? containers.latestMs : nil }
 
   mutating func read(_ reader: inout JSONReader) throws(JSONReader.Problem) {
-    var isOver = false
-    var finishedMs: Int64?
     try reader.members { reader, key throws(JSONReader.Problem) in
       switch key {
       case "podIP": addresses.append(try reader.text())
@@ -166,23 +168,37 @@ private struct PodStatus {
         }
       case "startTime": startedMs = PolicyTime.milliseconds(try reader.text(), endOfDay: false)
       case "phase": isOver = ["Succeeded", "Failed"].contains(try reader.text())
-      case "containerStatuses":
-        try reader.elements { reader throws(JSONReader.Problem) in
-          try reader.members { reader, key throws(JSONReader.Problem) in
-            guard key == "state" else { return try reader.skip() }
-            try reader.members { reader, key throws(JSONReader.Problem) in
-              guard key == "terminated" else { return try reader.skip() }
-              try reader.members { reader, key throws(JSONReader.Problem) in
-                guard key == "finishedAt" else { return try reader.skip() }
-                guard let ms = PolicyTime.milliseconds(try reader.text(), endOfDay: false) else { return }
-                finishedMs = max(finishedMs ?? .min, ms)
-              }
-            }
-          }
-        }
+      case "containerStatuses", "initContainerStatuses": try containers.read(&reader)
       default: try reader.skip()
       }
     }
-    if isOver { endedMs = finishedMs ?? startedMs }
+  }
+}
+
+/// When the containers of a pod ended, those for its start too: a native sidecar is one and ends last.
+///
+/// The kubelet gives one that it lost sight of, as in an eviction, the reason ContainerStatusUnknown and no time
+/// (github.com/kubernetes/kubernetes, issue 122932), and whoever deletes the pods of a lost node sets their phase alone and leaves
+/// the containers' state `running`. One that is `waiting` never ran, or ended before the others.
+private struct ContainerEnds {
+  private(set) var latestMs: Int64?
+  /// One of them has ended at a time that is not told.
+  private(set) var haveOpenEnd = false
+
+  mutating func read(_ reader: inout JSONReader) throws(JSONReader.Problem) {
+    try reader.elements { reader throws(JSONReader.Problem) in
+      try reader.members { reader, key throws(JSONReader.Problem) in
+        guard key == "state" else { return try reader.skip() }
+        try reader.members { reader, key throws(JSONReader.Problem) in
+          guard ["running", "terminated"].contains(key), try reader.kind() == .object else { return try reader.skip() }
+          var finishedMs: Int64?
+          try reader.members { reader, key throws(JSONReader.Problem) in
+            guard key == "finishedAt" else { return try reader.skip() }
+            finishedMs = PolicyTime.milliseconds(try reader.text(), endOfDay: false)
+          }
+          if let finishedMs { latestMs = max(latestMs ?? .min, finishedMs) } else { haveOpenEnd = true }
+        }
+      }
+    }
   }
 }

@@ -224,12 +224,25 @@ struct TopologyShow: ParsableCommand {
     where (:kinds is null or instr(',' || :kinds || ',', ',' || o.kind || ',') > 0)
       and (:namespace is null or o.namespace = :namespace)
       and (:name is null or o.name glob :name or o.workload glob :name)
-      -- As verdicts have it: from its start until a snapshot does not hold it any more, or a later pod has its address.
+      -- As verdicts have it; what has no address of its own, from its start until a snapshot does not hold it any more.
       and (
         :at is null
+        or exists (
+          select 1
+          from json_each(o.addresses) a
+          where o.kind = 'pod'
+            and o.host_network = 0
+            and (o.namespace, o.name, o.proxy, coalesce(o.started_ms, 0), a.value) in (
+              select namespace, name, proxy, coalesce(started_ms, 0), address
+              from pod_address
+              where from_ms <= :at
+                and coalesce(until_ms, :at + 1) > :at
+            )
+        )
         or (
-          min(coalesce(o.started_ms, s.first_ms), s.first_ms) <= :at
-          and (o.ended_ms is null or o.ended_ms > :at)
+          (o.kind <> 'pod' or o.host_network = 1 or o.addresses = '[]')
+          and min(coalesce(o.started_ms, s.first_ms), s.first_ms) <= :at
+          and coalesce(o.ended_ms, case o.traits when '["end-unknown"]' then s.first_ms end, :at + 1) > :at
           and not exists (
             select 1
             from topology_moment m
@@ -237,22 +250,6 @@ struct TopologyShow: ParsableCommand {
               and (m.namespace is null or m.namespace = o.namespace)
               and m.at_ms > s.last_ms
               and m.at_ms <= :at
-          )
-          and not exists (
-            select 1
-            from topology_object n
-            join topology_sighting t on t.object = n.id
-            where o.kind = 'pod'
-              and n.kind = 'pod'
-              and n.id <> o.id
-              and n.host_network = 0
-              and coalesce(n.started_ms, t.first_ms) > coalesce(o.started_ms, s.first_ms)
-              and coalesce(n.started_ms, t.first_ms) <= :at
-              and exists (
-                select 1
-                from json_each(n.addresses) a
-                join json_each(o.addresses) b on b.value = a.value
-              )
           )
         )
       )
