@@ -14,7 +14,8 @@ final class DestinationsAhead: @unchecked Sendable {
   init(path: String) {
     DispatchQueue.global(qos: .userInitiated).async(group: reading) {
       // What cannot be read here is read by who asks.
-      self.reader = try? FlowReader(path: path) { db in self.found = try StoredFacts.destinations(db, after: 0) }
+      self.reader = try? FlowReader(path: path)
+      self.found = (try? self.reader?.access { db in try StoredFacts.destinations(db, after: 0) }) ?? []
     }
   }
 

@@ -17,12 +17,7 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
   /// KiB; the operating system's cache holds the rest.
   private static let cacheKiB = 32_768
 
-  public convenience init(path: String, guarded limits: QueryLimits? = nil) throws(StoreError) {
-    try self.init(path: path, guarded: limits) { _ in }
-  }
-
-  /// - Parameter first: is done as soon as tables can be read; views take longer to be ready.
-  init(path: String, guarded limits: QueryLimits? = nil, first: (Database) throws -> Void) throws(StoreError) {
+  public init(path: String, guarded limits: QueryLimits? = nil) throws(StoreError) {
     guard Glibc.access(path, F_OK) == 0 else { throw .missing(path: path) }
     guard let header = try FileHeader(path: path) else { throw .missing(path: path) }
     try header.requireStore(path: path)
@@ -44,7 +39,6 @@ public final class FlowReader: @unchecked Sendable {  // all state below is touc
           throw StoreError.olderSchema(path: path, found: found, known: Schema.version)
         }
         guard try Filling.isTrusted(db, in: Filling.machineRun()) else { throw FlowReader.untrusted(path) }
-        try first(db)
         try Schema.overlayViews(db)
         try db.execute(sql: "pragma query_only = on")
         let connection = db.sqliteConnection!

@@ -40,19 +40,17 @@ extension Destination {
     ]
   }
 
-  /// - Parameter previous: mostly of the same cluster, or like it.
+  /// - Parameter previous: mostly of the same cluster.
   init?(_ row: Statement, from first: Int32, behind previous: Destination? = nil) {
-    guard let traffic = row.word(first + 3, mostly: previous?.traffic) else { return nil }
+    guard let traffic = row.text(first + 3).flatMap(Traffic.init(rawValue:)) else { return nil }
     func endpoint(_ column: Int32) -> Endpoint? {
       row.text(column).map { Endpoint(ip: $0, port: UInt16(truncatingIfNeeded: row.int(column + 1))) }
     }
-    // Mostly one of the other two names.
-    let host = row.text(first)
     self.init(
-      host: host, hostOrigin: row.word(first + 1, mostly: previous?.hostOrigin),
-      port: UInt16(truncatingIfNeeded: row.int(first + 2)), traffic: traffic,
-      authority: row.text(first + 4, perhaps: host), sni: row.text(first + 5, perhaps: host),
-      cluster: row.text(first + 6, perhaps: previous?.cluster), routeName: row.text(first + 7),
+      host: row.text(first), hostOrigin: row.text(first + 1).flatMap(HostOrigin.init(rawValue:)),
+      port: UInt16(truncatingIfNeeded: row.int(first + 2)), traffic: traffic, authority: row.text(first + 4),
+      sni: row.text(first + 5), cluster: row.text(first + 6, perhaps: previous?.cluster),
+      routeName: row.text(first + 7),
       upstream: endpoint(first + 8), upstreamName: row.text(first + 10), dialled: endpoint(first + 11),
       logsUpstream: row.int(first + 13) != 0)
   }

@@ -2,33 +2,15 @@ import Foundation
 import Testing
 
 /// Sidecars whose log ends, or begins, where something else shows that their pod lived, as built.
-@Suite struct SilentSidecarTests {
+@Suite struct SilentSidecarTests: MinuteByMinute {
+  static let step = 5
   private let session: Session
   private static let (pod, other) = ("10.80.3.11", "10.80.3.12")
-  private static let policy = """
-    mesh:
-      internal: [10.80.0.0/16]
-    gateways:
-      - { name: egress, hosts: [istio-egressgateway.istio-system.svc.cluster.local], addresses: [10.80.3.232] }
-
-    """
 
   init() throws {
     session = try Session()
     try session.write(Self.policy, to: "egress.yaml")
     try session.write(sidecar(Self.other, 0...360), to: "other.log")
-  }
-
-  /// Minutes after nine o'clock.
-  private func time(_ minute: Int) -> String {
-    "2026-11-02T\(String(format: "%02d:%02d", 9 + minute / 60, minute % 60)):00"
-  }
-
-  /// Every five minutes a line of a sidecar that went to the declared gateway.
-  private func sidecar(_ address: String, _ minutes: ClosedRange<Int>) -> String {
-    stride(from: minutes.lowerBound, through: minutes.upperBound, by: 5).map { minute in
-      "[\(time(minute)).000Z] \"GET / HTTP/1.1\" 200 - via_upstream - \"-\" 0 20 5 5 \"-\" \"curl/8\" \"-\" \"a.example\" \"10.80.3.232:8080\" outbound|80||istio-egressgateway.istio-system.svc.cluster.local \(address):\(40_000 + minute) 203.0.113.7:80 \(address):\(50_000 + minute) - -\n"
-    }.joined()
   }
 
   /// What the gateway writes of the same.

@@ -79,14 +79,12 @@ public struct Judge: Sendable {
     let whole = isInOrder ? destinations : destinations.sorted { $0.id < $1.id }
     wholeDestinations = whole
     let isNamed = !(policy?.exceptions.isEmpty ?? true)
-    var last = 0
     var cluster = ClusterName(whole.first?.destination.cluster)
     self.destinations = whole.indices.map { index in
       // Those of a cluster mostly stand side by side.
-      if whole[index].destination.cluster != whole[last].destination.cluster {
+      if index > 0, whole[index].destination.cluster != whole[index - 1].destination.cluster {
         cluster = ClusterName(whole[index].destination.cluster)
       }
-      last = index
       return DestinationFact(
         id: whole[index].id, destination: whole[index].destination, isNamed: isNamed, cluster: cluster)
     }

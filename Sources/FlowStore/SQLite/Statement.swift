@@ -1,6 +1,5 @@
 internal import GRDB
 internal import GRDBSQLite
-internal import Glibc
 
 /// A prepared statement on SQLite's own handle, for the paths that run once per dictionary entry or per row of an answer.
 ///
@@ -185,30 +184,11 @@ final class Statement {
 
   /// - Parameter known: given back where the text is the same: of what many rows hold, one copy is enough.
   func text(_ column: Int32, perhaps known: String? = nil) -> String? {
-    guard let bytes = textBytes(column) else { return nil }
-    if let known, Statement.holds(bytes, known) { return known }
-    return String(decoding: bytes, as: UTF8.self)
-  }
-
-  /// A word of a fixed set; nil for NULL and for words that are not in it.
-  /// - Parameter known: mostly it is this one, which is quickly seen.
-  func word<Word: RawRepresentable<String>>(_ column: Int32, mostly known: Word?) -> Word? {
-    guard let bytes = textBytes(column) else { return nil }
-    if let known, Statement.holds(bytes, known.rawValue) { return known }
-    return Word(rawValue: String(decoding: bytes, as: UTF8.self))
-  }
-
-  /// SQLite keeps them readable until the next call on this statement.
-  private func textBytes(_ column: Int32) -> UnsafeBufferPointer<UInt8>? {
     guard let text = sqlite3_column_text(handle, column) else { return nil }
-    return UnsafeBufferPointer(start: text, count: Int(sqlite3_column_bytes(handle, column)))
-  }
-
-  private static func holds(_ bytes: UnsafeBufferPointer<UInt8>, _ text: String) -> Bool {
-    // As a whole: byte by byte takes longer than all else that is done with a row.
-    text.utf8.withContiguousStorageIfAvailable { text in
-      text.count == bytes.count && (text.isEmpty || memcmp(text.baseAddress!, bytes.baseAddress!, bytes.count) == 0)
-    } ?? false
+    // SQLite keeps column_bytes bytes readable at the pointer until the next call on this statement.
+    let bytes = UnsafeBufferPointer(start: text, count: Int(sqlite3_column_bytes(handle, column)))
+    if let known, known.utf8.count == bytes.count, known.utf8.elementsEqual(bytes) { return known }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   func blob(_ column: Int32) -> [UInt8]? {
