@@ -7,8 +7,8 @@ struct Benchmarks {
   static let usage = """
     benchmarks [--quick] [--rounds N] [--gatewatch FILE] [--data FOLDER] [--json FILE]
 
-      --quick           the everyday form: one million lines, no ten million, no peers; some two minutes
-      --rounds N        rounds of each comparison (default 5, with --quick 3)
+      --quick           the everyday form: one million lines, no ten million, no peers; some three minutes
+      --rounds N        least rounds of each comparison (default 5, with --quick 3); short ones take up to 15 in 20 seconds
       --gatewatch FILE  measure this binary instead of building the release
       --data FOLDER     keep yardsticks and data here and use them again
       --json FILE       where the results go, readable by machines (default benchmarks.json in the data folder, or gatewatch-benchmarks.json in the temporary one)

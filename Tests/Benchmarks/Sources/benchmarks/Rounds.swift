@@ -9,18 +9,27 @@ struct Rounds {
     let run: () throws -> Command.Cost
   }
 
+  /// Works that are over quickly are measured for this long, or `mostRounds` times: one stall among three runs of half
+  /// a second would be the answer.
+  private static let leastSeconds = 20.0
+  private static let mostRounds = 15
+
   /// Costs by work, one per round.
   private(set) var costs: [String: [Command.Cost]] = [:]
 
-  init(_ count: Int, of works: [Work]) throws {
-    for round in 0..<count {
+  /// At least `least` rounds of `works`.
+  init(_ least: Int, of works: [Work]) throws {
+    let start = ContinuousClock.now
+    var round = 0
+    while round < least || (round < Rounds.mostRounds && start.duration(to: .now) < .seconds(Rounds.leastSeconds)) {
       // Every other round backwards, so that no work always follows the same one.
       for work in round % 2 == 0 ? works : works.reversed() {
-        Progress.show("round \(round + 1) of \(count): \(work.name)")
+        Progress.show("round \(round + 1), \(least) at least: \(work.name)")
         // What the work before has left to be written is written by now, not while the next one is measured.
         sync()
         costs[work.name, default: []].append(try work.run())
       }
+      round += 1
     }
   }
 
@@ -28,12 +37,27 @@ struct Rounds {
     (costs[work] ?? []).map(value).median
   }
 
-  /// How many times as long `slow` took as `fast`: the median of the ratios within the rounds.
-  func ratio(_ slow: String, over fast: String) -> Double {
-    zip(costs[slow] ?? [], costs[fast] ?? []).map { $0.wall / $1.wall }.median
+  /// How many times as long `slow` took as `fast`, round by round.
+  func ratio(_ slow: String, over fast: String) -> Ratio {
+    Ratio(rounds: zip(costs[slow] ?? [], costs[fast] ?? []).map { $0.wall / $1.wall })
   }
 
   func has(_ work: String) -> Bool { costs[work] != nil }
+}
+
+/// The median of the ratios within the rounds, shown with the two between which the middle half of them lies.
+struct Ratio: CustomStringConvertible {
+  let rounds: [Double]
+
+  var value: Double { rounds.median }
+
+  var description: String {
+    let text = "\(Scorecard.short(value))x"
+    guard rounds.count > 3 else { return text }
+    let sorted = rounds.sorted()
+    let quarter = rounds.count / 4
+    return text + " [\(Scorecard.short(sorted[quarter]))-\(Scorecard.short(sorted[rounds.count - 1 - quarter]))]"
+  }
 }
 
 extension [Double] {

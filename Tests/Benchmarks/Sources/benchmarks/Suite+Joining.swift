@@ -14,10 +14,10 @@ extension Suite {
     card.keep(measured)
     let added = measured.ratio("two hops, joined", over: "two hops, unjoined")
     card.atMost(
-      1.25, "x", "\(2 * millions)M two-hop flows: ingest with joining against without", added,
-      "\(Scorecard.short(added))x (\(Scorecard.short(measured.median("two hops, joined"))) s)")
+      1.25, "x", "\(2 * millions)M two-hop flows: ingest with joining against without", added.value,
+      "\(added) (\(Scorecard.short(measured.median("two hops, joined"))) s)")
     let idle = measured.ratio("nothing to join", over: "nothing to join, unjoined")
-    card.note("1M flows that have no next hop: with joining against without", "\(Scorecard.short(idle))x", idle)
+    card.note("1M flows that have no next hop: with joining against without", "\(idle)", idle.value)
     let peak = measured.median("two hops, joined") { $0.peakMB }
     card.atMost(120, "MB", "peak memory, ingest and joining of \(2 * millions)M", peak, "\(Scorecard.short(peak)) MB")
     if isQuick { return }
@@ -34,7 +34,7 @@ extension Suite {
     card.keep(measured)
     let added = measured.ratio(joined, over: unjoined)
     card.note(
-      "2M two-hop flows, \(perMinute) a minute: with joining against without", "\(Scorecard.short(added))x", added)
+      "2M two-hop flows, \(perMinute) a minute: with joining against without", "\(added)", added.value)
     let peak = measured.median(joined) { $0.peakMB }
     card.atMost(120, "MB", "peak memory, ingest and joining of them", peak, "\(Scorecard.short(peak)) MB")
   }

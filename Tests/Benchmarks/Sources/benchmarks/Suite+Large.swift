@@ -27,7 +27,7 @@ extension Suite {
       "\(Scorecard.short(fixed + 100 * slope)) s; 3M lie at \(Scorecard.short(bend)) of the fit",
       fixed + 100 * slope)
     let ratio = measured.ratio("e2e, 10M", over: "ingest and three reports, 10M")
-    card.note("10M ingest and three reports, against e2e", "\(Scorecard.short(ratio))x", ratio)
+    card.note("10M ingest and three reports, against e2e", "\(ratio)", ratio.value)
     let peak = measured.median("ingest, 10M") { $0.peakMB }
     card.atMost(120, "MB", "peak memory, ingest of 10M", peak, "\(Scorecard.short(peak)) MB")
     try questions(large)

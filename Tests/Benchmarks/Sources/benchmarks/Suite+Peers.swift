@@ -23,7 +23,7 @@ extension Suite {
     if !hasDuckDB { card.absent("DuckDB", "no Python package duckdb") }
     if !hasClickHouse { card.absent("ClickHouse embedded", "no Python package chdb") }
 
-    for (lines, rounds) in [(Suite.million, rounds), (Suite.large, 1)] {
+    for (lines, rounds) in [(Suite.million, rounds), (Suite.large, 2)] {
       let log = try workshop.log("envoy", lines: lines)
       let works =
         [answering("Gatewatch", log)] + (hasClickHouse ? [clickHouse("line", log)] : [])
@@ -51,14 +51,14 @@ extension Suite {
     for peer in works.dropFirst().map(\.name) {
       let ratio = measured.ratio(peer, over: "Gatewatch")
       let text = """
-        \(Scorecard.short(ratio))x (\(Scorecard.short(measured.median(peer))) s, \
+        \(ratio) (\(Scorecard.short(measured.median(peer))) s, \
         \(Scorecard.short(measured.median(peer) { $0.peakMB })) MB; \
         Gatewatch \(Scorecard.short(measured.median("Gatewatch"))) s)
         """
       if let target = targets[peer] {
-        card.atLeast(target, "\(data) against \(peer)", ratio, text)
+        card.atLeast(target, "\(data) against \(peer)", ratio.value, text)
       } else {
-        card.note("\(data) against \(peer)", text, ratio)
+        card.note("\(data) against \(peer)", text, ratio.value)
       }
     }
   }

@@ -92,16 +92,20 @@ struct Suite {
       let name = "ingest and three reports, \(kind)"
       let ratio = measured.ratio("e2e, envoy", over: name)
       let text = """
-        \(Scorecard.short(ratio))x of e2e (\(rate(Suite.million, measured.median(name))); \
+        \(ratio) of e2e (\(rate(Suite.million, measured.median(name))); \
         e2e \(rate(Suite.million, measured.median("e2e, envoy"))))
         """
-      if kind == "envoy" { card.atLeast(1.2, "1M \(name)", ratio, text) } else { card.note("1M \(name)", text, ratio) }
+      if kind == "envoy" {
+        card.atLeast(1.2, "1M \(name)", ratio.value, text)
+      } else {
+        card.note("1M \(name)", text, ratio.value)
+      }
       let alone = measured.median("ingest, \(kind)")
       card.note("1M ingest alone, \(kind)", "\(rate(Suite.million, alone)), \(Scorecard.short(alone)) s", alone)
     }
     let spoilt = measured.ratio("ingest, mesh", over: "ingest, envoy")
     card.atLeast(
-      0.8, "ingest with findings everywhere (envoy) against few (mesh)", spoilt, "\(Scorecard.short(spoilt))x")
+      0.8, "ingest with findings everywhere (envoy) against few (mesh)", spoilt.value, "\(spoilt)")
     let peak = measured.median("ingest, envoy") { $0.peakMB }
     card.atMost(120, "MB", "peak memory, ingest of 1M", peak, "\(Scorecard.short(peak)) MB")
     let reportPeak = measured.median("ingest and three reports, envoy") { $0.peakMB }
@@ -129,8 +133,8 @@ struct Suite {
       card.keep(measured)
       let ratio = measured.ratio("sqlb beside \(kind)", over: "ingest, \(kind)")
       card.atLeast(
-        0.75, "1M \(kind): ingest against SQLite's own insert rate", ratio,
-        "\(Scorecard.short(ratio))x (\(rate(Suite.million, measured.median("ingest, \(kind)"))))")
+        0.75, "1M \(kind): ingest against SQLite's own insert rate", ratio.value,
+        "\(ratio) (\(rate(Suite.million, measured.median("ingest, \(kind)"))))")
     }
   }
 
@@ -149,11 +153,11 @@ struct Suite {
     card.keep(measured)
     let ofText = measured.ratio("ingest, text", over: "ingest, JSON")
     card.atLeast(
-      0.6, "JSON lines against text lines", ofText,
-      "\(Scorecard.short(ofText))x (\(rate(Suite.million, measured.median("ingest, JSON"))))")
+      0.6, "JSON lines against text lines", ofText.value,
+      "\(ofText) (\(rate(Suite.million, measured.median("ingest, JSON"))))")
     func shown(_ work: String) -> (ratio: Double, text: String) {
       let ratio = measured.ratio("inflate", over: work)
-      return (ratio, "\(Scorecard.short(ratio))x (\(rate(Suite.million, measured.median(work))))")
+      return (ratio.value, "\(ratio) (\(rate(Suite.million, measured.median(work))))")
     }
     let byZlib = shown("ingest, gz")
     if hasISAL {
@@ -188,12 +192,12 @@ struct Suite {
     let seconds = measured.median("parse, one thread")
     let dictionaries = measured.ratio("tok with dictionaries", over: "parse, one thread")
     card.atLeast(
-      1.2, "parse only, against tok with its look-ups", dictionaries,
-      "\(Scorecard.short(dictionaries))x (\(rate(Suite.million, seconds)))")
+      1.2, "parse only, against tok with its look-ups", dictionaries.value,
+      "\(dictionaries) (\(rate(Suite.million, seconds)))")
     let bare = measured.ratio("tok, bare AVX2 walk", over: "parse, one thread")
-    card.note("parse only, against tok's bare AVX2 walk (aim 0.5)", "\(Scorecard.short(bare))x", bare)
+    card.note("parse only, against tok's bare AVX2 walk (aim 0.5)", "\(bare)", bare.value)
     let scale = measured.ratio("parse, one thread", over: "parse, two threads")
-    card.atLeast(1.8, "parse one log with two threads", scale, "\(Scorecard.short(scale))x of one")
+    card.atLeast(1.8, "parse one log with two threads", scale.value, "\(scale) of one")
     if isQuick { return }
     // Where the program's start and its end weigh little.
     let large = try workshop.log("envoy", lines: Suite.large)
@@ -202,7 +206,7 @@ struct Suite {
       of: [dryRun("parse 10M, one thread", "1", large), dryRun("parse 10M, two threads", "2", large)])
     card.keep(atLarge)
     let largeScale = atLarge.ratio("parse 10M, one thread", over: "parse 10M, two threads")
-    card.atLeast(1.8, "the same, 10M lines", largeScale, "\(Scorecard.short(largeScale))x of one")
+    card.atLeast(1.8, "the same, 10M lines", largeScale.value, "\(largeScale) of one")
   }
 
   private func keepingExceptions() throws {
@@ -226,7 +230,7 @@ struct Suite {
       ])
     card.keep(measured)
     let ratio = measured.ratio("\(name): all", over: "\(name): exceptions")
-    card.atLeast(2, name, ratio, "\(Scorecard.short(ratio))x")
+    card.atLeast(2, name, ratio.value, "\(ratio)")
   }
 }
 
