@@ -6,30 +6,9 @@
 --             what it stands before, and of nothing else that its clients send
 -- `first_ms` and `until_ms` are those of `pod_life`.
 create view unread_pod as
--- Grouped by what makes each one, as in pod_address: SQLite then finds it by a key.
-with lived as materialized (
-  select
-    namespace,
-    name,
-    proxy,
-    max(workload) as workload,
-    first_ms,
-    max(coalesce(until_ms, 9223372036854775807)) as until_ms,
-    min(lines_from_ms) as lines_from_ms,
-    max(lines_until_ms) as lines_until_ms
-  from pod_life
-  where proxy in ('sidecar', 'ambient')
-  group by namespace, name, proxy, first_ms
-),
-address as materialized (
-  select namespace, name, proxy, life_ms, address, min(lines_from_ms) as lines_from_ms, max(lines_until_ms) as lines_until_ms
-  from pod_address
-  where proxy in ('sidecar', 'ambient')
-  group by namespace, name, proxy, life_ms, address
-),
 -- Who wrote lines, and until when, where joining has noted it; else the log's first and last. What another container than the
 -- sidecar's prints may look like anybody's line, and is none.
-line as materialized (
+with line as materialized (
   select distinct
     s.proxy_ip as address,
     s.namespace,
@@ -42,25 +21,25 @@ line as materialized (
     and (s.proxy_ip is not null or s.pod is not null)
     and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
 ),
--- A pod by its name and when it lived: of two of one name, each has lines of its own.
+-- Of two pods of one name, each has lines of its own.
 read as materialized (
-  select a.namespace, a.name, a.life_ms
+  select a.life
   from line l
-  cross join address a on a.address = l.address and a.proxy = 'sidecar'
-  where l.last_ms >= a.lines_from_ms
+  cross join pod_address a on a.address = l.address
+    and l.last_ms >= a.lines_from_ms
     and l.first_ms < a.lines_until_ms
   union
-  select p.namespace, p.name, p.first_ms
+  select p.id
   from log l
-  cross join lived p on p.namespace = l.namespace and p.name = l.pod
+  cross join pod_life p on p.namespace = l.namespace and p.name = l.pod
   where l.stored > 0
     and coalesce(l.container, 'istio-proxy') = 'istio-proxy'
     and coalesce(l.last_ms, p.lines_from_ms) >= p.lines_from_ms
     and coalesce(l.first_ms, p.first_ms) < p.lines_until_ms
   union
-  select p.namespace, p.name, p.first_ms
+  select p.id
   from line l
-  cross join lived p on p.namespace = l.namespace and p.name = l.pod
+  cross join pod_life p on p.namespace = l.namespace and p.name = l.pod
   where l.last_ms >= p.lines_from_ms
     and l.first_ms < p.lines_until_ms
 )
@@ -70,20 +49,11 @@ select
   p.proxy,
   p.namespace || '/' || p.workload as workload,
   p.first_ms,
-  nullif(p.until_ms, 9223372036854775807) as until_ms,
+  p.until_ms,
   (
     select group_concat(address, ' ')
-    from (
-      select address
-      from address a
-      where a.namespace = p.namespace
-        and a.name = p.name
-        and a.proxy = p.proxy
-        and a.life_ms = p.first_ms
-      order by address
-    )
+    from (select distinct address from pod_address a where a.life = p.id order by address)
   ) as addresses
-from lived p
--- A set is looked up in; to join with it, it would be gone through for each pod.
+from pod_life p
 where p.proxy = 'ambient'
-  or p.namespace || '/' || p.name || '/' || p.first_ms not in (select namespace || '/' || name || '/' || life_ms from read);
+  or (p.proxy = 'sidecar' and p.id not in (select life from read));

@@ -67,62 +67,34 @@ written as materialized (
     and coalesce(s.container, 'istio-proxy') = 'istio-proxy'
   group by 1, 2, 3, 4
 ),
--- Grouped by what makes each one, as in pod_address: SQLite then finds it by a key.
-life as materialized (
-  select
-    namespace,
-    name,
-    proxy,
-    first_ms,
-    min(alive_first_ms) as alive_first_ms,
-    max(alive_last_ms) as alive_last_ms,
-    min(lines_from_ms) as lines_from_ms,
-    max(lines_until_ms) as lines_until_ms
-  from pod_life
-  group by namespace, name, proxy, first_ms
-),
-address as materialized (
-  select
-    namespace,
-    name,
-    proxy,
-    life_ms,
-    address,
-    min(from_ms) as first_ms,
-    max(coalesce(until_ms, 9223372036854775807)) as until_ms,
-    min(lines_from_ms) as lines_from_ms,
-    max(lines_until_ms) as lines_until_ms
-  from pod_address
-  group by namespace, name, proxy, life_ms, address
-),
--- Joined in the order that finds each by a key.
+-- Who had which address when.
 holder as materialized (
   select
     a.address,
-    a.namespace,
-    a.name,
-    a.proxy,
-    a.life_ms,
-    a.first_ms,
-    a.until_ms,
-    a.lines_from_ms,
-    a.lines_until_ms,
+    p.id as life,
+    p.namespace,
+    p.name,
+    p.proxy,
     p.alive_first_ms,
-    p.alive_last_ms
-  from address a
-  cross join life p on p.namespace = a.namespace and p.name = a.name and p.proxy = a.proxy and p.first_ms = a.life_ms
+    p.alive_last_ms,
+    a.from_ms as first_ms,
+    coalesce(a.until_ms, 9223372036854775807) as until_ms,
+    a.lines_from_ms,
+    a.lines_until_ms
+  from pod_address a
+  cross join pod_life p on p.id = a.life
 ),
 line_of_pod as materialized (
-  select h.namespace, h.name, h.life_ms, h.alive_first_ms, h.alive_last_ms, w.log, w.first_ms, w.last_ms
+  select h.namespace, h.name, h.life, h.alive_first_ms, h.alive_last_ms, w.log, w.first_ms, w.last_ms
   from written w
   cross join holder h on h.address = w.address
   where h.proxy = 'sidecar'
     and w.last_ms >= h.lines_from_ms
     and w.first_ms < h.lines_until_ms
   union all
-  select p.namespace, p.name, p.first_ms, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
+  select p.namespace, p.name, p.id, p.alive_first_ms, p.alive_last_ms, w.log, w.first_ms, w.last_ms
   from written w
-  cross join life p on p.namespace = w.namespace and p.name = w.pod
+  cross join pod_life p on p.namespace = w.namespace and p.name = w.pod
   where p.proxy = 'sidecar'
     and w.last_ms >= p.lines_from_ms
     and w.first_ms < p.lines_until_ms
@@ -131,12 +103,12 @@ line_of_pod as materialized (
 end_of_pod as materialized (
   select namespace, name, alive_last_ms, log, max(last_ms) as last_ms
   from line_of_pod
-  group by namespace, name, life_ms
+  group by namespace, name, life
 ),
 beginning_of_pod as materialized (
   select namespace, name, alive_first_ms, log, min(first_ms) as first_ms
   from line_of_pod
-  group by namespace, name, life_ms
+  group by namespace, name, life
 ),
 -- Between what was written to one log and to the next. A pod with lines before and after has lived all that time; that it was not
 -- idle nobody knows, and what is silent within one log is a gap of that log.
@@ -146,7 +118,7 @@ hole_of_pod as materialized (
     select
       *,
       max(last_ms) over (
-        partition by namespace, name, life_ms order by first_ms, log rows between unbounded preceding and 1 preceding
+        partition by namespace, name, life order by first_ms, log rows between unbounded preceding and 1 preceding
       ) as reached_ms
     from line_of_pod
   )

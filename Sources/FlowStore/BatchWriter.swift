@@ -25,6 +25,8 @@ final class BatchWriter {
   private var keptRejected: [Int64: Int] = [:]
   private var keptRejectedTotal = 0
   private(set) var isJudged = false
+  /// Snapshots of the cluster came in with this transaction.
+  var hasNewLooks = false
   /// Flows that get no row, since the last commit.
   let tally = TallyWriter()
   /// By row id: a flow to it that is no exception has a row.
@@ -117,7 +119,10 @@ final class BatchWriter {
   }
 
   /// To be called after each commit and rollback.
-  func transactionEnded() { image.transactionEnded() }
+  func transactionEnded() {
+    image.transactionEnded()
+    hasNewLooks = false
+  }
 
   /// Memory of the last batches that the next one can do without.
   func giveBack() { image.giveBack() }

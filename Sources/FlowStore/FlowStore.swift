@@ -173,6 +173,8 @@ public final class FlowStore: @unchecked Sendable {  // all state below is touch
     try access { db throws(StoreError) in
       guard db.isInsideTransaction else { return }
       try self.writer.closeTally(db, self.beforeWrite)
+      // Once for all snapshots of an import.
+      if self.writer.hasNewLooks { try PodTables.fill(db) }
       try self.beforeWrite?("commit")
       try db.run("commit")
       self.writer.transactionEnded()

@@ -14,7 +14,7 @@ enum Schema {
 
   /// What a step needs beyond SQL, after it.
   private static let conversions: [Int: @Sendable (Database) throws -> Void] = [
-    5: HopBlocks.takeOver, 20: RejectedText.redact,
+    5: HopBlocks.takeOver, 20: RejectedText.redact, 25: PodTables.fill,
   ]
 
   /// The version this program writes.

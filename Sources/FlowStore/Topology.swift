@@ -39,6 +39,7 @@ extension FlowStore {
       change.newObjects = merge.newObjects
       change.sharesMoment = merge.sharesMoment
       try self.writer.setJudged(false, on: db)
+      self.writer.hasNewLooks = true
       return change
     }
   }

@@ -193,8 +193,8 @@ import Testing
     // As an alert of then left it.
     try sandbox.shell(
       """
-      sqlite3 gatewatch.db "update finding set source = 'egress-1' where kind = 'no-sidecar'; drop table weighed_log;
-        alter table log drop column full_path; pragma user_version = 15"
+      sqlite3 gatewatch.db "update finding set source = 'egress-1' where kind = 'no-sidecar'; alter table log drop column full_path;
+        drop table weighed_log; drop table pod_life; drop table pod_address; pragma user_version = 15"
       """)
     let told = try sandbox.gatewatch("alert", "--ingest", "pods")
     #expect(told.status == 1 && told.out.contains("10.80.3.11"), "\(told.out)\(told.errors)")

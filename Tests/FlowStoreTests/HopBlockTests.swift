@@ -122,7 +122,7 @@ struct HopBlockTests {
         "drop table rollup_part", "drop table log_sign", "drop table bypass_reason",
         "drop table own_log", "drop table tally_run", "drop table tally_part", "drop table line_print",
         "drop table tallied_minute", "drop table met_destination", "drop table clock_hour", "drop table doubtful_clock",
-        "drop table relayed_flow", "drop table weighed_log",
+        "drop table relayed_flow", "drop table weighed_log", "drop table pod_life", "drop table pod_address",
         "pragma user_version = 4",
       ] { try db.run(sql) }
       for (table, columns) in [

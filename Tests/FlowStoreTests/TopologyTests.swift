@@ -146,4 +146,82 @@ struct TopologyTests {
     try store.rollback()
     #expect(try store.topology().isEmpty)
   }
+
+  // MARK: Lives of pods
+
+  /// A pod that waits, is somewhere else each time, and has the name and the address of another.
+  private func lives() -> [ClusterSnapshot] {
+    func web(_ address: String?, started: Int64, proxy: ClusterObject.Proxy = .sidecar) -> ClusterObject {
+      var pod = pod("web-0", address ?? "")
+      pod.addresses = address.map { [$0] } ?? []
+      pod.startedMs = noon + started
+      pod.proxy = proxy
+      return pod
+    }
+    return [
+      snapshot(0, [web(nil, started: -3_600_000)]), snapshot(1, [web("10.0.0.1", started: -3_600_000)]),
+      snapshot(2, [web("10.0.0.2", started: -3_600_000), pod("b", "10.0.0.1")]),
+      snapshot(3, [web("10.0.0.1", started: -3_600_000)]),
+      snapshot(5, [web("fd00::1", started: 16_200_000, proxy: .none)]),
+      snapshot(6, [web("fd00::1", started: 16_200_000, proxy: .ambient)]), snapshot(7, [pod("b", "10.0.0.1")]),
+    ]
+  }
+
+  /// Hours of lives, then of addresses, as the tables have them.
+  private func tables(_ path: String) throws -> [String] {
+    let reader = try FlowReader(path: path)
+    defer { reader.close() }
+    func hour(_ column: String) -> String { "coalesce((\(column) - \(noon)) / 3600000.0, 'open')" }
+    return try reader.rows(
+      """
+      select name || ' ' || proxy || ' ' || \(hour("first_ms")) || ' ' || \(hour("until_ms"))
+      from pod_life where name <> 'dns' order by first_ms, name, proxy
+      """
+    ).rows.map { $0[0].text ?? "" }
+      + reader.rows(
+        """
+        select distinct p.name || ' ' || a.address || ' ' || \(hour("a.from_ms")) || ' ' || \(hour("a.until_ms"))
+        from pod_address a join pod_life p on p.id = a.life
+        where p.name <> 'dns'
+        order by a.from_ms, a.address
+        """
+      ).rows.map { $0[0].text ?? "" }
+  }
+
+  private static let told = [
+    "web-0 sidecar -1.0 4.5", "b sidecar 2.0 open", "web-0 ambient 4.5 7.0", "web-0 none 4.5 7.0",
+    "web-0 10.0.0.1 0.0 2.0", "b 10.0.0.1 2.0 3.0", "web-0 10.0.0.2 2.0 3.0", "web-0 10.0.0.1 3.0 4.5",
+    "web-0 fd00::1 4.5 7.0", "b 10.0.0.1 7.0 open",
+  ]
+
+  @Test(
+    "who had which address when stands in tables as verdicts have it, whatever order the snapshots come in",
+    arguments: [false, true])
+  func lives(isReversed: Bool) throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path())
+    for snapshot in isReversed ? lives().reversed() : lives() {
+      _ = try store.add(snapshot)
+      try store.commit()
+    }
+    store.close()
+    let found = try tables(folder.path())
+    #expect(found == Self.told, "\(found)")
+  }
+
+  @Test("a store of before gets these tables from what it holds")
+  func livesOfBefore() throws {
+    let folder = try ScratchFolder()
+    let store = try FlowStore(path: folder.path())
+    for snapshot in lives() { _ = try store.add(snapshot) }
+    try store.commit()
+    try store.access { db throws(StoreError) in
+      for table in ["pod_life", "pod_address"] { try db.run("drop table \(table)") }
+      try db.run("pragma user_version = 24")
+    }
+    store.close()
+    try FlowStore(path: folder.path()).close()
+    let found = try tables(folder.path())
+    #expect(found == Self.told, "\(found)")
+  }
 }

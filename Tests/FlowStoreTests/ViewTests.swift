@@ -366,8 +366,7 @@ struct ViewTests {
     // Names are looked for among all destinations, signs of spoofing compare these with each other, pauses the lines of a log, missing hops two logs, ways their hops.
     let comparing = [
       "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
-      "destination_name", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod", "pod_life",
-      "pod_address",
+      "destination_name", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod",
       "silence_evidence", "silent_sidecar", "ending",
     ]
     for view in views where !comparing.contains(String(view)) {
@@ -386,7 +385,7 @@ struct ViewTests {
     }
     // Pods and sources are no flows.
     for view in [
-      "opted_out_pod", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod", "pod_life", "pod_address",
+      "opted_out_pod", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod",
       "silence_evidence", "silent_sidecar",
     ] {
       #expect(try !plan("select * from \(view)").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })

@@ -2,14 +2,6 @@ internal import Flows
 
 /// What all imported snapshots together say of addresses: whose they were and when, and which of them are gateways.
 struct ClusterHistory: Sendable {
-  struct Holder: Hashable, Sendable {
-    /// Of the pod in `ClusterRecord.objects`.
-    var object: Int
-    var fromMs: Int64
-    /// Exclusive.
-    var untilMs: Int64
-  }
-
   /// Why a pod is taken for an egress gateway.
   enum Gateway: Hashable, Sendable {
     /// An Istio Gateway selects it, and it carries the label or lies behind the Service of an egress gateway.
@@ -19,7 +11,7 @@ struct ClusterHistory: Sendable {
   }
 
   let objects: [ClusterObject]
-  private(set) var holders: [IPAddress: [Holder]] = [:]
+  private(set) var holders: [IPAddress: [PodLives.Hold]] = [:]
   /// Names by address; pods with `hostNetwork` have no address of their own, only their node's.
   private(set) var nodes: [IPAddress: String] = [:]
   /// Cluster addresses of Services with pods behind them.
@@ -54,7 +46,7 @@ struct ClusterHistory: Sendable {
       guard pod.kind == .pod else { continue }
       workloads["\(pod.namespace)/\(pod.name)"] = ClusterHistory.name(of: pod)
     }
-    holders = PodLives(record).holders()
+    holders = PodLives(record).holds.filter { ClusterHistory.isKept($0.key) }
   }
 
   /// A public IPv4 address proves that traffic left, whoever says it is a pod's; IPv6 clusters use global addresses.
@@ -72,8 +64,8 @@ struct ClusterHistory: Sendable {
   }
 
   /// Who had the address at any moment from `fromMs` to `untilMs`, both included, the latest last.
-  func holders(of address: IPAddress, from fromMs: Int64, until untilMs: Int64) -> [Holder] {
-    (holders[address] ?? []).filter { $0.fromMs <= untilMs && $0.untilMs > fromMs }
+  func holders(of address: IPAddress, from fromMs: Int64, until untilMs: Int64) -> [PodLives.Hold] {
+    (holders[address] ?? []).filter { $0.span.fromMs <= untilMs && $0.span.untilMs > fromMs }
   }
 
   // MARK: - Places

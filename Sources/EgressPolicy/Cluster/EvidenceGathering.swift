@@ -67,7 +67,7 @@ struct EvidenceGathering {
     }
   }
 
-  private mutating func addPods(_ holders: [ClusterHistory.Holder], at address: IPAddress) {
+  private mutating func addPods(_ holders: [PodLives.Hold], at address: IPAddress) {
     let declared = policyIndex.entries(containing: address)
     let spoken = policyPods.indices.filter { declared.contains($0) && policyPods[$0].hasSidecar != nil }
     let proxies = Set(holders.map { history.objects[$0.object].proxy ?? .none })
@@ -163,10 +163,10 @@ private struct MomentGrid {
 
 extension Policy.Validity {
   /// Ends that no line lies beyond are left open, so that they cut no interval.
-  fileprivate init(_ holder: ClusterHistory.Holder, within span: (fromMs: Int64, untilMs: Int64)) {
+  fileprivate init(_ holder: PodLives.Hold, within span: (fromMs: Int64, untilMs: Int64)) {
     self.init()
-    fromMs = holder.fromMs <= span.fromMs ? .min : holder.fromMs
-    untilMs = holder.untilMs > span.untilMs ? .max : holder.untilMs
+    fromMs = holder.span.fromMs <= span.fromMs ? .min : holder.span.fromMs
+    untilMs = holder.span.untilMs > span.untilMs ? .max : holder.span.untilMs
   }
 
   fileprivate func without(_ other: Policy.Validity) -> [Policy.Validity] {

@@ -233,10 +233,11 @@ struct TopologyShow: ParsableCommand {
           where o.kind = 'pod'
             and o.host_network = 0
             and (o.namespace, o.name, o.proxy, coalesce(o.started_ms, 0), a.value) in (
-              select namespace, name, proxy, coalesce(started_ms, 0), address
-              from pod_address
-              where from_ms <= :at
-                and coalesce(until_ms, :at + 1) > :at
+              select p.namespace, p.name, p.proxy, coalesce(p.started_ms, 0), h.address
+              from pod_address h
+              join pod_life p on p.id = h.life
+              where h.from_ms <= :at
+                and coalesce(h.until_ms, :at + 1) > :at
             )
         )
         or (
