@@ -381,11 +381,15 @@ struct ClusterDumpTests {
 
   @Test("a page of a list is refused, for whoever is not in it would count as gone; with all its pages it is whole")
   func pages() throws {
-    func page(_ pod: String, next: String) -> String {
-      #"{"kind":"PodList","metadata":{"resourceVersion":"7","continue":"\#(next)"},"apiVersion":"v1","items":[{"metadata":{"name":"\#(pod)","namespace":"shop"}}]}"#
+    func page(_ pod: String, next: String, of version: String = "7") -> String {
+      #"{"kind":"PodList","metadata":{"resourceVersion":"\#(version)","continue":"\#(next)"},"apiVersion":"v1","items":[{"metadata":{"name":"\#(pod)","namespace":"shop"}}]}"#
         + "\n"
     }
-    for open in [page("a", next: "eyJ2"), page("a", next: "") + page("b", next: "eyJ2")] {
+    for open in [
+      page("a", next: "eyJ2"), page("a", next: "") + page("b", next: "eyJ2"),
+      // A whole list of later is not the rest of this one.
+      page("a", next: "eyJ2") + page("b", next: "", of: "9"),
+    ] {
       let error = #expect(throws: ClusterDumpError.self) { try dump(open) }
       #expect(error.map { "\($0)" }?.contains("metadata.continue: this PodList is one page of a longer list") ?? false)
     }

@@ -16,8 +16,14 @@ public struct ClusterDump: Sendable {
   public private(set) var newestMs: Int64?
 
   private let notAfterMs: Int64
-  /// Of each kind of list, where it says that it goes on in another page, which is yet to come.
-  private var openPages: [String: JSONReader.Problem] = [:]
+  /// Where a list says that it goes on in another page, which is yet to come.
+  private var openPages: [List: JSONReader.Problem] = [:]
+
+  /// All pages of one list are of one version.
+  private struct List: Hashable {
+    var kind: String
+    var version = ""
+  }
 
   /// - Parameter notAfterMs: the present; clocks of clusters may be wrong.
   public init(_ bytes: [UInt8], file: String, notAfterMs: Int64) throws(ClusterDumpError) {
@@ -31,7 +37,7 @@ public struct ClusterDump: Sendable {
         if try !read(&reader, listKind: nil) { single += objects[before...] }
       } while !reader.isAtEnd()
       // Who stands in the pages that are missing would count as gone.
-      if let open = openPages.min(by: { $0.key < $1.key }) { throw open.value }
+      if let open = openPages.min(by: { $0.value.line < $1.value.line }) { throw open.value }
       scopes.formUnion(ClusterScope.all(of: single))
     } catch {
       throw ClusterDumpError(file: file, line: error.line, path: error.path, message: error.message)
@@ -72,9 +78,7 @@ public struct ClusterDump: Sendable {
       let before = objects.count
       try list.elements { reader throws(JSONReader.Problem) in try self.read(&reader, listKind: member) }
       scopes.formUnion(ClusterScope.all(of: objects[before...]))
-      openPages[kind] = try outline.places["metadata"].flatMap { place throws(JSONReader.Problem) in
-        try openPage(reader.at(place, member: "metadata"), kind)
-      }
+      if let place = outline.places["metadata"] { try notePage(reader.at(place, member: "metadata"), of: kind) }
       return true
     } else {
       kinds[kind, default: 0] += 1
@@ -88,20 +92,24 @@ public struct ClusterDump: Sendable {
 }
 
 extension ClusterDump {
-  /// What there is to say of a list that is one page of several; nil of a whole one, or its last page.
+  /// Whether a list is one page of several, or the last of them.
   /// (kubernetes.io/docs/reference/using-api/api-concepts, "Retrieving large results sets in chunks")
-  private func openPage(_ metadata: JSONReader, _ kind: String) throws(JSONReader.Problem) -> JSONReader.Problem? {
+  private mutating func notePage(_ metadata: JSONReader, of kind: String) throws(JSONReader.Problem) {
     var metadata = metadata
-    guard try metadata.kind() == .object else { return nil }
+    guard try metadata.kind() == .object else { return }
+    var list = List(kind: kind)
     var problem: JSONReader.Problem?
     try metadata.members { reader, key throws(JSONReader.Problem) in
-      guard key == "continue", try reader.kind() == .string else { return try reader.skip() }
+      guard ["continue", "resourceVersion"].contains(key), try reader.kind() == .string else {
+        return try reader.skip()
+      }
+      if key == "resourceVersion" { return list.version = try reader.text() }
       let open = reader.problem(
         "this \(kind) is one page of a longer list, and whoever is not in it would count as gone; write the file with: kubectl get ... -o json"
       )
       if try !reader.text().isEmpty { problem = open }
     }
-    return problem
+    openPages[list] = problem
   }
 }
 
