@@ -58,6 +58,32 @@ struct TopologyEvidenceTests {
     #expect(facts.route(0).rule == "gateway-topology" && facts.route(0).assumption == nil)
   }
 
+  @Test("what was gone before the first line is of no line: nodes, Services, machines, and what made a pod a gateway")
+  func goneBefore() {
+    var node = ClusterObject(kind: .node, namespace: "", name: "worker-9")
+    node.addresses = ["10.90.0.99"]
+    var service = ClusterObject(kind: .service, namespace: "shop", name: "old")
+    service.addresses = ["10.96.9.99"]
+    service.labels = ["app": "old"]
+    var machine = ClusterObject(kind: .workloadEntry, namespace: "shop", name: "vm")
+    machine.addresses = ["10.50.7.7"]
+    let objects = [node, service, machine] + Self.egressGateway(started: nil)
+    let addresses = ["10.90.0.99", "10.96.9.99", "10.50.7.7", "10.96.0.7", "10.80.3.232"]
+    for (looks, paths) in [
+      ([1_000], [Path.internal, .internal, .internal, .gateway, .gateway]),
+      // The first look without them came after lines.
+      ([1_000, 3_500], [.internal, .internal, .internal, .gateway, .gateway]),
+      ([1_000, 2_000], [.unknown, .unknown, .unknown, .unknown, .unknown]),
+    ] as [([Int64], [Path])] {
+      let facts = facts(cluster(objects, moments: looks), log: (3_000, 9_000))
+      for address in addresses {
+        facts.add(
+          sidecar(), to("\(address):443", cluster: "outbound|443||files.partner.example", dialled: "\(address):443"))
+      }
+      #expect(addresses.indices.map { facts.route($0).path } == paths, "\(looks)")
+    }
+  }
+
   // MARK: Sidecars
 
   @Test("who had an address is known by time: from a pod's start until the next one's, or a look that does not find it")
@@ -66,7 +92,7 @@ struct TopologyEvidenceTests {
     record.add([.pod("web-1", in: "shop", "10.80.3.50", started: 1_000)], from: 1_500, until: 1_500)
     record.add([.pod("job-1", in: "batch", "10.80.3.50", proxy: .none, started: 3_000)], from: 3_500, until: 3_500)
     record.look(at: [1_500, 3_500, 5_000])
-    let history = ClusterHistory(record)
+    let history = ClusterHistory(record, from: nil)
     let address = try #require(IPAddress("10.80.3.50"))
     for (second, name) in [
       (900, nil), (1_000, "web-1"), (2_999, "web-1"), (3_000, "job-1"), (4_999, "job-1"), (5_000, nil),
@@ -80,7 +106,7 @@ struct TopologyEvidenceTests {
 
   /// Who had the address at each of the seconds; the earlier one first, where there are several.
   private func holders(_ record: ClusterRecord, of text: String, at seconds: [Int64]) throws -> [String] {
-    let history = ClusterHistory(record)
+    let history = ClusterHistory(record, from: nil)
     let address = try #require(IPAddress(text))
     return seconds.map { second in
       history.holders(of: address, from: second * 1000, until: second * 1000)

@@ -31,11 +31,31 @@ struct ClusterHistory: Sendable {
   /// Pods by `namespace/name`, for logs that say which pod wrote them.
   private(set) var workloads: [String: String] = [:]
 
-  init(_ record: ClusterRecord) {
+  /// Objects that were gone before the first line say nothing of any.
+  private let isGone: [Bool]
+
+  /// - Parameter beginMs: of the stored lines; nil where there is none.
+  init(_ record: ClusterRecord, from beginMs: Int64?) {
     objects = record.objects
+    isGone = ClusterHistory.isGone(record, before: beginMs ?? .min)
     learnPods(record)
     learnPlaces()
     learnGateways()
+  }
+
+  /// By the first look after the last sighting that would have shown them. Pods have lives of their own; and what was outside is
+  /// outside still.
+  private static func isGone(_ record: ClusterRecord, before beginMs: Int64) -> [Bool] {
+    var lastMs = [Int64?](repeating: nil, count: record.objects.count)
+    for sighting in record.sightings {
+      lastMs[sighting.object] = max(lastMs[sighting.object] ?? .min, sighting.lastMs)
+    }
+    return record.objects.indices.map { place in
+      let object = record.objects[place]
+      guard object.kind != .pod, let lastMs = lastMs[place] else { return false }
+      let goneMs = record.momentAfter(lastMs, kind: object.kind, namespace: object.namespace)
+      return goneMs.map { $0 <= beginMs } ?? false
+    }
   }
 
   // MARK: - Pods
@@ -73,17 +93,18 @@ struct ClusterHistory: Sendable {
   private mutating func learnPlaces() {
     var externalNames: Set<String> = []
     var selectorless: [String: [IPAddress]] = [:]
-    for object in objects {
+    for (place, object) in objects.enumerated() {
+      let isGone = isGone[place]
       let addresses = object.addresses.compactMap { IPAddress($0) }.filter(ClusterHistory.isKept)
       switch object.kind {
-      case .node:
+      case .node where !isGone:
         // a public address of a node, IPv6 too, is as good as any other outside
         for address in addresses where AddressKind(address) != .publicUse { nodes[address] = object.name }
       case .service:
         let place = "\(object.namespace)/\(object.name)"
         // the API server's Service has no selector, its endpoints are the control plane
         if !object.labels.isEmpty || place == "default/kubernetes" {
-          for address in addresses { services[address] = place }
+          if !isGone { for address in addresses { services[address] = place } }
         } else if object.trait("external-name") != nil {
           externalNames.insert(place)
         } else {
@@ -94,8 +115,8 @@ struct ClusterHistory: Sendable {
       case .workloadEntry where selects(object) { $0.isExternal }:
         outside.formUnion(addresses)
         // One entry calls the machine outside, another a part of the mesh.
-        if selects(object, { !$0.isExternal }) { workloadEntries.formUnion(addresses) }
-      case .serviceEntry, .workloadEntry:
+        if !isGone, selects(object, { !$0.isExternal }) { workloadEntries.formUnion(addresses) }
+      case .serviceEntry where !isGone, .workloadEntry where !isGone:
         // Who may write an entry can name any address in it; no pod has those, IPv6 too.
         workloadEntries.formUnion(addresses.filter { AddressKind($0) != .publicUse })
       default: break
@@ -133,8 +154,9 @@ struct ClusterHistory: Sendable {
 
   /// Pods that run as a gateway, by what selects and exposes them.
   private mutating func learnGateways() {
-    let selectors = objects.filter { $0.kind == .gateway && !$0.labels.isEmpty }
-    let selecting = objects.filter { $0.kind == .service && !$0.labels.isEmpty }
+    let there = zip(objects, isGone).filter { !$0.1 }.map(\.0)
+    let selectors = there.filter { $0.kind == .gateway && !$0.labels.isEmpty }
+    let selecting = there.filter { $0.kind == .service && !$0.labels.isEmpty }
     var serviceHosts: Set<String> = []
     for (place, pod) in objects.enumerated() where pod.kind == .pod && pod.proxy == .router {
       let ahead = selecting.filter { $0.namespace == pod.namespace && pod.isSelected(by: $0.labels) }

@@ -104,7 +104,7 @@ public struct Judge: Sendable {
     var classifier: DestinationClassifier
 
     init(_ judge: Judge) {
-      history = judge.cluster.map { ClusterHistory($0) }
+      history = judge.cluster.map { ClusterHistory($0, from: judge.logs.map(\.firstMs).min()) }
       let policy = judge.policy ?? Policy()
       index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
       names = ClusterNames(history, logs: judge.logs)
