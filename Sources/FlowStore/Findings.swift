@@ -38,6 +38,9 @@ public struct StoredFinding: Sendable, Equatable {
   public var alertedCount: Int64 = 0
   public var state: State = .watched
 
+  /// It was told, and has gone on since.
+  public var isUntold: Bool { state == .open && count > alertedCount }
+
   public init(key: Key, severity: String) {
     self.key = key
     self.severity = severity
@@ -143,8 +146,23 @@ extension FlowStore {
     }
   }
 
+  /// What was told, and has gone on since.
+  public func untoldFindings() throws(StoreError) -> [StoredFinding] {
+    try access { db throws(StoreError) in
+      var findings: [StoredFinding] = []
+      let row = try db.statement(
+        "select \(StoredFinding.columns) from finding where count > alerted_count and state = 'open'")
+      while try row.step() { findings.append(StoredFinding(row)) }
+      return findings
+    }
+  }
+
+  /// When the first of the untold findings is to be told, in Unix milliseconds, as `save` noted it; nil where it did not.
+  public func untoldDueMs() throws(StoreError) -> Int64? { try meta("finding_due_ms").flatMap { Int64($0) } }
+
   /// Writes findings, and how far was looked, inside the open transaction.
-  public func save(_ findings: [StoredFinding], mark: AlertMark) throws(StoreError) {
+  /// - Parameter dueMs: when the first of the untold findings is to be told; nil where that is not known.
+  public func save(_ findings: [StoredFinding], mark: AlertMark, dueMs: Int64? = nil) throws(StoreError) {
     try write("findings") { db throws(StoreError) in
       let insert = try db.statement(
         """
@@ -170,7 +188,9 @@ extension FlowStore {
           Value(finding.firstAlertedMs), Value(finding.lastAlertedMs), .integer(finding.alerts),
           .integer(finding.alertedCount), .text(finding.state.rawValue))
       }
-      try db.statement("insert or replace into meta (key, value) values ('alert_mark', ?)").run(.text(mark.text))
+      let note = try db.statement("insert or replace into meta (key, value) values (?, ?)")
+      try note.run("alert_mark", .text(mark.text))
+      try note.run("finding_due_ms", dueMs.map { .text(String($0)) } ?? .null)
       try db.run("delete from meta where key = 'pruned_unseen'")
     }
   }

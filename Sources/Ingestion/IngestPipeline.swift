@@ -99,6 +99,11 @@ public final class IngestPipeline {
     let doubts = doubts(writer)
     for path in unopened where !doubts.noteUnopened(path) { return }
     doubts.settleUnopened(visited)
+    for log in doubts.vanished(visited) {
+      let place = log.place
+      if !readRotatedSiblings(of: LogName(place), formers: [log], with: reader) { return }
+      if log.place == place, !doubts.noteTail(of: log) { return }
+    }
     _ = doubts.noteVanished()
   }
 
@@ -206,7 +211,7 @@ public final class IngestPipeline {
       var place = try self.place(file, found.name)
       noteOpened(file)
       if place.mayBeRotated(file) {
-        if !readRotatedSiblings(of: found, with: reader) { return false }
+        if !readRotatedSiblings(of: found.name, with: reader) { return false }
         place = try self.place(file, found.name)
       }
       return try read(file, found.name, from: place, with: reader)
@@ -235,7 +240,7 @@ public final class IngestPipeline {
   private func noteUnopened(_ found: Discovery.Found, with reader: Reader) -> Bool {
     let doubts = doubts(reader.writer)
     if let identity = found.identity, registry.log(at: identity) == nil, registry.log(named: found.name.path) != nil {
-      if !readRotatedSiblings(of: found, with: reader) { return false }
+      if !readRotatedSiblings(of: found.name, with: reader) { return false }
       if let former = registry.log(named: found.name.path), !doubts.noteTail(of: former) { return false }
     }
     return doubts.noteUnopened(found.name.path)
@@ -254,13 +259,16 @@ public final class IngestPipeline {
   /// The file under this name is another one than last time: what was read then may lie beside it, rotated. It is read
   /// to its end first, and so is everything rotated after it. One that was empty has nothing to be recognised by: whatever was written
   /// and rotated since may be it.
-  private func readRotatedSiblings(of found: Discovery.Found, with reader: Reader) -> Bool {
-    guard found.name.age == .live else { return true }
-    let formers = registry.formers(of: found.name.path)
+  private func readRotatedSiblings(of name: LogName, with reader: Reader) -> Bool {
+    guard name.age == .live else { return true }
+    return readRotatedSiblings(of: name, formers: registry.formers(of: name.path), with: reader)
+  }
+
+  private func readRotatedSiblings(of name: LogName, formers: [KnownLog], with reader: Reader) -> Bool {
     guard !formers.isEmpty else { return true }
     let emptySince = formers.filter { $0.record.position == 0 }.compactMap(\.record.lastReadAtMs).min()
     var isBehind = false
-    for sibling in Discovery.rotatedSiblings(of: found.name.path) {
+    for sibling in Discovery.rotatedSiblings(of: name.path) {
       isBehind = isBehind || isRotated(sibling, from: formers)
       guard isBehind || emptySince.map({ Discovery.wasWritten(sibling.name.path, since: $0) }) ?? false,
         sibling.identity.map({ !queued.contains($0) }) ?? false

@@ -43,7 +43,7 @@ struct LogDoubts {
       if visited.opened.contains(place) || visited.lack(place) { log.record.unread = nil }
       return
     }
-    if let file = visited.files[identity], log.mayBe(place: file.place, size: file.size) {
+    if let file = visited.files[identity], log.mayBe(place: file.place ?? log.place, size: file.size) {
       log.record.unread = nil
       return
     }
@@ -120,6 +120,22 @@ struct LogDoubts {
       if !noteTail(of: log) { return false }
     }
     return true
+  }
+
+  /// Logs that were written to while they were known, and of which nothing has the name any more: they were renamed, or removed, with
+  /// what came after their last reading. Whole folders come and go with the container that wrote to them, and pods end.
+  func vanished(_ visited: VisitedPlaces) -> [KnownLog] {
+    guard isKept, !options.dropsSeenLines else { return [] }
+    return registry.logs.filter { log in
+      let record = log.record
+      guard record.id != 0, record.position > 0, !record.isCompressed, record.pod == nil, record.unread == nil,
+        record.path != Discovery.standardInput, LogName(log.place).age == .live,
+        let modifiedNs = record.modifiedNs, let firstReadMs = record.firstReadAtMs,
+        modifiedNs / 1_000_000 > firstReadMs + Discovery.clockStepMs
+      else { return false }
+      return visited.cover(log.place) && access(log.place, F_OK) != 0 && errno == ENOENT
+        && Discovery.entries(of: String(log.place.folder)).map { !$0.isEmpty } ?? false
+    }
   }
 
   /// A compressed file of which nothing could be read can be read, since it was repaired. One of which something was read is known by

@@ -41,11 +41,11 @@ final class KnownLog {
     record.position == 0 && record.read == 0 && [.unopened, .tail].contains(record.unread)
   }
 
-  /// Whether a file may be what could not be opened: numbers of files that are gone are given to others, under other names or with less in
-  /// them.
-  func mayBe(place: String?, size: Int64) -> Bool {
-    !wasNeverOpened
-      || place.map { LogName($0).family == LogName(self.place).family } ?? false && size >= record.size ?? 0
+  /// Whether a file with its number may be this log. One of which nothing was read has nothing else to be recognised by, and the numbers
+  /// of files that are gone are given to others: under other names, or with less in them than one that could not be opened.
+  func mayBe(place: String, size: Int64) -> Bool {
+    guard record.position == 0 else { return true }
+    return LogName(place).family == LogName(self.place).family && (!wasNeverOpened || size >= record.size ?? 0)
   }
 
   var identity: FileIdentity? {
@@ -169,7 +169,7 @@ final class LogRegistry {
     }
     let identity = FileIdentity(status)
     let known = log(at: identity).flatMap {
-      $0.mayBe(place: fullPath(of: path), size: Int64(status.st_size)) ? $0 : nil
+      $0.mayBe(place: fullPath(of: path) ?? path, size: Int64(status.st_size)) ? $0 : nil
     }
     if let known, !known.wasNeverOpened { return known }
     let log =

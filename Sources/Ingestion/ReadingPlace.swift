@@ -32,7 +32,7 @@ extension LogRegistry {
   func place(for file: LogFile, named name: LogName, chunkBytes: Int) throws(ReadError) -> ReadingPlace {
     guard let identity = file.identity else { return .begin(former: nil, equal: 0, .none) }
     let former = log(at: identity).flatMap {
-      $0.mayBe(place: fullPath(of: file.path), size: file.size) ? $0 : nil
+      $0.mayBe(place: fullPath(of: file.path) ?? file.path, size: file.size) ? $0 : nil
     }
     if let former, former.record.isCompressed == file.isCompressed {
       if file.isCompressed {

@@ -130,6 +130,11 @@ public struct Standing: Sendable, Equatable {
     return standing
   }
 
+  /// SQL: lines of a log that another input had held, and which were stored from that one (`--overlap`).
+  static let seenBefore = """
+    coalesce((select count from line_count where log = log.id and what = 'skipped' and name = 'seen-before'), 0)
+    """
+
   init(of store: FlowReader, filters: Filters, findings: Bool, usesTallies: Bool) throws {
     try store.query(
       """
@@ -143,7 +148,8 @@ public struct Standing: Sendable, Equatable {
         sum(unread is not null and unread <> 'tail'),
         sum(case when coalesce(container, '') not in ('istio-init', 'istio-validation') then rejected else 0 end),
         -- What prepares a pod for its sidecar writes no access lines.
-        sum(read > 0 and stored = 0 and rejected = 0 and coalesce(container, '') not in ('istio-init', 'istio-validation')),
+        sum(stored = 0 and rejected = 0 and read > \(Standing.seenBefore)
+          and coalesce(container, '') not in ('istio-init', 'istio-validation')),
         (select count(*) from line_count where what = 'skipped' and name = 'nul-hole')
       from log
       """

@@ -226,6 +226,20 @@ import Testing
     #expect(try sandbox.shell("$GATEWATCH alert --overlap").status == 3)
   }
 
+  @Test("an export that repeats what was read before is a log like any other: nothing is new, and nothing is in doubt")
+  func quietExport() throws {
+    try begin()
+    try sandbox.write(sidecar(3, from: 30), to: "export.log")
+    for alerts in [[0, 0, 0], [2]] as [[Int32]] {
+      for status in alerts {
+        let alert = try sandbox.shell("cat export.log | $GATEWATCH alert --ingest - --overlap")
+        #expect(alert.status == status, "\(alert)")
+      }
+      if alerts.count > 1 { #expect(try report().contains("no bypass found in what was read")) }
+      try sandbox.append(sidecar(1, from: 90, isBypass: true), to: "export.log")
+    }
+  }
+
   @Test("a name that is not UTF-8 stands against an all-clear until it has another")
   func oddNameLater() throws {
     try begin()

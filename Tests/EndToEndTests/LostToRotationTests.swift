@@ -218,4 +218,54 @@ import Testing
     let text = try report()
     #expect(text.contains("1 flow left around the egress gateway"), "\(text)")
   }
+
+  @Test(
+    "a log that grew, and of which nothing has the name any more: what it became is read to its end, or its end is a doubt",
+    arguments: [
+      ("mv logs/a.log logs/a.log.1", 2), ("gzip -c logs/a.log > logs/a.log-20261102.gz; rm logs/a.log", 2),
+      ("rm logs/a.log", 3), ("mv logs/a.log gone.txt; ln -s gone logs/a.log", 3),
+      // Of a container, or a pod, that ended.
+      ("mkdir c; rm -r logs/c", 0),
+    ] as [(String, Int32)])
+  func vanished(how: String, status: Int32) throws {
+    let log = how.hasSuffix("/c") ? "logs/c/a.log" : "logs/a.log"
+    try sandbox.write(sidecar(3), to: log)
+    try sandbox.shell("cp whole.log logs/b.log; touch -d '1 hour ago' \(log)")
+    let command = "$GATEWATCH alert --ingest 'logs/**/*.log' 'logs/*.log' --policy egress.yaml"
+    #expect(try sandbox.shell(command).status == 1)
+    // The time at which it was read first is that of the clock, which need not have gone on by two seconds.
+    try sandbox.append(sidecar(1, from: 60), to: log)
+    try sandbox.shell("touch -d '1 minute' \(log)")
+    #expect(try sandbox.shell(command).status == 0)
+    try sandbox.append(sidecar(1, from: 120, isBypass: true), to: log)
+    try sandbox.shell(how)
+    let alert = try sandbox.shell(command)
+    #expect(alert.status == status, "\(alert)")
+    let text = try report()
+    switch status {
+    case 0: #expect(text.contains("no bypass found in what was read"), "\(text)")
+    case 2: #expect(text.contains("1 flow left around") && !text.contains("rotated away"), "\(text)")
+    default: #expect(text.contains("no all-clear: 1 log was rotated away, cut or written over"), "\(text)")
+    }
+  }
+
+  @Test("the number of an empty log that is gone makes no other file that log: neither its role nor its pod")
+  func numberOfAnEmptyLog() throws {
+    try sandbox.shell("mkdir -p gw pods/shop_web-1_0a/istio-proxy pods/evil_miner-7_0b/istio-proxy side")
+    let logs = ["gw/egress.log", "pods/shop_web-1_0a/istio-proxy/0.log"]
+    try sandbox.shell(logs.map { ": > \($0)" }.joined(separator: "; "))
+    try sandbox.gatewatch("ingest", "--role", "gateway", logs[0])
+    try sandbox.gatewatch("ingest", logs[1])
+    #expect(try sandbox.gatewatch("alert", "--ingest", "whole.log", "--policy", "egress.yaml").status == 1)
+    let others = ["side/a.log", "pods/evil_miner-7_0b/istio-proxy/0.log"]
+    // A file that gets the number of one that is gone, as file systems do it: the same file under another name.
+    for (index, other) in others.enumerated() {
+      try sandbox.shell("mv \(logs[index]) \(other)")
+      try sandbox.append(sidecar(2, from: 60 + 10 * index, isBypass: true), to: other)
+    }
+    let alert = try sandbox.gatewatch("alert", "--ingest", others[0], others[1])
+    #expect(alert.status == 2 && !alert.out.contains("web-1"), "\(alert)")
+    let found = try sandbox.answer("select path, pod, declared_role from log where stored = 2 order by path")
+    #expect(found == "pods/evil_miner-7_0b/istio-proxy/0.log,miner-7,\nside/a.log,,", "\(found)")
+  }
 }

@@ -113,6 +113,24 @@ struct AlertRunTests {
     #expect(try alert(fixture, hours: 401).exitCode == 0)
   }
 
+  @Test("what went on within its pause is told once that is over, though nothing of it comes any more")
+  func pauseIsOver() throws {
+    let fixture = try StoreFixture([(0, .shadow, 0, 1), (0, .gateway, 0, 5)])
+    #expect(try alert(fixture).groups.map(\.kind) == ["passthrough"])
+    try fixture.append([(0, .shadow, 0, 20)], from: noon + hour)
+    for hours in [25, 47] as [Int64] { #expect(try alert(fixture, hours: hours).exitCode == 0, "\(hours)") }
+    // Something else comes.
+    try fixture.append([(0, .gateway, 0, 1)], from: noon + 2 * hour)
+    let report = try alert(fixture, hours: 48)
+    #expect(report.groups.map(\.cause) == [.ongoing] && report.groups.map(\.newFlows) == [20])
+    #expect(try alert(fixture, hours: 49).exitCode == 0)
+    // The second pause is of two days; and what was told is not due any more.
+    try fixture.append([(0, .shadow, 0, 3)], from: noon + 50 * hour)
+    for hours in [90, 95] as [Int64] { #expect(try alert(fixture, hours: hours).exitCode == 0, "\(hours)") }
+    #expect(try alert(fixture, hours: 97).groups.map(\.newFlows) == [3])
+    for hours in [98, 999] as [Int64] { #expect(try alert(fixture, hours: hours).exitCode == 0, "\(hours)") }
+  }
+
   @Test("a run that dies while printing tells the same again")
   func diesWhilePrinting() throws {
     struct Died: Error {}

@@ -93,6 +93,23 @@ public struct AlertLedger: Sendable {
     /// Findings whose record changed.
     public var changed: [StoredFinding] = []
     public var told: [Told] = []
+
+    fileprivate mutating func tell(
+      _ finding: StoredFinding, as cause: Cause, ways: Set<BypassedWay> = [], senders: Set<String> = [], now: Int64
+    ) {
+      var finding = finding
+      told.append(
+        Told(
+          place: changed.count, cause: cause, newFlows: max(0, finding.count - finding.alertedCount), ways: ways,
+          senders: senders))
+      finding.firstAlertedMs = finding.firstAlertedMs ?? now
+      finding.lastAlertedMs = now
+      // What comes back starts its cooldown anew.
+      finding.alerts = cause == .ongoing ? finding.alerts + 1 : 1
+      finding.alertedCount = finding.count
+      finding.state = .open
+      changed.append(finding)
+    }
   }
 
   /// The first repetition waits a day, each further one twice as long, up to 32 days.
@@ -156,7 +173,11 @@ public struct AlertLedger: Sendable {
     var next = 0
     func closeUnseen(until end: Int) {
       while next < end {
-        if let unseen = unseen(known[next], complete, isOnlyPruned: isOnlyPruned) { step.changed.append(unseen) }
+        if let unseen = unseen(known[next], complete, isOnlyPruned: isOnlyPruned) {
+          step.changed.append(unseen)
+        } else if isDue(known[next], complete, rules) {
+          step.tell(known[next], as: .ongoing, now: rules.now)
+        }
         next += 1
       }
     }
@@ -189,21 +210,11 @@ public struct AlertLedger: Sendable {
         of: finding, before: before, severity: severity, severityBefore: severityBefore, refusals: refusals,
         rules: rules)
       if let cause {
-        step.told.append(
-          Told(
-            place: step.changed.count, cause: cause, newFlows: max(0, finding.count - finding.alertedCount),
-            ways: observation.ways, senders: observation.senders))
-        finding.firstAlertedMs = finding.firstAlertedMs ?? rules.now
-        finding.lastAlertedMs = rules.now
-        // What comes back starts its cooldown anew.
-        finding.alerts = cause == .ongoing ? finding.alerts + 1 : 1
-        finding.alertedCount = finding.count
-        finding.state = .open
-      } else if finding.state == .closed {
-        finding.state = .watched
+        step.tell(finding, as: cause, ways: observation.ways, senders: observation.senders, now: rules.now)
+        continue
       }
-      // What is told is always written: its place in the list was just given to it.
-      if cause != nil || finding != before { step.changed.append(finding) }
+      if finding.state == .closed { finding.state = .watched }
+      if finding != before { step.changed.append(finding) }
     }
     closeUnseen(until: known.count)
     return step
@@ -262,12 +273,34 @@ public struct AlertLedger: Sendable {
     }
   }
 
+  /// What went on within its pause, and of which nothing is new since: it is told once the pause is over. Where all flows were looked at,
+  /// it was seen, or is none any more.
+  private static func isDue(_ finding: StoredFinding, _ complete: Completeness, _ rules: Rules) -> Bool {
+    guard !complete.holds(finding.key.kind), finding.isUntold, let severity = Severity(rawValue: finding.severity)
+    else {
+      return false
+    }
+    return cause(
+      of: finding, before: finding, severity: severity, severityBefore: severity, refusals: 0, rules: rules) != nil
+  }
+
   private static func isCooled(_ finding: StoredFinding, now: Int64) -> Bool {
     guard let last = finding.lastAlertedMs else { return true }
-    let doublings = min(max(0, finding.alerts - 1), longestCooldownDoublings)
-    let pause = cooldownMs << doublings
+    let pause = pause(of: finding)
     // A clock that was set back must not silence a finding for longer than its pause.
     return now < last - pause || now - last >= pause
+  }
+
+  private static func pause(of finding: StoredFinding) -> Int64 {
+    cooldownMs << min(max(0, finding.alerts - 1), longestCooldownDoublings)
+  }
+
+  /// When the first of these is to be told that it went on, if nothing more comes.
+  static func dueMs(_ findings: some Sequence<StoredFinding>, _ rules: Rules) -> Int64? {
+    findings.lazy.filter { finding in
+      finding.isUntold && finding.key.kind != newHost && finding.severity != Severity.info.rawValue
+        && (finding.key.kind != blocked || finding.count - finding.alertedCount >= rules.blockedThreshold)
+    }.map { ($0.lastAlertedMs ?? .min).plus(pause(of: $0)) }.min()
   }
 
   /// Refusals of one host, from all sources, that were not looked at before.

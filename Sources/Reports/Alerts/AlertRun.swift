@@ -69,10 +69,7 @@ public struct AlertRun: Sendable {
     let complete = try AlertRun.completeness(after: after, knowing: before?.destination ?? 0, in: reader)
     if complete.kinds != [] { store.settle() }
     let seen = try observations(in: reader, after: after, complete: complete)
-    // Where only new flows were looked at, only what they show can change.
-    let known =
-      try after == nil
-      ? store.findings() : store.findings(among: Set(seen.map(\.key)), andOf: complete.kinds ?? [])
+    let (known, untold) = try known(seen, complete, isWhole: after == nil, in: store)
     let isPruned = before.map { $0.pruned != mark.pruned } ?? false
     let isOnlyPruned = isPruned && before?.policy == mark.policy
     let new = isPruned ? try newFlows(in: reader, after: before?.flow ?? 0) : [:]
@@ -93,10 +90,35 @@ public struct AlertRun: Sendable {
     try tell(report)
     // An empty store is no first run: everything would be new in the second.
     guard standing.stored > 0 else { return report }
-    try store.save(step.changed, mark: mark)
+    try store.save(
+      step.changed, mark: mark, dueMs: dueMs(after: step, untold, in: store, isWhole: after == nil))
     try store.note(weighed: newLines.weighed, carried: newLines.carried)
     try store.commit()
     return report
+  }
+
+  /// Where only new flows were looked at, only what they show can change, and what is to be told again because its pause is over.
+  /// - Returns: findings, and those of them that went on since they were told; nil where these were not looked for.
+  private func known(
+    _ seen: [Observation], _ complete: AlertLedger.Completeness, isWhole: Bool, in store: FlowStore
+  ) throws -> (all: [StoredFinding], untold: [StoredFinding]?) {
+    if isWhole { return (try store.findings(), nil) }
+    let keys = Set(seen.map(\.key))
+    let known = try store.findings(among: keys, andOf: complete.kinds ?? [])
+    if let due = try store.untoldDueMs(), due > rules.now { return (known, nil) }
+    let untold = try store.untoldFindings().filter { !keys.contains($0.key) && !complete.holds($0.key.kind) }
+    return (known + untold, untold)
+  }
+
+  /// When the first of the findings that go on is to be told.
+  private func dueMs(
+    after step: AlertLedger.Step, _ untold: [StoredFinding]?, in store: FlowStore, isWhole: Bool
+  ) throws -> Int64? {
+    if isWhole { return nil }
+    let changed = AlertLedger.dueMs(step.changed, rules) ?? .max
+    guard let untold else { return try store.untoldDueMs().map { min($0, changed) } }
+    let told = Set(step.changed.map(\.key))
+    return min(AlertLedger.dueMs(untold.filter { !told.contains($0.key) }, rules) ?? .max, changed)
   }
 
   /// The flow up to which nothing needs another look; nil when everything does.
@@ -266,7 +288,7 @@ public struct AlertRun: Sendable {
       """
       select path, read, stored, rejected
       from log
-      where read > 0
+      where read > case stored when 0 then \(Standing.seenBefore) else 0 end
         -- What prepares a pod for its sidecar writes no access lines.
         and coalesce(container, '') not in ('istio-init', 'istio-validation')
         and (stored = 0 or (rejected > stored and rejected >= \(NewLines.few)))
