@@ -102,7 +102,7 @@ public final class IngestPipeline {
     for log in doubts.vanished(visited) {
       let place = log.place
       if !readRotatedSiblings(of: LogName(place), formers: [log], with: reader) { return }
-      if log.place == place, !doubts.noteTail(of: log) { return }
+      if log.place == place, !doubts.noteVanished(log) { return }
     }
     _ = doubts.noteVanished()
   }

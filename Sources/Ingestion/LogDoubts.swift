@@ -122,20 +122,30 @@ struct LogDoubts {
     return true
   }
 
-  /// Logs that were written to while they were known, and of which nothing has the name any more: they were renamed, or removed, with
-  /// what came after their last reading. Whole folders come and go with the container that wrote to them, and pods end.
+  /// Logs of the last day of which nothing has the name any more: they were renamed, or removed, with what came after their last reading.
+  /// Whole folders come and go with the container that wrote to them, and pods end.
   func vanished(_ visited: VisitedPlaces) -> [KnownLog] {
     guard isKept, !options.dropsSeenLines else { return [] }
     return registry.logs.filter { log in
       let record = log.record
       guard record.id != 0, record.position > 0, !record.isCompressed, record.pod == nil, record.unread == nil,
         record.path != Discovery.standardInput, LogName(log.place).age == .live,
-        let modifiedNs = record.modifiedNs, let firstReadMs = record.firstReadAtMs,
-        modifiedNs / 1_000_000 > firstReadMs + Discovery.clockStepMs
+        options.nowMs().since(record.lastReadAtMs ?? .min) < LogDoubts.vanishedMs
       else { return false }
       return visited.cover(log.place) && access(log.place, F_OK) != 0 && errno == ENOENT
         && Discovery.entries(of: String(log.place.folder)).map { !$0.isEmpty } ?? false
     }
+  }
+
+  /// Nobody looks longer for a log that is gone.
+  private static let vanishedMs: Int64 = 86_400_000
+
+  /// A log that grew while it was known may have grown since; an export that was read and removed has not.
+  func noteVanished(_ log: KnownLog) -> Bool {
+    guard let modifiedNs = log.record.modifiedNs, let firstReadMs = log.record.firstReadAtMs,
+      modifiedNs / 1_000_000 > firstReadMs + Discovery.clockStepMs
+    else { return true }
+    return noteTail(of: log)
   }
 
   /// A compressed file of which nothing could be read can be read, since it was repaired. One of which something was read is known by
