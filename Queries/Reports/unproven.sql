@@ -84,7 +84,7 @@ select
     when p.why = 'path-unknown' then
       'declare ' || coalesce(p.upstream, 'the upstream addresses') || ' in the policy, or import the topology'
     when p.why = 'exception-assumed' and p.path = 'direct'
-      then 'give the exception the addresses that it allows, or import the topology (a ServiceEntry whose resolution is not NONE)'
+      then 'give the exception the addresses that it allows, or import the ServiceEntries of all namespaces (with a resolution that is not NONE)'
     when p.why in ('assumption', 'exception-assumed') then 'declare in the policy what is assumed'
     when coalesce(p.client, '') = '' then 'log who connected: a header proves nobody'
     when p.client = '::1' or p.client glob '127.*' then 'read the log of the hop before, in the same pod'

@@ -23,50 +23,124 @@ import Testing
     #expect(exception("{ host: api.example.com, source: 10.80.3.0/24 }", sidecar("10.80.4.11"), destination) == nil)
   }
 
+  private static let byName = "{ host: '*.example.com' }"
+  private static let cluster = "outbound|443||api.example.com"
+  private static let direct = to("203.0.113.5:443", cluster: cluster)
+  /// A line of which proxies look the host up.
+  private static let elsewhere = to("203.0.113.6:443", cluster: cluster, dialled: "198.51.100.1:443")
+
+  private static func sender(_ pod: String, in namespace: String? = nil) -> Source {
+    var source = sidecar(pod)
+    source.namespace = namespace
+    return source
+  }
+
+  /// Whether an exception allows the destination on an assumption alone.
+  private func isAssumed(
+    _ exception: String = byName, _ destination: Destination = direct, of source: Source = sender("10.80.3.11"),
+    beside others: [(Source, Destination)] = [], role: Role? = nil, topology: ClusterRecord? = nil
+  ) -> Bool {
+    let facts = Facts(policy: "exceptions: [ \(exception) ]")
+    facts.topology = topology
+    facts.logs = [LogSpan(log: 1, firstMs: 0, lastMs: 10_000_000)]
+    let line = facts.add(source, destination)
+    for (source, destination) in others { facts.add(source, destination, role: role) }
+    let verdict = facts.route(line)
+    #expect(verdict.exception == 0 && verdict.bypass != nil)
+    return verdict.assumption != nil
+  }
+
+  /// ServiceEntries for the host, by a look at one namespace or at all.
+  private func entries(_ resolutions: [String: String], lookAt namespace: String? = nil) -> ClusterRecord {
+    var record = ClusterRecord()
+    for (namespace, resolution) in resolutions {
+      var entry = ClusterObject(kind: .serviceEntry, namespace: namespace, name: "e")
+      entry.hosts = ["api.example.com"]
+      entry.traits = ["location=MESH_EXTERNAL", "resolution=\(resolution)"]
+      record.add([entry], from: 0, until: 0)
+    }
+    record.moments[ClusterScope(kind: .serviceEntry, namespace: namespace)] = [0]
+    return record
+  }
+
   @Test(
     "a name alone allows for certain what proxies look up themselves; where the client may have chosen the address, it is assumed"
   )
   func addressOfTheClient() {
-    let cluster = "outbound|443||api.example.com"
-    let direct = to("203.0.113.5:443", cluster: cluster)
-    let elsewhere = to("203.0.113.6:443", cluster: cluster, dialled: "198.51.100.1:443")
+    let pod = Self.sender("10.80.3.11")
     let other = to("203.0.113.6:443", cluster: "outbound|443||b.example.com", dialled: "198.51.100.1:443")
-    func topology(_ resolution: String) -> ClusterRecord {
-      var entry = ClusterObject(kind: .serviceEntry, namespace: "n", name: "e")
-      entry.hosts = ["api.example.com"]
-      entry.traits = ["location=MESH_EXTERNAL", "resolution=\(resolution)"]
-      var record = ClusterRecord()
-      record.add([entry], from: 0, until: 0)
-      return record
-    }
-    func isAssumed(
-      _ exception: String, _ destination: Destination, beside other: Destination? = nil,
-      _ topology: ClusterRecord? = nil
-    ) -> Bool {
-      let facts = Facts(policy: "exceptions: [ \(exception) ]")
-      facts.topology = topology
-      let line = facts.add(sidecar(), destination)
-      if let other { facts.add(sidecar("10.80.3.12"), other) }
-      let verdict = facts.route(line)
-      #expect(verdict.exception == 0 && verdict.bypass != nil)
-      return verdict.assumption != nil
-    }
-    let byName = "{ host: '*.example.com' }"
-    #expect(isAssumed(byName, direct))
-    #expect(!isAssumed(byName, elsewhere))
-    // One line shows that proxies look the host up; of another host it says nothing.
-    #expect(!isAssumed(byName, direct, beside: elsewhere))
-    #expect(isAssumed(byName, direct, beside: other))
-    #expect(!isAssumed("{ host: api.example.com, addresses: [203.0.113.0/24] }", direct))
-    #expect(!isAssumed("{ source: 10.80.3.0/24, port: 443 }", direct))
-    #expect(!isAssumed(byName, direct, topology("DNS")))
-    #expect(isAssumed(byName, direct, beside: elsewhere, topology("NONE")))
-    var passing = topology("DNS")
+    #expect(isAssumed())
+    #expect(!isAssumed(Self.byName, Self.elsewhere))
+    // One line shows that its proxy looks the host up; of another host it says nothing.
+    #expect(!isAssumed(beside: [(pod, Self.elsewhere)]))
+    #expect(isAssumed(beside: [(pod, other)]))
+    #expect(!isAssumed("{ host: api.example.com, addresses: [203.0.113.0/24] }"))
+    #expect(!isAssumed("{ source: 10.80.3.0/24, port: 443 }"))
+    #expect(!isAssumed(topology: entries(["n": "DNS"])))
+    #expect(isAssumed(beside: [(pod, Self.elsewhere)], topology: entries(["n": "NONE"])))
+    var passing = entries(["n": "DNS"])
     var rule = ClusterObject(kind: .destinationRule, namespace: "n", name: "r")
     rule.hosts = ["*.example.com"]
     rule.traits = ["load-balancer=PASSTHROUGH"]
     passing.add([rule], from: 0, until: 0)
-    #expect(isAssumed(byName, direct, beside: elsewhere, passing))
+    #expect(isAssumed(beside: [(pod, Self.elsewhere)], topology: passing))
+  }
+
+  @Test("a line shows that a host is looked up in its own namespace alone: another may have a ServiceEntry of its own")
+  func lookedUpElsewhere() {
+    func isAssumed(_ namespace: String?, beside other: String?, _ topology: ClusterRecord? = nil) -> Bool {
+      self.isAssumed(
+        of: Self.sender("10.80.3.11", in: namespace), beside: [(Self.sender("10.80.3.12", in: other), Self.elsewhere)],
+        topology: topology)
+    }
+    #expect(!isAssumed("shop", beside: "shop"))
+    #expect(isAssumed("shop", beside: "team-b"))
+    #expect(isAssumed(nil, beside: "shop"))
+    #expect(isAssumed(nil, beside: nil))
+    // The topology says whose the pods are.
+    var pods = ClusterRecord()
+    pods.add([.pod("a", in: "shop", "10.80.3.11"), .pod("b", in: "shop", "10.80.3.12")], from: 0, until: 10_000)
+    #expect(!isAssumed(nil, beside: nil, pods))
+    // What a workload wrote itself may stand between the lines.
+    var forged = Self.sender("10.80.3.11", in: "shop")
+    forged.container = "app"
+    #expect(self.isAssumed(of: Self.sender("10.80.3.11", in: "shop"), beside: [(forged, Self.elsewhere)]))
+  }
+
+  @Test(
+    "a ServiceEntry that was seen speaks for its own namespace, and for all where a look at all namespaces found no other"
+  )
+  func seenInPart() {
+    func isAssumed(_ resolutions: [String: String], lookAt namespace: String?, of sender: String? = "shop") -> Bool {
+      self.isAssumed(of: Self.sender("10.80.3.11", in: sender), topology: entries(resolutions, lookAt: namespace))
+    }
+    #expect(!isAssumed(["istio-system": "DNS"], lookAt: nil))
+    #expect(!isAssumed(["istio-system": "DNS"], lookAt: nil, of: nil))
+    #expect(isAssumed(["istio-system": "DNS", "team-b": "NONE"], lookAt: nil))
+    #expect(isAssumed(["istio-system": "DNS"], lookAt: "istio-system"))
+    // What came after the look at all namespaces may have come to others, too.
+    var later = entries(["istio-system": "DNS"], lookAt: "istio-system")
+    later.moments[ClusterScope(kind: .serviceEntry, namespace: nil)] = [-1_000]
+    #expect(self.isAssumed(topology: later))
+    #expect(!isAssumed(["shop": "DNS"], lookAt: "shop"))
+    #expect(isAssumed(["shop": "DNS"], lookAt: "shop", of: nil))
+  }
+
+  @Test("a gateway's line does not show that sidecars look the host up: its own listener stands there as dialled")
+  func lookedUpByGateway() {
+    let handedOn = to("198.51.100.130:443", cluster: Self.cluster, dialled: "10.80.3.232:8443")
+    let client = Self.sender("10.80.3.11", in: "shop")
+    var log = gateway()
+    log.namespace = "istio-system"
+    #expect(isAssumed(of: client, beside: [(log, handedOn)]))
+    #expect(isAssumed(of: client, beside: [(log, handedOn)], role: .gateway))
+    // Nor does it take anything from what a sidecar's line shows.
+    #expect(!isAssumed(of: client, beside: [(log, handedOn), (client, Self.elsewhere)]))
+    // A format without the proxy's own address does not tell the two apart.
+    var bare = Source(log: 2, proxy: .envoy, shape: .unaddressed, clientIP: "10.80.3.11")
+    bare.namespace = "istio-system"
+    #expect(isAssumed(of: client, beside: [(bare, handedOn)], role: .gateway))
+    #expect(isAssumed(of: client, beside: [(bare, handedOn)]))
   }
 
   @Test("an exception that names the address goes before one that names the host alone")

@@ -11,6 +11,8 @@ struct ClusterHistory: Sendable {
   }
 
   let objects: [ClusterObject]
+  /// ServiceEntries that a look at all namespaces found, by place in `objects`: others of their hosts would stand beside them.
+  let entriesAmongAll: Set<Int>
   private(set) var holders: [IPAddress: [PodLives.Hold]] = [:]
   /// Names by address; pods with `hostNetwork` have no address of their own, only their node's.
   private(set) var nodes: [IPAddress: String] = [:]
@@ -38,6 +40,12 @@ struct ClusterHistory: Sendable {
   init(_ record: ClusterRecord, from beginMs: Int64?) {
     objects = record.objects
     isGone = ClusterHistory.isGone(record, before: beginMs ?? .min)
+    let looks = record.moments[ClusterScope(kind: .serviceEntry, namespace: nil)] ?? []
+    entriesAmongAll = Set(
+      record.sightings.lazy.filter { sighting in
+        record.objects[sighting.object].kind == .serviceEntry
+          && looks.contains { sighting.firstMs <= $0 && $0 <= sighting.lastMs }
+      }.map(\.object))
     learnPods(record)
     learnPlaces()
     learnGateways()

@@ -18,6 +18,14 @@ struct ClusterNames {
     spans = Dictionary(logs.map { ($0.log, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
+  /// The namespace of all who had the address while the log was written; nil where they are of several, or nobody knows them.
+  func namespace(of address: IPAddress, log: Int64) -> String? {
+    guard let history, let span = spans[log] else { return nil }
+    let namespaces = Set(
+      history.holders(of: address, from: span.firstMs, until: span.lastMs).map { history.objects[$0.object].namespace })
+    return namespaces.count == 1 ? namespaces.first : nil
+  }
+
   /// - Parameter source: whose own pod the name is for; nil when it is for a client.
   func name(of address: IPAddress?, writtenBy source: Source?, log: Int64) -> String? {
     guard let history else { return nil }

@@ -113,7 +113,10 @@ public struct Judge: Sendable {
       strangers = Strangers(judge.destinations, index: index, topology: topology)
       classifier = DestinationClassifier(
         index: index, topology: topology, addresses: addresses, strangers: strangers.numbers,
-        resolved: index.exceptions.byHostAlone.isEmpty ? ResolvedHosts() : ResolvedHosts(judge.destinations, history),
+        resolved: index.exceptions.byHostAlone.isEmpty
+          ? ResolvedHosts()
+          : ResolvedHosts(
+            judge.destinations, Senders(judge.sources, topology, index, names), topology, history),
         count: judge.destinations.count)
     }
 

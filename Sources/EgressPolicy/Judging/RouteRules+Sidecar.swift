@@ -182,7 +182,7 @@ extension RouteRules {
     } else if let exception = assumed?.intersection(present).first {
       verdict.exception = exception
       verdict.assumption =
-        "an address that the client dialled is taken for the host's that the exception allows: nothing shows that proxies look that host up"
+        "an address that the client dialled is taken for the host's that the exception allows: nothing shows that the client's proxy looks that host up"
     }
     return verdict
   }
