@@ -84,6 +84,99 @@ struct TopologyEvidenceTests {
     }
   }
 
+  static let outside = to("203.0.113.5:443", cluster: "outbound|443||a.example")
+
+  @Test("a gateway that nobody uses is a known one: who goes straight out goes around it")
+  func unusedGateway() {
+    let facts = facts(cluster(Self.egressGateway()))
+    facts.add(sidecar(), Self.outside)
+    #expect(facts.route(0).bypass == .directServiceEntry && facts.route(0).severity == .warning)
+    facts.policy = try? policy("sni_proxies: [ { name: sni, addresses: [10.80.3.233] } ]")
+    let line = facts.add(nginx(client: "10.80.3.11"), to("203.0.113.5:443"))
+    #expect(facts.route(line).claim?.needsGateway == true)
+    let none = self.facts(cluster([.pod("web-1", in: "shop", "10.80.3.77")]))
+    none.add(sidecar(), Self.outside)
+    #expect(none.route(0).severity == .info)
+  }
+
+  @Test(
+    "a gateway that had gone before the first line is none, one that came later counts for all lines",
+    arguments: [((0, 1_500), Severity.warning), ((2_000, 4_000), .warning), ((2_500, 4_000), .info)])
+  func unusedGatewayInTime(log: (Int64, Int64), severity: Severity) {
+    let record = cluster(Self.egressGateway(started: 900), seen: (1_000, 2_000), moments: [1_000, 2_000, 2_300])
+    let facts = facts(record, log: log)
+    facts.add(sidecar(), Self.outside)
+    #expect(facts.route(0).severity == severity)
+  }
+
+  @Test("a gateway that nobody uses, and that is only guessed, makes a bypass graver, and accuses no client of a proxy")
+  func unusedGuess() {
+    var objects = Self.egressGateway()
+    objects.remove(at: 1)
+    let facts = facts(cluster(objects))
+    facts.add(sidecar(), Self.outside)
+    facts.add(nginx(client: "10.80.3.11"), to("203.0.113.5:443"))
+    #expect(facts.route(0).severity == .warning)
+    #expect(facts.route(1).claim?.needsGateway == false)
+    #expect(facts.judgement().assumptions.contains { $0.contains("taken for an egress gateway by its name") })
+  }
+
+  /// A gateway with `hostNetwork` on a node that has a Service of another workload, too.
+  private func gatewayOnNode() -> [ClusterObject] {
+    var objects = Self.egressGateway("10.0.0.5")
+    objects[0].isHostNetwork = true
+    for (name, address) in [("worker-1", "10.0.0.5"), ("worker-2", "10.0.0.6"), ("worker-3", "10.0.0.7")] {
+      var node = ClusterObject(kind: .node, namespace: "", name: name)
+      node.addresses = [address]
+      objects.append(node)
+    }
+    var service = ClusterObject(kind: .service, namespace: "monitoring", name: "exporter")
+    service.labels = ["app": "exporter"]
+    service.hosts = ["exporter.monitoring.svc.cluster.local"]
+    return objects + [service]
+  }
+
+  @Test(
+    "a gateway that has its node's address is one by assumption, with the policy's list or without",
+    arguments: [nil, "gateways: [ { name: g, addresses: [10.80.3.1] } ]"])
+  func gatewayWithHostNetwork(policy: String?) {
+    let facts = facts(cluster(gatewayOnNode()), policy: policy)
+    // Whatever cluster leads there, unless it is a Service of something else; and its Service, on whatever node.
+    for (address, host, path) in [
+      ("10.0.0.5", "edge.team.example", Path.gateway), ("10.0.0.5", "exporter.monitoring.svc.cluster.local", .internal),
+      ("10.0.0.6", "istio-egressgateway.istio-system.svc.cluster.local", .gateway),
+      ("10.0.0.7", "edge.team.example", .internal),
+    ] {
+      let route = facts.route(facts.add(sidecar(), to("\(address):8443", cluster: "outbound|443||\(host)")))
+      #expect(route.path == path, "\(address) \(host)")
+      #expect((route.assumption != nil) == (path == .gateway))
+      #expect((route.nextHop == .gateway) == (path == .gateway))
+    }
+  }
+
+  @Test("a node's address is no gateway's once the gateway has gone, and none that is public or called outside ever is")
+  func gatewayWithHostNetworkInTime() {
+    var record = cluster(gatewayOnNode(), seen: (1_000, 2_000), moments: [1_000, 2_000])
+    record.look(at: [3_000])
+    let facts = facts(record)
+    facts.add(sidecar(), to("10.0.0.5:8443", cluster: "outbound|443||edge.team.example"))
+    #expect(facts.route(0, atMs: 2_500_000).path == .gateway)
+    #expect(facts.route(0, atMs: 3_500_000).path == .internal)
+    for address in ["2600:1f18::5", "10.0.0.5"] {
+      var objects = gatewayOnNode()
+      objects[0].addresses = [address]
+      objects.removeAll { $0.kind == .node }
+      var entry = ClusterObject(kind: .serviceEntry, namespace: "shop", name: "db")
+      entry.traits = ["location=MESH_EXTERNAL", "resolution=STATIC"]
+      entry.addresses = [address]
+      let facts = self.facts(cluster(objects + [entry]))
+      var destination = to("10.0.0.5:8443", cluster: "outbound|443||a.example")
+      destination.upstream?.ip = address
+      facts.add(sidecar(), destination)
+      #expect(facts.route(0).bypass == .directServiceEntry, "\(address)")
+    }
+  }
+
   // MARK: Sidecars
 
   @Test("who had an address is known by time: from a pod's start until the next one's, or a look that does not find it")

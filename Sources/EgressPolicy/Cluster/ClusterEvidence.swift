@@ -15,6 +15,8 @@ struct ClusterEvidence: Sendable {
     case gateway(ClusterHistory.Gateway)
     /// A gateway at some of the times, which were too many to tell apart.
     case gatewayAtTimes
+    /// A node at which a gateway with `hostNetwork` listens, among others.
+    case gatewayNode
     /// A pod that is no gateway, of an address that a gateway's log was read for.
     case workload
     /// A Service, a machine with a WorkloadEntry: in the cluster, and no pod.
@@ -32,6 +34,11 @@ struct ClusterEvidence: Sendable {
   private(set) var pods: [Policy.Pod] = []
   private(set) var entries: [Entry] = []
   private(set) var gatewayHosts: Set<String> = []
+  /// Registry hosts of all other Services with pods behind them, where gateways share addresses with those.
+  private(set) var otherHosts: Set<String> = []
+  /// An egress gateway was there that had not gone before the first line, whether lines name it or not. Who says that it was not
+  /// there before its first pod that is known? So it counts for all lines.
+  private(set) var knownGateway: ClusterHistory.Gateway?
   private(set) var assumptions: [String] = []
   private var byAddress: [IPAddress: EntrySet] = [:]
 
@@ -62,12 +69,20 @@ struct ClusterEvidence: Sendable {
       }
     }
     gatewayHosts = history.gatewayHosts
+    if !history.gatewayNodes.isEmpty { otherHosts = history.serviceHosts.subtracting(gatewayHosts) }
+    knownGateway = [.certain, .guessed].first { gateway in
+      history.gatewayLives[gateway]?.contains { $0.linesUntilMs > span.fromMs } ?? false
+    }
+    if knownGateway == .guessed, policy.gateways.isEmpty { assumptions.append(ClusterEvidence.guessedGateway) }
     if dropped > 0 {
-      assumptions = [
+      assumptions.append(
         "pods without a sidecar came and went more often than is told apart by time: of \(dropped) of them nothing is known"
-      ]
+      )
     }
   }
+
+  static let guessedGateway =
+    "a gateway of the imported topology is taken for an egress gateway by its name, or because nothing exposes it"
 
   /// At all times that lines are from.
   func isGatewayThroughout(_ address: IPAddress) -> Bool {
@@ -83,7 +98,7 @@ struct ClusterEvidence: Sendable {
     return entries.indices.contains { number in
       guard set.contains(number) else { return false }
       switch entries[number].fact {
-      case .gateway, .gatewayAtTimes: return true
+      case .gateway, .gatewayAtTimes, .gatewayNode: return true
       case .workload, .inside, .outside, .node: return false
       }
     }
@@ -113,6 +128,7 @@ extension ClusterEvidence.Entry {
       case .inside: 4
       case .outside: 5
       case .node: 6
+      case .gatewayNode: 7
       }
     return (validity.fromMs, validity.untilMs, kind)
   }

@@ -10,7 +10,10 @@ extension ClusterHistory {
     if let service = services[address] {
       return "Service \(service)" + (gatewayServices[address] == nil ? "" : ", of an egress gateway")
     }
-    if let node = nodes[address] { return "node \(node), and whatever runs behind its address" }
+    if let node = nodes[address] {
+      let hasGateway = (gatewayNodes[address] ?? []).contains { $0.fromMs <= ms && ms < $0.untilMs }
+      return "node \(node), and whatever runs behind its address" + (hasGateway ? ", an egress gateway too" : "")
+    }
     if workloadEntries.contains(address) {
       return "a machine that a WorkloadEntry or ServiceEntry makes part of the mesh"
     }

@@ -30,6 +30,10 @@ struct ClusterHistory: Sendable {
   private(set) var gatewayHosts: Set<String> = []
   /// Cluster addresses of those Services.
   private(set) var gatewayServices: [IPAddress: Gateway] = [:]
+  /// How long the pods of egress gateways lived, by how sure it is that they are some.
+  private(set) var gatewayLives: [Gateway: [PodLives.Span]] = [:]
+  /// Addresses of nodes that egress gateways with `hostNetwork` share with whatever else runs there, and when.
+  private(set) var gatewayNodes: [IPAddress: [PodLives.Span]] = [:]
   /// Pods by `namespace/name`, for logs that say which pod wrote them.
   private(set) var workloads: [String: String] = [:]
 
@@ -46,9 +50,11 @@ struct ClusterHistory: Sendable {
         record.objects[sighting.object].kind == .serviceEntry
           && looks.contains { sighting.firstMs <= $0 && $0 <= sighting.lastMs }
       }.map(\.object))
-    learnPods(record)
+    let lives = PodLives(record)
+    learnPods(record, lives)
     learnPlaces()
     learnGateways()
+    learnGatewayLives(lives)
   }
 
   /// By the first look after the last sighting that would have shown them. Pods have lives of their own; and what was outside is
@@ -68,13 +74,13 @@ struct ClusterHistory: Sendable {
 
   // MARK: - Pods
 
-  private mutating func learnPods(_ record: ClusterRecord) {
+  private mutating func learnPods(_ record: ClusterRecord, _ lives: PodLives) {
     for sighting in record.sightings {
       let pod = objects[sighting.object]
       guard pod.kind == .pod else { continue }
       workloads["\(pod.namespace)/\(pod.name)"] = ClusterHistory.name(of: pod)
     }
-    holders = PodLives(record).holds.filter { ClusterHistory.isKept($0.key) }
+    holders = lives.holds.filter { ClusterHistory.isKept($0.key) }
   }
 
   /// A public IPv4 address proves that traffic left, whoever says it is a pod's; IPv6 clusters use global addresses.
@@ -89,6 +95,17 @@ struct ClusterHistory: Sendable {
   /// `namespace/workload`, as reports show it.
   static func name(of pod: ClusterObject) -> String {
     "\(pod.namespace)/\(pod.workload ?? pod.name)"
+  }
+
+  /// Registry hosts of Services that lead to pods, or to the API server.
+  var serviceHosts: Set<String> {
+    Set(objects.filter(ClusterHistory.leadsInside).flatMap(\.hosts))
+  }
+
+  /// The API server's Service has no selector, its endpoints are the control plane.
+  private static func leadsInside(_ service: ClusterObject) -> Bool {
+    service.kind == .service
+      && (!service.labels.isEmpty || service.namespace == "default" && service.name == "kubernetes")
   }
 
   /// Who had the address at any moment from `fromMs` to `untilMs`, both included, the latest last.
@@ -110,8 +127,7 @@ struct ClusterHistory: Sendable {
         for address in addresses where AddressKind(address) != .publicUse { nodes[address] = object.name }
       case .service:
         let place = "\(object.namespace)/\(object.name)"
-        // the API server's Service has no selector, its endpoints are the control plane
-        if !object.labels.isEmpty || place == "default/kubernetes" {
+        if ClusterHistory.leadsInside(object) {
           if !isGone { for address in addresses { services[address] = place } }
         } else if object.trait("external-name") != nil {
           externalNames.insert(place)
@@ -193,6 +209,26 @@ struct ClusterHistory: Sendable {
       }
     }
     gatewayHosts = serviceHosts
+  }
+
+  private mutating func learnGatewayLives(_ lives: PodLives) {
+    for life in lives.all {
+      let states = life.objects.filter { gateways[$0] != nil }
+      guard !states.isEmpty else { continue }
+      let isCertain = states.contains { gateways[$0] == .certain }
+      gatewayLives[isCertain ? .certain : .guessed, default: []].append(life.span)
+      for address in Set(states.flatMap { nodeAddresses(of: objects[$0]) }) {
+        gatewayNodes[address, default: []].append(life.span)
+      }
+    }
+  }
+
+  /// Those of a pod with `hostNetwork`. What the cluster calls outside, or a public address, stays what it is.
+  private func nodeAddresses(of pod: ClusterObject) -> [IPAddress] {
+    guard pod.isHostNetwork else { return [] }
+    return pod.addresses.compactMap { IPAddress($0) }.filter {
+      ClusterHistory.isKept($0) && AddressKind($0) != .publicUse && !outside.contains($0) && !contradicted.contains($0)
+    }
   }
 
   private static func isCalledEgress(_ name: String) -> Bool {

@@ -33,7 +33,7 @@ struct EvidenceGathering {
   /// - Parameter isOneByRole: somebody said so of its log, which may have been that of the pod before or after.
   mutating func addGateways(at address: IPAddress, isOneByRole: Bool) {
     for holder in history.holders[address] ?? [] {
-      let validity = Policy.Validity(holder, within: span)
+      let validity = Policy.Validity(holder.span, within: span)
       guard validity.touches(span) else { continue }
       guard let gateway = history.gateways[holder.object] else {
         let proxy = history.objects[holder.object].proxy ?? .none
@@ -46,6 +46,11 @@ struct EvidenceGathering {
       } else {
         note(.gatewayAtTimes, of: address)
       }
+    }
+    for life in history.gatewayNodes[address] ?? [] {
+      let validity = Policy.Validity(life, within: span)
+      guard validity.touches(span) else { continue }
+      note(.gatewayNode, budget.take(validity) ? validity : Policy.Validity(), of: address)
     }
   }
 
@@ -74,14 +79,14 @@ struct EvidenceGathering {
     // Nobody knows of an address that is called outside as well, nor of one that no pod had while lines were written.
     let isInside =
       !history.contradicted.contains(address)
-      && holders.contains { Policy.Validity($0, within: span).touches(span) }
+      && holders.contains { Policy.Validity($0.span, within: span).touches(span) }
     if isInside {
       let group = PodGroup(hasSidecar: proxies == [.sidecar] && spoken.isEmpty ? true : nil)
       podGroups[group, default: []].append(AddressRange(address, prefixLength: 128))
     }
     guard clients.contains(address) else { return }
     for holder in holders where history.objects[holder.object].proxy == ClusterObject.Proxy.none {
-      var parts = [Policy.Validity(holder, within: span)]
+      var parts = [Policy.Validity(holder.span, within: span)]
       for entry in spoken { parts = parts.flatMap { $0.without(policyPods[entry].validity) } }
       for part in parts where part.touches(span) { turns.append((address, part)) }
     }
@@ -163,10 +168,10 @@ private struct MomentGrid {
 
 extension Policy.Validity {
   /// Ends that no line lies beyond are left open, so that they cut no interval.
-  fileprivate init(_ holder: PodLives.Hold, within span: (fromMs: Int64, untilMs: Int64)) {
+  fileprivate init(_ own: PodLives.Span, within span: (fromMs: Int64, untilMs: Int64)) {
     self.init()
-    fromMs = holder.span.fromMs <= span.fromMs ? .min : holder.span.fromMs
-    untilMs = holder.span.untilMs > span.untilMs ? .max : holder.span.untilMs
+    fromMs = own.fromMs <= span.fromMs ? .min : own.fromMs
+    untilMs = own.untilMs > span.untilMs ? .max : own.untilMs
   }
 
   fileprivate func without(_ other: Policy.Validity) -> [Policy.Validity] {

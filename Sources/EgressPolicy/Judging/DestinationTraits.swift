@@ -75,6 +75,8 @@ struct DestinationTraits: Hashable, Sendable {
     var forwardProxies: EntrySet
     /// A Service in front of an egress gateway, by the imported topology.
     var isGatewayService = false
+    /// Another Service with pods behind it, where that tells them apart from a gateway at the same address.
+    var isOtherService = false
   }
 }
 
@@ -298,7 +300,8 @@ struct DestinationClassifier {
       internals: index.internalHosts.entries(matching: host), gateways: index.gateways.hosts.entries(matching: host),
       sniProxies: index.sniProxies.hosts.entries(matching: host),
       forwardProxies: index.forwardProxies.hosts.entries(matching: host),
-      isGatewayService: index.evidence.gatewayHosts.contains(host))
+      isGatewayService: index.evidence.gatewayHosts.contains(host),
+      isOtherService: index.evidence.otherHosts.contains(host))
     let number = Int32(hostFacts.number(of: HostFacts(entries: entries, exceptions: index.exceptions.host(host))))
     hosts[key] = number
     return number

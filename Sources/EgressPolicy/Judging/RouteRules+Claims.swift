@@ -82,6 +82,7 @@ extension RouteRules {
 
   /// Somebody said which gateway there is: it is no guess.
   var isGatewayDeclared: Bool {
-    !topology.declaredGateways.isEmpty || hasGatewayEvidence || !active.gateways.isEmpty
+    !topology.declaredGateways.isEmpty || hasGatewayEvidence || index.evidence.knownGateway == .certain
+      || !active.gateways.isEmpty
   }
 }

@@ -21,15 +21,15 @@ extension RouteRules {
         found = .assumed(
           "a pod is an egress gateway in the imported topology, and not in the policy's list of gateways")
       case .gateway(.guessed):
-        found =
-          found
-          ?? .assumed(
-            "a gateway of the imported topology is taken for an egress gateway by its name, or because nothing exposes it"
-          )
+        found = found ?? .assumed(ClusterEvidence.guessedGateway)
       case .gatewayAtTimes:
         found =
           found
           ?? .assumed("the address was an egress gateway's at some of the times, which are too many to tell apart")
+      case .gatewayNode:
+        found =
+          found
+          ?? .assumed("a node's address is taken for that of the egress gateway which shares it (hostNetwork)")
       case .workload, .inside, .node, .outside: continue
       }
     }
@@ -52,16 +52,20 @@ extension RouteRules {
     else { return nil }
     switch gatewayEvidence(upstream.entries.cluster) {
     case .certain: return handed(.gatewayTopology, .gateway, upstream)
+    // Of what shares a node's address with a gateway, a Service of its own tells it apart.
+    case .assumed where holds(.gatewayNode, upstream.entries) && destination.hosts?.isOtherService ?? false: break
     case .assumed(let reason): return handed(.gatewayTopology, .gateway, upstream, assumption: reason)
     case nil: break
     }
-    guard destination.hosts?.isGatewayService ?? false, upstream.entries.pods.isEmpty, upstream.entries.cluster.isEmpty,
-      upstream.gatewayGuess == nil
+    // A gateway with `hostNetwork` may be on another node than the one that was seen.
+    let isNode = isNode(upstream.entries)
+    guard destination.hosts?.isGatewayService ?? false, upstream.entries.pods.isEmpty,
+      isNode || upstream.entries.cluster.isEmpty, upstream.gatewayGuess == nil
     else { return nil }
+    let what = isNode ? "a node's address" : "a private address outside the imported topology"
     return handed(
       .gatewayTopology, .gateway, upstream,
-      assumption:
-        "a private address outside the imported topology is taken for the egress gateway because of its Service"
+      assumption: "\(what) is taken for the egress gateway because of its Service"
     )
   }
 

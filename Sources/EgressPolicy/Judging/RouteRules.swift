@@ -10,9 +10,9 @@ struct RouteRules: Sendable {
   let strangers: [String]
   let active: ActiveEntries
 
-  /// Somebody knows a gateway: the policy, a log's declared role, or a guess from the lines.
+  /// Somebody knows a gateway, used or not: the policy, a log's declared role, the imported topology, or a guess.
   var isGatewayKnown: Bool {
-    if !topology.declaredGateways.isEmpty || hasGatewayEvidence { return true }
+    if !topology.declaredGateways.isEmpty || hasGatewayEvidence || index.evidence.knownGateway != nil { return true }
     // Also between two entries, or after the last one.
     return !index.gateways.isEmpty || !topology.guessedGateways.isEmpty
   }
