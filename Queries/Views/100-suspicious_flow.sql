@@ -24,7 +24,9 @@ select
   case
     -- A sidecar's own traffic to an address is judged by where it goes; a place that checks names is another matter.
     when d.kind = 'ip-literal' and j.role not in ('gateway', 'sni-proxy', 'forward-proxy') then 'hint'
-    when d.kind = 'authority-address' and (j.path = 'unknown' or j.assumption is not null) then 'hint'
+    -- Of what an exception allows on an assumption the path is certain, and the sign says that the assumption is wrong.
+    when d.kind = 'authority-address'
+      and (j.path = 'unknown' or j.assumption is not null and j.exception_id is null) then 'hint'
     -- Six hours away from what proxies resolved, a name may have moved to another provider.
     when d.kind = 'authority-address'
       and j.started_at_ms not between d.known_from_ms - 21600000 and d.known_until_ms + 21600000 then 'hint'
