@@ -80,8 +80,16 @@ select
       and not (unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 64 and rv.role = 'sidecar' and rv.path <> 'proxy')
       then 0
     when ov.left_hop = 0 or ov.is_unconnected = 1 or rv.next_hop_from_ms is null then 1
-    when f.started_at_ms between rv.next_hop_from_ms and rv.next_hop_until_ms then 0
-    else 1
+    when f.started_at_ms not between rv.next_hop_from_ms and rv.next_hop_until_ms then 1
+    -- What lies between two logs of the next hop.
+    when rv.next_hop_holes is not null and exists (
+      select 1
+      from next_hop_hole h
+      where h.id >= rv.next_hop_holes * 64
+        and h.id < rv.next_hop_holes * 64 + 64
+        and f.started_at_ms between h.from_ms and h.until_ms
+    ) then 1
+    else 0
   end as counted,
   rv.next_hop,
   -- What is odd where a gateway or proxy received this, and no line of it is joined: next-hop-not-read, its log does not
@@ -94,6 +102,13 @@ select
     when unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 6 then null
     when f.started_at_ms not between coalesce(rv.next_hop_from_ms, 0) and coalesce(rv.next_hop_until_ms, -1)
       then 'next-hop-not-read'
+    when rv.next_hop_holes is not null and exists (
+      select 1
+      from next_hop_hole h
+      where h.id >= rv.next_hop_holes * 64
+        and h.id < rv.next_hop_holes * 64 + 64
+        and f.started_at_ms between h.from_ms and h.until_ms
+    ) then 'next-hop-not-read'
     -- Where flows are kept as sums alone, the line that belongs to this one may be among them.
     when not exists (select 1 from tallied_minute) then 'next-hop-missing'
   end as next_hop_gap,

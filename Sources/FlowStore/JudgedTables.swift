@@ -24,7 +24,19 @@ struct JudgedTable: Sendable {
         })
     },
     JudgedTable(name: "route_verdict", key: "key", columns: ["key"] + RouteVerdict.storedColumns) { judgement in
-      AnySequence(judgement.routes.lazy.map { [.integer($0.key.stored)] + $0.verdict.storedValues })
+      let lists = judgement.holeLists
+      return AnySequence(
+        judgement.routes.lazy.map { route in
+          [.integer(route.key.stored)] + route.verdict.storedValues(holes: lists[route.verdict.nextHopHoles])
+        })
+    },
+    JudgedTable(name: "next_hop_hole", key: "id", columns: ["id", "from_ms", "until_ms"]) { judgement in
+      AnySequence(
+        judgement.holeLists.sorted { $0.value < $1.value }.flatMap { holes, list in
+          holes.enumerated().map { place, hole in
+            [Value(list * RouteVerdict.mostHoles + place), .integer(hole.lowerBound), .integer(hole.upperBound)]
+          }
+        })
     },
     JudgedTable(
       name: "outcome_verdict", key: "key", columns: ["key", "context", "outcome"] + OutcomeVerdict.storedColumns
@@ -54,18 +66,32 @@ struct JudgedTable: Sendable {
 extension RouteVerdict {
   static let storedColumns = [
     "role", "path", "bypass", "severity", "context", "context_key", "rule", "assumption", "exception", "warnings",
-    "next_hop", "next_hop_from_ms", "next_hop_until_ms", "claim", "claim_severity", "claim_around", "claim_reason",
+    "next_hop", "next_hop_from_ms", "next_hop_until_ms", "next_hop_holes", "claim", "claim_severity", "claim_around",
+    "claim_reason",
     "claim_needs_gateway",
   ]
 
-  var storedValues: [Value] {
+  /// - Parameter holes: the number of `nextHopHoles` in `next_hop_hole`; nil where there are none.
+  func storedValues(holes: Int?) -> [Value] {
     [
       .text(role.rawValue), .text(path.rawValue), Value(bypass?.rawValue), .text(severity.rawValue),
       .text(context.rawValue), .integer(EndingKey(context).stored), .text(rule), Value(assumption), Value(exception),
       warnings.isEmpty ? .null : .text(warnings.joined(separator: ",")), Value(nextHop?.rawValue),
-      Value(nextHopFromMs), Value(nextHopUntilMs), Value(claim?.bypass.rawValue), Value(claim?.severity.rawValue),
+      Value(nextHopFromMs), Value(nextHopUntilMs), Value(holes), Value(claim?.bypass.rawValue),
+      Value(claim?.severity.rawValue),
       Value(claim?.around.rawValue), Value(claim?.reason?.number), Value(claim.map { $0.needsGateway ? 1 : 0 }),
     ]
+  }
+}
+
+extension Judgement {
+  /// Numbers of the lists of holes that verdicts have.
+  fileprivate var holeLists: [[ClosedRange<Int64>]: Int] {
+    var lists: [[ClosedRange<Int64>]: Int] = [:]
+    for route in routes where !route.verdict.nextHopHoles.isEmpty {
+      if lists[route.verdict.nextHopHoles] == nil { lists[route.verdict.nextHopHoles] = lists.count }
+    }
+    return lists
   }
 }
 

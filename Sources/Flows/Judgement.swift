@@ -80,14 +80,20 @@ public struct RouteVerdict: Hashable, Sendable {
   /// Time range (Unix ms, inclusive) in which the next hop's log was read; flows inside it are counted there, not here.
   public var nextHopFromMs: Int64?
   public var nextHopUntilMs: Int64?
+  /// Times within that range of which the next hop's log was not read, in order.
+  public var nextHopHoles: [ClosedRange<Int64>]
+  /// More of them are not told apart.
+  public static let mostHoles = 64
   /// A bypass that this line alone does not prove; nil where the client is the hop that should stand before, or unknown.
   public var claim: BypassClaim?
 
   public init(
     role: Role, path: Path, bypass: Bypass? = nil, severity: Severity = .info, context: OutcomeContext, rule: String,
     assumption: String? = nil, exception: Int? = nil, warnings: [String] = [], nextHop: Role? = nil,
-    nextHopFromMs: Int64? = nil, nextHopUntilMs: Int64? = nil, claim: BypassClaim? = nil
+    nextHopFromMs: Int64? = nil, nextHopUntilMs: Int64? = nil, nextHopHoles: [ClosedRange<Int64>] = [],
+    claim: BypassClaim? = nil
   ) {
+    precondition(nextHopHoles.count <= RouteVerdict.mostHoles, "a hole has its place in the store")
     self.role = role
     self.path = path
     self.bypass = bypass
@@ -100,6 +106,7 @@ public struct RouteVerdict: Hashable, Sendable {
     self.nextHop = nextHop
     self.nextHopFromMs = nextHopFromMs
     self.nextHopUntilMs = nextHopUntilMs
+    self.nextHopHoles = nextHopHoles
     self.claim = claim
   }
 }

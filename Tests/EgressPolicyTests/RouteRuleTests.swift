@@ -376,6 +376,51 @@ import Testing
     #expect(facts.route(other).nextHopUntilMs == nil)
   }
 
+  @Test(
+    "what lies between two logs of a gateway was not read, unless it is so short that the gateway may have been idle")
+  func holesOfNextHop() {
+    let facts = Facts()
+    let cluster = "outbound|443||istio-egressgateway.istio-system.svc.cluster.local"
+    let line = facts.add(sidecar(), to("10.80.3.232:8443", cluster: cluster))
+    var spans: [LogSpan] = [LogSpan(log: 1, firstMs: 0, lastMs: 9_999_000)]
+    for (log, first, last) in [(2, 10_000, 20_000), (5, 990_000, 999_000), (6, 60_000, 500_000), (7, 100_000, 110_000)]
+      as [(Int64, Int64, Int64)]
+    {
+      facts.add(gateway("10.80.3.232", log: log), to("203.0.113.\(log):443", cluster: "outbound|443||h.example"))
+      spans.append(LogSpan(log: log, firstMs: first, lastMs: last))
+    }
+    facts.logs = spans
+    let verdict = facts.route(line)
+    #expect(verdict.nextHopFromMs == 8_000 && verdict.nextHopUntilMs == 1_001_000)
+    #expect(verdict.nextHopHoles == [502_001...987_999])
+  }
+
+  @Test(
+    "of more forward proxies than logs without an address were read, and of more gateways' own SNI proxies, nobody knows whose"
+  )
+  func unreadNextHops() {
+    for proxies in [["10.80.2.87"], ["10.80.2.87", "10.80.2.88"]] {
+      let facts = Facts(policy: "forward_proxies: [ { name: squid, addresses: [10.80.2.87, 10.80.2.88] } ]\n")
+      let lines = proxies.map { facts.add(sidecar(), to("\($0):3128", cluster: "outbound|3128||proxy.example")) }
+      facts.add(squid(client: "10.80.3.11"), to("203.0.113.1:443"))
+      facts.logs = [LogSpan(log: 1, firstMs: 0, lastMs: 99_000), LogSpan(log: 4, firstMs: 10_000, lastMs: 20_000)]
+      for line in lines { #expect(facts.route(line).nextHopFromMs == (proxies.count == 1 ? 8_000 : nil)) }
+    }
+    for gateways in [["10.80.3.232"], ["10.80.3.232", "10.80.3.233"]] {
+      let facts = Facts()
+      var lines: [Int] = []
+      for (index, address) in gateways.enumerated() {
+        lines.append(
+          facts.add(
+            gateway(address, log: Int64(5 + index), loopback: true),
+            to("127.0.0.1:18443", cluster: "outbound|18443||sni-proxy.local")))
+      }
+      facts.add(nginx(client: "127.0.0.1"), to("203.0.113.1:443"))
+      facts.logs = [3, 5, 6].map { LogSpan(log: $0, firstMs: 10_000, lastMs: 20_000) }
+      for line in lines { #expect(facts.route(line).nextHopFromMs == (gateways.count == 1 ? 8_000 : nil)) }
+    }
+  }
+
   @Test("a flow is handed to a Squid's log only for the time its access log was read, whatever was read beside it")
   func nextHopOfSideLog() {
     for shape in [HopShape.server, .sideLog] {

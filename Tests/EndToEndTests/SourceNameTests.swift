@@ -193,8 +193,10 @@ import Testing
     // As an alert of then left it.
     try sandbox.shell(
       """
+      for v in $(sqlite3 gatewatch.db "select name from sqlite_schema where type = 'view'"); do sqlite3 gatewatch.db "drop view $v"; done
       sqlite3 gatewatch.db "update finding set source = 'egress-1' where kind = 'no-sidecar'; alter table log drop column full_path;
-        drop table weighed_log; drop table pod_life; drop table pod_address; pragma user_version = 15"
+        drop table weighed_log; drop table pod_life; drop table pod_address; drop table next_hop_hole;
+        alter table route_verdict drop column next_hop_holes; delete from meta where key = 'views'; pragma user_version = 15"
       """)
     let told = try sandbox.gatewatch("alert", "--ingest", "pods")
     #expect(told.status == 1 && told.out.contains("10.80.3.11"), "\(told.out)\(told.errors)")

@@ -123,10 +123,14 @@ struct HopBlockTests {
         "drop table own_log", "drop table tally_run", "drop table tally_part", "drop table line_print",
         "drop table tallied_minute", "drop table met_destination", "drop table clock_hour", "drop table doubtful_clock",
         "drop table relayed_flow", "drop table weighed_log", "drop table pod_life", "drop table pod_address",
+        "drop table next_hop_hole",
         "pragma user_version = 4",
       ] { try db.run(sql) }
       for (table, columns) in [
-        ("route_verdict", ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway"]),
+        (
+          "route_verdict",
+          ["claim", "claim_severity", "claim_around", "claim_reason", "claim_needs_gateway", "next_hop_holes"]
+        ),
         ("log", ["tallied", "kept", "unread", "full_path"]),
         (
           "source",

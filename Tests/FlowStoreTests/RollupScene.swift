@@ -160,7 +160,9 @@ final class RollupScene {
     case 3:
       RouteVerdict(
         role: .sidecar, path: .gateway, context: .egress, rule: "cluster-is-gateway", nextHop: .gateway,
-        nextHopFromMs: noon + 3_000_000 + Int64(variant) * 50_000, nextHopUntilMs: noon + 9_000_000)
+        nextHopFromMs: noon + 3_000_000 + Int64(variant) * 50_000, nextHopUntilMs: noon + 9_000_000,
+        nextHopHoles: source == 0
+          ? [] : [noon + 4_000_000...noon + 4_500_123, noon + 5_000_000...noon + 5_000_000 + Int64(variant) * 70_000])
     case 4: RouteVerdict(role: .gateway, path: .gateway, context: .blackHole, rule: "guess", assumption: "a guess")
     default:
       RouteVerdict(role: .forwardProxy, path: .proxy, context: .mesh, rule: "declared", warnings: ["source-unproven"])

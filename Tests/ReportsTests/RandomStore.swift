@@ -124,10 +124,20 @@ final class RandomStore {
   /// was read.
   struct Moments {
     var first, second, end, nextHop, nextHopEnd: Int64
+    /// Holes of whole hours, and of the same number of them.
+    var leastHole: Int64?
     static let anywhere = Moments(
       first: 4_000_000, second: 12_000_000, end: 18_000_000, nextHop: 3_000_000, nextHopEnd: 9_000_000)
     static let hours = Moments(
-      first: 3_600_000, second: 10_800_000, end: 18_000_000, nextHop: 3_600_000, nextHopEnd: 10_799_999)
+      first: 3_600_000, second: 10_800_000, end: 18_000_000, nextHop: 3_600_000, nextHopEnd: 10_799_999,
+      leastHole: 3_600_000)
+
+    /// Times between two logs of the next hop.
+    func holes(_ source: Int) -> [ClosedRange<Int64>] {
+      let length = leastHole ?? 1_000_123
+      let from = noon + nextHop + Int64(source) * (leastHole ?? 222_222)
+      return source == 1 ? [from...from + length - 1] : [from...from + length / 3, from + length...from + 2 * length]
+    }
   }
 
   static func judgement(_ facts: StoredFacts, _ isWhollyJudged: Bool, _ moments: Moments) -> Judgement {
@@ -176,7 +186,8 @@ final class RandomStore {
     case 3:
       RouteVerdict(
         role: .sidecar, path: .gateway, context: .egress, rule: "cluster-is-gateway", nextHop: .gateway,
-        nextHopFromMs: noon + moments.nextHop, nextHopUntilMs: noon + moments.nextHopEnd)
+        nextHopFromMs: noon + moments.nextHop, nextHopUntilMs: noon + moments.nextHopEnd,
+        nextHopHoles: source == 0 || source == 2 && moments.leastHole != nil ? [] : moments.holes(source))
     case 4:
       RouteVerdict(
         role: .gateway, path: .gateway, severity: .info, context: .blackHole, rule: "gateway-line",

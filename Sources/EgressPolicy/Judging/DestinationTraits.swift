@@ -30,11 +30,11 @@ struct DestinationTraits: Hashable, Sendable {
     /// Number of the sentence about a private address nothing is known of.
     var stranger: Int?
     /// When the log of the next hop at this address was read.
-    var gatewaySpan: Topology.Span?
-    var sniProxySpan: Topology.Span?
-    var forwardProxySpan: Topology.Span?
+    var gatewayTime: ReadTime?
+    var sniProxyTime: ReadTime?
+    var forwardProxyTime: ReadTime?
     /// When the server side at this address may have written the line to count.
-    var inboundSpan: Topology.Span?
+    var inboundTime: ReadTime?
   }
 
   /// What DL is, where nothing was sent or the upstream is not logged.
@@ -253,11 +253,10 @@ struct DestinationClassifier {
       isGatewayByRole: topology.declaredGateways.contains(address), isForeignPort: isForeignPort,
       gatewayGuess: topology.guessedGateways[address],
       sniProxyGuess: topology.guessedSNIProxies[address],
-      forwardProxyGuess: guess, stranger: strangers[address], gatewaySpan: topology.gatewaySpans[address],
-      sniProxySpan: mayBeSNIProxy || !index.sniProxies.isEmpty
-        ? Topology.span(at: address, in: topology.sniProxySpans) : nil,
-      forwardProxySpan: mayBeForwardProxy ? Topology.span(at: address, in: topology.forwardProxySpans) : nil,
-      inboundSpan: topology.inboundProxies.contains(address) ? topology.inboundSpan : nil)
+      forwardProxyGuess: guess, stranger: strangers[address], gatewayTime: topology.gatewayTimes[address],
+      sniProxyTime: mayBeSNIProxy || !index.sniProxies.isEmpty ? topology.sniProxyTime(at: address) : nil,
+      forwardProxyTime: mayBeForwardProxy ? topology.forwardProxyTime(at: address) : nil,
+      inboundTime: topology.inboundProxies.contains(address) ? topology.inboundTime : nil)
     let number = Int32(
       upstreamFacts.number(of: UpstreamFacts(facts: facts, exceptions: index.exceptions.address(address))))
     if upstreams.count >= DestinationClassifier.mostAddresses { upstreams.removeAll(keepingCapacity: true) }

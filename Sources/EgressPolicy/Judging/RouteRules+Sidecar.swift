@@ -72,7 +72,7 @@ extension RouteRules {
   private func inMesh(_ rule: Rule, _ upstream: DestinationTraits.Upstream) -> RouteVerdict {
     var verdict = make(rule, .sidecar, .internal, .mesh)
     // A pod without a server side's lines may well have no sidecar.
-    if let span = upstream.inboundSpan { hand(&verdict, to: .inbound, span) }
+    if let time = upstream.inboundTime { hand(&verdict, to: .inbound, time) }
     return verdict
   }
 
@@ -211,13 +211,13 @@ extension RouteRules {
     var foreign: String?
     switch path {
     case .gateway:
-      hand(&verdict, to: .gateway, upstream.gatewaySpan)
+      hand(&verdict, to: .gateway, upstream.gatewayTime)
       foreign = "a port of a gateway's address, of which that gateway's log has no line, is taken for the gateway's"
     case .sniProxy, .proxy:
       let isSNIProxy = path == .sniProxy
       hand(
         &verdict, to: isSNIProxy ? .sniProxy : .forwardProxy,
-        isSNIProxy ? upstream.sniProxySpan : upstream.forwardProxySpan)
+        isSNIProxy ? upstream.sniProxyTime : upstream.forwardProxyTime)
       foreign = "a port of a proxy's address, to which no service of the registry leads, is taken for the proxy's"
     default: break
     }

@@ -160,10 +160,10 @@ struct RouteRules: Sendable {
     if case .address(let upstream) = destination.target {
       let isAtSNIProxy = upstream.kind == .loopback || isSNIProxy(upstream)
       let isAtForwardProxy = isForwardProxy(upstream, destination)
-      if isAtSNIProxy, upstream.sniProxySpan != nil || !isAtForwardProxy || upstream.forwardProxySpan == nil {
-        hand(&verdict, to: .sniProxy, upstream.sniProxySpan)
+      if isAtSNIProxy, upstream.sniProxyTime != nil || !isAtForwardProxy || upstream.forwardProxyTime == nil {
+        hand(&verdict, to: .sniProxy, upstream.sniProxyTime)
       } else if isAtForwardProxy {
-        hand(&verdict, to: .forwardProxy, upstream.forwardProxySpan)
+        hand(&verdict, to: .forwardProxy, upstream.forwardProxyTime)
       }
     }
     claim(.noSidecar, &verdict, source, destination)
@@ -290,9 +290,10 @@ struct RouteRules: Sendable {
   }
 
   /// Says where the flow is told of again, and for which time that log was read; nil where none of it was.
-  func hand(_ verdict: inout RouteVerdict, to role: Role, _ span: Topology.Span?) {
+  func hand(_ verdict: inout RouteVerdict, to role: Role, _ time: ReadTime?) {
     verdict.nextHop = role
-    verdict.nextHopFromMs = span?.fromMs
-    verdict.nextHopUntilMs = span?.untilMs
+    verdict.nextHopFromMs = time?.span.fromMs
+    verdict.nextHopUntilMs = time?.span.untilMs
+    verdict.nextHopHoles = time?.holes ?? []
   }
 }

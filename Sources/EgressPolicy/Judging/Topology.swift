@@ -23,12 +23,6 @@ struct Topology: Sendable {
       fromMs = isBefore ? .min : from
       untilMs = isAfter ? .max : until
     }
-
-    /// Spans from the first to the last moment, and so over a gap between two logs as well.
-    mutating func include(_ other: Span) {
-      fromMs = min(fromMs, other.fromMs)
-      untilMs = max(untilMs, other.untilMs)
-    }
   }
 
   /// What the lines of one log say about the proxies that wrote it.
@@ -79,13 +73,18 @@ struct Topology: Sendable {
     var port: UInt16
   }
 
-  private(set) var gatewaySpans: [IPAddress: Span] = [:]
+  private(set) var gatewayTimes: [IPAddress: ReadTime] = [:]
   /// Addresses whose server side wrote lines, and the time over which any did: one span for all, so that thousands of pods
   /// stay one class.
   private(set) var inboundProxies: Set<IPAddress> = []
-  private(set) var inboundSpan: Span?
-  private(set) var sniProxySpans: [IPAddress?: Span] = [:]
-  private(set) var forwardProxySpans: [IPAddress?: Span] = [:]
+  private(set) var inboundTime: ReadTime?
+  /// By the address that the proxy writes of itself; nil for logs that have none.
+  private(set) var sniProxySpans: [IPAddress?: [Span]] = [:]
+  private(set) var forwardProxySpans: [IPAddress?: [Span]] = [:]
+  /// More forward proxies were reached than logs without an address can be of, or more gateways hand on over loopback than logs of
+  /// SNI proxies were read: nobody knows whose was read.
+  private var hasUnreadForwardProxies = false
+  private var hasUnreadSidecars = false
 
   init(
     index: PolicyIndex, addresses: AddressReader, sources: [Judge.SourceFact], destinations: [Judge.DestinationFact],
@@ -96,7 +95,7 @@ struct Topology: Sendable {
     learn(destinations)
     guess(destinations, index)
     learnWayToForwardProxies(destinations, index)
-    learnSpans(sources, spans, addresses)
+    learnSpans(sources, destinations, spans, index, addresses)
   }
 
   private mutating func learn(_ sources: [Judge.SourceFact], _ index: PolicyIndex, _ addresses: AddressReader) {
@@ -308,26 +307,46 @@ struct Topology: Sendable {
   private mutating func learnWayToForwardProxies(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) {
     if guessedForwardProxies.isEmpty && taughtForwardProxies.isEmpty && index.forwardProxies.isEmpty { return }
     isForwardProxyReachedBySidecars = destinations.contains { fact in
-      guard let upstream = fact.upstream, let dialled = fact.dialled, !gatewayProxies.contains(dialled)
-      else { return false }
-      let host = fact.cluster.registryHost
-      return guessedForwardProxies[ProxyPort(address: upstream, port: fact.upstreamPort)] != nil
-        || taughtForwardProxies[upstream] != nil
-        || !index.forwardProxies.addresses.entries(containing: upstream).isEmpty
-        || host.map({ !index.forwardProxies.hosts.entries(matching: $0).isEmpty }) ?? false
+      guard let dialled = fact.dialled, !gatewayProxies.contains(dialled) else { return false }
+      return leadsToForwardProxy(fact, index)
     }
   }
 
+  private func leadsToForwardProxy(_ fact: Judge.DestinationFact, _ index: PolicyIndex) -> Bool {
+    guard let upstream = fact.upstream else { return false }
+    let host = fact.cluster.registryHost
+    return guessedForwardProxies[ProxyPort(address: upstream, port: fact.upstreamPort)] != nil
+      || taughtForwardProxies[upstream] != nil
+      || !index.forwardProxies.addresses.entries(containing: upstream).isEmpty
+      || host.map({ !index.forwardProxies.hosts.entries(matching: $0).isEmpty }) ?? false
+  }
+
+  /// Addresses of forward proxies that lines lead to, and of which no log tells its own.
+  private func reachedForwardProxies(_ destinations: [Judge.DestinationFact], _ index: PolicyIndex) -> Int {
+    var seen: Set<IPAddress> = []
+    var reached = 0
+    for fact in destinations {
+      guard let upstream = fact.upstream, forwardProxySpans[upstream] == nil, seen.insert(upstream).inserted,
+        leadsToForwardProxy(fact, index)
+      else { continue }
+      reached += 1
+    }
+    return reached
+  }
+
   private mutating func learnSpans(
-    _ sources: [Judge.SourceFact], _ spans: [LogSpan], _ addresses: AddressReader
+    _ sources: [Judge.SourceFact], _ destinations: [Judge.DestinationFact], _ spans: [LogSpan], _ index: PolicyIndex,
+    _ addresses: AddressReader
   ) {
     let byLog = Dictionary(
       spans.filter { $0.firstMs <= $0.lastMs }.map {
         ($0.log, Span(widening: $0))
       }, uniquingKeysWith: { first, _ in first })
-    func include<Key: Hashable>(_ span: Span, _ key: Key, _ all: inout [Key: Span]) {
-      if all[key] == nil { all[key] = span } else { all[key]?.include(span) }
-    }
+    var gateways: [IPAddress: Set<Span>] = [:]
+    var inbound: Set<Span> = []
+    // A log has many sources.
+    var (sniProxies, forwardProxies): ([IPAddress?: [Int64: Span]], [IPAddress?: [Int64: Span]]) = ([:], [:])
+    var loopbackGateways: [IPAddress: Set<Span>] = [:]
     for fact in sources {
       guard let span = byLog[fact.source.log] else { continue }
       let own = addresses.parse(fact.source.proxyIP)
@@ -335,31 +354,46 @@ struct Topology: Sendable {
       case .envoy:
         if let own, fact.source.effectiveShape == .inbound {
           inboundProxies.insert(own)
-          if inboundSpan == nil { inboundSpan = span } else { inboundSpan?.include(span) }
+          inbound.insert(span)
           continue
         }
         guard let own, gatewayProxies.contains(own),
           [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
-        include(span, own, &gatewaySpans)
+        gateways[own, default: []].insert(span)
+        if fact.source.effectiveShape == .gatewayToLoopback { loopbackGateways[own, default: []].insert(span) }
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:
-        include(span, own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, &sniProxySpans)
+        sniProxies[own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, default: [:]][fact.source.log] = span
       // What stands beside the access log does not show that that was read.
       case .squid where fact.source.shape != .sideLog && (fact.declaredRole ?? .forwardProxy) == .forwardProxy:
-        include(span, own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, &forwardProxySpans)
+        forwardProxies[own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, default: [:]][fact.source.log] = span
       default:
         continue
       }
     }
+    gatewayTimes = gateways.compactMapValues { ReadTime($0) }
+    inboundTime = ReadTime(inbound)
+    sniProxySpans = sniProxies.mapValues { Array($0.values) }
+    forwardProxySpans = forwardProxies.mapValues { Array($0.values) }
+    if let nameless = forwardProxySpans[nil] {
+      hasUnreadForwardProxies = ReadTime.depth(nameless) < reachedForwardProxies(destinations, index)
+    }
+    hasUnreadSidecars =
+      ReadTime.depth(sniProxySpans.values.flatMap(\.self))
+      < ReadTime.depth(loopbackGateways.values.compactMap { ReadTime($0)?.span })
   }
 
-  /// When the log of the proxy at an address was read: of logs that know their address it must be that one, a log that
-  /// does not know it may be any. A loopback address may be any proxy in the same pod.
-  static func span(at address: IPAddress, in spans: [IPAddress?: Span]) -> Span? {
-    var result: Span?
-    for (own, span) in spans where own == nil || own == address || AddressKind(address) == .loopback {
-      if result == nil { result = span } else { result?.include(span) }
+  /// When the log of the SNI proxy at an address was read: of logs that know their address it must be that one, a log that does not
+  /// know it may be any. A loopback address may be any proxy in the same pod.
+  func sniProxyTime(at address: IPAddress) -> ReadTime? {
+    if AddressKind(address) == .loopback {
+      return hasUnreadSidecars ? nil : ReadTime(sniProxySpans.values.flatMap(\.self))
     }
-    return result
+    return ReadTime((sniProxySpans[address] ?? []) + (sniProxySpans[nil] ?? []))
+  }
+
+  func forwardProxyTime(at address: IPAddress) -> ReadTime? {
+    let any = hasUnreadForwardProxies && AddressKind(address) != .loopback ? [] : forwardProxySpans[nil] ?? []
+    return ReadTime((forwardProxySpans[address] ?? []) + any)
   }
 }

@@ -12,11 +12,18 @@ struct VerdictTables {
     var contextBase: Int
     var nextHopFromMs, nextHopUntilMs: Int64
     var hasNextHop: Bool
+    /// In `holes`: within that time, what was not read of the next hop's log.
+    var firstHole = 0
+    var holeCount = 0
     /// No inventory proves the claim on its flows, but the client's own log can, or a sidecar as the hop before.
     var hasOpenClaim = false
     var needsGateway = false
     /// A bypass that no exception allows, as far as the route alone can tell.
     var isBypass = false
+  }
+  private struct Hole: BitwiseCopyable {
+    /// Both inclusive.
+    var fromMs, untilMs: Int64
   }
   private struct Ending: Hashable, BitwiseCopyable {
     var isThere = false
@@ -35,6 +42,7 @@ struct VerdictTables {
   private var destinationClassCount = 0
   /// Indexes into `routes`, 0 for none. Routes whose words are the same have one index.
   private var routeIndex: [Int32] = []
+  private var holes: [Hole] = []
   private var routes: [Route] = [Route(contextBase: -1, nextHopFromMs: 0, nextHopUntilMs: -1, hasNextHop: false)]
   /// Of outcomes by row id, those that end alike in every context and have the protocol in common: 0 is that of outcomes
   /// without a row or an ending.
@@ -51,6 +59,7 @@ struct VerdictTables {
     var routeIndex = FixedArray<Int32>([])
     var intervals = FixedArray<Interval>([])
     var routes = FixedArray<Route>([])
+    var holes = FixedArray<Hole>([])
     var endings = FixedArray<Ending>([])
   }
   private var fixed = Fixed()
@@ -89,10 +98,12 @@ struct VerdictTables {
     let route = try db.statement(
       """
       select key, context_key, next_hop_from_ms, next_hop_until_ms, role, path, bypass, severity, rule, assumption, \
-      exception, warnings, next_hop, claim, claim_severity, claim_around, claim_reason, claim_needs_gateway
+      exception, warnings, next_hop, claim, claim_severity, claim_around, claim_reason, claim_needs_gateway, \
+      next_hop_holes
       from route_verdict
       order by key
       """)
+    let holesOfLists = try readHoles(db)
     var known: [[Value]: Int32] = [:]
     while try route.step() {
       let key = RouteKey(stored: route.int(0))
@@ -113,12 +124,14 @@ struct VerdictTables {
       guard index == routes.count else { continue }
       let context = EndingKey(stored: route.int(1)).context
       let from = route.optionalInt(2)
+      let own = route.optionalInt(18).flatMap { holesOfLists[$0] } ?? 0..<0
       routes.append(
         Route(
           contextBase: OutcomeContext.allCases.indices.contains(context) ? context * outcomeClassCount : -1,
           nextHopFromMs: from ?? 0,
           // Without an end nothing lies between.
           nextHopUntilMs: route.optionalInt(3) ?? .min, hasNextHop: from != nil,
+          firstHole: own.lowerBound, holeCount: own.count,
           hasOpenClaim: route.text(13) != nil && route.optionalInt(16) == nil, needsGateway: route.optionalInt(17) == 1,
           isBypass: route.optionalInt(10) == nil && (route.text(6) != nil || route.optionalInt(16) != nil))
       )
@@ -127,7 +140,7 @@ struct VerdictTables {
     fixed = Fixed(
       sourceClasses: FixedArray(sourceClasses), destinationClasses: FixedArray(destinationClasses),
       outcomeClasses: FixedArray(outcomeClasses), routeIndex: FixedArray(routeIndex), intervals: FixedArray(intervals),
-      routes: FixedArray(routes), endings: FixedArray(endings))
+      routes: FixedArray(routes), holes: FixedArray(holes), endings: FixedArray(endings))
   }
 
   /// Routes that are compared with one another.
@@ -272,6 +285,13 @@ struct VerdictTables {
       {
         return VerdictTables.divided
       }
+      for place in way.firstHole..<(way.firstHole + way.holeCount) where !isCounted {
+        let hole = fixed.holes[place]
+        if VerdictTables.divides(hole.fromMs, from, through) || VerdictTables.divides(hole.untilMs + 1, from, through) {
+          return VerdictTables.divided
+        }
+        isCounted = hole.fromMs <= from && from <= hole.untilMs
+      }
     }
     return (route * outcomeClassCount + Int(outcomeClass)) * 2 + (isCounted ? 1 : 0)
   }
@@ -352,6 +372,19 @@ struct VerdictTables {
     from < border && border <= through
   }
 
+  /// - Returns: where each list of holes stands in `holes`.
+  private mutating func readHoles(_ db: Database) throws(StoreError) -> [Int64: Range<Int>] {
+    var lists: [Int64: Range<Int>] = [:]
+    let hole = try db.statement("select id, from_ms, until_ms from next_hop_hole order by id")
+    while try hole.step() {
+      let list = hole.int(0) / Int64(RouteVerdict.mostHoles)
+      let first = lists[list]?.lowerBound ?? holes.count
+      holes.append(Hole(fromMs: hole.int(1), untilMs: min(hole.int(2), .max - 1)))
+      lists[list] = first..<holes.count
+    }
+    return lists
+  }
+
   private func borderMoments() -> [Int64] {
     var borders: Set<Int64> = []
     for interval in intervals { borders.formUnion([interval.fromMs, interval.untilMs]) }
@@ -359,6 +392,7 @@ struct VerdictTables {
       borders.insert(route.nextHopFromMs)
       if route.nextHopUntilMs < .max { borders.insert(route.nextHopUntilMs + 1) }
     }
+    for hole in holes { borders.formUnion([hole.fromMs, hole.untilMs + 1]) }
     return borders.sorted()
   }
 }
