@@ -1,12 +1,13 @@
 -- title: Pods whose traffic can leave without a sidecar's line
 -- about: Workloads that the imported topology shows to stay out of the mesh's interception, wholly or for some
---    addresses: what they send that way stands in no log of a sidecar. Where NetworkPolicies were imported, also namespaces
---    of the mesh in which none of them keeps every pod's traffic in: there a sidecar that is passed is passed for good.
+--    addresses: what they send that way stands in no log of a sidecar. So do those of which a Telemetry keeps lines out of the
+--    log. Where NetworkPolicies were imported, also namespaces of the mesh in which none of them keeps every pod from the
+--    public addresses: there a sidecar that is passed is passed for good.
 --    Needs: gatewatch topology import.
 -- rows: all
 -- column: severity   text   warning where somebody chose it inside the mesh, else info
--- column: workload   text   namespace/workload
--- column: how        text   what keeps traffic away from the sidecar, with the annotation's value
+-- column: workload   text   namespace/workload; namespace/* for its pods, * for those of the whole mesh
+-- column: how        text   what keeps traffic away from the sidecar, with the annotation's value, or lines out of its log
 -- column: pods       count  pods of the workload seen like this
 -- column: addresses  text   of its pods, the first ten
 -- column: flows      count  flows of any kind that logs show from these addresses
@@ -139,4 +140,20 @@ select
     else 'no imported NetworkPolicy limits what pods may send: nothing but the sidecar keeps traffic in'
   end
 from unguarded n
+union all
+select
+  t.severity,
+  t.workload,
+  t.how,
+  null,
+  null,
+  0,
+  t.first_ms,
+  t.last_ms,
+  case substr(t.how, 1, instr(t.how, '=') - 1)
+    when 'telemetry-disabled' then 'this Telemetry switches the log of what pods send off'
+    when 'telemetry-filter' then 'this Telemetry filters the log of what pods send: what its expression leaves out is in no log'
+    else 'this Telemetry has pods log what they receive, and none has them log what they send'
+  end || coalesce(', for pods with ' || t.pods, '')
+from telemetry_opt_out t
 order by severity desc, flows desc, workload, how;

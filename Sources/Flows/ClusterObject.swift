@@ -22,6 +22,8 @@ public struct ClusterObject: Hashable, Sendable {
     case networkPolicy = "network-policy"
     case meshConfig = "mesh-config"
     case destinationRule = "destination-rule"
+    /// Istio's Telemetry, as far as it is about access logs.
+    case telemetry
 
     public var isNamespaced: Bool { self != .node && self != .namespace }
   }

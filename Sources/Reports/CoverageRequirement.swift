@@ -8,7 +8,7 @@ public import Flows
 ///     clients=logged                  no client at a gateway or proxy without a log of its own
 ///     sidecars=read                   no pod with a sidecar, by the imported topology, of which nothing was read; nor one
 ///                                     whose lines end, or begin, where there is evidence that it lived; nor one that
-///                                     ztunnel carries
+///                                     ztunnel carries; nor a Telemetry that keeps lines of what pods send out of their log
 ///     next-hops=read                  no flow handed on to a gateway or proxy whose log was not read for its time
 ///     next-hops=found                 ... or whose log was read and does not tell of it
 ///     role=gateway,max-gap=15m,within=1d   ... in the day before now
@@ -319,8 +319,10 @@ public struct CoverageRequirement: Sendable, Equatable {
       try SilentSidecar.all(in: store, filters: filters).map {
         "coverage: \($0.sentence) (see: gatewatch report unread)"
       })
+    let telemetries = try Standing.silencingTelemetries(in: store, from: filters.sinceMs, until: filters.untilMs)
+    let silencing = telemetries.isEmpty ? [] : ["coverage: \(Standing.sentence(ofTelemetries: telemetries))"]
     guard try Standing.knowsPods(store) else {
-      return ["coverage: nothing tells which pods have a sidecar (see: gatewatch topology import)"] + silent
+      return ["coverage: nothing tells which pods have a sidecar (see: gatewatch topology import)"] + silencing + silent
     }
     let query = try QueryCatalogue().report(named: "unread")
     var limits = Filters()
@@ -337,7 +339,7 @@ public struct CoverageRequirement: Sendable, Equatable {
           : "coverage: nothing was read of \(Quantities.grouped(pods)) \(pods == 1 ? "pod" : "pods") of \(workload) with a sidecar (see: gatewatch report unread)"
       )
     }
-    return named(workloads) + silent
+    return named(workloads) + silencing + silent
   }
 
   private func unloggedClients(in store: FlowReader, _ filters: Filters) throws -> [String] {

@@ -133,7 +133,25 @@ extension Standing {
       unreadSidecars = row[0].integer ?? 0
       ambientPods = row[1].integer ?? 0
     }
+    silencingTelemetries = try Standing.silencingTelemetries(in: store, from: from, until: until)
     silentSidecars = try SilentSidecar.all(in: store, filters: filters)
+  }
+
+  /// `namespace/name` of those that held at some of the time; without a beginning or an end, at any before or after it.
+  static func silencingTelemetries(in store: FlowReader, from: Int64?, until: Int64?) throws -> [String] {
+    var names: [String] = []
+    try store.query(
+      """
+      select distinct substr(how, instr(how, '=') + 1) as name
+      from telemetry_opt_out
+      where (:until is null or first_ms <= :until)
+        and (:from is null or until_ms is null or until_ms > :from)
+      order by name
+      """, arguments: ["from": Value(from), "until": Value(until)]
+    ) { row in
+      if let name = row[0].text { names.append(name) }
+    }
+    return names
   }
 
   /// In words.
@@ -148,6 +166,7 @@ extension Standing {
       sentences.append(
         "\(Quantities.grouped(ambientPods)) \(ambientPods == 1 ? "pod is" : "pods are") \(Standing.carriedByZtunnel)")
     }
+    if !silencingTelemetries.isEmpty { sentences.append(Standing.sentence(ofTelemetries: silencingTelemetries)) }
     guard !silentSidecars.isEmpty else { return sentences }
     sentences += silentSidecars.prefix(Standing.namedSilences).map(\.sentence)
     let rest = silentSidecars.count - Standing.namedSilences
@@ -160,6 +179,16 @@ extension Standing {
   /// (istio.io "Configure waypoint proxies").
   static let carriedByZtunnel =
     "carried by ztunnel (ambient), whose log is not understood (see: gatewatch report unread)"
+
+  static func sentence(ofTelemetries names: [String]) -> String {
+    let rest = names.count - namedTelemetries
+    let named = names.prefix(namedTelemetries).joined(separator: ", ") + (rest > 0 ? " and \(rest) more" : "")
+    let words = names.count == 1 ? "the Telemetry \(named) keeps" : "the Telemetries \(named) keep"
+    return "\(words) lines of what pods send out of their logs (see: gatewatch report opted-out)"
+  }
+
+  /// Telemetries that are named in a sentence; the rest are counted.
+  private static let namedTelemetries = 3
 
   /// Silent sidecars that are named in a sentence; the rest are counted.
   private static let namedSilences = 2

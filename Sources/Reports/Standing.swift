@@ -70,6 +70,8 @@ public struct Standing: Sendable, Equatable {
   public internal(set) var unreadSidecars: Int64 = 0
   /// Pods that ztunnel carries, by the imported topology, whose log nothing understands; only looked for with the findings.
   public internal(set) var ambientPods: Int64 = 0
+  /// Telemetries of the imported topology that keep lines of what pods send out of their log; only looked for with the findings.
+  public internal(set) var silencingTelemetries: [String] = []
   /// Sidecars whose log is silent while there is evidence that their pod lived; only looked for with the findings.
   public internal(set) var silentSidecars: [SilentSidecar] = []
   /// Flows handed on to a gateway or proxy whose log was not read for their time; only counted with the findings.

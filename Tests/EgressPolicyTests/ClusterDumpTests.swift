@@ -199,6 +199,37 @@ struct ClusterDumpTests {
     #expect(found.kinds == ["Secret": 1, "Pod": 1, "Deployment": 1, "ConfigMap": 1])
   }
 
+  @Test(
+    "of a Telemetry it counts whether it keeps lines of what pods send out of their log",
+    arguments: [
+      (#"{"providers":[{"name":"envoy"}]}"#, ["outbound-on"]), ("", []),
+      (#"{"disabled":true}"#, ["outbound-off"]), (#"{"disabled":false,"match":null}"#, ["outbound-on"]),
+      (#"{"match":{"mode":"CLIENT"},"disabled":true}"#, ["outbound-off"]),
+      (#"{"match":{"mode":"SERVER"},"disabled":true}"#, []),
+      (#"{"match":{"mode":"SERVER"},"providers":[{"name":"envoy"}]}"#, ["inbound-only"]),
+      (#"{"match":{"mode":"SERVER"},"filter":{"expression":"response.code >= 400"}},{}"#, ["outbound-on"]),
+      (#"{"filter":{"expression":"response.code >= 400"}}"#, ["outbound-filter=response.code >= 400"]),
+      (#"{"filter":{"expression":""}}"#, ["outbound-on"]),
+      (
+        #"{"match":{"mode":"CLIENT_AND_SERVER"}},{"match":{"mode":"CLIENT"},"disabled":true}"#,
+        ["outbound-off", "outbound-on"]
+      ),
+    ] as [(String, [String])])
+  func telemetries(entries: String, traits: [String]) throws {
+    func telemetry(_ spec: String) throws -> ClusterObject {
+      let json =
+        #"{"apiVersion":"telemetry.istio.io/v1","kind":"Telemetry","metadata":{"name":"t","namespace":"n","creationTimestamp":"2026-11-02T09:00:00Z"},"spec":{\#(spec)}}"#
+      return try #require(try dump(json).objects.first)
+    }
+    let found = try telemetry(
+      #""accessLogging":[\#(entries)],"selector":{"matchLabels":{"app":"web"}},"metrics":[{"providers":[{"name":"p"}]}]"#
+    )
+    #expect(found.kind == .telemetry && found.labels == ["app": "web"] && found.startedMs == 1_793_610_000_000)
+    #expect(found.traits == traits)
+    let targeted = try telemetry(#""accessLogging":[\#(entries)],"targetRefs":[{"kind":"Gateway","name":"g"}]"#)
+    #expect(targeted.traits == (["has-target"] + traits).sorted())
+  }
+
   @Test("Services, nodes, ServiceEntries, Gateways and the mesh configuration are read")
   func otherKinds() throws {
     let json = """

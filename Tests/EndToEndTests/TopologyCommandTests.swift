@@ -2,7 +2,8 @@ import Foundation
 import Testing
 
 /// `gatewatch topology` and what it changes in reports, as built.
-@Suite struct TopologyCommandTests {
+@Suite struct TopologyCommandTests: MinuteByMinute {
+  static let step = 5
   private static let fill = "gatewatch ingest SampleLogs/demo > ingest.txt\n"
   private static let clusters = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Clusters")
 
@@ -187,6 +188,69 @@ import Testing
     #expect(output.contains("info,kube-system/leak-1,host-network"), "\(output)")
     #expect(output.contains("warning  opted-out  ") && output.contains("exit code 1\n"), "\(output)")
     #expect(!output.contains("from kube-system/leak-1"), "\(output)")
+  }
+
+  @Test(
+    "a Telemetry that keeps lines of what pods send out of their log stands against an all-clear, and is told",
+    arguments: [
+      (#"{"match":{"mode":"SERVER"},"providers":[{"name":"envoy"}]}"#, "shop", "telemetry-server-only"),
+      (#"{"match":{"mode":"CLIENT"},"disabled":true}"#, "shop", "telemetry-disabled"),
+      (#"{"filter":{"expression":"xds.cluster_name != 'PassthroughCluster'"}}"#, "istio-system", "telemetry-filter"),
+      (#"{"providers":[{"name":"envoy"}]}"#, "istio-system", nil), (#"{"disabled":true}"#, "other", nil),
+    ] as [(String, String, String?)])
+  func telemetries(entry: String, namespace: String, how: String?) throws {
+    let session = try session()
+    defer { session.remove() }
+    let pod =
+      #"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a-1","namespace":"shop"},"spec":{"containers":[{"name":"istio-proxy","args":["proxy","sidecar"]}]},"status":{"podIP":"10.80.3.11"}}"#
+    let telemetry =
+      #"{"apiVersion":"telemetry.istio.io/v1","kind":"Telemetry","metadata":{"name":"t","namespace":"\#(namespace)"},"spec":{"accessLogging":[\#(entry)]}}"#
+    try session.write(Self.policy, to: "egress.yaml")
+    try session.write(sidecar("10.80.3.11", 0...120), to: "a.log")
+    try session.write(#"{"apiVersion":"v1","kind":"List","items":[\#(pod),\#(telemetry)]}"#, to: "c.json")
+    let output = try session.run(
+      """
+      gatewatch topology import --at 2026-11-02T09:00:00Z c.json
+      gatewatch ingest --policy egress.yaml a.log > i.txt
+      gatewatch report bypass
+      gatewatch report bypass --require-coverage sidecars=read 2>&1; echo "exit code $?"
+      gatewatch report opted-out --format csv | tail -n +2 | cut -d, -f1-3
+      gatewatch alert; gatewatch explain 'opted-out:*:telemetry-filter=istio-system/t' 2>&1 || true
+      """)
+    #expect(output.contains("1 Pod, 1 Telemetry; 2 new"), "\(output)")
+    #expect(output.contains("no bypass found in what was read") == (how == nil), "\(output)")
+    #expect(output.contains("exit code 0\n") == (how == nil), "\(output)")
+    guard let how else { return #expect(!output.contains("warning"), "\(output)") }
+    let sentence = "the Telemetry \(namespace)/t keeps lines of what pods send out of their logs"
+    #expect(output.contains("no all-clear: \(sentence) (see: gatewatch report opted-out)"), "\(output)")
+    #expect(output.contains("coverage: \(sentence)") && output.contains("exit code 3\n"), "\(output)")
+    let pods = namespace == "shop" ? "shop/*" : "*"
+    #expect(output.contains("warning,\(pods),\(how)=\(namespace)/t"), "\(output)")
+    #expect(output.contains("warning  opted-out  \(how)=\(namespace)/t"), "\(output)")
+    #expect(output.contains("shows a Telemetry that keeps lines") == (how == "telemetry-filter"), "\(output)")
+  }
+
+  @Test("what a Telemetry for all pods switches on is on, whatever one of a namespace says of what these receive")
+  func telemetryOfTheMesh() throws {
+    let session = try session()
+    defer { session.remove() }
+    func items(_ namespace: String, _ name: String, _ entry: String) -> String {
+      #"{"apiVersion":"telemetry.istio.io/v1","kind":"Telemetry","metadata":{"name":"\#(name)","namespace":"\#(namespace)"},"spec":{"selector":{"matchLabels":{\#(name == "one" ? #""app":"web""# : "")}},"accessLogging":[\#(entry)]}}"#
+    }
+    func rows(_ telemetries: String...) throws -> String {
+      try session.write(
+        #"{"apiVersion":"v1","kind":"List","items":[\#(telemetries.joined(separator: ","))]}"#, to: "c.json")
+      return try session.run(
+        """
+        rm -f o.db*; export GATEWATCH_DB=o.db; gatewatch topology import --at 2026-11-02 c.json > t.txt
+        gatewatch report opted-out --format csv | tail -n +2 | tr -d '\r'
+        """)
+    }
+    let server = #"{"match":{"mode":"SERVER"},"providers":[{"name":"envoy"}]}"#
+    #expect(try rows(items("shop", "one", server), items("istio-system", "all", "{}")).isEmpty)
+    let alone = try rows(items("shop", "one", server), items("istio-system", "one", "{}"))
+    #expect(
+      alone.contains("shop/*,telemetry-server-only=shop/one") && alone.contains("for pods with app=web"), "\(alone)")
   }
 
   @Test("show finds by kind, name and address")

@@ -387,7 +387,7 @@ struct ViewTests {
     let comparing = [
       "suspicious_destination", "suspicious_flow", "log_pause", "missing_hop_flow", "opted_out_pod", "journey_flow",
       "destination_name", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod",
-      "silence_evidence", "silent_sidecar", "ending",
+      "silence_evidence", "silent_sidecar", "telemetry_opt_out", "ending",
     ]
     for view in views where !comparing.contains(String(view)) {
       for step in try plan("select * from \(view)") {
@@ -406,7 +406,7 @@ struct ViewTests {
     // Pods and sources are no flows.
     for view in [
       "opted_out_pod", "named_source", "sender", "unlogged_source", "hop_log", "unread_pod",
-      "silence_evidence", "silent_sidecar",
+      "silence_evidence", "silent_sidecar", "telemetry_opt_out",
     ] {
       #expect(try !plan("select * from \(view)").contains { $0.hasPrefix("SCAN f") || $0.hasPrefix("SEARCH f ") })
     }

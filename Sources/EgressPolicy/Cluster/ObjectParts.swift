@@ -49,6 +49,7 @@ struct ObjectParts {
     case "Gateway" where group == "networking.istio.io": return try istioGateway()
     case "Gateway" where group == "gateway.networking.k8s.io": return try gatewayAPI()
     case "NetworkPolicy" where group == "networking.k8s.io": return try networkPolicy()
+    case "Telemetry" where group == "telemetry.istio.io": return try telemetry()
     default: return nil
     }
   }

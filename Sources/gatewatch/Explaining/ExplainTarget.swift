@@ -270,7 +270,18 @@ struct ExplainLookup {
     if key.kind == AlertLedger.optedOut {
       // No flow shows it: the topology does, also before an alert told of it.
       try reader.query(
-        "select min(first_ms), max(last_ms) from opted_out_pod where workload = :source and how = :host",
+        """
+        select min(first_ms), max(last_ms)
+        from (
+          select workload, how, first_ms, last_ms
+          from opted_out_pod
+          union all
+          select workload, how, first_ms, last_ms
+          from telemetry_opt_out
+        )
+        where workload = :source
+          and how = :host
+        """,
         arguments: ["source": .text(key.source), "host": .text(key.host)]
       ) { (found.firstMs, found.lastMs) = ($0[0].integer, $0[1].integer) }
     }

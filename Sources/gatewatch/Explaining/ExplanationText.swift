@@ -36,10 +36,15 @@ struct ExplanationText {
     let host = key.host.isEmpty ? "-" : key.host
     var text = "finding \(safe(key.kind))\(safe(source)) to \(safe(host))\(port)\n"
     if key.kind == AlertLedger.optedOut {
+      let isTelemetry = key.host.hasPrefix("telemetry-")
       text += row(
-        "rule", "the imported topology shows that traffic of this workload can leave without a sidecar's line")
+        "rule",
+        isTelemetry
+          ? "the imported topology shows a Telemetry that keeps lines of what pods send out of their sidecar's log"
+          : "the imported topology shows that traffic of this workload can leave without a sidecar's line")
       text += row("flows", "none: what goes that way is in no log (see: gatewatch report opted-out, topology show)")
-      text += row("would change", "the pods' annotations, and a snapshot after that: gatewatch topology import")
+      let remedy = isTelemetry ? "the Telemetry" : "the pods' annotations"
+      text += row("would change", "\(remedy), and a snapshot after that: gatewatch topology import")
     } else {
       text += row("flows", flows(finding))
     }
