@@ -52,25 +52,52 @@ address_list as (
   where place <= 10
   group by workload, how
 ),
--- The NetworkPolicies that were there when somebody looked for them last and that are about egress, each with whether it is for all
--- pods of its namespace and whether a rule of it lets everything out.
-policy as (
+-- NetworkPolicies that are about egress, each with whether it is for all pods of its namespace and whether a rule of it lets them reach
+-- the public addresses.
+egress_policy as (
   select
     o.namespace,
     instr(o.traits, '"selects-all"') > 0 as is_for_all,
-    instr(o.traits, '"allows-all-egress"') > 0 as is_open
+    instr(o.traits, '"allows-all-egress"') > 0 as is_open,
+    max(t.last_ms) as last_ms
   from topology_object o
   join topology_sighting t on t.object = o.id
   where o.kind = 'network-policy'
     and instr(o.traits, '"limits-egress"') > 0
   group by o.id
-  having max(t.last_ms) >= coalesce(
-    (
-      select max(m.at_ms)
-      from topology_moment m
-      where m.kind = 'network-policy'
-        and (m.namespace is null or m.namespace = o.namespace)
-    ), 0)
+),
+-- Those of them that were there when somebody looked last. A list of several kinds does not tell which it would hold, if there were
+-- any: one that shows the pods of the namespace and each other kind that the list with the policy has, and no policy at all, is taken
+-- for a look that found none.
+policy as (
+  select p.namespace, p.is_for_all, p.is_open
+  from egress_policy p
+  where p.last_ms >= coalesce(
+      (
+        select max(m.at_ms)
+        from topology_moment m
+        where m.kind = 'network-policy'
+          and (m.namespace is null or m.namespace = p.namespace)
+      ), 0)
+    and not exists (
+      select 1
+      from topology_snapshot has
+      cross join topology_moment m on m.kind = 'pod'
+        and m.at_ms > p.last_ms
+        and (m.namespace is null or m.namespace = p.namespace)
+      cross join topology_snapshot later on later.at_ms = m.at_ms
+      where has.at_ms = p.last_ms
+        and instr(has.kinds, '"NetworkPolicy"') > 0
+        and instr(has.kinds, '"Pod"') > 0
+        and instr(later.kinds, '"NetworkPolicy"') = 0
+        and not exists (
+          select 1
+          from json_each(has.kinds) k
+          -- Before Gateways were counted by their group they had that name.
+          where k.key not in ('NetworkPolicy', 'Gateway')
+            and instr(later.kinds, '"' || k.key || '"') = 0
+        )
+    )
 ),
 -- What they do together: a pod may send whatever one of its policies allows.
 guard as (
@@ -136,8 +163,8 @@ select
   n.first_ms,
   n.last_ms,
   case
-    when n.some > 0 then 'NetworkPolicies limit what some pods may send, not all: for the others nothing but the sidecar keeps traffic in'
-    else 'no imported NetworkPolicy limits what pods may send: nothing but the sidecar keeps traffic in'
+    when n.some > 0 then 'NetworkPolicies keep some pods from public addresses, not all: for the others nothing but the sidecar keeps traffic in'
+    else 'no NetworkPolicy of the newest snapshot keeps pods from public addresses: nothing but the sidecar keeps traffic in'
   end
 from unguarded n
 union all

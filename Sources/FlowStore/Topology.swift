@@ -20,6 +20,10 @@ extension FlowStore {
       var hasher = StableHash()
       // in no order: kubectl's is the API server's
       for hash in snapshot.objects.map(ClusterObjectRow.hash).sorted() { hasher.combine(hash) }
+      // Empty lists differ in what they are lists of.
+      if snapshot.objects.isEmpty {
+        for kind in snapshot.scopes.map(\.kind.rawValue).sorted() { hasher.combine(kind) }
+      }
       let insert = try db.statement(
         """
         insert or ignore into topology_snapshot (at_ms, time_from, hash, file, objects, kinds)
@@ -85,7 +89,8 @@ extension ClusterRecord {
 ///
 /// Of each object the store keeps runs of moments: it stood in all snapshots that looked for it between two moments. A
 /// new moment without the object splits the run it falls into; one with it joins the runs beside it. So the runs are
-/// the same whatever order the snapshots come in. Among snapshots of one moment, those that hold an object win.
+/// the same whatever order the snapshots come in. Among snapshots of one moment, those that hold an object win. A snapshot
+/// of one object alone shows that, and is no moment of the others.
 private struct SightingMerge {
   private let db: Database
   private let atMs: Int64
@@ -113,7 +118,14 @@ private struct SightingMerge {
     insert = try db.statement(
       "insert into topology_object (\(ClusterObjectRow.columns)) values (\(marks)) returning id")
     runs = try db.statement(
-      "select first_ms, last_ms from topology_sighting where object = ? and first_ms <= ? and last_ms >= ?")
+      """
+      select first_ms, last_ms
+      from topology_sighting
+      where object = ?
+        and first_ms <= ?
+        and last_ms >= ?
+      order by first_ms
+      """)
     addRun = try db.statement("insert into topology_sighting (object, first_ms, last_ms) values (?, ?, ?)")
     removeRun = try db.statement("delete from topology_sighting where object = ? and first_ms = ?")
   }
@@ -204,29 +216,33 @@ private struct SightingMerge {
         sharesMoment = true
         continue
       }
-      guard let before = known.last(where: { $0 < atMs }), let after = known.first(where: { $0 > atMs }) else {
-        continue
-      }
+      guard run.first < atMs, run.last > atMs else { continue }
+      let (before, after) = (known.last { $0 < atMs } ?? run.first, known.first { $0 > atMs } ?? run.last)
+      // Where an object alone was shown, a run begins or ends between two moments.
       try removeRun.run(.integer(run.id), .integer(run.first))
-      try addRun.run(.integer(run.id), .integer(run.first), .integer(before))
-      try addRun.run(.integer(run.id), .integer(after), .integer(run.last))
+      try addRun.run(.integer(run.id), .integer(run.first), .integer(max(before, run.first)))
+      try addRun.run(.integer(run.id), .integer(min(after, run.last)), .integer(run.last))
     }
   }
 
   private func see(_ id: Int64, among moments: [Int64]) throws(StoreError) {
-    func run(at moment: Int64) throws(StoreError) -> (first: Int64, last: Int64)? {
+    /// That touches a time, both ends included; the one next to this moment.
+    func run(from first: Int64, until last: Int64, isBefore: Bool) throws(StoreError) -> (first: Int64, last: Int64)? {
       runs.bind(id, at: 1)
-      runs.bind(moment, at: 2)
-      runs.bind(moment, at: 3)
-      guard try runs.step() else { return nil }
-      let found = (runs.int(0), runs.int(1))
-      runs.reset()
+      runs.bind(last, at: 2)
+      runs.bind(first, at: 3)
+      var found: (first: Int64, last: Int64)?
+      while try runs.step() {
+        if isBefore || found == nil { found = (runs.int(0), runs.int(1)) }
+      }
       return found
     }
-    if try run(at: atMs) != nil { return }
-    let place = moments.firstIndex(of: atMs) ?? 0
-    let left = place > 0 ? try run(at: moments[place - 1]) : nil
-    let right = place + 1 < moments.count ? try run(at: moments[place + 1]) : nil
+    // Between two moments nobody looked who did not find it.
+    let before = moments.last { $0 < atMs } ?? .min
+    let after = moments.first { $0 > atMs } ?? .max
+    let left = try run(from: before, until: atMs, isBefore: true)
+    if let left, left.last >= atMs { return }
+    let right = try run(from: atMs, until: after, isBefore: false)
     if let left { try removeRun.run(.integer(id), .integer(left.first)) }
     if let right { try removeRun.run(.integer(id), .integer(right.first)) }
     try addRun.run(.integer(id), .integer(left?.first ?? atMs), .integer(right?.last ?? atMs))

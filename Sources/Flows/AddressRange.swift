@@ -32,21 +32,25 @@ public struct AddressRange: Hashable, Sendable {
   /// Whether ranges hold every address of IPv4 or of IPv6 together, as the two halves of either do.
   public static func coverEverything(_ ranges: [AddressRange]) -> Bool {
     let (four, six) = (IPAddress(ipv4: 0), IPAddress(high: 0, low: 0))
-    return [AddressRange(four, prefixLength: 96), AddressRange(six, prefixLength: 0)].contains { family in
-      let own = ranges.filter { family.contains($0) }.sorted {
-        ($0.base.high, $0.base.low) < ($1.base.high, $1.base.low)
-      }
-      var next = family.base
-      for range in own {
-        guard (range.base.high, range.base.low) <= (next.high, next.low) else { return false }
-        let last = range.last
-        if last == family.last { return true }
-        let (low, carry) = last.low.addingReportingOverflow(1)
-        let after = IPAddress(high: last.high + (carry ? 1 : 0), low: low)
-        if (after.high, after.low) > (next.high, next.low) { next = after }
-      }
-      return false
+    return [AddressRange(four, prefixLength: 96), AddressRange(six, prefixLength: 0)].contains {
+      $0.isCovered(by: ranges)
     }
+  }
+
+  /// Whether ranges hold every address of this one together.
+  public func isCovered(by ranges: [AddressRange]) -> Bool {
+    if ranges.contains(where: { $0.contains(self) }) { return true }
+    let parts = ranges.filter { contains($0) }.sorted { ($0.base.high, $0.base.low) < ($1.base.high, $1.base.low) }
+    var next = base
+    for part in parts {
+      guard (part.base.high, part.base.low) <= (next.high, next.low) else { return false }
+      let end = part.last
+      if end == last { return true }
+      let (low, carry) = end.low.addingReportingOverflow(1)
+      let after = IPAddress(high: end.high + (carry ? 1 : 0), low: low)
+      if (after.high, after.low) > (next.high, next.low) { next = after }
+    }
+    return false
   }
 
   /// Wider than any network of one owner: shorter than `/8` of IPv4 or `/16` of IPv6.

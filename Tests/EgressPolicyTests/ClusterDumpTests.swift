@@ -310,29 +310,30 @@ struct ClusterDumpTests {
   }
 
   @Test(
-    "a rule of a NetworkPolicy lets everything out where it names no ports, and no peers or every address",
+    "a rule of a NetworkPolicy opens its pods where it lets them reach the public addresses, at a port that is not DNS's",
     arguments: [
       ("{}", true), (#"{"to":[],"ports":null}"#, true), (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}"#, true),
       (#"{"to":[{"podSelector":{}},{"ipBlock":{"cidr":"::/0","except":[]}}],"ports":[]}"#, true),
-      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["203.0.113.0/24"]}}]}"#, false),
-      (#"{"to":[{"ipBlock":{"except":["203.0.113.0/24"],"cidr":"0.0.0.0/0"}}]}"#, false),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["203.0.113.0/24"]}}]}"#, true),
+      (#"{"to":[{"ipBlock":{"except":["10.0.0.0/8","172.16.0.0/12","192.168.0.0/16"],"cidr":"0.0.0.0/0"}}]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["169.254.169.254/32"]}}]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0","except":["0.0.0.0/1","128.0.0.0/1"]}}]}"#, false),
+      (#"{"to":[{"ipBlock":{"cidr":"2000::/3"}}]}"#, true), (#"{"to":[{"ipBlock":{"cidr":"fc00::/7"}}]}"#, false),
+      (#"{"to":[{"ipBlock":{"cidr":"203.0.113.0/24"}}]}"#, false),
       (#"{"to":[{"ipBlock":{"cidr":"10.0.0.0/8"}}]}"#, false), (#"{"to":[{"namespaceSelector":{}}]}"#, false),
       (#"{"ports":[{"port":53}]}"#, false), (#"{"ports":[{"protocol":"TCP"}]}"#, true),
+      (#"{"ports":[{"port":53,"endPort":53},{"port":53,"protocol":"UDP"}]}"#, false),
+      (#"{"ports":[{"port":53,"endPort":443}]}"#, true), (#"{"ports":[{"port":443}]}"#, true),
+      (#"{"ports":[{"port":"https"}]}"#, false), (#"{"to":[{"podSelector":{}}],"ports":[{"port":443}]}"#, false),
       (#"{"ports":[{"port":1,"endPort":65535}]}"#, true), (#"{"ports":[{"port":53},{}]}"#, true),
-      (#"{"ports":[{"protocol":"UDP"}]}"#, false), (#"{"ports":[{"port":1,"endPort":1023}]}"#, false),
-      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}],"ports":[{"port":443}]}"#, false),
+      (#"{"ports":[{"protocol":"UDP"}]}"#, false), (#"{"ports":[{"port":1,"endPort":1023}]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}],"ports":[{"port":443}]}"#, true),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}],"ports":[{"port":53}]}"#, false),
       (#"{"ports":[{"port":53}]},{"to":[{"ipBlock":{"cidr":"0.0.0.0/0"}}]}"#, true), ("null, 1", false),
       (#"{"to":[{"ipBlock":{"cidr":"128.0.0.0/1"}},{"ipBlock":{"cidr":"0.0.0.0/1"}}]}"#, true),
       (#"{"to":[{"ipBlock":{"cidr":"::/1"}}]},{"to":[{"ipBlock":{"cidr":"8000::/1"}}]}"#, true),
-      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}},{"ipBlock":{"cidr":"8000::/1"}}]}"#, false),
-      (
-        #"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}}]},{"to":[{"ipBlock":{"cidr":"128.0.0.0/1"}}],"ports":[{"port":53}]}"#,
-        false
-      ),
-      (
-        #"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}},{"ipBlock":{"cidr":"128.0.0.0/1","except":["203.0.113.0/24"]}}]}"#,
-        false
-      ),
+      (#"{"to":[{"ipBlock":{"cidr":"0.0.0.0/1"}}]}"#, true),
+      (ClusterDumpTests.every8(), true), (ClusterDumpTests.every8(but: 203), false),
     ] as [(String, Bool)])
   func egressRules(rules: String, isOpen: Bool) throws {
     let policy = """
@@ -341,6 +342,12 @@ struct ClusterDumpTests {
       """
     let traits = try #require(try dump(policy).objects.first).traits
     #expect(traits == (isOpen ? ["allows-all-egress"] : []) + ["limits-egress", "selects-all"])
+  }
+
+  /// All addresses of IPv4, in ranges of which each may be one owner's.
+  static func every8(but left: Int? = nil) -> String {
+    let peers = (0...255).filter { $0 != left }.map { #"{"ipBlock":{"cidr":"\#($0).0.0.0/8"}}"# }
+    return #"{"to":[\#(peers.joined(separator: ","))]}"#
   }
 
   @Test("the newest time is one that the cluster wrote, and not later than the present")
@@ -440,5 +447,34 @@ struct ClusterDumpTests {
       #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"\#($0)"}}"#
     }
     #expect(try dump(objects.joined(separator: "\n")).scopes == [ClusterScope(kind: .pod, namespace: nil)])
+  }
+
+  @Test("one object alone is no look at the others of its kind, and a list of one is")
+  func oneAlone() throws {
+    let pod = #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","namespace":"shop"}}"#
+    let service = #"{"kind":"Service","apiVersion":"v1","metadata":{"name":"s","namespace":"shop"}}"#
+    #expect(try dump(pod).scopes.isEmpty && dump(pod).objects.count == 1)
+    #expect(try dump(pod + service).scopes.isEmpty)
+    #expect(try dump(pod + service + pod).scopes == [ClusterScope(kind: .pod, namespace: "shop")])
+    #expect(try dump(#"{"kind":"List","items":[\#(pod)]}"#).scopes == [ClusterScope(kind: .pod, namespace: "shop")])
+  }
+
+  @Test("an empty list of NetworkPolicies or Telemetries shows that there is none; one of pods proves nothing")
+  func emptyLists() throws {
+    func list(_ kind: String, _ version: String, _ items: String = "") -> String {
+      #"{"kind":"\#(kind)List","apiVersion":"\#(version)","metadata":{},"items":[\#(items)]}"#
+    }
+    #expect(
+      try dump(list("NetworkPolicy", "networking.k8s.io/v1")).scopes == [
+        ClusterScope(kind: .networkPolicy, namespace: nil)
+      ])
+    #expect(
+      try dump(list("Telemetry", "telemetry.istio.io/v1")).scopes == [ClusterScope(kind: .telemetry, namespace: nil)])
+    #expect(try dump(list("NetworkPolicy", "crd.projectcalico.org/v1")).scopes.isEmpty)
+    #expect(try dump(list("Pod", "v1")).scopes.isEmpty)
+    #expect(try dump(#"{"kind":"List","apiVersion":"v1","items":[]}"#).scopes.isEmpty)
+    // Its members do not repeat their group either.
+    let member = #"{"metadata":{"name":"p","namespace":"n"},"spec":{"podSelector":{}}}"#
+    #expect(try dump(list("NetworkPolicy", "networking.k8s.io/v1", member)).objects.map(\.kind) == [.networkPolicy])
   }
 }

@@ -136,6 +136,7 @@ import Testing
       pod("some"), policy("some", #"{"podSelector":{},"policyTypes":["Egress"]}"#),
       policy("some", Self.all, "all", #"{"matchLabels":{"a":"b"}}"#),
       pod("useless"), policy("useless", Self.all, "all", #"{"matchLabels":{"a":"b"}}"#),
+      pod("port"), policy("port", #"{"podSelector":{},"policyTypes":["Egress"],"egress":[{"ports":[{"port":443}]}]}"#),
     ]
     try session.write(#"{"apiVersion":"v1","kind":"List","items":[\#(items.joined(separator: ","))]}"#, to: "c.json")
     let rows = try session.run(
@@ -144,7 +145,7 @@ import Testing
     #expect(
       rows == [
         "info added/* no-egress-policy", "info leaky/* no-egress-policy", "info open/* no-egress-policy",
-        "info partly/* egress-policy-for-some", "info some/* egress-policy-for-some",
+        "info partly/* egress-policy-for-some", "info port/* no-egress-policy", "info some/* egress-policy-for-some",
         "info useless/* no-egress-policy",
       ])
     // A policy that is gone limits nothing, and one that has come does.
@@ -160,6 +161,43 @@ import Testing
     let changed = try session.run(
       "gatewatch topology import c.json --at 2026-11-03 > t.txt; gatewatch report opted-out --format csv")
     #expect(changed.contains("closed/*,no-egress-policy") && !changed.contains("open/*,"), "\(changed)")
+  }
+
+  @Test(
+    "when the last NetworkPolicy is gone, a list of the same kinds without any opens the namespace; one of fewer does not"
+  )
+  func lastNetworkPolicy() throws {
+    let session = try session()
+    defer { session.remove() }
+    let pod =
+      #"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"p","namespace":"shop"},"spec":{"containers":[{"name":"istio-proxy","args":["proxy","sidecar"]}]},"status":{"podIP":"10.1.0.1"}}"#
+    let service = #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"s","namespace":"shop"},"spec":{}}"#
+    let policy =
+      #"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicy","metadata":{"name":"n","namespace":"shop"},"spec":{"podSelector":{},"policyTypes":["Egress"]}}"#
+    func opened(_ file: String, after earlier: String) throws -> String {
+      try session.write(earlier, to: "1.json")
+      try session.write(file, to: "2.json")
+      return try session.run(
+        """
+        rm -f o.db*; export GATEWATCH_DB=o.db
+        gatewatch topology import --at 2026-11-02 1.json > t.txt
+        gatewatch topology import --at 2026-11-03 2.json > t.txt
+        gatewatch report opted-out --format csv | tail -n +2 | cut -d, -f2,3 | tr -d '\r'
+        """)
+    }
+    func list(_ items: String...) -> String {
+      #"{"apiVersion":"v1","kind":"List","items":[\#(items.joined(separator: ","))]}"#
+    }
+    let open = "shop/*,no-egress-policy\n"
+    #expect(try opened(list(pod, service), after: list(pod, service, policy)) == open)
+    #expect(try opened(list(pod), after: list(pod, service, policy)).isEmpty)
+    #expect(try opened(list(pod, service, policy), after: list(pod, service, policy)).isEmpty)
+    // Each kind in a file of its own: a list of pods is no look at policies, and an empty one of these is.
+    #expect(try opened(list(pod), after: list(policy)).isEmpty)
+    let none = #"{"apiVersion":"networking.k8s.io/v1","kind":"NetworkPolicyList","metadata":{},"items":[]}"#
+    #expect(try opened(none, after: list(pod, service, policy)) == open)
+    // One pod that somebody looks at is no list.
+    #expect(try opened(pod, after: list(pod, policy)).isEmpty)
   }
 
   /// Every address, for the pods that are named.

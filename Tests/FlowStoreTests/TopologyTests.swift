@@ -126,6 +126,31 @@ struct TopologyTests {
     #expect(runs("b", in: try record([snapshot(0, [a, b]), one, snapshot(2, [a, b])])) == [[0, 0], [2, 2]])
   }
 
+  @Test("one object alone is seen, and ends nobody, whatever order the snapshots come in", arguments: [false, true])
+  func oneAlone(isReversed: Bool) throws {
+    let (a, b) = (pod("a", "10.0.0.1"), pod("b", "10.0.0.2"))
+    func alone(_ hour: Int64, _ object: ClusterObject) -> ClusterSnapshot {
+      ClusterSnapshot(
+        atMs: noon + hour * 3_600_000, timeFrom: "--at", file: "one", objects: [object], kinds: ["Pod": 1], scopes: [])
+    }
+    let snapshots = [
+      alone(0, a), snapshot(1, [a, b]), alone(2, a), snapshot(3, [b]), alone(4, a), snapshot(5, [a, b]), alone(6, b),
+    ]
+    let found = try record(isReversed ? snapshots.reversed() : snapshots)
+    #expect(runs("a", in: found) == [[0, 2], [4, 5]])
+    #expect(runs("b", in: found) == [[1, 6]])
+  }
+
+  @Test("empty lists of two kinds at one moment are looks at both")
+  func emptyLists() throws {
+    let snapshots = [ClusterObject.Kind.networkPolicy, .telemetry].map {
+      ClusterSnapshot(
+        atMs: noon, timeFrom: "--at", file: "f", objects: [], kinds: [:],
+        scopes: [ClusterScope(kind: $0, namespace: nil)])
+    }
+    #expect(try record(snapshots).moments.count == 2)
+  }
+
   @Test("two snapshots of one moment that differ are joined, and that is told")
   func oneMoment() throws {
     let folder = try ScratchFolder()

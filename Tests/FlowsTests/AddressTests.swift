@@ -78,6 +78,18 @@ struct AddressRangeTests {
   func everything(ranges: [String], isAll: Bool) throws {
     #expect(AddressRange.coverEverything(try ranges.map { try AddressRange(parsing: $0) }) == isAll)
   }
+
+  @Test(
+    "a range is covered by one that holds it, or by several that leave none of its addresses out",
+    arguments: [
+      ("10.0.0.0/8", ["10.0.0.0/8"], true), ("10.0.0.0/8", ["0.0.0.0/0"], true), ("10.0.0.0/8", ["10.0.0.0/9"], false),
+      ("10.0.0.0/8", ["10.128.0.0/9", "10.0.0.0/9"], true), ("10.0.0.0/7", ["10.0.0.0/8"], false),
+      ("::/0", ["fc00::/7"], false),
+    ] as [(String, [String], Bool)])
+  func covered(range: String, ranges: [String], isCovered: Bool) throws {
+    let parts = try ranges.map { try AddressRange(parsing: $0) }
+    #expect(try AddressRange(parsing: range).isCovered(by: parts) == isCovered)
+  }
 }
 
 private struct SplitMix: RandomNumberGenerator {

@@ -34,11 +34,13 @@ public struct ClusterDump: Sendable {
       if reader.isAtEnd() { throw reader.problem("the file is empty") }
       repeat {
         let before = objects.count
-        if try !read(&reader, listKind: nil) { single += objects[before...] }
+        if try !read(&reader, of: nil) { single += objects[before...] }
       } while !reader.isAtEnd()
       // Who stands in the pages that are missing would count as gone.
       if let open = openPages.min(by: { $0.value.line < $1.value.line }) { throw open.value }
-      scopes.formUnion(ClusterScope.all(of: single))
+      // One object alone, as `kubectl get pod NAME` writes it, is no look at the others of its kind.
+      let counts = Dictionary(single.map { ($0.kind, 1) }, uniquingKeysWith: +)
+      scopes.formUnion(ClusterScope.all(of: single).filter { counts[$0.kind, default: 0] > 1 })
     } catch {
       throw ClusterDumpError(file: file, line: error.line, path: error.path, message: error.message)
     }
@@ -52,13 +54,14 @@ public struct ClusterDump: Sendable {
     var places: [String: Int] = [:]
   }
 
+  /// - Parameter list: what holds the object, where that says of which kind its members are.
   /// - Returns: whether it was a list.
   @discardableResult
-  private mutating func read(_ reader: inout JSONReader, listKind: String?) throws(JSONReader.Problem) -> Bool {
+  private mutating func read(_ reader: inout JSONReader, of list: Outline?) throws(JSONReader.Problem) -> Bool {
     guard try reader.kind() == .object else {
       throw reader.problem("an object of Kubernetes is expected here; write the file with: kubectl get ... -o json")
     }
-    var outline = Outline(kind: listKind)
+    var outline = Outline(kind: list?.kind, apiVersion: list?.apiVersion ?? "")
     try reader.members { reader, name throws(JSONReader.Problem) in
       switch name {
       case "kind": outline.kind = try reader.text()
@@ -73,11 +76,18 @@ public struct ClusterDump: Sendable {
     }
     if kind.hasSuffix("List"), let items = outline.places["items"] {
       // the members of a PodList do not repeat that they are pods
-      let member = kind == "List" ? nil : String(kind.dropLast("List".count))
+      let member =
+        kind == "List"
+        ? nil : Outline(kind: String(kind.dropLast("List".count)), apiVersion: outline.apiVersion)
       var list = reader.at(items, member: "items")
       let before = objects.count
-      try list.elements { reader throws(JSONReader.Problem) in try self.read(&reader, listKind: member) }
+      var isEmpty = true
+      try list.elements { reader throws(JSONReader.Problem) in
+        isEmpty = false
+        try self.read(&reader, of: member)
+      }
       scopes.formUnion(ClusterScope.all(of: objects[before...]))
+      if isEmpty, let member, let scope = ClusterDump.scope(ofNo: member) { scopes.insert(scope) }
       if let place = outline.places["metadata"] { try notePage(reader.at(place, member: "metadata"), of: kind) }
       return true
     } else {
@@ -92,6 +102,16 @@ public struct ClusterDump: Sendable {
 }
 
 extension ClusterDump {
+  /// What a list of one kind without a member speaks of, as the API itself gives it (`kubectl get --raw`): of a kind of which a
+  /// cluster may well have none. No list of pods is empty that is of more than one namespace.
+  private static func scope(ofNo member: Outline) -> ClusterScope? {
+    switch (member.kind, ObjectParts.group(of: member.apiVersion)) {
+    case ("NetworkPolicy", "networking.k8s.io"): ClusterScope(kind: .networkPolicy, namespace: nil)
+    case ("Telemetry", "telemetry.istio.io"): ClusterScope(kind: .telemetry, namespace: nil)
+    default: nil
+    }
+  }
+
   /// Whether a list is one page of several, or the last of them.
   /// (kubernetes.io/docs/reference/using-api/api-concepts, "Retrieving large results sets in chunks")
   private mutating func notePage(_ metadata: JSONReader, of kind: String) throws(JSONReader.Problem) {

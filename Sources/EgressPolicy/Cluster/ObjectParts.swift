@@ -31,7 +31,7 @@ struct ObjectParts {
 
   /// nil for kinds that say nothing about addresses.
   func object(kind: String, apiVersion: String) throws(Problem) -> ClusterObject? {
-    let group = apiVersion.split(separator: "/", omittingEmptySubsequences: false).first.map(String.init) ?? ""
+    let group = ObjectParts.group(of: apiVersion)
     let isCore = !apiVersion.contains("/")
     switch kind {
     case "Pod" where isCore: return try pod()
@@ -52,6 +52,11 @@ struct ObjectParts {
     case "Telemetry" where group == "telemetry.istio.io": return try telemetry()
     default: return nil
     }
+  }
+
+  /// Empty for the core of Kubernetes, which has `v1` alone.
+  static func group(of apiVersion: String) -> String {
+    apiVersion.lastIndex(of: "/").map { String(apiVersion[..<$0]) } ?? ""
   }
 
   // MARK: - Times
@@ -116,128 +121,6 @@ struct ObjectParts {
     object.traits.append("type=" + type)
     object.traits.sort()
     return object
-  }
-
-  /// Whether it limits what pods send, whether it is for all pods of its namespace, and whether its rules allow everything.
-  private func networkPolicy() throws(Problem) -> ClusterObject {
-    var object = ClusterObject(.networkPolicy, try metadata())
-    var types: [String] = []
-    var hasRules = false
-    var opensAll = false
-    var ranges: [AddressRange] = []
-    var selectsAll = true
-    try members(of: "spec") { reader, key throws(Problem) in
-      switch key {
-      case "policyTypes": types = try reader.texts()
-      case "podSelector":
-        guard try reader.kind() == .object else { return try reader.skip() }
-        try reader.members { reader, key throws(Problem) in
-          // An empty list or map of requirements is none.
-          var holds = false
-          switch try reader.kind() {
-          case .object:
-            try reader.members { reader, _ throws(Problem) in
-              holds = true
-              try reader.skip()
-            }
-          case .array:
-            try reader.elements { reader throws(Problem) in
-              holds = true
-              try reader.skip()
-            }
-          default: try reader.skip()
-          }
-          if holds { selectsAll = false }
-        }
-      case "egress":
-        guard try reader.kind() == .array else { return try reader.skip() }
-        try reader.elements { reader throws(Problem) in
-          hasRules = true
-          if try allowsAll(&reader, &ranges) { opensAll = true }
-        }
-      default: try reader.skip()
-      }
-    }
-    if opensAll || AddressRange.coverEverything(ranges) { object.traits.append("allows-all-egress") }
-    // Without policyTypes, rules for egress make it one of egress, too.
-    if types.isEmpty ? hasRules : types.contains("Egress") { object.traits.append("limits-egress") }
-    if selectsAll { object.traits.append("selects-all") }
-    return object
-  }
-
-  /// Whether a rule for egress lets everything out: it names no peers, and no ports, or all. Of one with all ports that does name
-  /// peers, their ranges are added: together they may be every address of IPv4 or IPv6, as `0.0.0.0/1` and `128.0.0.0/1` are.
-  ///
-  /// Source: kubernetes.io/docs/reference/kubernetes-api/policy-resources/network-policy-v1 (NetworkPolicyEgressRule: an empty
-  /// or missing `to`, or `ports`, is all of them; the peers of one rule add up, and so do the rules).
-  private func allowsAll(_ reader: inout JSONReader, _ ranges: inout [AddressRange]) throws(Problem) -> Bool {
-    guard try reader.kind() == .object else {
-      try reader.skip()
-      return false
-    }
-    var hasPeers = false
-    var peers: [AddressRange] = []
-    var (hasPorts, hasAllPorts) = (false, false)
-    try reader.members { reader, key throws(Problem) in
-      guard try reader.kind() == .array, key == "to" || key == "ports" else { return try reader.skip() }
-      try reader.elements { reader throws(Problem) in
-        if key == "ports" {
-          hasPorts = true
-          if try holdsAllPorts(&reader) { hasAllPorts = true }
-          return
-        }
-        hasPeers = true
-        if let range = try wholeRange(&reader) { peers.append(range) }
-      }
-    }
-    guard !hasPorts || hasAllPorts else { return false }
-    ranges += peers
-    return !hasPeers
-  }
-
-  /// Of an entry of `ports`: every port of TCP, which is what leaves over a proxy.
-  private func holdsAllPorts(_ reader: inout JSONReader) throws(Problem) -> Bool {
-    guard try reader.kind() == .object else {
-      try reader.skip()
-      return false
-    }
-    var (isTCP, port, end): (Bool, String?, String?) = (true, nil, nil)
-    try reader.members { reader, key throws(Problem) in
-      switch key {
-      case "protocol": isTCP = try reader.text() == "TCP"
-      case "port": port = try reader.text()
-      case "endPort": end = try reader.text()
-      default: try reader.skip()
-      }
-    }
-    return isTCP && (port == nil || port == "1" && end == "65535")
-  }
-
-  /// Of a peer: its range, if nothing is excepted from it.
-  private func wholeRange(_ reader: inout JSONReader) throws(Problem) -> AddressRange? {
-    guard try reader.kind() == .object else {
-      try reader.skip()
-      return nil
-    }
-    var (range, hasExceptions): (AddressRange?, Bool) = (nil, false)
-    try reader.members { reader, key throws(Problem) in
-      guard key == "ipBlock", try reader.kind() == .object else { return try reader.skip() }
-      try reader.members { reader, key throws(Problem) in
-        let kind = try reader.kind()
-        switch (key, kind) {
-        case ("cidr", .string):
-          let text = try reader.text()
-          range = try? AddressRange(around: text)
-        case ("except", .array):
-          try reader.elements { reader throws(Problem) in
-            hasExceptions = true
-            try reader.skip()
-          }
-        default: try reader.skip()
-        }
-      }
-    }
-    return hasExceptions ? nil : range
   }
 
   private func node() throws(Problem) -> ClusterObject {

@@ -33,7 +33,7 @@ struct TopologyImport: ParsableCommand {
     discussion: """
       Files are what `kubectl get ... -A -o json` writes, plain or gzipped; a file may hold some of the kinds only. \
       A file of one namespace says nothing about the others; do not select by labels (-l), or whoever is left out \
-      counts as gone. The snapshot's time is --at, else the newest time the cluster wrote into it (nodes carry \
+      counts as gone. One object alone (kubectl get pod NAME) says nothing of the others. The snapshot's time is --at, else the newest time the cluster wrote into it (nodes carry \
       fresh ones), else the file's.
 
       What the policy declares comes first. The topology never turns a public address into the mesh or a gateway, \
@@ -111,7 +111,9 @@ struct TopologyImport: ParsableCommand {
       text +=
         "\(file): another snapshot of this time differs from it; objects of either count as there (--at tells them apart)\n"
     }
-    if total == 1, let object = snapshot.objects.first, object.kind.isNamespaced, !change.isKnown {
+    if total == 1, let object = snapshot.objects.first, object.kind.isNamespaced, !snapshot.scopes.isEmpty,
+      !change.isKnown
+    {
       let kind = TerminalText.safe(object.kind.rawValue)
       text +=
         "\(file): every other \(kind) of \(TerminalText.safe(object.namespace)) counts as gone from this time on: the file holds one alone\n"
