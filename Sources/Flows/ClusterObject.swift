@@ -48,7 +48,8 @@ public struct ClusterObject: Hashable, Sendable {
   public var node: String?
   public var isHostNetwork = false
   public var proxy: Proxy?
-  /// Canonical texts: a pod's, a Service's cluster addresses, a node's, those of a ServiceEntry's endpoints.
+  /// Canonical texts: a pod's, a Service's cluster addresses, a node's, those of a ServiceEntry's endpoints. A ServiceEntry may
+  /// have ranges, too.
   public var addresses: [String] = []
   /// Registry hosts: of a Service its full name, of a ServiceEntry its hosts.
   public var hosts: [String] = []
@@ -85,7 +86,7 @@ public struct ClusterSnapshot: Sendable {
   public var timeFrom: String
   public var file: String
   public var objects: [ClusterObject]
-  /// Objects by the kind as written, those that are not used too.
+  /// Objects by the kind as written, those that are not used too; where two API groups have the kind, with the group.
   public var kinds: [String: Int]
   /// What the snapshot speaks of: who is of that kind and in that place, and not in it, was gone.
   public var scopes: Set<ClusterScope>

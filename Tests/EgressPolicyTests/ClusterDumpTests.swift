@@ -113,6 +113,23 @@ struct ClusterDumpTests {
     #expect(try optOuts(["-i", "10.0.0.0/8"], metadata: own).isEmpty)
   }
 
+  @Test("without istio-init, the mode of interception stands in the environment of istio-proxy alone")
+  func interceptionMode() throws {
+    func optOuts(_ mode: String, of container: String = "istio-proxy", metadata: String = "") throws -> [String] {
+      let env = #"[{"name":"POD_NAME","valueFrom":{}},{"value":"\#(mode)","name":"ISTIO_META_INTERCEPTION_MODE"}]"#
+      let spec = #""containers":[{"env":\#(env),"name":"\#(container)","args":["proxy","sidecar"]},\#(Self.proxy)]"#
+      return try pod(
+        metadata: metadata, spec: container == "istio-proxy" ? spec.replacing("," + Self.proxy, with: "") : spec
+      )
+      .optOuts
+    }
+    #expect(try optOuts("NONE") == ["interception-mode-none"])
+    #expect(try optOuts("REDIRECT").isEmpty && optOuts("TPROXY").isEmpty)
+    #expect(try optOuts("NONE", of: "app").isEmpty)
+    let own = #""annotations":{"sidecar.istio.io/interceptionMode":"REDIRECT"}"#
+    #expect(try optOuts("NONE", metadata: own).isEmpty)
+  }
+
   @Test("hostNetwork is an opt-out, and a gateway has none")
   func hostNetwork() throws {
     #expect(try pod(spec: #""hostNetwork":true,"containers":[{"name":"a"}]"#).optOuts == ["host-network", "no-proxy"])
@@ -185,7 +202,7 @@ struct ClusterDumpTests {
     #expect(try dump("\u{FEFF}\(whole)").objects == expected)
   }
 
-  @Test("kinds that say nothing about addresses are counted, and a kind's name alone does not make it one")
+  @Test("kinds that say nothing about addresses are counted, and a kind's word alone does not make it one")
   func unknownKinds() throws {
     let json = """
       {"kind":"List","items":[
@@ -196,7 +213,34 @@ struct ClusterDumpTests {
       """
     let found = try dump(json)
     #expect(found.objects.isEmpty)
-    #expect(found.kinds == ["Secret": 1, "Pod": 1, "Deployment": 1, "ConfigMap": 1])
+    #expect(found.kinds == ["Secret": 1, "Pod.example.com": 1, "Deployment": 1, "ConfigMap": 1])
+  }
+
+  @Test("Gateways of Istio and of the Gateway API are counted apart")
+  func gatewaysOfTwoGroups() throws {
+    let gateways = ["networking.istio.io/v1", "networking.istio.io/v1beta1", "gateway.networking.k8s.io/v1"].map {
+      #"{"apiVersion":"\#($0)","kind":"Gateway","metadata":{"name":"g","namespace":"n"},"spec":{}}"#
+    }
+    let found = try dump(#"{"kind":"List","items":[\#(gateways.joined(separator: ","))]}"#)
+    #expect(found.kinds == ["Gateway.networking.istio.io": 2, "Gateway.gateway.networking.k8s.io": 1])
+  }
+
+  @Test(
+    "a ServiceEntry's addresses may be ranges, one of a single address is that, and thousands of endpoints are kept")
+  func serviceEntryAddresses() throws {
+    func addresses(_ spec: String) throws -> [String] {
+      let entry =
+        #"{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"e","namespace":"n"},"spec":{\#(spec)}}"#
+      return try #require(try dump(entry).objects.first).addresses
+    }
+    #expect(
+      try addresses(#""addresses":["10.50.9.9/32","10.50.8.7/24","FD00::9/128","10.50.9.9","x"]"#) == [
+        "10.50.8.0/24", "10.50.9.9", "fd00::9",
+      ])
+    #expect(try addresses(#""addresses":["10.50.9.0/24"],"resolution":"DNS""#).isEmpty)
+    let endpoints = (0..<1_500).map { #"{"address":"10.50.\#($0 / 250).\#($0 % 250 + 1)"}"# }
+    #expect(
+      try addresses(#""resolution":"STATIC","endpoints":[\#(endpoints.joined(separator: ","))]"#).count == 1_500)
   }
 
   @Test(

@@ -299,6 +299,38 @@ struct TopologyEvidenceTests {
     }
   }
 
+  @Test(
+    "a range of a ServiceEntry is outside where the cluster has none of its addresses",
+    arguments: [
+      (["10.50.9.0/24"], "MESH_EXTERNAL", false), (["10.50.9.9"], "MESH_EXTERNAL", false),
+      // A pod is in it; a part of it is said to be inside; it is inside.
+      (["10.0.0.0/8"], "MESH_EXTERNAL", nil), (["10.50.9.0/24", "10.50.9.0/28 inside"], "MESH_EXTERNAL", nil),
+      (["10.50.9.0/24"], "MESH_INTERNAL", nil),
+    ] as [([String], String, Bool?)])
+  func externalRanges(ranges: [String], location: String, isInside: Bool?) throws {
+    let entries = ranges.map { range in
+      var entry = ClusterObject(kind: .serviceEntry, namespace: "shop", name: range)
+      entry.addresses = [String(range.prefix { $0 != " " })]
+      entry.traits = ["location=\(range.hasSuffix("inside") ? "MESH_INTERNAL" : location)", "resolution=NONE"]
+      return entry
+    }
+    let facts = facts(cluster(entries + [.pod("web", in: "shop", "10.80.3.77")]))
+    facts.add(sidecar(), to("10.50.9.9:3306", cluster: "outbound|3306||mysql.onprem.example"))
+    facts.add(sidecar(), to("10.80.3.77:80", cluster: "PassthroughCluster"))
+    #expect(facts.route(0).bypass == (isInside == false ? .directServiceEntry : nil))
+    #expect(facts.route(1).rule == "mesh-topology")
+  }
+
+  @Test("no range is outside where no pod is known that could be in it")
+  func externalRangesWithoutPods() throws {
+    var entry = ClusterObject(kind: .serviceEntry, namespace: "shop", name: "e")
+    entry.addresses = ["10.50.9.0/24"]
+    entry.traits = ["location=MESH_EXTERNAL", "resolution=NONE"]
+    let facts = facts(cluster([entry]))
+    facts.add(sidecar(), to("10.50.9.9:3306", cluster: "outbound|3306||mysql.onprem.example"))
+    #expect(facts.route(0).path == .unknown)
+  }
+
   // MARK: Guesses
 
   @Test("a gateway that nothing but its name or its lack of exposure shows is an assumption")

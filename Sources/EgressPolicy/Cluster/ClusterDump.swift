@@ -2,15 +2,16 @@ public import Flows
 
 /// What `kubectl get ... -A -o json` wrote: a List, single objects, or several of them one after the other.
 ///
-///     kubectl get pods,services,nodes,namespaces,serviceentries,destinationrules,gateways,sidecars,networkpolicies -A -o json
+///     kubectl get pods,services,nodes,namespaces,networkpolicies.networking.k8s.io,gateways.networking.istio.io -A -o json
 ///
-/// Any subset will do. Kinds that say nothing about addresses are counted and left aside. Field names are those of the
+/// Any subset will do. With their groups, for a short name goes to whichever group kubectl finds first, and `gateways` may be those
+/// of the Gateway API alone. Kinds that say nothing about addresses are counted and left aside. Field names are those of the
 /// Kubernetes API (core/v1, discovery/v1), of Istio's networking API and of the Gateway API.
 public struct ClusterDump: Sendable {
   public private(set) var objects: [ClusterObject] = []
   /// What its lists speak of, each for itself: several of one namespace each say nothing of all others.
   public private(set) var scopes: Set<ClusterScope> = []
-  /// By the kind as written.
+  /// By the kind as written, with its group where two have it.
   public private(set) var kinds: [String: Int] = [:]
   /// The newest moment that the cluster wrote into any object; later ones than the reader's own present are not believed.
   public private(set) var newestMs: Int64?
@@ -91,7 +92,7 @@ public struct ClusterDump: Sendable {
       if let place = outline.places["metadata"] { try notePage(reader.at(place, member: "metadata"), of: kind) }
       return true
     } else {
-      kinds[kind, default: 0] += 1
+      kinds[ObjectParts.name(of: kind, apiVersion: outline.apiVersion), default: 0] += 1
       let parts = ObjectParts(reader, places: outline.places, notAfterMs: notAfterMs)
       let object = try parts.object(kind: kind, apiVersion: outline.apiVersion)
       if let object { objects.append(object) }
@@ -187,8 +188,9 @@ struct ObjectMetadata {
 /// Names of Kubernetes have at most 253 characters, annotations up to 256 KiB: longer texts than this are cut, so that
 /// no dump fills the store.
 let clusterTextLimit = 1_024
-/// Addresses and hosts kept of one object; an EndpointSlice has at most 1,000.
-let clusterListLimit = 1_000
+/// Addresses and hosts kept of one object: more than a request to etcd, of 1.5 MiB, can hold of either
+/// (etcd.io/docs, "System limits").
+let clusterListLimit = 131_072
 
 func bounded(_ text: String) -> String {
   text.utf8.count <= clusterTextLimit ? text : String(text.prefix(clusterTextLimit / 4)) + "..."

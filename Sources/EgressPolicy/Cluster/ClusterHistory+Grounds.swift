@@ -17,7 +17,7 @@ extension ClusterHistory {
     if workloadEntries.contains(address) {
       return "a machine that a WorkloadEntry or ServiceEntry makes part of the mesh"
     }
-    if outside.contains(address) { return "outside of the mesh, behind a ServiceEntry or a Service without selector" }
+    if isOutside(address) { return "outside of the mesh, behind a ServiceEntry or a Service without selector" }
     return holders[address] == nil ? nil : "a pod's at another time"
   }
 

@@ -21,6 +21,8 @@ struct ClusterHistory: Sendable {
   /// Addresses of what the cluster itself calls outside: endpoints of MESH_EXTERNAL ServiceEntries, Services without
   /// selector that lead to no pod.
   private(set) var outside: Set<IPAddress> = []
+  /// Ranges of MESH_EXTERNAL ServiceEntries of which the cluster itself has no address.
+  private var outsideRanges: [AddressRange] = []
   /// Addresses that one object puts inside and another outside.
   private(set) var contradicted: Set<IPAddress> = []
   private(set) var workloadEntries: Set<IPAddress> = []
@@ -118,6 +120,7 @@ struct ClusterHistory: Sendable {
   private mutating func learnPlaces() {
     var externalNames: Set<String> = []
     var selectorless: [String: [IPAddress]] = [:]
+    var insideRanges: [AddressRange] = []
     for (place, object) in objects.enumerated() {
       let isGone = isGone[place]
       let addresses = object.addresses.compactMap { IPAddress($0) }.filter(ClusterHistory.isKept)
@@ -136,11 +139,13 @@ struct ClusterHistory: Sendable {
         }
       case .serviceEntry where object.isExternal:
         outside.formUnion(addresses)
+        outsideRanges += object.ranges
       case .workloadEntry where selects(object) { $0.isExternal }:
         outside.formUnion(addresses)
         // One entry calls the machine outside, another a part of the mesh.
         if !isGone, selects(object, { !$0.isExternal }) { workloadEntries.formUnion(addresses) }
       case .serviceEntry where !isGone, .workloadEntry where !isGone:
+        insideRanges += object.ranges
         // Who may write an entry can name any address in it; no pod has those, IPv6 too.
         workloadEntries.formUnion(addresses.filter { AddressKind($0) != .publicUse })
       default: break
@@ -165,6 +170,24 @@ struct ClusterHistory: Sendable {
       services[address] = nil
       workloadEntries.remove(address)
     }
+    keepRangesWithoutMesh(insideRanges)
+  }
+
+  /// Of a range in which the cluster has an address, or part of which another entry calls inside, nobody knows what else is in it; nor
+  /// of any where no pod is known.
+  private mutating func keepRangesWithoutMesh(_ insideRanges: [AddressRange]) {
+    guard !outsideRanges.isEmpty else { return }
+    let known = Set(holders.keys).union(nodes.keys).union(services.keys).union(workloadEntries).union(contradicted)
+    outsideRanges = Array(Set(outsideRanges)).filter { range in
+      !holders.isEmpty && !insideRanges.contains { $0.contains(range) || range.contains($0) }
+        && !known.contains { range.contains($0) }
+    }
+  }
+
+  /// Whether the cluster itself calls an address outside of which it knows nothing else.
+  func isOutside(_ address: IPAddress) -> Bool {
+    outside.contains(address)
+      || (ClusterHistory.isKept(address) && outsideRanges.contains { $0.contains(address) })
   }
 
   /// Whether such a ServiceEntry selects the machine (`workloadSelector`, which selects in its own namespace).
@@ -239,6 +262,11 @@ struct ClusterHistory: Sendable {
 extension ClusterObject {
   /// Of a ServiceEntry: where it leaves its `location` out, it is `MESH_EXTERNAL`.
   fileprivate var isExternal: Bool { trait("location") != "MESH_INTERNAL" }
+
+  /// Of its addresses, those that are more than one.
+  fileprivate var ranges: [AddressRange] {
+    addresses.filter { $0.utf8.contains(UInt8(ascii: "/")) }.compactMap { try? AddressRange(parsing: $0) }
+  }
 
   func isSelected(by selector: [String: String]) -> Bool {
     !selector.isEmpty && selector.allSatisfy { labels[$0.key] == $0.value }

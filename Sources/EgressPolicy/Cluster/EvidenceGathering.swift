@@ -67,7 +67,7 @@ struct EvidenceGathering {
       note(.node, of: address)
     } else if history.services[address] != nil || history.workloadEntries.contains(address) {
       note(.inside, of: address)
-    } else if history.outside.contains(address) {
+    } else if history.isOutside(address) {
       note(.outside, of: address)
     }
   }

@@ -41,7 +41,8 @@ extension ObjectParts {
   }
 
   /// The annotations of istio.io "Resource Annotations" by which a pod's outgoing traffic avoids its proxy. What holds for the
-  /// whole mesh stands in no annotation, but in what the injector has `istio-init` called with (`injection-template.yaml`).
+  /// whole mesh stands in no annotation, but in what the injector has `istio-init` called with, and in the environment of
+  /// `istio-proxy` (`injection-template.yaml`: a pod with the mode NONE has no `istio-init`).
   private func optOuts(
     of metadata: ObjectMetadata, _ spec: PodSpec, _ proxy: ClusterObject.Proxy
   ) -> [String] {
@@ -69,7 +70,8 @@ extension ObjectParts {
     if let value = setting(prefix + "includeOutboundIPRanges", "-i"), value != "*" {
       words.append("include-outbound-ip-ranges=\(value)")
     }
-    if setting("sidecar.istio.io/interceptionMode", "-m") == "NONE" { words.append("interception-mode-none") }
+    let mode = setting("sidecar.istio.io/interceptionMode", "-m") ?? spec.interceptionMode
+    if mode?.uppercased() == "NONE" { words.append("interception-mode-none") }
     return words
   }
 
@@ -108,6 +110,8 @@ private struct PodSpec {
   var proxyType: String?
   /// What `istio-init` is called with, by the flag.
   var initArguments: [String: String] = [:]
+  /// As `istio-proxy` is told of it.
+  var interceptionMode: String?
 
   mutating func read(_ reader: inout JSONReader) throws(JSONReader.Problem) {
     try reader.members { reader, key throws(JSONReader.Problem) in
@@ -126,12 +130,17 @@ private struct PodSpec {
   ) throws(JSONReader.Problem) {
     try reader.elements { reader throws(JSONReader.Problem) in
       var (name, restarts, words): (String, Bool, [String]) = ("", false, [])
+      var mode: String?
       try reader.members { reader, key throws(JSONReader.Problem) in
         switch key {
         case "name": name = try reader.text()
         case "restartPolicy": restarts = try reader.text() == "Always"
         // Istio before 1.7 gives istio-init its flags as the command.
         case "args", "command": words += try reader.texts()
+        case "env":
+          try reader.elements { reader throws(JSONReader.Problem) in
+            mode = try PodSpec.interceptionMode(&reader) ?? mode
+          }
         default: try reader.skip()
         }
       }
@@ -141,9 +150,25 @@ private struct PodSpec {
       // an init container that restarts always runs as long as the pod: a native sidecar
       guard name == "istio-proxy", !areForStart || restarts else { return }
       hasProxy = true
+      interceptionMode = mode
       let type = words.firstIndex(of: "proxy").flatMap { words.dropFirst($0 + 1).first }
       proxyType = type.flatMap { $0.hasPrefix("-") ? nil : $0 } ?? "sidecar"
     }
+  }
+}
+
+extension PodSpec {
+  /// Of an entry of `env`: its value, if it is the one.
+  private static func interceptionMode(_ reader: inout JSONReader) throws(JSONReader.Problem) -> String? {
+    var (name, value): (String, String?) = ("", nil)
+    try reader.members { reader, key throws(JSONReader.Problem) in
+      switch key {
+      case "name": name = try reader.text()
+      case "value": value = try reader.optionalText()
+      default: try reader.skip()
+      }
+    }
+    return name == "ISTIO_META_INTERCEPTION_MODE" ? value : nil
   }
 }
 

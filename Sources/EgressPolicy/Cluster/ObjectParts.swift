@@ -59,6 +59,22 @@ struct ObjectParts {
     apiVersion.lastIndex(of: "/").map { String(apiVersion[..<$0]) } ?? ""
   }
 
+  /// The groups of the kinds that are read, but for Gateways: those of Istio and those of the Gateway API are both read.
+  private static let groups = [
+    "Pod": "", "Service": "", "Node": "", "Namespace": "", "Endpoints": "", "ConfigMap": "",
+    "EndpointSlice": "discovery.k8s.io", "ServiceEntry": "networking.istio.io", "WorkloadEntry": "networking.istio.io",
+    "DestinationRule": "networking.istio.io", "Sidecar": "networking.istio.io", "NetworkPolicy": "networking.k8s.io",
+    "Telemetry": "telemetry.istio.io",
+  ]
+
+  /// What objects of a kind are counted as: those of a kind that is read under its word alone, its namesakes with their group, as
+  /// `Service.serving.knative.dev`, and Gateways always.
+  static func name(of kind: String, apiVersion: String) -> String {
+    let group = group(of: apiVersion)
+    guard !group.isEmpty, kind == "Gateway" || groups[kind, default: group] != group else { return kind }
+    return "\(kind).\(group)"
+  }
+
   // MARK: - Times
 
   private static let timeKeys: Set<String> = [
@@ -246,7 +262,7 @@ struct ObjectParts {
       }
     }
     // without endpoints and without a look-up, traffic goes to the addresses themselves
-    object.addresses = canonical(endpoints.isEmpty && resolution == "NONE" ? virtual : endpoints)
+    object.addresses = endpoints.isEmpty && resolution == "NONE" ? canonicalRanges(virtual) : canonical(endpoints)
     object.traits += ["location=\(location)", "resolution=\(resolution)"]
     object.traits = bounded(Array(Set(object.traits)).sorted())
     return object
@@ -343,6 +359,13 @@ struct ObjectParts {
       object.traits = ["class=" + bounded(try reader.text())]
     }
     return object
+  }
+
+  /// Of a ServiceEntry, whose `addresses` may be ranges: `10.50.0.0/16`, and `10.50.9.9/32` is an address
+  /// (istio.io/latest/docs/reference/config/networking/service-entry).
+  private func canonicalRanges(_ texts: [String]) -> [String] {
+    let ranges = Set(texts.compactMap { try? AddressRange(around: $0) })
+    return bounded(ranges.map(\.description).sorted())
   }
 
   func canonical(_ texts: [String]) -> [String] {

@@ -14,11 +14,15 @@ struct TopologyCommand: ParsableCommand {
       Optional. Logs know addresses; the cluster knows whose they were. A snapshot is what kubectl prints, and any \
       part of it helps:
 
-        kinds=pods,services,endpointslices,nodes,namespaces
-        kinds=$kinds,serviceentries,destinationrules,gateways,networkpolicies
+        kinds=pods,services,endpointslices,nodes,namespaces,networkpolicies.networking.k8s.io
+        kinds=$kinds,gateways.networking.istio.io,telemetries.telemetry.istio.io
+        kinds=$kinds,serviceentries.networking.istio.io,destinationrules.networking.istio.io
         kubectl get $kinds -A -o json > cluster.json
         gatewatch topology import cluster.json
         gatewatch report opted-out
+
+      Name the kinds with their groups: "gateways" may be those of the Gateway API (gateways.gateway.networking.k8s.io, \
+      worth adding where it is installed). Leave out what the cluster does not have: kubectl writes nothing then.
 
       Take one from time to time, best from cron: addresses of pods are given to others when pods go.
       """,
