@@ -79,7 +79,7 @@ import Testing
   @Test("following a pipe is ended by a signal, and leaves nothing unread")
   func endedPipe() throws {
     try sandbox.shell(
-      "(cat whole.log; sleep 5) | timeout -s INT 1 $GATEWATCH ingest --policy egress.yaml - > i.txt 2>&1")
+      "(cat whole.log; sleep 9) | timeout -s INT 4 $GATEWATCH ingest --policy egress.yaml - > i.txt 2>&1")
     let text = try report()
     #expect(text.contains("20 lines read") && !text.contains("not read to the end"), "\(text)")
   }

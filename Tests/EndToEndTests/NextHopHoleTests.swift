@@ -34,7 +34,8 @@ import Testing
     let hosts = try session.run("gatewatch report hosts --format csv | cut -d, -f1-2 | sort")
     #expect(hosts.contains("new.example"), "\(hosts)")
     #expect(
-      try session.run("gatewatch query --format csv -e 'select count(*) from counted_flow' | tail -n 1") == "37\n")
+      try session.run("gatewatch query --format csv -e 'select count(*) from counted_flow' | tail -n 1 | tr -d '\\r'")
+        == "37\n")
     let bypass = try session.run("gatewatch report bypass")
     #expect(bypass.contains("12 flows were handed on to a gateway or proxy whose log was not read"), "\(bypass)")
   }
