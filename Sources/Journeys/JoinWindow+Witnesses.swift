@@ -40,11 +40,9 @@ extension JoinWindow {
       if isWitness { witnesses.append(pair) }
     }
     testify(witnesses, of: pairs) { pair, testimony in
-      if testimony.isFor {
-        marks[Int(earlier[Int(pair.number)])].insert(.leadsByLooks)
-      } else {
-        marks[Int(pair.number)].insert(.isClaimed)
-      }
+      // Who is not known to have gone to a proxy counts by itself, whatever the proxy's line may be.
+      marks[Int(earlier[Int(pair.number)])].insert(.leadsByLooks)
+      if !testimony.isFor { marks[Int(pair.number)].insert(.isClaimed) }
     }
   }
 

@@ -348,6 +348,25 @@ import Testing
     #expect(facts.route(declared).warnings == ["source-unproven"])
   }
 
+  @Test("a refused connection has no local address: in a log of gateways alone the listener's says whose line it is")
+  func refusedAtGateway() {
+    for (hasSidecarLines, listener) in [(false, "10.80.3.232"), (true, "10.80.3.232"), (false, "10.80.3.240")] {
+      let facts = Facts(policy: "gateways: [ { name: egress, addresses: [10.80.3.232] } ]\n")
+      facts.add(gateway("10.80.3.232"), to("203.0.113.1:443", cluster: "outbound|443||h.example"))
+      if hasSidecarLines {
+        var other = sidecar()
+        other.log = 2
+        facts.add(other, to("10.80.3.232:8443", cluster: "outbound|443||h.example"))
+      }
+      var refused = gateway("10.80.3.232")
+      (refused.proxyIP, refused.shape) = (nil, .notSent)
+      let line = facts.add(
+        refused, to("203.0.113.1:443", cluster: "outbound|443||h.example", dialled: "\(listener):8080"))
+      let isCertain = !hasSidecarLines && listener == "10.80.3.232"
+      #expect((facts.route(line).assumption == nil) == isCertain, "\(hasSidecarLines) \(listener)")
+    }
+  }
+
   @Test("a gateway's address proves the client of an SNI proxy, a loopback address proves nothing")
   func sniProxyClients() {
     let facts = Facts()

@@ -110,4 +110,17 @@ import Testing
     #expect(place(own: nil, port: 41_000) == [.hasLater, .leadsByLooks])
     #expect(place(own: "10.80.2.87") == .hasLater)
   }
+
+  @Test("a hop that goes elsewhere than the witnesses is no earlier hop that could be left out of totals")
+  func elsewhere() {
+    var way = Way()
+    let line = way.sidecar(
+      0, life: 70, port: 41_000, isTCP: true, received: 3_300, to: "203.0.113.10", isNameless: true)
+    let proxy = way.squid(endsAt: 70, life: 70, received: 3_300)
+    for index in 0..<3 {
+      way.tunnel(9_000 + Int64(index) * 1_000, port: 42_000 + UInt16(index), received: 4_000 + Int64(index))
+    }
+    #expect(way.place(proxy) == .hasClaimedEarlier)
+    #expect(way.place(line) == [.hasLater, .leadsByLooks])
+  }
 }

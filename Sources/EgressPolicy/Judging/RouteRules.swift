@@ -182,7 +182,12 @@ struct RouteRules: Sendable {
       return "a line with the cluster PassthroughCluster, which only sidecars have, is taken for a gateway's"
     }
     if source.declaredRole == .gateway || isDeclaredGateway(source.own) { return nil }
-    guard let own = source.own else { return "a proxy that logs no address of its own is taken for the egress gateway" }
+    guard let own = source.own else {
+      // A connection that came about to nowhere has no local address; the listener's stands there, in a log of gateways alone.
+      let isAtGateway = destination.dialled?.entries.gateways.intersects(active.gateways) ?? false
+      if isAtGateway, source.log.hasGatewayLines, !source.log.hasSidecarLines { return nil }
+      return "a proxy that logs no address of its own is taken for the egress gateway"
+    }
     if let guess = own.guess { return topology.sentences[guess] }
     return index.gateways.isEmpty
       ? "a proxy is taken for the egress gateway because it wrote lines as one"

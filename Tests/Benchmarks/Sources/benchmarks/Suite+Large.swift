@@ -7,7 +7,7 @@ extension Suite {
     let three = try workshop.log("envoy", lines: 3 * Suite.million)
     let large = try workshop.log("envoy", lines: Suite.large)
     let measured = try Rounds(
-      max(1, rounds / 2),
+      max(3, rounds / 2),
       of: [
         ingesting("ingest, 1M", million), ingesting("ingest, 3M", three), ingesting("ingest, 10M", large),
         answering("ingest and three reports, 10M", large), ceiling("e2e, 10M", large),

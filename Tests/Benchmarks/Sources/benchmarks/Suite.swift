@@ -202,7 +202,7 @@ struct Suite {
     // Where the program's start and its end weigh little.
     let large = try workshop.log("envoy", lines: Suite.large)
     let atLarge = try Rounds(
-      max(1, rounds / 2),
+      max(3, rounds / 2),
       of: [dryRun("parse 10M, one thread", "1", large), dryRun("parse 10M, two threads", "2", large)])
     card.keep(atLarge)
     let largeScale = atLarge.ratio("parse 10M, one thread", over: "parse 10M, two threads")
@@ -219,7 +219,7 @@ struct Suite {
     if isQuick { return }
     // Where names that are new, and what follows the last line, weigh little.
     let large = try workshop.log("mesh", lines: Suite.large)
-    try keepExceptions(of: large, max(1, rounds / 2), "the same, 10M lines")
+    try keepExceptions(of: large, max(3, rounds / 2), "the same, 10M lines")
   }
 
   private func keepExceptions(of log: String, _ rounds: Int, _ name: String) throws {
