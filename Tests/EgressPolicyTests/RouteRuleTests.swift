@@ -436,7 +436,11 @@ import Testing
       }
       facts.add(nginx(client: "127.0.0.1"), to("203.0.113.1:443"))
       facts.logs = [3, 5, 6].map { LogSpan(log: $0, firstMs: 10_000, lastMs: 20_000) }
-      for line in lines { #expect(facts.route(line).nextHopFromMs == (gateways.count == 1 ? 8_000 : nil)) }
+      for line in lines {
+        #expect(facts.route(line).nextHopFromMs == (gateways.count == 1 ? 8_000 : nil))
+        // That what goes there leaves the mesh is shown all the same.
+        #expect(facts.route(line).claim?.bypass == .noSidecar)
+      }
     }
   }
 

@@ -63,6 +63,9 @@ extension RouteRules {
   private func leavesMesh(_ destination: DestinationTraits, _ verdict: RouteVerdict) -> Bool {
     guard verdict.role == .gateway, case .address(let upstream) = destination.target else { return true }
     if upstream.kind == .publicUse || isOutsideByTopology(upstream) || verdict.nextHopFromMs != nil { return true }
+    // Logs of such proxies were read, of whichever: who hands on to one sends out of the mesh.
+    if verdict.nextHop == .sniProxy, upstream.kind == .loopback, topology.hasUnreadSidecars { return true }
+    if verdict.nextHop == .forwardProxy, topology.hasUnreadForwardProxies { return true }
     return verdict.assumption == nil && !isInternal(upstream)
   }
 

@@ -83,8 +83,8 @@ struct Topology: Sendable {
   private(set) var forwardProxySpans: [IPAddress?: [Span]] = [:]
   /// More forward proxies were reached than logs without an address can be of, or more gateways hand on over loopback than logs of
   /// SNI proxies were read: nobody knows whose was read.
-  private var hasUnreadForwardProxies = false
-  private var hasUnreadSidecars = false
+  private(set) var hasUnreadForwardProxies = false
+  private(set) var hasUnreadSidecars = false
 
   init(
     index: PolicyIndex, addresses: AddressReader, sources: [Judge.SourceFact], destinations: [Judge.DestinationFact],
@@ -379,8 +379,9 @@ struct Topology: Sendable {
       hasUnreadForwardProxies = ReadTime.depth(nameless) < reachedForwardProxies(destinations, index)
     }
     hasUnreadSidecars =
-      ReadTime.depth(sniProxySpans.values.flatMap(\.self))
-      < ReadTime.depth(loopbackGateways.values.compactMap { ReadTime($0)?.span })
+      !sniProxySpans.isEmpty
+      && ReadTime.depth(sniProxySpans.values.flatMap(\.self))
+        < ReadTime.depth(loopbackGateways.values.compactMap { ReadTime($0)?.span })
   }
 
   /// When the log of the SNI proxy at an address was read: of logs that know their address it must be that one, a log that does not
