@@ -182,6 +182,7 @@ enum EnvoyFacts {
     var cluster = fields.text(.upstreamCluster)
     if cluster?.utf8.last == ASCII.semicolon { cluster?.unicodeScalars.removeLast() }
     if let cluster { destination.cluster = bounded(cluster) }
+    let registryCluster = cluster.flatMap { RegistryCluster($0) }
     if let route = fields.text(.routeName) { destination.routeName = bounded(route) }
 
     let authority = HostName(fields, .authority)
@@ -197,9 +198,9 @@ enum EnvoyFacts {
     // A tunnel's target is a host and a port; what was dialled for it is a proxy's.
     destination.port =
       (isConnect ? authority?.port : nil)
-      ?? port(hop.shape, destination, cluster, authority?.port, listensInPod: listensInPod) ?? 0
+      ?? port(hop.shape, destination, registryCluster?.port, authority?.port, listensInPod: listensInPod) ?? 0
     HostName.choose(
-      for: &destination, authority: authority, serverName: serverName, cluster: cluster,
+      for: &destination, authority: authority, serverName: serverName, cluster: registryCluster,
       // A sidecar's original destination names the place; a gateway's listener does not.
       address: [.gateway, .gatewayToLoopback, .inbound].contains(hop.shape) || listensInPod
         ? destination.upstream?.ip : destination.dialled?.ip ?? destination.upstream?.ip,
@@ -208,10 +209,9 @@ enum EnvoyFacts {
   }
 
   private static func port(
-    _ shape: HopShape, _ destination: Destination, _ cluster: String?, _ named: UInt16?, listensInPod: Bool
+    _ shape: HopShape, _ destination: Destination, _ declared: UInt16?, _ named: UInt16?, listensInPod: Bool
   ) -> UInt16? {
     let (upstream, dialled) = (destination.upstream?.port, destination.dialled?.port)
-    let declared = cluster.flatMap(HostName.registryPort(ofCluster:))
     return switch shape {
     case .gateway: upstream ?? named
     // DL may be a listener here; the cluster knows the port that was meant.

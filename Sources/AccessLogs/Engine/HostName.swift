@@ -110,41 +110,10 @@ struct HostName: Equatable {
       }
   }
 
-  /// The registry host of a cluster name: the last part of `outbound|PORT|SUBSET|HOST` or `outbound_.PORT_.SUBSET_.HOST`; at a
-  /// waypoint, of `inbound-vip|PORT|tcp|HOST`.
-  ///
-  /// Source: Istio `pilot/pkg/model/service.go` (`BuildSubsetKey`, `BuildDNSSrvSubsetKey`), `pilot/pkg/networking/core/cluster_waypoint.go`
-  /// (`buildWaypointInboundVIPCluster`).
-  static func registryHost(ofCluster cluster: String) -> String? {
-    guard let parts = registryParts(ofCluster: cluster), !parts[3].isEmpty else { return nil }
-    return String(parts[3]).asciiLowercased
-  }
-
-  /// The service port of a cluster name: the second part.
-  static func registryPort(ofCluster cluster: String) -> UInt16? {
-    registryParts(ofCluster: cluster).flatMap { UInt16($0[1]) }
-  }
-
-  /// Direction, port, subset and host.
-  private static func registryParts(ofCluster cluster: String) -> [Substring]? {
-    for (prefix, separator) in [
-      ("outbound|", "|"), ("inbound|", "|"), ("inbound-vip|", "|"), ("outbound_.", "_."), ("inbound_.", "_."),
-    ] where cluster.hasPrefix(prefix) {
-      var parts: [Substring] = []
-      var rest = Substring(cluster)
-      while parts.count < 3, let cut = rest.range(ofASCII: separator) {
-        parts.append(rest[..<cut.lowerBound])
-        rest = rest[cut.upperBound...]
-      }
-      return parts.count == 3 ? parts + [rest] : nil
-    }
-    return nil
-  }
-
   /// Fills `host` by the precedence of names (authority, SNI, CONNECT target, cluster host, address) and notes where names
   /// disagree. A name that the mesh itself made up (`outbound_.80_._.host`) is no host; neither is an address.
   static func choose(
-    for destination: inout Destination, authority: HostName?, serverName: ServerName?, cluster: String?,
+    for destination: inout Destination, authority: HostName?, serverName: ServerName?, cluster: RegistryCluster?,
     address: String?, _ warnings: inout Warnings
   ) {
     let sni = serverName?.host
@@ -156,7 +125,7 @@ struct HostName: Equatable {
     } else if let sni, !sni.isEmpty {
       destination.host = EnvoyFacts.bounded(sni)
       destination.hostOrigin = .sni
-    } else if let clusterHost = cluster.flatMap(registryHost(ofCluster:)), !clusterHost.utf8.contains(ASCII.star) {
+    } else if let clusterHost = cluster?.host, !clusterHost.utf8.contains(ASCII.star) {
       destination.host = EnvoyFacts.bounded(clusterHost)
       destination.hostOrigin = .cluster
     } else if let address {

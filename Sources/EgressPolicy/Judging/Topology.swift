@@ -261,7 +261,8 @@ struct Topology: Sendable {
       }
       guard index.forwardProxies.isEmpty else { continue }
       let proxyPort = ProxyPort(address: upstream, port: fact.upstreamPort)
-      let place = "\(upstream) port \(fact.upstreamPort) is taken for a forward proxy"
+      // Made only where it is needed: there may be hundreds of thousands of destinations.
+      var place: String { "\(upstream) port \(fact.upstreamPort) is taken for a forward proxy" }
       if fact.upstreamPort == 3128 {
         note(&forwardProxies, proxyPort, "\(place) by its port")
       } else if [8080, 8888].contains(fact.upstreamPort), ClusterName.looksLikeForwardProxy(host),
