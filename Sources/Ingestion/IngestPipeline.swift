@@ -250,6 +250,8 @@ public final class IngestPipeline {
     LogDoubts(registry: registry, writer: writer, options: options, isKept: store != nil)
   }
 
+  private var replay: PrefixReplay { PrefixReplay(store: store, options: options) }
+
   private func isNamed(_ found: Discovery.Found) -> Bool { named.contains(found.name.path) }
 
   private func place(_ file: LogFile, _ name: LogName) throws(ReadError) -> ReadingPlace {
@@ -310,14 +312,14 @@ public final class IngestPipeline {
       registry.move(log, to: file)
       let prefix =
         if let known = log.prefix { known } else {
-          try restoredPrefix(file, length: UInt64(log.record.position)).prefix
+          try replay.prefix(of: file, length: UInt64(log.record.position)).prefix
         }
       return read(file, name, as: log, prefix: prefix, with: reader, before: before)
     case .begin(let former, let equal, let change):
-      var (prefix, lines) = try restoredPrefix(file, length: equal)
-      if let former { try passStoredLines(of: former, file, name, &prefix, &lines) }
+      var (prefix, lines) = try replay.prefix(of: file, length: equal)
+      if let former { try replay.passStoredLines(of: former, file, name, &prefix, &lines) }
       // A copy that ends before what was read of its log.
-      if let former, former.identity != file.identity, prefix.position > 0, try isAtEnd(file) {
+      if let former, former.identity != file.identity, prefix.position > 0, try replay.isAtEnd(file) {
         bytesDone += file.size
         report(name, nil, from: file.position, Tally(), pending: 0)
         return true
@@ -394,71 +396,6 @@ public final class IngestPipeline {
   private func declare(_ log: KnownLog) {
     if let role = options.role { log.record.declaredRole = role }
     if let label = options.label { log.record.label = label }
-  }
-
-  /// Hashes the first `length` bytes anew, and counts their lines; `file` stands behind them afterwards.
-  private func restoredPrefix(_ file: LogFile, length: UInt64) throws(ReadError) -> (
-    prefix: ConsumedPrefix, lines: Int64
-  ) {
-    var prefix = ConsumedPrefix()
-    guard length > 0 else { return (prefix, 0) }
-    try file.rewind()
-    var lines: Int64 = 0
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: options.limits.chunkBytes, alignment: 16)
-    defer { buffer.deallocate() }
-    while prefix.position < length {
-      let wanted = Int(clamping: min(UInt64(buffer.count), length - prefix.position))
-      let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
-      guard count > 0 else { throw ReadError(message: "became shorter while it was read; run again") }
-      for byte in buffer[..<count] where byte == 0x0A { lines += 1 }
-      prefix.consume(
-        UnsafeRawBufferPointer(rebasing: buffer[..<count]), isInsideLine: prefix.position + UInt64(count) < length)
-    }
-    return (prefix, lines)
-  }
-
-  /// Moves on over the lines behind `prefix` that are stored as lines of `former`.
-  private func passStoredLines(
-    of former: KnownLog, _ file: LogFile, _ name: LogName, _ prefix: inout ConsumedPrefix, _ lines: inout Int64
-  ) throws(ReadError) {
-    // With a distance of 1 every line end is remembered.
-    guard let store, former.record.id != 0, prefix.position > 0, let spacing = former.prefix?.spacing, spacing > 1
-    else { return }
-    // Remembered places lie less than twice the distance and a line apart.
-    let size = Int(clamping: min(2 * spacing, UInt64(options.limits.chunkBytes))) + options.limits.chunkBytes
-    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: size + 2 * LogReader.slack, alignment: 64)
-    defer { memory.deallocate() }
-    memory.initializeMemory(as: UInt8.self, repeating: 0)
-    let window = UnsafeMutableRawBufferPointer(rebasing: memory[LogReader.slack..<LogReader.slack + size])
-    let count = try file.read(into: window)
-    let lastLine = lines + Int64(window[..<count].count { $0 == 0x0A })
-    if lastLine > lines {
-      let stored: StoredLines
-      do throws(StoreError) { stored = try store.storedLines(log: former.record.id, in: lines + 1...lastLine) } catch {
-        throw ReadError(message: "cannot be compared with what is stored: \(error)")
-      }
-      let context = LogContext(
-        ordinal: 0, nextLine: lines + 1, namespace: name.namespace, pod: name.pod, container: name.container,
-        writtenAtMs: file.modifiedNs / 1_000_000)
-      let stretch = StoredStretch(
-        in: UnsafeRawBufferPointer(rebasing: window[..<count]), context: context, formats: options.formats,
-        stored: stored)
-      prefix.consume(UnsafeRawBufferPointer(rebasing: window[..<stretch.bytes]))
-      lines += stretch.lines
-    }
-    try file.rewind()
-    try file.advance(to: Int64(prefix.position), chunkBytes: options.limits.chunkBytes)
-  }
-
-  /// Whether the file ends where it stands; it stands there afterwards, too.
-  private func isAtEnd(_ file: LogFile) throws(ReadError) -> Bool {
-    let place = file.position
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1, alignment: 1)
-    defer { buffer.deallocate() }
-    let isAtEnd = try file.read(into: buffer) == 0
-    try file.rewind()
-    try file.advance(to: place, chunkBytes: options.limits.chunkBytes)
-    return isAtEnd
   }
 
   // MARK: Reporting
