@@ -349,6 +349,34 @@ struct TopologyEvidenceTests: TopologyFacts {
     #expect(facts.route(0).rule == "private-unknown")
   }
 
+  @Test(
+    "a Service to whose pods somebody added an address elsewhere leads to either; that address is outside",
+    arguments: [("10.50.9.9", true), ("203.0.113.9", true), ("10.80.3.50", false), ("10.0.0.5", false)])
+  func addedEndpoints(endpoint: String, isElsewhere: Bool) {
+    var service = ClusterObject(kind: .service, namespace: "shop", name: "db")
+    service.labels = ["app": "db"]
+    service.addresses = ["10.96.7.7"]
+    var endpoints = ClusterObject(kind: .endpoints, namespace: "shop", name: "db-by-hand")
+    endpoints.workload = "db"
+    endpoints.addresses = [endpoint]
+    var node = ClusterObject(kind: .node, namespace: "", name: "worker-1")
+    node.addresses = ["10.0.0.5"]
+    let pod = ClusterObject.pod("db-0", in: "shop", "10.80.3.50", started: 0)
+    func routes(_ record: ClusterRecord) -> (virtual: RouteVerdict, endpoint: RouteVerdict) {
+      let facts = facts(record, log: (1_500, 10_000))
+      facts.add(sidecar(), to("10.96.7.7:5432", cluster: "PassthroughCluster"))
+      facts.add(sidecar(), to("\(endpoint):5432", cluster: "outbound|5432||db.shop.svc.cluster.local"))
+      return (facts.route(0), facts.route(1))
+    }
+    let found = routes(cluster([service, endpoints, node, pod]))
+    #expect(found.virtual.path == (isElsewhere ? .unknown : .internal))
+    #expect((found.endpoint.bypass != nil) == isElsewhere)
+    // What was gone before the first line says nothing.
+    var gone = cluster([service, node, pod], seen: (1_000, 2_000), moments: [1_000, 1_200, 2_000])
+    gone.add([endpoints], from: 1_000, until: 1_000)
+    #expect(routes(gone).virtual.path == .internal)
+  }
+
   // MARK: Bounds
 
   @Test("thousands of pods make a handful of classes and intervals")

@@ -120,6 +120,7 @@ struct ClusterHistory: Sendable {
   private mutating func learnPlaces() {
     var externalNames: Set<String> = []
     var selectorless: [String: [IPAddress]] = [:]
+    var selecting: [String: [IPAddress]] = [:]
     var insideRanges: [AddressRange] = []
     for (place, object) in objects.enumerated() {
       let isGone = isGone[place]
@@ -132,6 +133,7 @@ struct ClusterHistory: Sendable {
         let place = "\(object.namespace)/\(object.name)"
         if ClusterHistory.leadsInside(object) {
           if !isGone { for address in addresses { services[address] = place } }
+          if !isGone, !object.labels.isEmpty { selecting[place] = addresses }
         } else if object.trait("external-name") != nil {
           externalNames.insert(place)
         } else {
@@ -151,14 +153,20 @@ struct ClusterHistory: Sendable {
       default: break
       }
     }
-    for object in objects where object.kind == .endpoints {
+    for (index, object) in objects.enumerated() where object.kind == .endpoints {
       let place = "\(object.namespace)/\(object.workload ?? object.name)"
-      guard let virtual = selectorless[place] else { continue }
       let endpoints = object.addresses.compactMap { IPAddress($0) }
-      guard endpoints.contains(where: { holders[$0] == nil && nodes[$0] == nil }) else { continue }
+      let strangers = endpoints.filter { holders[$0] == nil && nodes[$0] == nil }
+      guard !strangers.isEmpty else { continue }
       // traffic to the Service's own address ends up at its endpoints
-      outside.formUnion(virtual)
-      outside.formUnion(endpoints.filter { ClusterHistory.isKept($0) })
+      if let virtual = selectorless[place] {
+        outside.formUnion(virtual)
+        outside.formUnion(endpoints.filter { ClusterHistory.isKept($0) })
+      } else if let virtual = selecting[place], !isGone[index] {
+        // Somebody added these to the pods that are selected: it may end up at either.
+        outside.formUnion(virtual)
+        outside.formUnion(strangers.filter { ClusterHistory.isKept($0) })
+      }
     }
     // where one says inside and another outside, nobody knows
     for address in Array(outside)
