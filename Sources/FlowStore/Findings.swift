@@ -191,6 +191,8 @@ extension FlowStore {
       let note = try db.statement("insert or replace into meta (key, value) values (?, ?)")
       try note.run("alert_mark", .text(mark.text))
       try note.run("finding_due_ms", dueMs.map { .text(String($0)) } ?? .null)
+      try db.run(
+        "insert or replace into meta (key, value) select 'alert_tally', coalesce(max(id), 0) from tally_run")
       try db.run("delete from meta where key = 'pruned_unseen'")
     }
   }

@@ -21,19 +21,20 @@ extension FlowStore {
         where old.log = log.id
         """)
       try counts.run(.integer(startedAtMs))
-      try FlowStore.notePrunedUnseen(before: startedAtMs, db)
+      let unseen = try FlowStore.unseenRows(before: startedAtMs, db)
       var blocks: [Int64] = []
       let touched = try db.statement(
         "select distinct id / \(HopBlocks.flows) as block from flow where started_at_ms < ? order by block")
       touched.bind(startedAtMs, at: 1)
       while try touched.step() { blocks.append(touched.int(0)) }
       try self.beforeWrite?("prune tallies")
-      let tallied = try TallyPruning.prune(before: startedAtMs, db)
+      let tallied = try TallyPruning.prune(before: startedAtMs, seen: FlowStore.lastSeenTally(db), db)
+      try FlowStore.notePrunedUnseen(unseen + tallied.unseen, db)
       try self.beforeWrite?("prune rollups")
       try FlowStore.dropRollups(before: startedAtMs, db)
       try self.beforeWrite?("prune flows")
       try db.statement("delete from flow where started_at_ms < ?").run(.integer(startedAtMs))
-      let removed = db.changesCount + Int(tallied)
+      let removed = db.changesCount + Int(tallied.flows)
       try FlowStore.dropRollupsBehindLastRow(db)
       try FlowStore.lowerAlertMark(db)
       try self.beforeWrite?("prune evidence")
@@ -84,25 +85,39 @@ extension FlowStore {
     }
   }
 
-  /// Counts what goes before any `alert` has looked at it, also where the first one is yet to come.
-  private static func notePrunedUnseen(before startedAtMs: Int64, _ db: Database) throws(StoreError) {
-    let text = try db.statement("select value from meta where key = 'alert_mark'")
-    let mark = try text.step() ? text.text(0).flatMap(AlertMark.init(text:)) : nil
-    text.reset()
+  /// Flows that no `alert` has looked at yet, also where the first one is yet to come.
+  private static func unseenRows(before startedAtMs: Int64, _ db: Database) throws(StoreError) -> Int64 {
+    let mark = try text(ofMeta: "alert_mark", db).flatMap(AlertMark.init(text:))
     let count = try db.statement("select count(*) from flow where id > ? and started_at_ms < ?")
     count.bind(mark?.flow ?? 0, at: 1)
     count.bind(startedAtMs, at: 2)
-    guard try count.step(), count.int(0) > 0 else { return }
+    return try count.step() ? count.int(0) : 0
+  }
+
+  /// The last tally that an `alert` has looked at; where one has, and did not note it, none counts as new.
+  private static func lastSeenTally(_ db: Database) throws(StoreError) -> Int64 {
+    guard try text(ofMeta: "alert_mark", db) != nil else { return 0 }
+    return try text(ofMeta: "alert_tally", db).flatMap { Int64($0) } ?? .max
+  }
+
+  private static func text(ofMeta key: String, _ db: Database) throws(StoreError) -> String? {
+    let row = try db.statement("select value from meta where key = ?")
+    row.bind(key, at: 1)
+    return try row.step() ? row.text(0) : nil
+  }
+
+  private static func notePrunedUnseen(_ flows: Int64, _ db: Database) throws(StoreError) {
+    guard flows > 0 else { return }
     try db.statement(
       """
       insert into meta (key, value) values ('pruned_unseen', ?)
       on conflict (key) do update set value = cast(value as integer) + cast(excluded.value as integer)
       """
-    ).run(.integer(count.int(0)))
+    ).run(.integer(flows))
   }
 
-  /// The rows that come next get the ids behind the highest one that is left: where the newest flows went, those of flows that an
-  /// `alert` had looked at.
+  /// The rows and tallies that come next get the ids behind the highest one that is left: where the newest flows went, those of
+  /// flows that an `alert` had looked at.
   private static func lowerAlertMark(_ db: Database) throws(StoreError) {
     let row = try db.statement(
       "select value, (select coalesce(max(id), 0) from flow) from meta where key = 'alert_mark'")
@@ -110,6 +125,12 @@ extension FlowStore {
     mark.flow = min(mark.flow, row.int(1))
     row.reset()
     try db.statement("update meta set value = ? where key = 'alert_mark'").run(.text(mark.text))
+    try db.run(
+      """
+      update meta
+      set value = min(cast(value as integer), (select coalesce(max(id), 0) from tally_run))
+      where key = 'alert_tally'
+      """)
   }
 
   /// Flows that were pruned before an `alert` looked at them, since the last one.

@@ -67,8 +67,17 @@ struct RunEnd {
     }
     found.looks = if let rowLooks { rowLooks } else { try store.looksByLog(among: rows) }
     found.looks.merge(try lookAtTallies(passedLooks, &found.problems)) { $0.merged(with: $1) }
-    if options.keep != .all { try store.mergeTallies() }
+    if options.keep != .all {
+      if try store.lastTally() > lastTally { try noteOtherJudgement() }
+      try store.mergeTallies()
+    }
     return found
+  }
+
+  /// What was left without rows by other verdicts than the last `alert` had: one that judges as that one did would look at rows alone.
+  private func noteOtherJudgement() throws(StoreError) {
+    guard let mark = try store.alertMark(), try store.presentAlertMark().judgement != mark.judgement else { return }
+    try store.noteLateVerdicts()
   }
 
   private func facts() throws(StoreError) -> StoredFacts { try store.facts(knowing: sieve?.destinations ?? []) }

@@ -130,4 +130,38 @@ import Testing
     #expect(outcome.out.contains("5 flows were pruned before any alert had looked at them"), "\(outcome)")
     #expect(try sandbox.gatewatch("alert").status == 0)
   }
+
+  /// What this policy calls the mesh is ordinary, and gets no rows.
+  private static var lax: String {
+    policy.replacing("[10.80.0.0/16]", with: "[10.80.0.0/16, 203.0.113.0/24]")
+  }
+
+  @Test("flows without rows that are pruned before an alert looked at them are told of as others are")
+  func prunedSums() throws {
+    try sandbox.write(Self.lax, to: "egress.yaml")
+    try begin()
+    for run in 0..<6 {
+      try sandbox.append(sidecar(5, from: 60 + 10 * run, isBypass: true), to: "late.log")
+      #expect(try sandbox.gatewatch("ingest", "--keep", "exceptions", "late.log").status == 0)
+      if run == 4 { #expect(try sandbox.gatewatch("alert").status == 0) }
+    }
+    try sandbox.append(sidecar(5, from: 600).replacing("T09:", with: "T11:"), to: "whole.log")
+    #expect(try sandbox.gatewatch("ingest", "whole.log").status == 0)
+    #expect(try sandbox.gatewatch("db", "prune", "--before", "2026-11-02T10:00").status == 0)
+    let outcome = try sandbox.gatewatch("alert")
+    #expect(
+      outcome.status == 3 && outcome.out.contains("5 flows were pruned before any alert had looked at them"),
+      "\(outcome)")
+    #expect(try sandbox.gatewatch("alert").status == 0)
+  }
+
+  @Test("what was left without rows by another policy than the last alert's is looked at by the next one")
+  func sumsOfAnotherPolicy() throws {
+    try begin()
+    try sandbox.write(Self.lax, to: "lax.yaml")
+    try sandbox.write(sidecar(10, from: 60, isBypass: true), to: "late.log")
+    try sandbox.shell("$GATEWATCH ingest --keep exceptions --policy lax.yaml late.log")
+    let outcome = try sandbox.shell("$GATEWATCH alert --policy egress.yaml --format json")
+    #expect(outcome.status == 2 && outcome.out.contains("\"flows\":10,"), "\(outcome)")
+  }
 }

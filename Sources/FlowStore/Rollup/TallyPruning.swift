@@ -3,13 +3,19 @@ internal import GRDB
 /// Takes old flows out of tallies, by whole hours.
 enum TallyPruning {
   /// Removes the flows that began in an hour before that of a time, inside the open transaction, and counts them as pruned.
-  /// - Returns: how many.
-  static func prune(before startedAtMs: Int64, _ db: Database) throws(StoreError) -> Int64 {
+  /// - Parameter seen: the last tally that an `alert` had looked at.
+  /// - Returns: how many, and how many of them no `alert` had looked at.
+  static func prune(
+    before startedAtMs: Int64, seen: Int64, _ db: Database
+  ) throws(StoreError) -> (flows: Int64, unseen: Int64) {
     let first = RollupGroups.hour(startedAtMs)
     var removed: [Int64: Int64] = [:]
+    var unseen: Int64 = 0
     for run in try RollupRun.tallies(db) where RollupGroups.hour(run.firstMs) < first {
       let isWhole = try TallyReading.forEach(in: run, db) { _, entry in
-        if RollupGroups.hour(entry.firstMs) < first { removed[entry.source, default: 0] += entry.flows }
+        guard RollupGroups.hour(entry.firstMs) < first else { return }
+        removed[entry.source, default: 0] += entry.flows
+        if run.id > seen { unseen += entry.flows }
       }
       // What cannot be read says nothing of its time: db check tells of it.
       guard isWhole else { continue }
@@ -22,7 +28,7 @@ enum TallyPruning {
     let log = try db.statement(
       "update log set pruned = pruned + ?2, tallied = tallied - ?2 where id = (select log from source where id = ?1)")
     for (source, flows) in removed { try log.run(.integer(source), .integer(flows)) }
-    return removed.values.reduce(0, +)
+    return (removed.values.reduce(0, +), unseen)
   }
 
   /// Writes a run anew without the hours before one.
