@@ -24,7 +24,9 @@ extension Policy {
     return inside + pods + allowed + ways
   }
 
-  private static func isSweeping(_ range: AddressRange) -> Bool { range.isEverything || range.isVast }
+  private static func isSweeping(_ range: AddressRange) -> Bool {
+    range.isEverything || range.isVast || range.privatePart != nil
+  }
 
   /// All of the mesh, or more.
   private func isEverybody(_ range: AddressRange) -> Bool {

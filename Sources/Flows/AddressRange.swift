@@ -56,6 +56,13 @@ public struct AddressRange: Hashable, Sendable {
   /// Wider than any network of one owner: shorter than `/8` of IPv4 or `/16` of IPv6.
   public var isVast: Bool { prefixLength < (base.isIPv4 && prefixLength >= 96 ? 96 + 8 : 16) }
 
+  /// A range of private addresses that this one holds beside others: `172.16.0.0/12` in `172.0.0.0/8`, and was meant, perhaps.
+  public var privatePart: AddressRange? { AddressRange.privateUse.first { contains($0) && self != $0 } }
+
+  /// RFC 1918, RFC 6598 and RFC 4193.
+  public static let privateUse = ["10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+    .compactMap { try? AddressRange(parsing: $0) }
+
   /// The address at its end.
   public var last: IPAddress { IPAddress(high: base.high | ~maskHigh, low: base.low | ~maskLow) }
 

@@ -44,11 +44,17 @@ public struct CoverageRequirement: Sendable, Equatable {
   public init(parsing text: String) throws(ReportError) {
     self.text = text
     let safe = TerminalText.safe(text)
+    var given: Set<Substring> = []
     for part in text.split(separator: ",", omittingEmptySubsequences: false) {
       guard let equals = part.firstIndex(of: "=") else {
         throw ReportError("\"\(safe)\" is no coverage requirement", help: CoverageRequirement.help)
       }
       let value = String(part[part.index(after: equals)...])
+      guard given.insert(part[..<equals]).inserted else {
+        throw ReportError(
+          "\"\(TerminalText.safe(String(part[..<equals])))\" stands twice in a coverage requirement",
+          help: "repeat --require-coverage for another requirement")
+      }
       switch part[..<equals] {
       case "role":
         guard let role = Role(rawValue: value) else {

@@ -145,6 +145,9 @@ import Testing
       "{ name: egress, hosts: [\(host)] }",
       "exceptions: [{ name: all, addresses: [0.0.0.0/0], owner: a, reason: b }]")
     #expect(try report("ok.log", policy: "other.yaml").contains("no all-clear"))
+    // A private range was meant, perhaps.
+    try gateways("{ name: egress, hosts: [\(host)], addresses: [172.0.0.0/8] }")
+    #expect(try report("ok.log", policy: "other.yaml").contains("no all-clear"))
   }
 
   @Test("a sidecar that sends straight to the SNI proxy is no all-clear, also where the proxy's log was not read")

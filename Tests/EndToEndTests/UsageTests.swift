@@ -175,4 +175,40 @@ import Testing
         """,
       "\(output)")
   }
+
+  @Test("what a table says below its rows is told on the error stream where rows alone are written")
+  func notesBesideRows() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      gatewatch ingest SampleLogs/demo --keep exceptions > i.txt
+      for format in csv ndjson; do
+        gatewatch report opted-out --format $format 2>&1 > rows.txt
+        gatewatch whatif --registry-only --host nosuch.example --format $format 2>&1 > rows.txt
+        gatewatch report hosts --limit 2 --format $format 2> notes.txt > rows.txt
+        grep -c 'not shown: --limit 0 shows all' notes.txt
+        gatewatch report bypass --format $format 2>&1 > rows.txt | grep -c 'left around the egress gateway'
+        gatewatch flows --limit 2 --format $format 2>&1 > rows.txt
+      done
+      """)
+    #expect(output.contains("no topology with pods was imported, so this says nothing"), "\(output)")
+    #expect(output.contains("only the first 2 are shown"), "\(output)")
+    #expect(output.contains("are not in this answer"), "\(output)")
+    let counts = output.split(separator: "\n").compactMap { Int($0) }
+    #expect(counts == [0, 1, 1, 1], "\(output)")
+  }
+
+  @Test("one thing demanded twice in one coverage requirement is an error: the first demand would be forgotten")
+  func demandedTwice() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let output = try session.run(
+      """
+      gatewatch ingest SampleLogs/demo > i.txt
+      gatewatch report --require-coverage role=forward-proxy,role=gateway 2>&1 > rows.txt; echo "exit code $?"
+      """)
+    #expect(output.contains("\"role\" stands twice in a coverage requirement"), "\(output)")
+    #expect(output.hasSuffix("exit code 1\n") || output.hasSuffix("exit code 64\n"), "\(output)")
+  }
 }

@@ -63,10 +63,10 @@ public enum AddressKind: UInt8, Hashable, Sendable, CaseIterable {
 
 extension AddressRange {
   /// The ranges of all other kinds than `.publicUse`.
-  static let notPublic: [AddressRange] = [
-    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
-    "224.0.0.0/3", "::/127", "fc00::/7", "fe80::/10", "ff00::/8",
-  ].compactMap { try? AddressRange(parsing: $0) }
+  static let notPublic: [AddressRange] =
+    privateUse
+    + ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8"]
+    .compactMap { try? AddressRange(parsing: $0) }
 
   /// Some of its addresses are public ones, as far as its two ends show.
   public var holdsPublicAddresses: Bool {

@@ -115,6 +115,11 @@ extension PolicyReader {
       warn(node, "this declares every address to be inside the mesh: nothing can be found to leave it")
     } else if range.isVast {
       warn(node, "this declares a large part of the Internet to be inside the mesh: nothing that goes there is found")
+    } else if let part = range.privatePart {
+      warn(
+        node,
+        "this declares public addresses around \(part) to be inside the mesh: nothing that goes there is found; is \(part) meant?"
+      )
     } else if range.base.isIPv4, range.holdsPublicAddresses {
       // Of IPv6, pods have public addresses as a rule.
       warn(
@@ -167,6 +172,13 @@ extension PolicyReader {
       }
       for range in addresses where range.isVast && !range.isEverything {
         warn(item, "`\(name)` covers a large part of the Internet: all traffic there will seem to pass through it")
+      }
+      for range in addresses where !range.isVast {
+        guard let part = range.privatePart else { continue }
+        warn(
+          item,
+          "`\(name)` covers public addresses around \(part): all traffic there will seem to pass through it; is \(part) meant?"
+        )
       }
       for host in hosts where host.isSweeping {
         let what =

@@ -88,15 +88,25 @@ public struct Appearance: Sendable {
 }
 
 extension OutputFormat {
-  public func renderer(_ appearance: Appearance, to sink: @escaping TextSink) -> any Renderer {
+  /// - Parameter aside: takes the notes of a format that has no place for them; nil leaves them out.
+  public func renderer(
+    _ appearance: Appearance, to sink: @escaping TextSink, aside: ((String) -> Void)? = nil
+  ) -> any Renderer {
     switch self {
     case .table: TextTable(appearance: appearance, sink: sink)
     case .json: JSONDocument(sink: sink)
-    case .ndjson: NDJSON(sink: sink)
-    case .csv: CSV(isRaw: appearance.keepsCSVRaw, sink: sink)
+    case .ndjson: NDJSON(sink: sink).telling(aside, showsOthers: false)
+    case .csv: CSV(isRaw: appearance.keepsCSVRaw, sink: sink).telling(aside, showsOthers: true)
     case .markdown: Markdown(sink: sink)
     case .html: HTML(sink: sink)
     }
+  }
+}
+
+extension Renderer {
+  fileprivate func telling(_ aside: ((String) -> Void)?, showsOthers: Bool) -> any Renderer {
+    guard let aside else { return self }
+    return NotesAside(self, showsOthers: showsOthers, tell: aside)
   }
 }
 

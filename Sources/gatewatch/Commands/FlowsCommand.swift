@@ -41,8 +41,8 @@ struct FlowsCommand: ParsableCommand {
       report.showsTableColumns = format == .table && Terminal.isOutput
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
-      try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write))
-      if format == .csv || format == .ndjson, let note = try report.noteOfUnseen(in: reader) { Terminal.complain(note) }
+      try report.write(
+        from: reader, with: format.renderer(appearance, to: Terminal.write, aside: Terminal.complain))
     }
   }
 

@@ -51,7 +51,8 @@ struct QueryCommand: ParsableCommand {
       defer { reader.close() }
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
-      try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write))
+      try report.write(
+        from: reader, with: format.renderer(appearance, to: Terminal.write, aside: Terminal.complain))
     }
   }
 }

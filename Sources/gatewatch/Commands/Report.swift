@@ -59,14 +59,14 @@ struct ReportCommand: ParsableCommand {
       report.notes = missing
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
+      var aside: [String] = []
       let standing = try report.write(
-        from: reader, with: format.renderer(appearance, to: Terminal.write), standing: awaited)
-      // Formats of rows alone have no place for what the reader must know.
-      if format == .csv || format == .ndjson, let standing, let statement = standing.statement {
-        Terminal.complain("\(statement); read: \(standing.coverage)")
+        from: reader, with: format.renderer(appearance, to: Terminal.write) { aside.append($0) }, standing: awaited)
+      for note in aside {
+        Terminal.complain(note == standing?.statement ? "\(note); read: \(standing?.coverage ?? "")" : note)
       }
       if !missing.isEmpty {
-        missing.forEach { Terminal.complain($0) }
+        missing.filter { !aside.contains($0) }.forEach { Terminal.complain($0) }
         throw ExitCode(ReportCommand.notCovered)
       }
     }

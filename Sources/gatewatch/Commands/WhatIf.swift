@@ -54,7 +54,9 @@ struct WhatIfCommand: ParsableCommand {
       var appearance = Terminal.appearance
       appearance.keepsCSVRaw = output.keepsCSVRaw
       let standing = try Standing(of: reader, filters: filters, findings: false)
-      try report.write(from: reader, with: format.renderer(appearance, to: Terminal.write), standing: standing)
+      try report.write(
+        from: reader, with: format.renderer(appearance, to: Terminal.write, aside: Terminal.complain),
+        standing: standing)
     }
   }
 
