@@ -141,12 +141,15 @@ select
     when 'inject-false' then 'sidecar.istio.io/inject "false": the pod has no sidecar, nothing it sends is logged there'
     when 'host-network' then 'hostNetwork: the pod uses its node''s network, where no sidecar intercepts'
     when 'no-proxy' then 'no istio-proxy container, though nobody asked for that: not injected, or started before it was'
+    when 'proxy-by-name-only' then 'a container is named istio-proxy, and neither its arguments nor anything of the injector''s show a sidecar'
     when 'dataplane-mode-none' then 'istio.io/dataplane-mode none: the pod stays out of the ambient mesh'
     when 'exclude-outbound-ip-ranges' then 'traffic to these ranges goes straight out, past the sidecar'
     when 'exclude-outbound-ports' then 'traffic to these ports goes straight out, past the sidecar'
     when 'exclude-interfaces' then 'traffic of these network interfaces goes past the sidecar'
     when 'include-outbound-ip-ranges' then 'only traffic to these ranges passes the sidecar, all other goes straight out'
     when 'interception-mode-none' then 'interceptionMode NONE: only what the workload itself sends to its sidecar passes it'
+    when 'proxy-uid' then 'a container runs as the sidecar''s user: what it sends goes past the sidecar'
+    when 'proxy-gid' then 'a container runs in the sidecar''s group: what it sends goes past the sidecar'
     else ''
   end as meaning
 from flows_of w

@@ -44,7 +44,7 @@ select
   p.last_ms,
   e.value as how,
   case
-    when substr(e.value, 1, instr(e.value || '=', '=') - 1) in ('no-proxy', 'host-network')
+    when substr(e.value, 1, instr(e.value || '=', '=') - 1) in ('no-proxy', 'host-network', 'proxy-by-name-only')
       and p.namespace not in (select namespace from meshed) then 'info'
     else 'warning'
   end as severity

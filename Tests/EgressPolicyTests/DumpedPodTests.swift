@@ -29,7 +29,26 @@ struct DumpedPodTests: ClusterDumps {
       (#""initContainers":[{"name":"istio-proxy","args":["proxy","sidecar"]}]"#, "", .none),
       (#""containers":[{"name":"istio-proxy","args":["proxy","router","--domain","x"]}]"#, "", .router),
       (#""containers":[{"name":"istio-proxy","args":["proxy","waypoint"]}]"#, "", .waypoint),
-      (#""containers":[{"name":"istio-proxy","args":null}]"#, "", .sidecar),
+      // whoever wraps the command leaves the injector's annotation or its init container; the CNI plugin's is another
+      (
+        #""containers":[{"name":"istio-proxy","command":["sh","-c","x"]}]"#,
+        #""annotations":{"sidecar.istio.io/status":"{}"}"#, .sidecar
+      ),
+      (#""containers":[{"name":"istio-proxy"}],"initContainers":[{"name":"istio-init"}]"#, "", .sidecar),
+      (#""containers":[{"name":"istio-proxy"}],"initContainers":[{"name":"istio-validation"}]"#, "", .sidecar),
+      // a container's name alone
+      (#""containers":[{"name":"istio-proxy","args":null}]"#, "", .none),
+      (#""containers":[{"name":"istio-proxy","image":"any"},{"name":"istio-init"}]"#, "", .none),
+      (#""ephemeralContainers":[{"name":"istio-proxy","args":["proxy","sidecar"]}]"#, "", .none),
+      (
+        #""containers":[{"name":"istio-proxy"}],"initContainers":[{"name":"istio-init"}]"#,
+        #""annotations":{"sidecar.istio.io/inject":"false"}"#, .none
+      ),
+      // injected by hand, and not to be injected again
+      (
+        #""containers":[{"name":"istio-proxy"}]"#,
+        #""annotations":{"sidecar.istio.io/inject":"false","sidecar.istio.io/status":"{}"}"#, .sidecar
+      ),
       (#""containers":[{"name":"app"}]"#, #""annotations":{"ambient.istio.io/redirection":"enabled"}"#, .ambient),
       // both: ztunnel leaves a pod with a sidecar to it
       (
@@ -75,11 +94,14 @@ struct DumpedPodTests: ClusterDumps {
     #expect(try pod(metadata: metadata, spec: "\"containers\":[\(container)]").optOuts == words)
   }
 
-  @Test("what holds for the whole mesh stands in what istio-init is called with; a pod's own annotation goes before it")
-  func meshWideOptOuts() throws {
-    func optOuts(_ arguments: [String], metadata: String = "") throws -> [String] {
+  @Test(
+    "what istio-init was called with is what was done, whatever an annotation says since",
+    arguments: ["istio-init", "istio-validation"])
+  func meshWideOptOuts(container: String) throws {
+    func optOuts(_ arguments: [String], annotation: (String, String)? = nil) throws -> [String] {
       let words = (["istio-iptables", "-p", "15001", "-u", "1337"] + arguments).map { "\"\($0)\"" }
-      let spec = #""initContainers":[{"name":"istio-init","args":[\#(words.joined(separator: ","))]}]"#
+      let spec = #""initContainers":[{"name":"\#(container)","args":[\#(words.joined(separator: ","))]}]"#
+      let metadata = annotation.map { #""annotations":{"\#($0)":"\#($1)"}"# } ?? ""
       return try pod(metadata: metadata, spec: spec + ",\"containers\":[\(Self.proxy)]").optOuts
     }
     #expect(try optOuts(["-m", "REDIRECT", "-i", "*", "-x", "", "-b", "*", "-d", "15090,15021"]).isEmpty)
@@ -91,8 +113,22 @@ struct DumpedPodTests: ClusterDumps {
         "exclude-outbound-ip-ranges=203.0.113.0/24", "exclude-outbound-ports=443", "exclude-interfaces=net1",
         "interception-mode-none",
       ])
-    let own = #""annotations":{"traffic.sidecar.istio.io/includeOutboundIPRanges":"*"}"#
-    #expect(try optOuts(["-i", "10.0.0.0/8"], metadata: own).isEmpty)
+    let prefix = "traffic.sidecar.istio.io/"
+    #expect(
+      try optOuts(["-i", "10.0.0.0/8"], annotation: (prefix + "includeOutboundIPRanges", "*"))
+        == ["include-outbound-ip-ranges=10.0.0.0/8"])
+    for ports in ["", "8443"] {
+      #expect(
+        try optOuts(["-i", "*", "-o", "443"], annotation: (prefix + "excludeOutboundPorts", ports))
+          == ["exclude-outbound-ports=443"])
+    }
+    // The CNI plugin goes by the annotation, and whoever wrote it wants it so.
+    #expect(
+      try optOuts(["-i", "*", "-x", ""], annotation: (prefix + "excludeOutboundIPRanges", "203.0.113.0/24"))
+        == ["exclude-outbound-ip-ranges=203.0.113.0/24"])
+    #expect(
+      try optOuts(["-m", "NONE"], annotation: ("sidecar.istio.io/interceptionMode", "REDIRECT"))
+        == ["interception-mode-none"])
   }
 
   @Test("without istio-init, the mode of interception stands in the environment of istio-proxy alone")
@@ -108,8 +144,74 @@ struct DumpedPodTests: ClusterDumps {
     #expect(try optOuts("NONE") == ["interception-mode-none"])
     #expect(try optOuts("REDIRECT").isEmpty && optOuts("TPROXY").isEmpty)
     #expect(try optOuts("NONE", of: "app").isEmpty)
+    // The environment is as the injector left it; the annotation may be later.
     let own = #""annotations":{"sidecar.istio.io/interceptionMode":"REDIRECT"}"#
-    #expect(try optOuts("NONE", metadata: own).isEmpty)
+    #expect(try optOuts("NONE", metadata: own) == ["interception-mode-none"])
+  }
+
+  @Test("a container that has a sidecar's name and nothing else of one is told")
+  func proxyByNameOnly() throws {
+    let spec = #""containers":[{"name":"istio-proxy","image":"any"}]"#
+    #expect(try pod(spec: spec).optOuts == ["proxy-by-name-only", "no-proxy"])
+    let metadata = #""labels":{"sidecar.istio.io/inject":"false"}"#
+    #expect(try pod(metadata: metadata, spec: spec).optOuts == ["inject-false", "proxy-by-name-only", "no-proxy"])
+  }
+
+  @Test(
+    "what runs as the proxy's user or group goes past it",
+    arguments: [
+      (#""containers":[{"name":"app","securityContext":{"runAsUser":1337}}]"#, ["proxy-uid=1337"]),
+      (#""containers":[{"name":"app","securityContext":{"runAsGroup":1337,"runAsUser":1}}]"#, ["proxy-gid=1337"]),
+      (
+        #""containers":[{"name":"a","securityContext":{"runAsGroup":1337,"runAsUser":1337}},{"name":"b"}]"#,
+        ["proxy-uid=1337"]
+      ),
+      (#""containers":[{"name":"app"}],"securityContext":{"runAsUser":1337}"#, ["proxy-uid=1337"]),
+      (#""securityContext":{"runAsGroup":1337},"containers":[{"name":"app"}]"#, ["proxy-gid=1337"]),
+      // the container's own number goes before the pod's
+      (#""securityContext":{"runAsUser":1337},"containers":[{"name":"a","securityContext":{"runAsUser":1}}]"#, []),
+      (#""securityContext":{"runAsUser":1337},"containers":[]"#, []),
+      // an owner of volumes, and no process's own group
+      (#""securityContext":{"fsGroup":1337,"supplementalGroups":[1337]},"containers":[{"name":"a"}]"#, []),
+      (#""containers":[{"name":"app","securityContext":null}]"#, []),
+      (#""initContainers":[{"name":"fetch","securityContext":{"runAsUser":1337}}]"#, ["proxy-uid=1337"]),
+      (#""initContainers":[{"name":"istio-validation","securityContext":{"runAsUser":1337}}]"#, []),
+      (#""ephemeralContainers":[{"name":"debug","securityContext":{"runAsUser":1337}}]"#, ["proxy-uid=1337"]),
+    ])
+  func proxyIdentities(spec: String, words: [String]) throws {
+    let proxy = Self.proxy.replacing("}", with: #","securityContext":{"runAsUser":1337,"runAsGroup":1337}}"#)
+    let whole =
+      spec.contains(#""containers":["#)
+      ? spec.replacing(#""containers":["#, with: "\"containers\":[\(proxy),").replacing(",]", with: "]")
+      : spec + ",\"containers\":[\(proxy)]"
+    #expect(try pod(spec: whole).optOuts == words)
+    // A gateway is nobody's sidecar, and without a proxy there is nobody to be confused with.
+    #expect(try pod(spec: whole.replacing(#""sidecar""#, with: #""router""#)).optOuts.isEmpty)
+    #expect(try pod(spec: whole.replacing(proxy, with: #"{"name":"other"}"#)).optOuts == ["no-proxy"])
+  }
+
+  @Test("who the proxy is, istio-init is told; else its own securityContext says it, as on OpenShift")
+  func proxyUser() throws {
+    func optOuts(_ user: String, initial: [String]? = nil, own: String) throws -> [String] {
+      let proxy = Self.proxy.replacing("}", with: ",\"securityContext\":{\(own)}}")
+      let arguments = initial.map { $0.map { "\"\($0)\"" }.joined(separator: ",") }
+      let start = arguments.map { #""initContainers":[{"name":"istio-init","args":[\#($0)]}],"# } ?? ""
+      return try pod(
+        spec: start + #""containers":[\#(proxy),{"name":"app","securityContext":{\#(user)}}]"#
+      ).optOuts
+    }
+    let range = #""runAsUser":1000650001,"runAsGroup":1000650001"#
+    #expect(try optOuts(#""runAsUser":1000650001"#, own: range) == ["proxy-uid=1000650001"])
+    #expect(try optOuts(#""runAsGroup":1000650001"#, own: range) == ["proxy-gid=1000650001"])
+    #expect(try optOuts(#""runAsUser":1337"#, own: range).isEmpty)
+    // TPROXY: root, and none the less not everybody's root
+    let root = #""runAsUser":0,"runAsGroup":1337"#
+    #expect(try optOuts(#""runAsUser":0"#, own: root).isEmpty)
+    #expect(try optOuts(#""runAsUser":1337"#, own: root) == ["proxy-uid=1337"])
+    #expect(try optOuts(#""runAsUser":7"#, initial: ["-u", "1337,7"], own: root) == ["proxy-uid=7"])
+    #expect(try optOuts(#""runAsGroup":7"#, initial: ["-u", "1337,7"], own: root) == ["proxy-gid=7"])
+    #expect(try optOuts(#""runAsGroup":7"#, initial: ["-u", "7", "-g", "8"], own: root).isEmpty)
+    #expect(try optOuts(#""runAsGroup":1337"#, initial: ["-u", ""], own: root) == ["proxy-gid=1337"])
   }
 
   @Test("hostNetwork is an opt-out, and a gateway has none")

@@ -33,45 +33,56 @@ extension ObjectParts {
       default: return .sidecar
       }
     }
-    // written by the injector, with the names of what it added
-    if metadata.annotations["sidecar.istio.io/status"] != nil, spec.hasProxy { return .sidecar }
+    // What the injector leaves besides a container of that name: an annotation with the names of what it added, and an init
+    // container. That is not a word against what the pod says of itself.
+    let isInjected =
+      metadata.annotations["sidecar.istio.io/status"] != nil || (spec.hasInit && !isInjectFalse(metadata))
+    if spec.proxy != nil, isInjected { return .sidecar }
     // written by the node's agent once it redirects the pod's traffic to ztunnel
     if metadata.annotations["ambient.istio.io/redirection"] == "enabled" { return .ambient }
     return .none
   }
 
+  /// Since Istio 1.10 a label decides over the annotation of the same name.
+  private func isInjectFalse(_ metadata: ObjectMetadata) -> Bool {
+    let inject = "sidecar.istio.io/inject"
+    return (metadata.labels[inject] ?? metadata.annotations[inject])?.lowercased() == "false"
+  }
+
   /// The annotations of istio.io "Resource Annotations" by which a pod's outgoing traffic avoids its proxy. What holds for the
   /// whole mesh stands in no annotation, but in what the injector has `istio-init` called with, and in the environment of
   /// `istio-proxy` (`injection-template.yaml`: a pod with the mode NONE has no `istio-init`).
+  ///
+  /// A pod's spec is what was done. Annotations, which anybody may change while it runs, are what Istio's CNI plugin goes by; so where
+  /// the two differ, whichever keeps traffic away from the proxy counts.
   private func optOuts(
     of metadata: ObjectMetadata, _ spec: PodSpec, _ proxy: ClusterObject.Proxy
   ) -> [String] {
     guard proxy != .router, proxy != .waypoint else { return [] }
     var words: [String] = []
-    let inject = "sidecar.istio.io/inject"
-    // since Istio 1.10 a label decides over the annotation of the same name
-    if (metadata.labels[inject] ?? metadata.annotations[inject])?.lowercased() == "false" {
-      words.append("inject-false")
-    }
+    if isInjectFalse(metadata) { words.append("inject-false") }
     if spec.isHostNetwork { words.append("host-network") }
     if metadata.labels["istio.io/dataplane-mode"] == "none" { words.append("dataplane-mode-none") }
-    if proxy == .none { return words + ["no-proxy"] }
-    func setting(_ name: String, _ flag: String) -> String? {
-      (metadata.annotations[name] ?? spec.initArguments[flag]).map { bounded(String($0.filter { $0 != " " })) }
+    if proxy == .none { return words + (spec.proxy == nil ? [] : ["proxy-by-name-only"]) + ["no-proxy"] }
+    func settings(_ name: String, _ flag: String) -> [String] {
+      [spec.initArguments[flag], metadata.annotations[name]].compactMap { value in
+        value.map { bounded(String($0.filter { $0 != " " })) }
+      }
     }
     let prefix = "traffic.sidecar.istio.io/"
     for (name, flag, word) in [
       ("excludeOutboundIPRanges", "-x", "exclude-outbound-ip-ranges"),
       ("excludeOutboundPorts", "-o", "exclude-outbound-ports"), ("excludeInterfaces", "-c", "exclude-interfaces"),
     ] {
-      if let value = setting(prefix + name, flag), !value.isEmpty { words.append("\(word)=\(value)") }
+      if let value = settings(prefix + name, flag).first(where: { !$0.isEmpty }) { words.append("\(word)=\(value)") }
     }
     // "*" is everything; an empty list is nothing
-    if let value = setting(prefix + "includeOutboundIPRanges", "-i"), value != "*" {
+    if let value = settings(prefix + "includeOutboundIPRanges", "-i").first(where: { $0 != "*" }) {
       words.append("include-outbound-ip-ranges=\(value)")
     }
-    let mode = setting("sidecar.istio.io/interceptionMode", "-m") ?? spec.interceptionMode
-    if mode?.uppercased() == "NONE" { words.append("interception-mode-none") }
+    let modes = settings("sidecar.istio.io/interceptionMode", "-m") + (spec.interceptionMode.map { [$0] } ?? [])
+    if modes.contains(where: { $0.uppercased() == "NONE" }) { words.append("interception-mode-none") }
+    if proxy == .sidecar { words += spec.proxyIdentities.map(bounded) }
     return words
   }
 
@@ -99,76 +110,6 @@ extension ObjectParts {
       return name
     }
     return String(name[..<dash])
-  }
-}
-
-private struct PodSpec {
-  var node: String?
-  var isHostNetwork = false
-  var hasProxy = false
-  /// The first word after `proxy` in the arguments of `istio-proxy`: `sidecar`, `router`, `waypoint`.
-  var proxyType: String?
-  /// What `istio-init` is called with, by the flag.
-  var initArguments: [String: String] = [:]
-  /// As `istio-proxy` is told of it.
-  var interceptionMode: String?
-
-  mutating func read(_ reader: inout JSONReader) throws(JSONReader.Problem) {
-    try reader.members { reader, key throws(JSONReader.Problem) in
-      switch key {
-      case "nodeName": node = try reader.optionalText()
-      case "hostNetwork": isHostNetwork = try reader.flag()
-      case "containers": try readContainers(&reader, areForStart: false)
-      case "initContainers": try readContainers(&reader, areForStart: true)
-      default: try reader.skip()
-      }
-    }
-  }
-
-  private mutating func readContainers(
-    _ reader: inout JSONReader, areForStart: Bool
-  ) throws(JSONReader.Problem) {
-    try reader.elements { reader throws(JSONReader.Problem) in
-      var (name, restarts, words): (String, Bool, [String]) = ("", false, [])
-      var mode: String?
-      try reader.members { reader, key throws(JSONReader.Problem) in
-        switch key {
-        case "name": name = try reader.text()
-        case "restartPolicy": restarts = try reader.text() == "Always"
-        // Istio before 1.7 gives istio-init its flags as the command.
-        case "args", "command": words += try reader.texts()
-        case "env":
-          try reader.elements { reader throws(JSONReader.Problem) in
-            mode = try PodSpec.interceptionMode(&reader) ?? mode
-          }
-        default: try reader.skip()
-        }
-      }
-      if areForStart, name == "istio-init" {
-        for (flag, value) in zip(words, words.dropFirst()) where flag.hasPrefix("-") { initArguments[flag] = value }
-      }
-      // an init container that restarts always runs as long as the pod: a native sidecar
-      guard name == "istio-proxy", !areForStart || restarts else { return }
-      hasProxy = true
-      interceptionMode = mode
-      let type = words.firstIndex(of: "proxy").flatMap { words.dropFirst($0 + 1).first }
-      proxyType = type.flatMap { $0.hasPrefix("-") ? nil : $0 } ?? "sidecar"
-    }
-  }
-}
-
-extension PodSpec {
-  /// Of an entry of `env`: its value, if it is the one.
-  private static func interceptionMode(_ reader: inout JSONReader) throws(JSONReader.Problem) -> String? {
-    var (name, value): (String, String?) = ("", nil)
-    try reader.members { reader, key throws(JSONReader.Problem) in
-      switch key {
-      case "name": name = try reader.text()
-      case "value": value = try reader.optionalText()
-      default: try reader.skip()
-      }
-    }
-    return name == "ISTIO_META_INTERCEPTION_MODE" ? value : nil
   }
 }
 
