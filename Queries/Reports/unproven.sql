@@ -89,6 +89,24 @@ select
     when coalesce(p.client, '') = '' then 'log who connected: a header proves nobody'
     when p.client = '::1' or p.client glob '127.*' then 'read the log of the hop before, in the same pod'
     when p.client <> p.last_client then 'read the logs of the clients'' own sidecars, or declare the pods (sidecar: false)'
+    when exists (
+        select 1
+        from pod_address a
+        join pod_life l on l.id = a.life
+        where a.address = p.client
+          and l.proxy = 'none'
+          and a.lines_from_ms <= p.last_seen
+          and a.lines_until_ms > p.first_seen
+      )
+      and exists (
+        select 1
+        from source s
+        where s.proxy_ip = p.client
+          and s.proxy = 'envoy'
+          and s.shape in ('outbound', 'outbound-forwarded')
+      )
+      then 'a sidecar''s lines are from ' || p.client || ', where the imported topology shows a pod without a sidecar: say in the policy'
+        || ' which it is (pods, sidecar: true or false)'
     -- The pod's own log was read for this time, and some line of it leaves a doubt.
     when exists (
       select 1

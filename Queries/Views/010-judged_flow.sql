@@ -61,10 +61,12 @@ select
       then 'a connection to an address that nobody calls a forward proxy is taken for the way to one by its bytes and times alone'
     else rv.assumption
   end as assumption,
-  -- A source is proven by the connection itself: by the hop before (1), or because the client's sidecar logged it (32). A
+  -- A source is proven by the connection itself: by the hop before (1), or because the client's sidecar logged it (32). Not where an
+  -- inventory says that the client has none: one of the two is wrong, and a workload may print lines that are as true as it likes. A
   -- proven bypass is no open question, and what was never sent raises none.
   case
-    when br.id is not null or ov.left_hop = 0 or unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 33
+    when br.id is not null or ov.left_hop = 0
+      or (rv.claim_reason is null and unicode(substr(hp.places, f.id % 1000 + 1, 1)) & 33)
       then nullif(trim(replace(',' || rv.warnings || ',', ',source-unproven,', ','), ','), '')
     else rv.warnings
   end as verdict_warnings,
@@ -133,7 +135,7 @@ left join route_verdict rv on rv.key = i.id * 1099511627776 + s.class * 1048576 
 left join ending ov on ov.key = rv.context_key + f.outcome
 left join hop_place hp on hp.block = f.id / 1000
 -- A gateway's or a proxy's line is a bypass when its client is proven to have come around the hop that should stand
--- before. The connection's own proof of a hop before comes first, whatever an inventory says; a probe is no bypass, and a
+-- before. The connection's own proof of a hop before comes first: what an inventory says against it is a doubt; a probe is no bypass, and a
 -- line that can be read in more than one way accuses nobody.
 left join bypass_reason br on br.id = case
   when rv.claim is null or coalesce(ov.left_hop, 0) = 0 or ov.never_clears = 1 or ov.result = 'noise' then null

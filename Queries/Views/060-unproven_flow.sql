@@ -5,6 +5,7 @@
 --   path-unknown       neither the addresses nor the policy say where it went
 --   assumption         the path rests on what `assumption` says, which no line and no policy proves
 --   source-unproven    a proxy's line whose client no sidecar's or gateway's line accounts for
+--                      or, of a client that has no sidecar by the policy or the topology, whatever does
 --   exception-assumed  it went around the gateway, and that an exception allows it rests on what `assumption` says; these
 --                      are in bypass_flow, too
 -- Other flows that are a bypass for certain are in bypass_flow alone; what was never sent needs no proof.

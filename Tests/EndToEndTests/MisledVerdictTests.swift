@@ -53,6 +53,33 @@ import Testing
   @Test("the baseline is an all-clear")
   func baseline() throws { #expect(try report("").contains(Self.clear)) }
 
+  @Test(
+    "a pod that has no sidecar gets none by printing its lines; one that has is believed",
+    arguments: [
+      ("10.80.3.77", "", false), ("10.80.3.78", #"{"name":"istio-proxy","image":"any"}"#, false),
+      ("10.80.3.78", #"{"name":"app"},{"name":"istio-proxy","args":["proxy","sidecar"]}"#, true),
+    ])
+  func printedLines(client: String, containers: String, isBelieved: Bool) throws {
+    try sandbox.write(
+      #"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"any-1","namespace":"shop"},"spec":{"containers":[\#(containers)]},"status":{"podIP":"10.80.3.78","startTime":"2026-11-02T07:00:00Z"}}"#,
+      to: "pod.json")
+    let own = line("09:05:00", "10.80.3.232:8080", Self.gateway, own: client, client: client + ":50001")
+    try sandbox.write(
+      own.replacing("09:05", with: "09:04") + own + own.replacing("09:05", with: "09:06"), to: "own.log")
+    try sandbox.append(
+      line(
+        "09:05:00", "198.51.100.20:80", "outbound|80||api.pay.example", own: "10.80.3.232",
+        dialled: "10.80.3.232:8080", client: client + ":50000"), to: "gateway.log")
+    let imported = containers.isEmpty ? "" : "$GATEWATCH topology import --at 2026-11-02T09:30 pod.json >> i.txt; "
+    let outcome = try sandbox.shell(
+      "rm -f gatewatch.db; \(imported)$GATEWATCH ingest --policy egress.yaml sidecar.log gateway.log own.log >> i.txt; $GATEWATCH report bypass; $GATEWATCH report unproven"
+    ).out
+    #expect(outcome.contains(Self.clear) == isBelieved, "\(outcome)")
+    #expect(outcome.contains("source-unproven") != isBelieved, "\(outcome)")
+    let proof = "a sidecar's lines are from 10.80.3.78, where the imported topology shows a pod without a sidecar"
+    #expect(outcome.contains(proof) == (!isBelieved && !containers.isEmpty), "\(outcome)")
+  }
+
   @Test("an address that only a pod's listener for what comes in had a connection to is the mesh's for nobody else")
   func inboundAddress() throws {
     try sandbox.write(
