@@ -64,6 +64,9 @@ public struct ClusterObject: Hashable, Sendable {
   /// Of a pod that is over, unless `traits` says that nobody knows when that was.
   public var endedMs: Int64?
 
+  /// With a value, a trait of a ServiceEntry: what stands among its addresses and is none.
+  public static let unreadAddress = "unread-address"
+
   /// A trait of a pod that is over since some moment before the look that shows it so.
   public static let endUnknown = "end-unknown"
 

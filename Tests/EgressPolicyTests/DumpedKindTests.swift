@@ -17,11 +17,21 @@ struct DumpedKindTests: ClusterDumps {
   @Test(
     "a ServiceEntry's addresses may be ranges, one of a single address is that, and thousands of endpoints are kept")
   func serviceEntryAddresses() throws {
-    func addresses(_ spec: String) throws -> [String] {
+    func entry(_ spec: String) throws -> ClusterObject {
       let entry =
         #"{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"e","namespace":"n"},"spec":{\#(spec)}}"#
-      return try #require(try dump(entry).objects.first).addresses
+      return try #require(try dump(entry).objects.first)
     }
+    func addresses(_ spec: String) throws -> [String] { try entry(spec).addresses }
+    func unread(_ spec: String) throws -> [String] {
+      try entry(spec).traits.filter { $0.hasPrefix(ClusterObject.unreadAddress) }
+    }
+    #expect(
+      try unread(#""addresses":["10.50.9.9","10.50.9.0/33","x"]"#) == [
+        "unread-address=10.50.9.0/33", "unread-address=x",
+      ])
+    // Of no use in an entry that looks its host up.
+    #expect(try unread(#""addresses":["x"],"resolution":"DNS""#).isEmpty)
     #expect(
       try addresses(#""addresses":["10.50.9.9/32","10.50.8.7/24","FD00::9/128","10.50.9.9","x"]"#) == [
         "10.50.8.0/24", "10.50.9.9", "fd00::9",

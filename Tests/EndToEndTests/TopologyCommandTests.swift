@@ -115,6 +115,20 @@ import Testing
     #expect(finding.contains("the imported topology shows that traffic of this workload can leave"), "\(finding)")
   }
 
+  @Test("an address of a ServiceEntry that is none is named when it is imported, and every time")
+  func unreadAddresses() throws {
+    let session = try session()
+    defer { session.remove() }
+    try session.write(
+      #"{"apiVersion":"networking.istio.io/v1","kind":"ServiceEntry","metadata":{"name":"db","namespace":"shop"},"spec":{"hosts":["db.example"],"addresses":["10.50.9.0/33","10.50.9.9","a=b"]}}"#,
+      to: "entry.json")
+    let note = "entry.json: ServiceEntry shop/db: left out, for it is no address: 10.50.9.0/33, a=b\n"
+    for _ in 1...2 {
+      let text = try session.run("gatewatch topology import --at 2026-11-02 entry.json")
+      #expect(text.contains(note), "\(text)")
+    }
+  }
+
   @Test("where NetworkPolicies were imported, namespaces of the mesh without one for all pods' egress are named")
   func networkPolicies() throws {
     let session = try session()

@@ -262,7 +262,13 @@ struct ObjectParts {
       }
     }
     // without endpoints and without a look-up, traffic goes to the addresses themselves
-    object.addresses = endpoints.isEmpty && resolution == "NONE" ? canonicalRanges(virtual) : canonical(endpoints)
+    if endpoints.isEmpty, resolution == "NONE" {
+      let isRange = { (text: String) in (try? AddressRange(around: text)) != nil }
+      object.addresses = canonicalRanges(virtual)
+      object.traits += virtual.filter { !isRange($0) }.map { "\(ClusterObject.unreadAddress)=" + bounded($0) }
+    } else {
+      object.addresses = canonical(endpoints)
+    }
     object.traits += ["location=\(location)", "resolution=\(resolution)"]
     object.traits = bounded(Array(Set(object.traits)).sorted())
     return object

@@ -115,6 +115,7 @@ struct TopologyImport: ParsableCommand {
       text +=
         "\(file): another snapshot of this time differs from it; objects of either count as there (--at tells them apart)\n"
     }
+    text += snapshot.objects.map { unreadAddresses(of: $0, file) }.joined()
     if total == 1, let object = snapshot.objects.first, object.kind.isNamespaced, !snapshot.scopes.isEmpty,
       !change.isKnown
     {
@@ -123,6 +124,16 @@ struct TopologyImport: ParsableCommand {
         "\(file): every other \(kind) of \(TerminalText.safe(object.namespace)) counts as gone from this time on: the file holds one alone\n"
     }
     return text
+  }
+
+  /// Traffic there counts as to nobody in particular.
+  private static func unreadAddresses(of object: ClusterObject, _ file: String) -> String {
+    let unread = object.traits.filter { $0.hasPrefix(ClusterObject.unreadAddress + "=") }
+      .map { $0.dropFirst(ClusterObject.unreadAddress.count + 1) }
+    guard !unread.isEmpty else { return "" }
+    let name = TerminalText.safe("\(object.namespace)/\(object.name)")
+    return
+      "\(file): ServiceEntry \(name): left out, for it is no address: \(TerminalText.safe(unread.joined(separator: ", ")))\n"
   }
 }
 
