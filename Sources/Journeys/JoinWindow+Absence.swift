@@ -351,13 +351,23 @@ struct Absence {
 
   /// When a later hop began if it began while the earlier one lived, as far as clocks can say.
   private func times(of earlier: Hop, before later: Hop) -> ClosedRange<Int64> {
-    let skew = window.skew(earlier, later).ms
-    let slack =
-      (skew == Skew.none ? JoinLimits.unknownSkewMs : JoinLimits.knownSkewMs)
-      + (skew == Skew.none || window.source(later).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0)
-    let start = earlier.startedAtMs.plus(skew == Skew.none ? 0 : Int64(skew))
+    let slack = clockSlack(earlier, later)
+    let start = earlier.startedAtMs.plus(shift(from: earlier, to: later))
     let life = Absence.life(earlier)
     return start.plus(-slack)...start.plus(min(life.plus(slack), JoinLimits.absenceReachMs))
+  }
+
+  /// How much later the later hop's clock shows the same moment; 0 when unknown.
+  private func shift(from earlier: Hop, to later: Hop) -> Int64 {
+    let skew = window.skew(earlier, later).ms
+    return skew == Skew.none ? 0 : Int64(skew)
+  }
+
+  /// By how much the times of two hops may differ beside that.
+  private func clockSlack(_ earlier: Hop, _ later: Hop) -> Int64 {
+    let isUnknown = window.skew(earlier, later).ms == Skew.none
+    return (isUnknown ? JoinLimits.unknownSkewMs : JoinLimits.knownSkewMs)
+      + (isUnknown || window.source(later).proxy == .nginxStream ? JoinLimits.wholeSecondMs : 0)
   }
 
   /// As far as windows reach: what else is known of the earlier hop does not matter.
@@ -428,13 +438,31 @@ struct Absence {
       // The sidecar made TLS of a request, under the name that was asked for; or it passed a connection on.
       guard !from.isHTTP else { return from.authority == 0 || to.sni == 0 || from.authority == to.sni }
       guard from.sni == 0 || to.sni == 0 || from.sni == to.sni else { return false }
-      return first.isFlagged || second.status != 200 || earlier.received <= 0 || later.received <= 0
-        || earlier.received == later.received
+      if first.isFlagged || second.status != 200 || earlier.received <= 0 || later.received <= 0 { return true }
+      // A sidecar that reached the SNI proxy went past the gateway itself: its line excuses nobody, and has to be the one.
+      return earlier.received == later.received
+        || window.source(earlier).isGateway && earlier.received < later.received
     case .squid, .nginxHTTP:
       // A challenge may have gone before, on the same connection.
       guard !from.isHTTP else { return first.isConnect }
       return first.isFlagged || earlier.received < 0 || later.received < 0 || earlier.received >= later.received
+        || endsInTime(later, of: earlier)
     }
+  }
+
+  /// Whether a connection on which the client has received less than its proxy sent may be the one.
+  ///
+  /// What a proxy counts as sent, its socket took (Squid's `%<st`: `TunnelStateData::Connection::dataSent` in its
+  /// src/tunnel.cc): of that, a client that leaves early has not read all. And where the sidecar itself asks for the tunnel
+  /// (`tunnel` of a DestinationRule), it keeps the head of the answer, which Squid counts, too (`tunnelConnectedWriteDone`).
+  /// But a tunnel ends with its connection: one that lived on after that is another's. The connection may live on, since a
+  /// slow client still reads what both proxies have sent.
+  private func endsInTime(_ later: Hop, of earlier: Hop) -> Bool {
+    guard earlier.durationMs >= 0, later.durationMs >= 0 else { return true }
+    let end = earlier.startedAtMs.plus(earlier.durationMs).plus(shift(from: earlier, to: later))
+    // The end, too, has to be heard of: a lost packet is sent again.
+    let slack = clockSlack(earlier, later) + JoinLimits.lifeSlackMs
+    return later.startedAtMs.plus(later.durationMs) <= end.plus(slack)
   }
 
   /// What the client sent there came to another proxy, or what came to this one it sent elsewhere.

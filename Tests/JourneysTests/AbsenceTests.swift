@@ -189,9 +189,38 @@ import Testing
     #expect(place { _ in } == .isUnaccounted)
     // A challenge and the tunnel on one connection: more bytes than the tunnel alone.
     #expect(place { $0.sidecar(0, isTCP: true, sent: 300, received: 1_200) } == nil)
-    #expect(place { $0.sidecar(0, isTCP: true, sent: 300, received: 100) } == .isUnaccounted)
     #expect(place { $0.sidecar(0, received: 1_200) } == .isUnaccounted)
     #expect(place { $0.sidecar(-90_000, isTCP: true, received: 1_200) } == .isUnaccounted)
+  }
+
+  @Test(
+    "a client that leaves early has read less than the proxy's socket took, and the head of a tunnel is its sidecar's")
+  func readLess() {
+    func place(life: Int64 = 40, received: Int64, squid: Int64 = 36) -> JourneyPlace? {
+      var way = Way()
+      way.sidecar(0, life: life, isTCP: true, received: received, to: "10.80.2.87", isNameless: true)
+      let line = way.squid(endsAt: squid + 4, life: squid, received: 300_000)
+      return way.place(line)
+    }
+    #expect(place(received: 300_000 - 39) == nil)
+    #expect(place(received: 40_000) == nil)
+    // Squid has written all there is, and its tunnel is over, while a slow client still reads.
+    #expect(place(life: 30_000, received: 40_000) == nil)
+    // A tunnel that outlives the connection is not its.
+    #expect(place(received: 40_000, squid: 9_000) == .isUnaccounted)
+    #expect(place(received: 300_000, squid: 9_000) == nil)
+  }
+
+  @Test("so has a gateway that feeds the SNI proxy in its pod")
+  func readLessAtSNIProxy() {
+    for (received, place) in [(300_000, nil), (40_000, nil), (300_001, .isUnaccounted)] as [(Int64, JourneyPlace?)] {
+      var way = Way()
+      way.gateway(0, isTCP: true, sent: 700, received: received, feedsProxy: true)
+      // Two of them: the bytes alone join none.
+      way.gateway(1, isTCP: true, sent: 700, received: received, feedsProxy: true)
+      let line = way.nginx(endsAt: 38, sent: 700, received: 300_000)
+      #expect(way.place(line) == place, "\(received)")
+    }
   }
 
   private static let crowd = 4_000
