@@ -63,6 +63,20 @@ place as (
   join named_source s on s.id = u.source_id
   join destination d on d.id = u.destination_id
   group by u.why, s.shown_name, d.host, d.port, u.path, u.assumption
+),
+-- What was read of the logs of pods' own sidecars, whole or not. Of flows that are kept as sums alone no ends are noted.
+own_lines as (
+  select
+    s.proxy_ip,
+    min(s.first_end_ms) as first_ms,
+    max(s.last_end_ms) as last_ms
+  from source s
+  join log l on l.id = s.log
+  where s.proxy = 'envoy'
+    and s.shape in ('outbound', 'outbound-forwarded', 'inbound')
+    and s.first_end_ms is not null
+  group by s.proxy_ip
+  having max(l.tallied) = 0
 )
 select
   p.why,
@@ -133,12 +147,22 @@ select
         || p.client || ' has none, say so in the policy (pods, sidecar: false)'
     else
       'read the ' || case when p.path = 'gateway' then 'sidecar log of ' else 'log of the proxy at ' end || p.client
-        -- A minute later: see judged_flow.
-        || coalesce(' past ' || strftime('%Y-%m-%dT%H:%M:%SZ', (p.last_end + 60999) / 1000, 'unixepoch'), '')
+        -- A minute earlier and later: see judged_flow. What was read until then lacks its beginning.
+        || case
+          when l.first_ms > p.first_seen - 60000
+            then coalesce(
+              ' from before ' || strftime('%Y-%m-%dT%H:%M:%SZ', (p.first_seen - 60000) / 1000, 'unixepoch'), '')
+          else ''
+        end
+        || case
+          when l.first_ms > p.first_seen - 60000 and l.last_ms >= p.last_end + 60000 then ' on'
+          else coalesce(' past ' || strftime('%Y-%m-%dT%H:%M:%SZ', (p.last_end + 60999) / 1000, 'unixepoch'), '')
+        end
         || case
           when p.path = 'gateway' then ', or, if it has none, say so in the policy (pods, sidecar: false)'
           else ', or say in the policy what it is: a gateway, or a pod with sidecar: false'
         end
   end as proof
 from place p
+left join own_lines l on l.proxy_ip = p.client
 order by p.flows desc, p.why, p.source, p.host, p.port, p.path, p.assumption;

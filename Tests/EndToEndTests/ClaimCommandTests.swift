@@ -200,4 +200,24 @@ import Testing
       #expect(Set(rows.compactMap { $0["proof"] as? String }) == Set(proofs), "\(scenario): \(rows)")
     }
   }
+
+  @Test("where what was read of a sidecar's log begins too late, the proof is from when on to read it")
+  func proofOfTheBeginning() throws {
+    let session = try Session()
+    defer { session.remove() }
+    let folder = "SampleLogs/scenarios/skipped-sidecar"
+    let proofs = try session.run(
+      """
+      tail -n +2 \(folder)/sidecar.log > sidecar.log
+      gatewatch ingest sidecar.log \(folder)/gateway.log --policy \(folder)/policy.yaml > ingest.txt
+      gatewatch report unproven --format ndjson
+      """)
+    expect(
+      proofs,
+      has: [
+        "read the sidecar log of 10.80.3.11 from before 2026-11-03T11:59:00Z on, or, if it has none, say so in the policy",
+        "read the sidecar log of 10.80.3.11 from before 2026-11-03T12:01:30Z on, or, if it has none, say so in the policy",
+      ])
+    #expect(!proofs.contains(" past "), "\(proofs)")
+  }
 }
