@@ -36,8 +36,15 @@ extension Destination {
     [
       Value(host), Value(hostOrigin?.rawValue), .integer(Int64(port)), .text(traffic.rawValue), Value(authority),
       Value(sni), Value(cluster), Value(routeName), Value(upstream?.ip), Value(upstream.map { Int64($0.port) }),
-      Value(upstreamName), Value(dialled?.ip), Value(dialled.map { Int64($0.port) }), .integer(logsUpstream ? 1 : 0),
+      Value(upstreamName), Value(dialled?.ip), Value(dialled.map { Int64($0.port) }),
+      .integer((logsUpstream ? Stored.logsUpstream : 0) | (isWorkloadsOutput ? Stored.isWorkloadsOutput : 0)),
     ]
+  }
+
+  /// Bits of `logs_upstream`.
+  private enum Stored {
+    static let logsUpstream: Int64 = 1
+    static let isWorkloadsOutput: Int64 = 2
   }
 
   /// - Parameter previous: mostly of the same cluster.
@@ -52,7 +59,8 @@ extension Destination {
       sni: row.text(first + 5), cluster: row.text(first + 6, perhaps: previous?.cluster),
       routeName: row.text(first + 7),
       upstream: endpoint(first + 8), upstreamName: row.text(first + 10), dialled: endpoint(first + 11),
-      logsUpstream: row.int(first + 13) != 0)
+      logsUpstream: row.int(first + 13) & Stored.logsUpstream != 0)
+    isWorkloadsOutput = row.int(first + 13) & Stored.isWorkloadsOutput != 0
   }
 }
 

@@ -57,13 +57,18 @@ public struct Source: Hashable, Sendable {
   /// Looks like a sidecar's line, but another container than Istio's `istio-proxy` wrote it: a workload can print what it
   /// likes, and so such a line is evidence of nothing.
   public var isWorkloadsOutput: Bool {
-    guard let container, container != "istio-proxy" else { return false }
+    guard Source.isWorkload(container: container) else { return false }
     switch shape {
     case .outbound, .outboundForwarded, .inbound: return true
     case .gateway: return clientIP == proxyIP
     default: return false
     }
   }
+}
+
+extension Source {
+  /// Another container than the one that Istio gives its proxies, sidecars and gateways.
+  public static func isWorkload(container: String?) -> Bool { container.map { $0 != "istio-proxy" } ?? false }
 }
 
 /// Where a flow went, or wanted to go.
@@ -109,6 +114,9 @@ public struct Destination: Hashable, Sendable {
   public var dialled: Endpoint?
   /// The format has a column for the upstream address, so that nil means "nothing was sent".
   public var logsUpstream: Bool
+  /// Of an Envoy line that another container than a proxy's printed, as a workload can: what such lines say of an address is evidence
+  /// of nothing.
+  public var isWorkloadsOutput = false
 
   public init(
     host: String? = nil, hostOrigin: HostOrigin? = nil, port: UInt16 = 0, traffic: Traffic = .http,

@@ -247,4 +247,21 @@ struct EngineRecordTests {
     let lines = (0..<300).map { "[pod/p\($0)/c] \(SampleLine.envoy)\n" }.joined()
     #expect(EngineFeed.read(lines).flows.map(\.source.pod) == (0..<300).map { "p\($0)" })
   }
+
+  @Test("a place is told apart by who wrote the line: Envoy as Istio runs it, or another container, as a workload can")
+  func printedPlaces() {
+    let line = SampleLine.envoy + "\n"
+    let names = [("istio-proxy", false), ("app", true)]
+    let wrapped = names.map { "[pod/shop-1/\($0.0)] \(line)" }.joined()
+    let reading = EngineFeed.read(wrapped + line)
+    #expect(reading.flows.map(\.destination.isWorkloadsOutput) == names.map(\.1) + [false])
+    for (container, isPrinted) in names {
+      let feed = EngineFeed(log: LogContext(ordinal: 1, namespace: "shop", pod: "shop-1", container: container))
+      feed.read((line + line).utf8)
+      #expect(feed.reading.flows.map(\.destination.isWorkloadsOutput) == [isPrinted, isPrinted])
+    }
+    // The containers of other proxies have names of all kinds.
+    let squid = EngineFeed.read("[pod/squid-1/squid] \(SampleLine.squid)\n")
+    #expect(squid.flows.map(\.destination.isWorkloadsOutput) == [false])
+  }
 }

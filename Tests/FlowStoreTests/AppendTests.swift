@@ -148,6 +148,7 @@ struct AppendTests {
       { $0.authority = "a" }, { $0.sni = "a" }, { $0.cluster = "a" }, { $0.routeName = "a" },
       { $0.upstream = Endpoint(ip: "::1", port: 0) }, { $0.upstream = Endpoint(ip: "::1", port: 1) },
       { $0.upstreamName = "a" }, { $0.dialled = Endpoint(ip: "::1", port: 0) }, { $0.logsUpstream = false },
+      { $0.isWorkloadsOutput = true },
     ] {
       var variant = base
       change(&variant)

@@ -32,7 +32,8 @@ extension RowBuilder {
     begin(
       fields, lane: lane, source: ahead.pointee.hop.tag | UInt64(state.pointee.writer) << 32,
       destination: UInt64(layout.index) | UInt64(ahead.pointee.hop.shapeCode) << 32
-        | (isHTTP && !isConnect ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0) | (isConnect ? 1 << 42 : 0),
+        | (isHTTP && !isConnect ? 1 << 40 : 0) | (hidesUpstream ? 1 << 41 : 0) | (isConnect ? 1 << 42 : 0)
+        | (state.pointee.isOfWorkload ? 1 << 43 : 0),
       path: isHTTP ? fields[.path] : .absent)
   }
 
@@ -69,7 +70,8 @@ extension RowBuilder {
     // Where it went.
     let isHTTP = ahead.pointee.isHTTP
     row.destination = destinationID(fields, lane: lane, layout, batch) {
-      EnvoyFacts.destination(
+      $0.isWorkloadsOutput = state.pointee.isOfWorkload
+      return EnvoyFacts.destination(
         ahead.pointee.hop, fields, layout, isHTTP: isHTTP && !ahead.pointee.isConnect,
         isConnect: ahead.pointee.isConnect, hidesUpstream: ahead.pointee.hidesUpstream, &$0, &$1)
     }

@@ -39,7 +39,9 @@ final class RowBuilder {
   var log: Int64 = 0
   var namespace: String?
   var pod: String?
-  var container: String?
+  var container: String? {
+    didSet { state.pointee.isOfWorkload = Source.isWorkload(container: container) }
+  }
 
   /// What every line touches.
   struct State {
@@ -56,6 +58,8 @@ final class RowBuilder {
     var wantsRestart = false
     /// Number of the pod that wrote the line at hand when the wrapper names it line by line; 0 for the log's own.
     var writer: UInt32 = 0
+    /// Another container than a proxy's wrote the line at hand.
+    var isOfWorkload = false
     /// When the wrapper says the line was written; `Numbers.missing` when it does not.
     var writtenAtMs = Numbers.missing
     /// That time has no zone (syslog, RFC 3164 section 4.1.2).

@@ -27,6 +27,8 @@ public struct Judge: Sendable {
     let logsUpstream: Bool
     let isBlockAll: Bool
     let isRequestTarget: Bool
+    /// As `Destination.isWorkloadsOutput`.
+    let isWorkloadsOutput: Bool
     /// The name the client gave, where an exception may ask for it.
     let name: String?
     /// The proxy looked that name up itself, as far as its line shows.
@@ -50,6 +52,7 @@ public struct Judge: Sendable {
       logsUpstream = destination.logsUpstream
       isBlockAll = destination.routeName == "block_all"
       isRequestTarget = destination.hostOrigin == .target
+      isWorkloadsOutput = destination.isWorkloadsOutput
       name = isNamed ? destination.loggedName : nil
       isNameResolved = destination.hostOrigin != .authority
     }
@@ -108,15 +111,19 @@ public struct Judge: Sendable {
       let policy = judge.policy ?? Policy()
       index = PolicyIndex(policy, evidence: judge.evidence(of: history, beside: policy, addresses))
       names = ClusterNames(history, logs: judge.logs)
+      // Mostly there is none, and then nothing is copied.
+      let isAnyPrinted = judge.destinations.contains { $0.isWorkloadsOutput }
+      let evidence = isAnyPrinted ? judge.destinations.filter { !$0.isWorkloadsOutput } : judge.destinations
       topology = Topology(
-        index: index, addresses: addresses, sources: judge.sources, destinations: judge.destinations, logs: judge.logs)
+        index: index, addresses: addresses, sources: judge.sources, destinations: evidence,
+        printed: isAnyPrinted ? judge.destinations.filter { $0.isWorkloadsOutput } : [], logs: judge.logs)
       strangers = Strangers(judge.destinations, index: index, topology: topology)
       classifier = DestinationClassifier(
         index: index, topology: topology, addresses: addresses, strangers: strangers.numbers,
         resolved: index.exceptions.byHostAlone.isEmpty
           ? ResolvedHosts()
           : ResolvedHosts(
-            judge.destinations, Senders(judge.sources, topology, index, names), topology, history),
+            evidence, Senders(judge.sources, topology, index, names), topology, history),
         count: judge.destinations.count)
     }
 

@@ -86,13 +86,17 @@ struct Topology: Sendable {
   private(set) var hasUnreadForwardProxies = false
   private(set) var hasUnreadSidecars = false
 
+  /// - Parameters:
+  ///   - destinations: of lines that proxies wrote.
+  ///   - printed: of lines of other containers, which are perhaps a gateway's of somebody's own making.
   init(
     index: PolicyIndex, addresses: AddressReader, sources: [Judge.SourceFact], destinations: [Judge.DestinationFact],
-    logs spans: [LogSpan]
+    printed: [Judge.DestinationFact] = [], logs spans: [LogSpan]
   ) {
     learnProxies(destinations, index)
     learn(sources, index, addresses)
     learn(destinations)
+    learnPorts(printed)
     guess(destinations, index)
     learnWayToForwardProxies(destinations, index)
     learnSpans(sources, destinations, spans, index, addresses)
@@ -192,6 +196,17 @@ struct Topology: Sendable {
       if let own = fact.dialled, own != fact.upstream, gatewayProxies.contains(own) {
         gatewayPorts[own, default: []].insert(fact.dialledPort)
       }
+    }
+  }
+
+  /// Of gateways of which no proxy's own line tells.
+  private mutating func learnPorts(_ printed: [Judge.DestinationFact]) {
+    let known = gatewayPorts
+    for fact in printed {
+      guard let own = fact.dialled, own != fact.upstream, gatewayProxies.contains(own), known[own] == nil else {
+        continue
+      }
+      gatewayPorts[own, default: []].insert(fact.dialledPort)
     }
   }
 
@@ -344,6 +359,8 @@ struct Topology: Sendable {
         ($0.log, Span(widening: $0))
       }, uniquingKeysWith: { first, _ in first })
     var gateways: [IPAddress: Set<Span>] = [:]
+    // By lines of other containers than proxies', which count where no proxy's own do.
+    var printed: [IPAddress: Set<Span>] = [:]
     var inbound: Set<Span> = []
     // A log has many sources.
     var (sniProxies, forwardProxies): ([IPAddress?: [Int64: Span]], [IPAddress?: [Int64: Span]]) = ([:], [:])
@@ -353,6 +370,7 @@ struct Topology: Sendable {
       let own = addresses.parse(fact.source.proxyIP)
       switch fact.source.proxy {
       case .envoy:
+        if fact.source.isWorkloadsOutput, fact.declaredRole == nil { continue }
         if let own, fact.source.effectiveShape == .inbound {
           inboundProxies.insert(own)
           inbound.insert(span)
@@ -361,7 +379,11 @@ struct Topology: Sendable {
         guard let own, gatewayProxies.contains(own),
           [.gateway, .gatewayToLoopback].contains(fact.source.effectiveShape)
         else { continue }
-        gateways[own, default: []].insert(span)
+        if Source.isWorkload(container: fact.source.container), fact.declaredRole != .gateway {
+          printed[own, default: []].insert(span)
+        } else {
+          gateways[own, default: []].insert(span)
+        }
         if fact.source.effectiveShape == .gatewayToLoopback { loopbackGateways[own, default: []].insert(span) }
       case .nginxStream where fact.declaredRole ?? .sniProxy == .sniProxy:
         sniProxies[own.flatMap { AddressKind($0) == .loopback ? nil : $0 }, default: [:]][fact.source.log] = span
@@ -372,7 +394,7 @@ struct Topology: Sendable {
         continue
       }
     }
-    gatewayTimes = gateways.compactMapValues { ReadTime($0) }
+    gatewayTimes = gateways.merging(printed) { own, _ in own }.compactMapValues { ReadTime($0) }
     inboundTime = ReadTime(inbound)
     sniProxySpans = sniProxies.mapValues { Array($0.values) }
     forwardProxySpans = forwardProxies.mapValues { Array($0.values) }
