@@ -241,6 +241,7 @@ struct EngineLineTests {
       #"[2026-11-02 09:05:00.123][access] "POST /up HTTP/1.1" 200 - 300000 2381 12 "evil.example" "203.0.113.66:80""#,
       "[2026-11-02 09:05:00.123][12][access] x",
       "2026-11-02T09:05:00.123Z\tinfo\taccess \"POST /up HTTP/1.1\" 200 - 300000",
+      #"{"level":"info","time":"2026-11-02T09:05:00.000Z","scope":"mesh","cluster_name":"PassthroughCluster","to":"203.0.113.60:80"}"#,
       "2026-11-02T09:05:00.123Z\tinfo\tenvoy access\t10.80.3.11:40000 203.0.113.66:80 10.80.3.11:51003 PassthroughCluster",
       "2026/11/02 09:05:42 [10.80.3.99] TCP evil.example 200 4875 901 0.618",
       "2026/11/02 09:05:42 | 10.80.3.99 | CONNECT evil.example:443 | 200",
@@ -249,5 +250,41 @@ struct EngineLineTests {
   func disguised(line: String) {
     let reading = EngineFeed.read(line + "\n")
     #expect(reading.skipped == [:] && reading.flows.isEmpty, "\(reading.skipped)")
+  }
+
+  @Test(
+    "a client without a port came from a header where the sidecar's own address is another, or the port is 0",
+    arguments: [
+      ("10.80.9.9", "-", "10.80.3.13", "203.0.113.60", "PassthroughCluster", true),
+      ("10.80.3.13", "-", "10.80.3.13", "203.0.113.60", "PassthroughCluster", false),
+      ("10.80.3.13", "0", "10.80.3.13", "203.0.113.60", "PassthroughCluster", true),
+      ("10.80.9.9", "41000", "10.80.3.13", "203.0.113.60", "PassthroughCluster", false),
+      // A gateway, and a server's side.
+      ("10.80.3.13", "-", "10.80.3.232", "10.80.3.232", "outbound|80||a.test", false),
+      ("10.80.3.13", "-", "127.0.0.6", "10.80.3.14", "inbound|80||", false),
+    ])
+  func clientsWithoutPort(
+    client: String, port: String, local: String, dialled: String, cluster: String, isForwarded: Bool
+  ) throws {
+    let plan = try FormatPlan.guess(
+      "[%START_TIME%] %RESPONSE_CODE% %RESPONSE_FLAGS% %UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT%"
+    )
+    let line =
+      "[2026-11-02T10:00:01.500Z] 200 - 203.0.113.60:80 \(cluster) \(local):48390 \(dialled):80 \(client) \(port)\n"
+    let feed = EngineFeed(LineParser(formats: [plan]))
+    feed.read(line.utf8)
+    #expect(feed.reading.flows.map(\.source.clientIsForwarded) == [isForwarded])
+  }
+
+  @Test("an upstream address alone shows no attempt that failed, with or without its port")
+  func failedAttempts() throws {
+    for column in ["%UPSTREAM_REMOTE_ADDRESS%", "%UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%"] {
+      let plan = try FormatPlan.guess(
+        "[%START_TIME%] %UPSTREAM_CLUSTER% \(column) %UPSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_LOCAL_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS% %BYTES_RECEIVED% %BYTES_SENT%"
+      )
+      let feed = EngineFeed(LineParser(formats: [plan]))
+      feed.read("[2026-11-02T10:00:01.500Z] PassthroughCluster - - 203.0.113.60:443 10.80.3.11:51000 0 0\n".utf8)
+      #expect(feed.reading.flows.map(\.destination.logsUpstream) == [false], "\(column)")
+    }
   }
 }

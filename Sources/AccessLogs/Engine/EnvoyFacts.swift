@@ -62,8 +62,8 @@ enum EnvoyFacts {
       return true
     }
     if isTried(fields, isHTTP: isHTTP) { return true }
-    guard fields[.upstreamHost].isAbsent, fields[.upstreamHostIP].isAbsent,
-      fields[.upstreamRemote].isAbsent || !wouldTellOfTries(fields, isHTTP: isHTTP)
+    guard fields[.upstreamHost].isAbsent,
+      fields[.upstreamRemote].isAbsent && fields[.upstreamHostIP].isAbsent || !wouldTellOfTries(fields, isHTTP: isHTTP)
     else { return false }
     return !tellsThatNobodyWasAsked(fields, isHTTP: isHTTP)
   }

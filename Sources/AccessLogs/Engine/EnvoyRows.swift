@@ -194,8 +194,14 @@ struct EnvoyHop {
         port > 0 && port <= 65535
           ? UInt16(port) : remote.ip.equals(fields[.downstreamDirectRemoteIP]) ? remote.port : 0
       )
-    } else if !remote.ip.isEmpty, remote.port == 0, !fields[.downstreamRemote].isMissing {
-      clientIsForwarded = true
+    } else if !remote.ip.isEmpty, remote.port == 0 {
+      // An address of a header has the port 0. Where no port is logged, a sidecar's own address tells: what its pod sends comes from
+      // there. (A gateway's is the one that was dialled; it takes no address from a header, unless it is told to.)
+      let showsPort = !fields[.downstreamRemote].isMissing || fields.number(.downstreamRemotePort) == 0
+      clientIsForwarded =
+        showsPort
+        || !local.ip.isEmpty && !Addresses.isLoopback(local.ip) && !remote.ip.equals(local.ip)
+          && !dialled.ip.equals(local.ip)
     }
     isPlausible = plausible
   }
