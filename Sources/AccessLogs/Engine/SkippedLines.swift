@@ -196,6 +196,6 @@ enum SkippedLines {
   private static let trafficWords: [StaticString] = [
     "\taccess\t", "\"scope\":\"access\"", "\"src.addr\":", " HTTP/1.0", " HTTP/1.1", "\"upstream", "\"downstream",
     "\"response", "\"bytes", "\"authority\"", "\"method\":", "\"code\":", "\"status", "\"src", "\"dst", "\"host\":",
-    "\"path\":", "PassthroughCluster", "BlackHoleCluster", "\"outbound|",
+    "\"path\":", "PassthroughCluster", "BlackHoleCluster", "outbound|",
   ]
 }
